@@ -1,0 +1,136 @@
+# seedbed: `make help` says what there is.
+CC ?= gcc
+BUILD ?= build
+OPT = -O3 -g
+WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla
+# Exact arithmetic: no contraction, no reassociation. -fno-math-errno and -fno-trapping-math only let loops vectorize.
+EXACT = -ffp-contract=off -fno-math-errno -fno-trapping-math
+GIT = $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+CFLAGS = -std=c11 $(OPT) $(WARN) $(EXACT) -fopenmp $(SANITIZE)
+INCLUDE_base = -Ibase
+INCLUDE_kernels = -Ibase -Ikernels
+INCLUDE_model = -Ibase -Ikernels -Imodel
+INCLUDE_data = -Ibase -Ikernels -Idata
+INCLUDE_eval = -Ibase -Ikernels -Ieval
+INCLUDE_train = -Ibase -Ikernels -Imodel -Idata -Ieval -Itrain
+INCLUDE_tools = $(INCLUDE_train)
+INCLUDE_test = $(INCLUDE_train) -Itest
+LDLIBS = -ljansson -lxxhash -lmd -ldl -lm
+
+# The kernels are compiled once for each instruction set and chosen at run time.
+SIMD_scalar =
+ifeq ($(shell uname -m),x86_64)
+SIMD_avx2 = -mavx2 -mfma
+SIMD_avx512 = -mavx512f -mavx512dq -mavx512vl -mavx512bw -mfma -mprefer-vector-width=512
+SIMDS = scalar avx2 avx512
+else
+SIMDS = scalar
+endif
+KERNELS = gemm matmul attention norm elementwise embedding loss table
+
+objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
+BASE = $(call objects,base)
+KERNEL_OBJECTS = $(BUILD)/kernels/backend.o $(BUILD)/kernels/variants.o \
+    $(foreach s,$(SIMDS),$(foreach k,$(KERNELS),$(BUILD)/kernels/$(k).$(s).o))
+MODEL = $(call objects,model)
+DATA = $(call objects,data)
+TRAIN = $(filter-out $(BUILD)/train/main.o,$(call objects,train))
+EVAL = $(filter-out $(BUILD)/eval/consistency.o,$(call objects,eval))
+ALL = $(TRAIN) $(MODEL) $(DATA) $(EVAL) $(KERNEL_OBJECTS) $(BASE)
+TESTS = $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c))
+
+all: report train_gpt consistency $(BUILD)/bench
+
+train_gpt: $(BUILD)/train/main.o $(ALL)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+consistency: $(BUILD)/eval/consistency.o $(EVAL) $(BASE)
+	$(CC) $(CFLAGS) -o $@ $^ -ljansson -lxxhash -lmd -lm
+$(BUILD)/bench: $(BUILD)/tools/bench.o $(ALL)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+$(BUILD)/unicode_tables: $(BUILD)/tools/unicode_tables.o $(BASE)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+$(TESTS): $(BUILD)/%: $(BUILD)/test/%.o $(ALL)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+
+define kernel_rule
+$(BUILD)/kernels/%.$(1).o: kernels/%.c | $(BUILD)/kernels
+	$$(CC) $$(CFLAGS) $$(INCLUDE_kernels) $$(SIMD_$(1)) -DBUILD=$(1) -MMD -MP -c $$< -o $$@
+endef
+$(foreach s,$(SIMDS),$(eval $(call kernel_rule,$(s))))
+
+$(BUILD)/%.o: %.c | $(addprefix $(BUILD)/,base kernels model data train eval tools test)
+	$(CC) $(CFLAGS) $(INCLUDE_$(firstword $(subst /, ,$*))) -MMD -MP -c $< -o $@
+
+# The commit stands in every prediction file; only this object depends on it.
+$(BUILD)/train/version.o: CFLAGS += -DGIT_COMMIT='"$(GIT)"'
+$(BUILD)/commit: FORCE | $(BUILD)/train
+	@echo $(GIT) | cmp -s - $@ || echo $(GIT) > $@
+$(BUILD)/train/version.o: $(BUILD)/commit
+
+$(addprefix $(BUILD)/,base kernels model data train eval tools test):
+	@mkdir -p $@
+
+report:
+	@echo "compiler  $$($(CC) --version | head -n 1)"
+	@echo "kernels   $(SIMDS), chosen at run time"
+	@for h in jansson:libjansson-dev xxhash:libxxhash-dev sha256:libmd-dev stb/stb_ds:libstb-dev; do \
+	    echo "#include <$${h%%:*}.h>" | $(CC) -E - >/dev/null 2>&1 || \
+	    { echo "missing   $${h%%:*}.h: install it with: make deps (Debian package $${h##*:})"; exit 1; }; done
+	@ldconfig -p 2>/dev/null | grep -q libopenblas.so.0 && echo "openblas  found: --kernel matmul_forward=openblas" || \
+	    echo "openblas  not found (optional; Debian package libopenblas0)"
+
+help:
+	@echo "make            build ./train_gpt and ./consistency"
+	@echo "make deps       install what the build and the tests need (Debian packages)"
+	@echo "make test       run every test; ends with: N passed, N failed"
+	@echo "make verify     train the built-in demonstration and compare its digests with docs/digests"
+	@echo "make bench      measure this machine: products and a training step, as a share of its peak"
+	@echo "make asan       run the tests under AddressSanitizer (also: make ubsan, make tsan)"
+	@echo "make tidy       clang-tidy; make format: clang-format; make unicode: make data/unicode_tables.h again"
+	@echo "make clean      remove what was built"
+	@echo "Variables: CC=clang, BUILD=folder"
+
+PACKAGES = gcc make libc6-dev libgomp1 libjansson-dev libxxhash-dev libmd-dev libstb-dev bats
+deps:
+	@missing=$$(dpkg-query -W -f '$${Status} $${Package}\n' $(PACKAGES) 2>/dev/null | grep -c '^install ok installed' || true); \
+	if [ "$$missing" = "$(words $(PACKAGES))" ]; then echo "deps: all installed"; else \
+	    sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; $$sudo apt-get update -qq; \
+	    $$sudo apt-get install -y -qq --no-install-recommends $(PACKAGES); fi
+
+test: all $(TESTS)
+	@BUILD=$(BUILD) test/run.sh
+
+verify: train_gpt
+	@test/verify.sh
+
+bench: $(BUILD)/bench
+	@$(BUILD)/bench
+
+asan:
+	$(MAKE) BUILD=build-asan SANITIZE="-fsanitize=address -fno-omit-frame-pointer" OPT="-O1 -g" sanitized
+ubsan:
+	$(MAKE) BUILD=build-ubsan SANITIZE="-fsanitize=undefined -fno-sanitize-recover=all" OPT="-O1 -g" sanitized
+tsan:
+	$(MAKE) BUILD=build-tsan CC=clang SANITIZE="-fsanitize=thread" OPT="-O1 -g" sanitized
+sanitized: $(TESTS) $(BUILD)/train/main.o $(BUILD)/eval/consistency.o
+	$(CC) $(CFLAGS) -o $(BUILD)/train_gpt $(BUILD)/train/main.o $(ALL) $(LDLIBS)
+	$(CC) $(CFLAGS) -o $(BUILD)/consistency $(BUILD)/eval/consistency.o $(EVAL) $(BASE) -ljansson -lxxhash -lmd -lm
+	@BUILD=$(BUILD) PROGRAMS=$(BUILD) test/run.sh
+
+unicode: $(BUILD)/unicode_tables
+	$(BUILD)/unicode_tables ../shared/goldens/tokenizers/unicode > data/unicode_tables.h.new
+	mv data/unicode_tables.h.new data/unicode_tables.h
+
+SOURCES = $(wildcard base/*.[ch] kernels/*.[ch] model/*.[ch] data/*.[ch] train/*.[ch] eval/*.[ch] tools/*.c test/*.[ch])
+tidy:
+	clang-tidy --quiet $(filter %.c,$(filter-out kernels/% data/unicode_tables.h,$(SOURCES))) -- -std=c11 $(INCLUDE_test)
+format:
+	clang-format -i $(filter-out data/unicode_tables.h,$(SOURCES))
+
+clean:
+	rm -rf build build-asan build-ubsan build-tsan train_gpt consistency
+
+FORCE:
+.PHONY: all report help deps test verify bench asan ubsan tsan sanitized unicode tidy format clean FORCE
+.DELETE_ON_ERROR:
+-include $(wildcard $(BUILD)/*/*.d)

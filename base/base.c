@@ -1,0 +1,439 @@
+#define _GNU_SOURCE
+#include "base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sha256.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+int error_set(Error *error, int code, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(error->text, sizeof error->text, format, arguments);
+    va_end(arguments);
+    for (char *c = error->text; *c; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7F) {
+            *c = '?';
+        }
+    }
+    error->code = code;
+    return code;
+}
+
+int error_set_errno(Error *error, const char *verb, const char *path)
+{
+    int number = errno, code = EXIT_IO;
+    const char *hint = "";
+    if (number == ENOENT || number == ENOTDIR) {
+        code = EXIT_NO_INPUT;
+        hint = "; check the path";
+    } else if (number == EACCES || number == EPERM || number == EROFS) {
+        code = EXIT_PERMISSION;
+        hint = "; check its permissions";
+    } else if (number == EISDIR || number == EEXIST || number == ETXTBSY) {
+        code = EXIT_BUSY;
+        hint = "; choose another path";
+    } else if (number == ENOSPC || number == EDQUOT) {
+        hint = "; free some space and run again";
+    }
+    return error_set(error, code, "cannot %s %s: %s%s", verb, path, strerror(number), hint);
+}
+
+static void out_of_memory(size_t count, size_t size)
+{
+    fprintf(stderr, "out of memory: %zu x %zu bytes were asked for; use a smaller model, batch or file\n", count, size);
+    exit(EXIT_NO_MEMORY);
+}
+
+void *memory_realloc(void *old, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        out_of_memory(count, size);
+    }
+    void *memory = realloc(old, bytes ? bytes : 1);
+    if (!memory) {
+        out_of_memory(count, size);
+    }
+    return memory;
+}
+
+void *memory_alloc(size_t count, size_t size)
+{
+    return memory_realloc(NULL, count, size);
+}
+
+void *memory_calloc(size_t count, size_t size)
+{
+    void *memory = calloc(count ? count : 1, size ? size : 1);
+    if (!memory) {
+        out_of_memory(count, size);
+    }
+    return memory;
+}
+
+char *string_copy(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    return memcpy(memory_alloc(size, 1), text, size);
+}
+
+char *string_format(const char *format, ...)
+{
+    va_list arguments;
+    char *text;
+    va_start(arguments, format);
+    int length = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    if (length < 0) {
+        out_of_memory(1, strlen(format));
+    }
+    return text;
+}
+
+enum { HUGE_PAGE = 2 << 20 };
+
+static size_t arena_size(size_t bytes)
+{
+    return (bytes + HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE;
+}
+
+void *arena_alloc(size_t bytes)
+{
+    /* Ask for one huge page more, then give back what lies before and after the aligned part. */
+    size_t size = arena_size(bytes), total = size + HUGE_PAGE;
+    if (size < bytes || total < size) {
+        out_of_memory(bytes, 1);
+    }
+    char *start = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) {
+        out_of_memory(bytes, 1);
+    }
+    char *arena = (char *)(((uintptr_t)start + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
+    if (arena > start) {
+        munmap(start, (size_t)(arena - start));
+    }
+    if (arena + size < start + total) {
+        munmap(arena + size, (size_t)(start + total - arena) - size);
+    }
+    /* Advice only: a kernel without transparent huge pages gives small ones. */
+    (void)madvise(arena, size, MADV_HUGEPAGE);
+    return arena;
+}
+
+void arena_free(void *arena, size_t bytes)
+{
+    if (arena) {
+        munmap(arena, arena_size(bytes));
+    }
+}
+
+int file_map(File *file, const char *path, Error *error)
+{
+    *file = (File){0};
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0) {
+        return error_set_errno(error, "open", path);
+    }
+    struct stat status;
+    if (fstat(descriptor, &status)) {
+        int code = error_set_errno(error, "read", path);
+        close(descriptor);
+        return code;
+    }
+    if (!S_ISREG(status.st_mode)) {
+        close(descriptor);
+        return error_set(error, EXIT_BAD_DATA, "%s: is %s, not a file; name a file", path,
+                         S_ISDIR(status.st_mode) ? "a folder" : "special");
+    }
+    file->size = (size_t)status.st_size;
+    if (file->size) {
+        void *bytes = mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+        if (bytes == MAP_FAILED) {
+            int code = error_set_errno(error, "map", path);
+            close(descriptor);
+            return code;
+        }
+        file->bytes = bytes;
+    }
+    close(descriptor);
+    return 0;
+}
+
+void file_unmap(File *file)
+{
+    if (file->bytes) {
+        munmap((void *)file->bytes, file->size);
+    }
+    *file = (File){0};
+}
+
+/* The names of the temporary files that are open, for writer_remove_pending. Only this list is global: a signal
+ * handler has no other way to know them. */
+enum { PENDING_MAX = 8 };
+static char *volatile pending[PENDING_MAX];
+
+int writer_open(Writer *writer, const char *path, Error *error)
+{
+    *writer = (Writer){0};
+    if (path_is_folder(path)) {
+        return error_set(error, EXIT_BUSY, "cannot create %s: a folder has that name; choose another path", path);
+    }
+    writer->path = string_copy(path);
+    writer->temporary = string_format("%s.tmp-%ld", path, (long)getpid());
+    writer->stream = fopen(writer->temporary, "wbe");
+    if (!writer->stream) {
+        int code = error_set_errno(error, "create", path);
+        free(writer->path);
+        free(writer->temporary);
+        *writer = (Writer){0};
+        if (code == EXIT_NO_INPUT) {
+            error->code = code = EXIT_BUSY;     /* the folder of an output is missing */
+        }
+        return code;
+    }
+    for (int i = 0; i < PENDING_MAX; i++) {
+        if (!pending[i]) {
+            pending[i] = writer->temporary;
+            break;
+        }
+    }
+    return 0;
+}
+
+static void writer_release(Writer *writer)
+{
+    for (int i = 0; i < PENDING_MAX; i++) {
+        if (pending[i] == writer->temporary) {
+            pending[i] = NULL;
+        }
+    }
+    free(writer->path);
+    free(writer->temporary);
+    *writer = (Writer){0};
+}
+
+static int folder_sync(const char *path)
+{
+    char *folder = string_copy(path), *slash = strrchr(folder, '/');
+    if (slash) {
+        slash[slash == folder] = 0;
+    }
+    int descriptor = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(folder);
+    if (descriptor < 0) {
+        return -1;
+    }
+    int failed = fsync(descriptor);
+    if (failed && errno == EINVAL) {
+        failed = 0;                             /* a file system that cannot sync a folder */
+    }
+    close(descriptor);
+    return failed;
+}
+
+int writer_commit(Writer *writer, Error *error)
+{
+    int failed = fflush(writer->stream) || ferror(writer->stream) || fsync(fileno(writer->stream));
+    int number = errno;
+    failed = fclose(writer->stream) || failed;
+    if (!failed && !rename(writer->temporary, writer->path) && !folder_sync(writer->path)) {
+        writer_release(writer);
+        return 0;
+    }
+    if (failed && number) {
+        errno = number;
+    }
+    int code = error_set_errno(error, "write", writer->path);
+    unlink(writer->temporary);
+    writer_release(writer);
+    return code;
+}
+
+void writer_abort(Writer *writer)
+{
+    if (writer->stream) {
+        fclose(writer->stream);
+        unlink(writer->temporary);
+        writer_release(writer);
+    }
+}
+
+void writer_remove_pending(void)
+{
+    for (int i = 0; i < PENDING_MAX; i++) {
+        if (pending[i]) {
+            unlink(pending[i]);
+        }
+    }
+}
+
+int path_is_folder(const char *path)
+{
+    struct stat status;
+    return !stat(path, &status) && S_ISDIR(status.st_mode);
+}
+
+int path_exists(const char *path)
+{
+    return !access(path, F_OK);
+}
+
+int folder_make(const char *path, Error *error)
+{
+    char *part = string_copy(path);
+    for (char *c = part + 1;; c++) {
+        if (*c == '/' || !*c) {
+            char end = *c;
+            *c = 0;
+            if (mkdir(part, 0777) && errno != EEXIST) {
+                int code = error_set_errno(error, "create the folder", part);
+                free(part);
+                if (code == EXIT_NO_INPUT) {
+                    error->code = code = EXIT_BUSY;
+                }
+                return code;
+            }
+            if (!end) {
+                break;
+            }
+            *c = '/';
+        }
+    }
+    free(part);
+    if (!path_is_folder(path)) {
+        return error_set(error, EXIT_BUSY, "cannot create the folder %s: a file has that name; choose another path", path);
+    }
+    if (access(path, W_OK | X_OK)) {
+        return error_set_errno(error, "write into the folder", path);
+    }
+    return 0;
+}
+
+void sha256_hex(char hex[65], const void *bytes, size_t size)
+{
+    SHA2_CTX context;
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    SHA256Init(&context);
+    SHA256Update(&context, bytes, size);
+    SHA256Final(digest, &context);
+    for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    }
+}
+
+size_t utf8_valid_prefix(const char *text, size_t size)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    size_t at = 0;
+    while (at < size) {
+        unsigned char lead = s[at];
+        size_t length = lead < 0x80 ? 1 : lead >= 0xC2 && lead <= 0xDF ? 2 : (lead & 0xF0) == 0xE0 ? 3 : lead >= 0xF0 && lead <= 0xF4 ? 4 : 0;
+        if (!length || length > size - at) {
+            return at;
+        }
+        for (size_t i = 1; i < length; i++) {
+            if ((s[at + i] & 0xC0) != 0x80) {
+                return at;
+            }
+        }
+        if ((lead == 0xE0 && s[at + 1] < 0xA0) || (lead == 0xED && s[at + 1] > 0x9F) ||
+            (lead == 0xF0 && s[at + 1] < 0x90) || (lead == 0xF4 && s[at + 1] > 0x8F)) {
+            return at;
+        }
+        at += length;
+    }
+    return at;
+}
+
+uint32_t utf8_next(const char *text, size_t *at)
+{
+    const unsigned char *s = (const unsigned char *)text + *at;
+    if (s[0] < 0x80) {
+        *at += 1;
+        return s[0];
+    }
+    if (s[0] < 0xE0) {
+        *at += 2;
+        return (s[0] & 0x1Fu) << 6 | (s[1] & 0x3Fu);
+    }
+    if (s[0] < 0xF0) {
+        *at += 3;
+        return (s[0] & 0x0Fu) << 12 | (s[1] & 0x3Fu) << 6 | (s[2] & 0x3Fu);
+    }
+    *at += 4;
+    return (s[0] & 0x07u) << 18 | (s[1] & 0x3Fu) << 12 | (s[2] & 0x3Fu) << 6 | (s[3] & 0x3Fu);
+}
+
+size_t utf8_put(char *out, uint32_t code)
+{
+    if (code < 0x80) {
+        out[0] = (char)code;
+        return 1;
+    }
+    size_t length = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    for (size_t i = length - 1; i > 0; i--, code >>= 6) {
+        out[i] = (char)(0x80 | (code & 0x3F));
+    }
+    out[0] = (char)((length == 2 ? 0xC0 : length == 3 ? 0xE0 : 0xF0) | code);
+    return length;
+}
+
+static int edit_distance(const char *a, const char *b)
+{
+    enum { LONGEST = 63 };
+    int n = (int)strlen(b), row[LONGEST + 1];
+    if (n > LONGEST || strlen(a) > LONGEST) {
+        return LONGEST;
+    }
+    for (int j = 0; j <= n; j++) {
+        row[j] = j;
+    }
+    for (int i = 1; a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            int best = diagonal + (a[i - 1] != b[j - 1]);
+            best = row[j] + 1 < best ? row[j] + 1 : best;
+            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+const char *nearest_word(const char *word, const char *const *candidates, int count)
+{
+    const char *nearest = NULL;
+    int limit = (int)strlen(word) / 2 + 1, smallest = limit + 1;
+    for (int i = 0; i < count; i++) {
+        int distance = edit_distance(word, candidates[i]);
+        if (distance < smallest) {
+            smallest = distance;
+            nearest = candidates[i];
+        }
+    }
+    return nearest;
+}
+
+double clock_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+size_t memory_peak(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (size_t)usage.ru_maxrss * 1024;
+}

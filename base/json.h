@@ -1,0 +1,22 @@
+/* Strict JSON files (jansson): UTF-8, no duplicate keys, no text behind the value, bounded depth. */
+#ifndef JSON_H
+#define JSON_H
+
+#include "base.h"
+
+#include <jansson.h>
+
+/* Parses a whole file. On success *value is owned by the caller (json_decref). Errors: those of file_map, and 65 with
+ * file:line:column. */
+int json_read_file(json_t **value, const char *path, Error *error);
+
+/* Parses size bytes; where names them in messages. */
+int json_read_bytes(json_t **value, const void *bytes, size_t size, const char *where, Error *error);
+
+/* Canonical text: sorted keys, no spaces, ASCII with lower-case \u escapes. The caller frees it. */
+char *json_canonical(const json_t *value);
+
+/* Appends text to a JSON array or sets a key, replacing what is not UTF-8 by '?'. */
+json_t *json_text(const char *text);
+
+#endif

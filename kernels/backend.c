@@ -1,0 +1,151 @@
+#include "backend.h"
+#include "variants.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Two packed operands, each up to a panel too wide. */
+size_t matmul_scratch(size_t M, size_t N, size_t K)
+{
+    return (M + 64) * K + (N + 64) * K + 256;
+}
+
+/* Two matrices of scores, and the panels of the largest small product. */
+size_t attention_scratch(size_t longest, size_t D, int threads)
+{
+    size_t T = (longest + 31) / 32 * 32, wide = (T > D ? T : D) + 96;
+    return (size_t)threads * (2 * T * T + wide * (wide + 64) + 512);
+}
+
+extern const Ops ops_scalar;
+#if defined(__x86_64__)
+extern const Ops ops_avx2, ops_avx512;
+#endif
+
+static const struct { const char *name; const Ops *ops; } builds[] = {
+    {"scalar", &ops_scalar},
+#if defined(__x86_64__)
+    {"avx2", &ops_avx2},
+    {"avx512", &ops_avx512},
+#endif
+};
+enum { BUILDS = sizeof builds / sizeof *builds };
+
+static int build_runs(int i)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (i == 1) {
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    }
+    if (i == 2) {
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+    }
+#endif
+    return i == 0;
+}
+
+int backend_builds(const char *names[3])
+{
+    int count = 0;
+    for (int i = 0; i < BUILDS; i++) {
+        if (build_runs(i)) {
+            names[count++] = builds[i].name;
+        }
+    }
+    return count;
+}
+
+const Ops *backend_ops(const char *build)
+{
+    for (int i = 0; i < BUILDS; i++) {
+        if (!strcmp(build, builds[i].name)) {
+            return build_runs(i) ? builds[i].ops : NULL;
+        }
+    }
+    return NULL;
+}
+
+int backend_init(Backend *backend, const char *simd, int threads, Error *error)
+{
+    const char *names[3];
+    int count = backend_builds(names);
+    *backend = (Backend){0};
+    if (!strcmp(simd, "auto")) {
+        simd = names[count - 1];
+    }
+    const Ops *ops = backend_ops(simd);
+    if (!ops) {
+        return error_set(error, EXIT_USAGE, "--simd %s: this machine runs %s%s%s%s%s; choose one of these or auto", simd, names[0],
+                         count > 1 ? ", " : "", count > 1 ? names[1] : "", count > 2 ? ", " : "", count > 2 ? names[2] : "");
+    }
+    backend->ops = *ops;
+    backend->ctx.threads = threads > 0 ? threads : omp_get_num_procs();
+    omp_set_dynamic(0);                 /* num_threads means what it says: scratch is divided by it */
+    return 0;
+}
+
+void backend_reserve(Backend *backend, size_t floats)
+{
+    if (floats > backend->ctx.scratch_size) {
+        arena_free(backend->ctx.scratch, backend->ctx.scratch_size * sizeof(float));
+        backend->ctx.scratch = arena_alloc(floats * sizeof(float));
+        backend->ctx.scratch_size = floats;
+    }
+}
+
+void backend_free(Backend *backend)
+{
+    arena_free(backend->ctx.scratch, backend->ctx.scratch_size * sizeof(float));
+    *backend = (Backend){0};
+}
+
+int backend_choose(Backend *backend, const char *choice, Error *error)
+{
+    static const char *const names[] = {
+#define VARIANT(op, variant, class, what) #op "=" #variant,
+#include "variants.def"
+#undef VARIANT
+    };
+    int found = 0;
+    if (strstr(choice, "=openblas") && variants_open_openblas(error)) {
+        return error->code;
+    }
+#define VARIANT(op_, variant, class, what)                                                                             \
+    if (!strcmp(choice, #op_ "=" #variant)) {                                                                          \
+        backend->ops.op_ = op_##_##variant##_variant;                                                                  \
+        found = 1;                                                                                                     \
+    }
+#include "variants.def"
+#undef VARIANT
+    if (!found) {
+        const char *near = nearest_word(choice, names, sizeof names / sizeof *names);
+        return error_set(error, EXIT_USAGE, "--kernel %s: no such variant%s%s; train_gpt --help lists them", choice,
+                         near ? "; did you mean " : "", near ? near : "");
+    }
+    /* Recorded in the order of variants.def, each once, whatever order they were given in. */
+    char old[sizeof backend->variants + 2], *at = backend->variants;
+    snprintf(old, sizeof old, ",%s,", backend->variants);
+    *at = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *key = string_format(",%s,", names[i]);
+        size_t op = strcspn(choice, "=");
+        int same_op = !strncmp(names[i], choice, op) && names[i][op] == '=';
+        if (!strcmp(names[i], choice) || (strstr(old, key) && !same_op)) {
+            size_t left = sizeof backend->variants - (size_t)(at - backend->variants);
+            int length = snprintf(at, left, "%s%s", at == backend->variants ? "" : ",", names[i]);
+            at += length < (int)left ? length : (int)left - 1;
+        }
+        free(key);
+    }
+    return 0;
+}
+
+void backend_list_variants(FILE *out)
+{
+#define VARIANT(op, variant, class, what) fprintf(out, "    %-38s %-6s %s\n", #op "=" #variant, class, what);
+#include "variants.def"
+#undef VARIANT
+}

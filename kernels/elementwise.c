@@ -1,0 +1,102 @@
+/* Ops without sums: each output element is a function of one or two inputs. */
+#include "build.h"
+
+#include <string.h>
+
+/* Elements a thread takes at a time. */
+enum { CHUNK = 4096 };
+
+/* Runs body for i in [begin, end) of n elements, in chunks over threads. */
+#define FOR_EACH(n, body)                                                                                              \
+    _Pragma("omp parallel for schedule(static) num_threads(ctx->threads)")                                            \
+    for (size_t begin = 0; begin < (n); begin += CHUNK) {                                                              \
+        size_t end = (n) - begin < CHUNK ? (n) : begin + CHUNK;                                                        \
+        for (size_t i = begin; i < end; i++) {                                                                         \
+            body;                                                                                                      \
+        }                                                                                                              \
+    }
+
+static const float sqrt_half = 0x1.6a09e6p-1f;          /* 1 / sqrt(2) */
+static const float density = 0x1.988454p-2f;            /* 1 / sqrt(2 pi) */
+
+void KERNEL(gelu_forward)(Context *ctx, float *out, const float *x, size_t n)
+{
+    FOR_EACH(n, out[i] = 0.5f * x[i] * (1.0f + scalar_erf(x[i] * sqrt_half)))
+}
+
+static inline float gelu_slope(float x)
+{
+    float cdf = 0.5f * (1.0f + scalar_erf(x * sqrt_half)), pdf = density * scalar_exp(-0.5f * x * x);
+    return fmaf(x, pdf, cdf);
+}
+
+void KERNEL(gelu_backward)(Context *ctx, float *dx, const float *dout, const float *x, size_t n)
+{
+    FOR_EACH(n, dx[i] = dout[i] * gelu_slope(x[i]))
+}
+
+void KERNEL(tanh_forward)(Context *ctx, float *out, const float *x, size_t n)
+{
+    FOR_EACH(n, out[i] = scalar_tanh(x[i]))
+}
+
+void KERNEL(tanh_backward)(Context *ctx, float *dx, const float *dout, const float *out, size_t n)
+{
+    FOR_EACH(n, dx[i] = dout[i] * fmaf(-out[i], out[i], 1.0f))
+}
+
+void KERNEL(add)(Context *ctx, float *out, const float *a, const float *b, size_t n)
+{
+    FOR_EACH(n, out[i] = a[i] + b[i])
+}
+
+void KERNEL(fill_zero)(Context *ctx, float *x, size_t n)
+{
+    FOR_EACH(n, x[i] = 0.0f)
+}
+
+void KERNEL(gather_rows)(Context *ctx, float *out, const float *x, const int *rows, int R, int C)
+{
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    for (int r = 0; r < R; r++) {
+        memcpy(out + (size_t)r * (size_t)C, x + (size_t)rows[r] * (size_t)C, (size_t)C * sizeof *out);
+    }
+}
+
+void KERNEL(scatter_add_rows)(Context *ctx, float *dx, const float *dout, const int *rows, int R, int C)
+{
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    for (int r = 0; r < R; r++) {
+        float *to = dx + (size_t)rows[r] * (size_t)C;
+        const float *from = dout + (size_t)r * (size_t)C;
+        for (int c = 0; c < C; c++) {
+            to[c] += from[c];
+        }
+    }
+}
+
+void KERNEL(dropout)(Context *ctx, float *out, const float *x, const int *positions, const int *slots, int N, int C,
+                     const DropoutSite *dropout)
+{
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    for (int n = 0; n < N; n++) {
+        size_t row = (size_t)n * (size_t)C;
+        row_dropout(out + row, x + row, (size_t)C, dropout, (uint32_t)positions[n], 0, (uint32_t)slots[n]);
+    }
+}
+
+static inline void adamw_element(float *parameter, float *m, float *v, float gradient, const AdamW *step)
+{
+    float g = gradient * step->gradient_scale;
+    float first = fmaf(step->beta1_rest, g - *m, *m);
+    float second = fmaf(step->beta2_rest * g, g, *v * step->beta2);
+    *m = first;
+    *v = second;
+    *parameter = fmaf(*parameter, step->shrink, -(step->rate * first / (sqrtf(second) / step->correction + step->eps)));
+}
+
+void KERNEL(adamw)(Context *ctx, float *parameter, float *m, float *v, const float *gradient, size_t n, const AdamW *step)
+{
+    AdamW s = *step;                            /* a copy that no store can alias */
+    FOR_EACH(n, adamw_element(parameter + i, m + i, v + i, gradient[i], &s))
+}

@@ -1,0 +1,179 @@
+/* Packing and the micro-kernel of the matrix product: see gemm.h for what it promises. */
+#include "gemm.h"
+
+#include <string.h>
+
+/* The copy that turns W rows of x into columns of a panel, 16 or 8 k at a time so that the compiler can keep the block
+ * in registers or at least in the first level cache. */
+static void pack_rows(float *restrict out, const float *restrict x, size_t row, int rows, size_t K, int W)
+{
+    enum { BLOCK = 16 };
+    size_t k = 0;
+    for (; k + BLOCK <= K; k += BLOCK) {
+        float block[64][BLOCK];
+        for (int w = 0; w < rows; w++) {
+            memcpy(block[w], x + (size_t)w * row + k, sizeof block[w]);
+        }
+        for (int i = 0; i < BLOCK; i++) {
+            float *restrict to = out + (k + (size_t)i) * (size_t)W;
+            for (int w = 0; w < rows; w++) {
+                to[w] = block[w][i];
+            }
+        }
+    }
+    for (; k < K; k++) {
+        for (int w = 0; w < rows; w++) {
+            out[k * (size_t)W + (size_t)w] = x[(size_t)w * row + k];
+        }
+    }
+}
+
+#if defined(__AVX512F__)
+/* 16 x 16 transpose: 16 rows of x, 16 k, to a panel of width W. The plain loops above are five times slower. */
+static void pack_16(float *out, const float *x, size_t row, size_t K, int W)
+{
+    for (size_t k = 0; k + 16 <= K; k += 16) {
+        __m512 r[16], t[16];
+        for (int i = 0; i < 16; i++) {
+            r[i] = _mm512_loadu_ps(x + (size_t)i * row + k);
+        }
+        for (int i = 0; i < 16; i += 2) {
+            t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+            t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+        }
+        for (int i = 0; i < 16; i += 4) {
+            for (int j = 0; j < 2; j++) {
+                __m512d low = _mm512_castps_pd(t[i + j]), high = _mm512_castps_pd(t[i + j + 2]);
+                r[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+                r[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+            }
+        }
+        for (int i = 0; i < 4; i++) {           /* r[4 g + i]: columns i, 4 + i, 8 + i, 12 + i of rows 4 g .. 4 g + 3 */
+            t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
+            t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xDD);
+            t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
+            t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xDD);
+        }
+        for (int i = 0; i < 4; i++) {
+            _mm512_storeu_ps(out + (k + (size_t)i) * (size_t)W, _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88));
+            _mm512_storeu_ps(out + (k + (size_t)i + 8) * (size_t)W, _mm512_shuffle_f32x4(t[i], t[i + 8], 0xDD));
+            _mm512_storeu_ps(out + (k + (size_t)i + 4) * (size_t)W, _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88));
+            _mm512_storeu_ps(out + (k + (size_t)i + 12) * (size_t)W, _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xDD));
+        }
+    }
+    size_t done = K / 16 * 16;
+    pack_rows(out + done * (size_t)W, x + done, row, 16, K - done, W);
+}
+#endif
+
+void KERNEL(gemm_pack)(float *out, Strided x, size_t n, size_t K, size_t panel, int W)
+{
+    size_t first = panel * (size_t)W;
+    int rows = n - first < (size_t)W ? (int)(n - first) : W;
+    const float *from = x.p + first * x.row;
+    if (rows < W) {
+        memset(out, 0, K * (size_t)W * sizeof *out);
+    }
+    if (x.row == 1) {
+        for (size_t k = 0; k < K; k++) {
+            memcpy(out + k * (size_t)W, from + k * x.col, (size_t)rows * sizeof *out);
+        }
+        return;
+    }
+#if defined(__AVX512F__)
+    for (; rows >= 16; rows -= 16, from += 16 * x.row, out += 16) {
+        pack_16(out, from, x.row, K, W);
+    }
+#endif
+    pack_rows(out, from, x.row, rows, K, W);
+}
+
+/* The whole tile: 28 accumulators of 16 floats with AVX-512. The arrays live in registers: every loop has a constant
+ * bound and is unrolled. */
+static inline __attribute__((always_inline)) void tile_full(size_t K, const float *a, const float *b, float *c, size_t ldc,
+                                                            GemmStart start, const float *bias, const float *next_b)
+{
+    Vec sum[TILE_ROWS][TILE_VECS];
+#pragma GCC unroll 16
+    for (int i = 0; i < TILE_ROWS; i++) {
+#pragma GCC unroll 4
+        for (int j = 0; j < TILE_VECS; j++) {
+            sum[i][j] = start == START_C      ? vec_load(c + (size_t)i * ldc + (size_t)(j * VEC_FLOATS))
+                        : start == START_BIAS ? vec_load(bias + j * VEC_FLOATS)
+                                              : vec_set(0.0f);
+        }
+    }
+    for (size_t k = 0; k < K; k++) {
+        Vec column[TILE_VECS];
+        __builtin_prefetch(next_b + k * 16, 0, 2);
+#pragma GCC unroll 4
+        for (int j = 0; j < TILE_VECS; j++) {
+            column[j] = vec_load(b + j * VEC_FLOATS);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < TILE_ROWS; i++) {
+            Vec row = vec_set(a[i]);
+#pragma GCC unroll 4
+            for (int j = 0; j < TILE_VECS; j++) {
+                sum[i][j] = vec_fma(row, column[j], sum[i][j]);
+            }
+        }
+        a += TILE_ROWS;
+        b += TILE_COLS;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < TILE_ROWS; i++) {
+#pragma GCC unroll 4
+        for (int j = 0; j < TILE_VECS; j++) {
+            vec_store(c + (size_t)i * ldc + (size_t)(j * VEC_FLOATS), sum[i][j]);
+        }
+    }
+}
+
+void KERNEL(gemm_tile)(size_t K, const float *a, const float *b, float *c, size_t ldc, int rows, int cols,
+                       GemmStart start, const float *bias, const float *next_b)
+{
+    if (rows == TILE_ROWS && cols == TILE_COLS) {
+        if (start == START_ZERO) {
+            tile_full(K, a, b, c, ldc, START_ZERO, NULL, next_b);
+        } else if (start == START_BIAS) {
+            tile_full(K, a, b, c, ldc, START_BIAS, bias, next_b);
+        } else {
+            tile_full(K, a, b, c, ldc, START_C, NULL, next_b);
+        }
+        return;
+    }
+    /* A tile at the edge: the same arithmetic on a copy; rows and columns beyond the edge are computed and dropped. */
+    float edge[TILE_ROWS * TILE_COLS] = {0};
+    for (int i = 0; i < rows && start != START_ZERO; i++) {
+        memcpy(edge + i * TILE_COLS, start == START_C ? c + (size_t)i * ldc : bias, (size_t)cols * sizeof *edge);
+    }
+    if (start == START_ZERO) {
+        tile_full(K, a, b, edge, TILE_COLS, START_ZERO, NULL, next_b);
+    } else {
+        tile_full(K, a, b, edge, TILE_COLS, START_C, NULL, next_b);
+    }
+    for (int i = 0; i < rows; i++) {
+        memcpy(c + (size_t)i * ldc, edge + i * TILE_COLS, (size_t)cols * sizeof *edge);
+    }
+}
+
+void KERNEL(gemm_small)(float *c, size_t ldc, Strided a, Strided b, size_t M, size_t N, size_t K, GemmStart start,
+                        float *scratch)
+{
+    float *a_panel = scratch, *b_panels = scratch + K * TILE_ROWS;
+    b_panels += 16 - (size_t)(b_panels - scratch) % 16;
+    size_t b_count = panels(N, TILE_COLS);
+    for (size_t j = 0; j < b_count; j++) {
+        KERNEL(gemm_pack)(b_panels + j * K * TILE_COLS, (Strided){b.p, b.col, b.row}, N, K, j, TILE_COLS);
+    }
+    for (size_t i = 0; i * TILE_ROWS < M; i++) {
+        int rows = M - i * TILE_ROWS < TILE_ROWS ? (int)(M - i * TILE_ROWS) : TILE_ROWS;
+        KERNEL(gemm_pack)(a_panel, a, M, K, i, TILE_ROWS);
+        for (size_t j = 0; j < b_count; j++) {
+            int cols = N - j * TILE_COLS < TILE_COLS ? (int)(N - j * TILE_COLS) : TILE_COLS;
+            const float *panel = b_panels + j * K * TILE_COLS;
+            KERNEL(gemm_tile)(K, a_panel, panel, c + i * TILE_ROWS * ldc + j * TILE_COLS, ldc, rows, cols, start, NULL, panel);
+        }
+    }
+}
