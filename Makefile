@@ -6,7 +6,7 @@ WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla
 # Exact arithmetic: no contraction, no reassociation. -fno-math-errno and -fno-trapping-math only let loops vectorize.
 EXACT = -ffp-contract=off -fno-math-errno -fno-trapping-math
 GIT = $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
-CFLAGS = -std=c11 $(OPT) $(WARN) $(EXACT) -fopenmp $(SANITIZE)
+CFLAGS = -std=gnu11 $(OPT) $(WARN) $(EXACT) -fopenmp $(SANITIZE)
 INCLUDE_base = -Ibase
 INCLUDE_kernels = -Ibase -Ikernels
 INCLUDE_model = -Ibase -Ikernels -Imodel
@@ -86,7 +86,7 @@ help:
 	@echo "make verify     train the built-in demonstration and compare its digests with docs/digests"
 	@echo "make bench      measure this machine: products and a training step, as a share of its peak"
 	@echo "make asan       run the tests under AddressSanitizer (also: make ubsan, make tsan)"
-	@echo "make tidy       clang-tidy; make format: clang-format; make unicode: make data/unicode_tables.h again"
+	@echo "make tidy       clang-tidy; make format: clang-format; make unicode: make data/unicode_tables.c again"
 	@echo "make clean      remove what was built"
 	@echo "Variables: CC=clang, BUILD=folder"
 
@@ -118,14 +118,14 @@ sanitized: $(TESTS) $(BUILD)/train/main.o $(BUILD)/eval/consistency.o
 	@BUILD=$(BUILD) PROGRAMS=$(BUILD) test/run.sh
 
 unicode: $(BUILD)/unicode_tables
-	$(BUILD)/unicode_tables ../shared/goldens/tokenizers/unicode > data/unicode_tables.h.new
-	mv data/unicode_tables.h.new data/unicode_tables.h
+	$(BUILD)/unicode_tables ../shared/goldens/tokenizers/unicode > data/unicode_tables.c.new
+	mv data/unicode_tables.c.new data/unicode_tables.c
 
 SOURCES = $(wildcard base/*.[ch] kernels/*.[ch] model/*.[ch] data/*.[ch] train/*.[ch] eval/*.[ch] tools/*.c test/*.[ch])
 tidy:
-	clang-tidy --quiet $(filter %.c,$(filter-out kernels/% data/unicode_tables.h,$(SOURCES))) -- -std=c11 $(INCLUDE_test)
+	clang-tidy --quiet $(filter %.c,$(filter-out kernels/% data/unicode_tables.c,$(SOURCES))) -- -std=gnu11 $(INCLUDE_test)
 format:
-	clang-format -i $(filter-out data/unicode_tables.h,$(SOURCES))
+	clang-format -i $(filter-out data/unicode_tables.c,$(SOURCES))
 
 clean:
 	rm -rf build build-asan build-ubsan build-tsan train_gpt consistency

@@ -1,0 +1,210 @@
+/* Byte-level BPE: the pre-tokenizer of GPT-2 and RoBERTa as a scanner, then merges by rank (Sennrich et al. 2016,
+ * Radford et al. 2019). */
+#include "unicode.h"
+#include "vocabulary.h"
+
+#include <string.h>
+
+/* The printable symbol of each byte: the 188 printable Latin-1 characters stand for themselves, the other bytes in order
+ * for U+0100 and up (GPT-2's bytes_to_unicode). */
+static uint32_t byte_symbol(int byte)
+{
+    uint32_t next = 0x100;
+    for (int b = 0; b < 256; b++) {
+        int printable = (b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
+        if (b == byte) {
+            return printable ? (uint32_t)b : next;
+        }
+        next += !printable;
+    }
+    return 0;
+}
+
+int bpe_finish(Vocabulary *vocabulary, const char *where, Error *error)
+{
+    for (int b = 0; b < 256; b++) {
+        char symbol[5] = {0};
+        utf8_put(symbol, byte_symbol(b));
+        vocabulary->byte_id[b] = vocabulary_find(vocabulary, symbol);
+        if (vocabulary->byte_id[b] < 0) {
+            return error_set(error, EXIT_BAD_DATA, "%s: the vocabulary lacks the symbol '%s' of byte %d; get the file again", where,
+                             symbol, b);
+        }
+    }
+    return 0;
+}
+
+int bpe_add_merge(Vocabulary *vocabulary, const char *left, const char *right, int rank, const char *where, Error *error)
+{
+    char *whole = string_format("%s%s", left, right);
+    int a = vocabulary_find(vocabulary, left), b = vocabulary_find(vocabulary, right), c = vocabulary_find(vocabulary, whole);
+    free(whole);
+    if (a < 0 || b < 0 || c < 0) {
+        return error_set(error, EXIT_BAD_DATA, "%s: merge %d ('%s' '%s'): %s is not in the vocabulary; get the file again", where, rank,
+                         left, right, a < 0 ? "its first part" : b < 0 ? "its second part" : "its result");
+    }
+    uint64_t key = (uint64_t)a << 32 | (uint32_t)b;
+    struct MergeResult result = {rank, c};
+    if (hmgeti(vocabulary->merges, key) < 0) {
+        hmput(vocabulary->merges, key, result);
+    }
+    return 0;
+}
+
+/* A pair that could merge: at position, valid while both halves are still what they were. */
+typedef struct Candidate {
+    int rank, position, left, right;
+} Candidate;
+
+static int earlier(const Candidate *a, const Candidate *b)
+{
+    return a->rank != b->rank ? a->rank < b->rank : a->position < b->position;
+}
+
+static void heap_push(Candidate *heap, int *count, Candidate candidate)
+{
+    int at = (*count)++;
+    while (at > 0 && earlier(&candidate, &heap[(at - 1) / 2])) {
+        heap[at] = heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    heap[at] = candidate;
+}
+
+static Candidate heap_pop(Candidate *heap, int *count)
+{
+    Candidate top = heap[0], last = heap[--*count];
+    int at = 0;
+    for (int child = 1; child < *count; child = 2 * at + 1) {
+        child += child + 1 < *count && earlier(&heap[child + 1], &heap[child]);
+        if (!earlier(&heap[child], &last)) {
+            break;
+        }
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = last;
+    return top;
+}
+
+/* Symbols of a piece as a doubly linked list in arrays; id < 0 marks one that was merged into its left neighbour. */
+typedef struct Symbols {
+    int *id, *previous, *next;
+} Symbols;
+
+static const struct MergeResult *find_merge(const Vocabulary *vocabulary, int left, int right)
+{
+    Merge *merges = vocabulary->merges;                 /* the macro writes to its argument, not to the map */
+    if (!merges) {
+        return NULL;
+    }
+    ptrdiff_t at = hmgeti(merges, ((uint64_t)left << 32 | (uint32_t)right));
+    return at < 0 ? NULL : &merges[at].value;
+}
+
+static void push_pair(const Vocabulary *vocabulary, const Symbols *s, int left, Candidate *heap, int *count)
+{
+    int right = left < 0 ? -1 : s->next[left];
+    if (right < 0) {
+        return;
+    }
+    const struct MergeResult *merge = find_merge(vocabulary, s->id[left], s->id[right]);
+    if (merge) {
+        heap_push(heap, count, (Candidate){merge->rank, left, s->id[left], s->id[right]});
+    }
+}
+
+/* Always the pair of lowest rank, the leftmost first: a heap makes a word of n bytes cost n log n. */
+static void encode_piece(const Vocabulary *vocabulary, Ids *ids, const unsigned char *bytes, int n)
+{
+    enum { SHORT = 64 };
+    int small[3 * SHORT];
+    Candidate small_heap[3 * SHORT];
+    int *memory = n <= SHORT ? small : memory_alloc((size_t)n * 3, sizeof *memory);
+    Candidate *heap = n <= SHORT ? small_heap : memory_alloc((size_t)n * 3, sizeof *heap);
+    Symbols s = {memory, memory + n, memory + 2 * n};
+    int count = 0;
+    for (int i = 0; i < n; i++) {
+        s.id[i] = vocabulary->byte_id[bytes[i]];
+        s.previous[i] = i - 1;
+        s.next[i] = i + 1 < n ? i + 1 : -1;
+    }
+    for (int i = 0; i < n; i++) {
+        push_pair(vocabulary, &s, i, heap, &count);
+    }
+    while (count) {
+        Candidate best = heap_pop(heap, &count);
+        int left = best.position, right = s.id[left] < 0 ? -1 : s.next[left];
+        if (right < 0 || s.id[left] != best.left || s.id[right] != best.right) {
+            continue;                                   /* one half has changed since */
+        }
+        s.id[left] = find_merge(vocabulary, best.left, best.right)->id;
+        s.id[right] = -1;
+        s.next[left] = s.next[right];
+        if (s.next[left] >= 0) {
+            s.previous[s.next[left]] = left;
+        }
+        push_pair(vocabulary, &s, s.previous[left], heap, &count);
+        push_pair(vocabulary, &s, left, heap, &count);
+    }
+    for (int i = 0; i >= 0; i = s.next[i]) {
+        arrput(*ids, s.id[i]);
+    }
+    if (n > SHORT) {
+        free(memory);
+        free(heap);
+    }
+}
+
+/* Length of 's 't 're 've 'm 'll 'd at text, or 0. */
+static size_t contraction(const char *text, size_t size)
+{
+    static const char *const endings[] = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
+    for (int i = 0; i < 7; i++) {
+        size_t length = strlen(endings[i]);
+        if (size >= length && !memcmp(text, endings[i], length)) {
+            return length;
+        }
+    }
+    return 0;
+}
+
+/* End of the piece that starts at `at`: the alternatives of GPT-2's pattern in their order,
+ * 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ */
+static size_t piece_end(const char *text, size_t size, size_t at)
+{
+    size_t length = contraction(text + at, size - at);
+    if (length) {
+        return at + length;
+    }
+    size_t end = at;
+    int class = unicode_class(utf8_next(text, &end));
+    if (text[at] == ' ' && end < size) {                /* an optional single space in front of a run */
+        size_t second = end;
+        int next_class = unicode_class(utf8_next(text, &second));
+        if (next_class != 'S') {
+            class = next_class;
+            end = second;
+        }
+    }
+    size_t last = at;                                   /* start of the run's last character */
+    while (end < size) {
+        size_t next = end;
+        if (unicode_class(utf8_next(text, &next)) != class) {
+            break;
+        }
+        last = end;
+        end = next;
+    }
+    /* Of white space before a word the last character is left for the word. */
+    return class == 'S' && end < size && last > at ? last : end;
+}
+
+void bpe_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        size_t end = piece_end(text, size, at);
+        encode_piece(vocabulary, ids, (const unsigned char *)text + at, (int)(end - at));
+        at = end;
+    }
+}

@@ -1,0 +1,151 @@
+/* The built-in stand-ins: one small grammar for each kind of task, so that the demonstration needs no file. The sentences
+ * are ours. Labels follow rules that a small model can learn from a few hundred examples, not all of them easily: seeds
+ * differ. The examples depend on nothing but the task's name and the split. */
+#include "tasks.h"
+#include "rng.h"
+
+#include <stdlib.h>
+
+static const char *const words[] = {
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", ",", "the", "a", "is", "was", "in", "and", "not", "of", "it",
+    "what", "this", "happened", "as", "result", "cause",
+    /* things and places */
+    "cat", "dog", "bird", "horse", "fox", "boat", "lamp", "clock", "garden", "kitchen", "river", "tower", "market", "forest",
+    /* colours */
+    "red", "blue", "green", "black",
+    /* praise and blame */
+    "lovely", "bright", "clever", "warm", "dull", "broken", "cold", "rude", "film", "song", "story", "meal", "very", "rather",
+    /* causes and effects */
+    "rain", "fell", "street", "wet", "sun", "shone", "snow", "melted", "wind", "blew", "leaves", "flew", "bell", "rang", "children",
+    "ran", "glass", "dropped", "broke", "baby", "cried", "mother", "came",
+    "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u", "v", "w", "x", "y", "z",
+    "##a", "##b", "##c", "##d", "##e", "##f", "##g", "##h", "##i", "##j", "##k", "##l", "##m", "##n", "##o", "##p", "##q", "##r",
+    "##s", "##t", "##u", "##v", "##w", "##x", "##y", "##z", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9",
+};
+
+const char *const *builtin_words(int *count)
+{
+    *count = sizeof words / sizeof *words;
+    return words;
+}
+
+static const char *const things[] = {"cat", "dog", "bird", "horse", "fox", "boat", "lamp", "clock"};
+static const char *const places[] = {"garden", "kitchen", "river", "tower", "market", "forest"};
+static const char *const colours[] = {"red", "blue", "green", "black"};
+static const char *const praise[] = {"lovely", "bright", "clever", "warm"};
+static const char *const blame[] = {"dull", "broken", "cold", "rude"};
+static const char *const works[] = {"film", "song", "story", "meal"};
+
+/* Draws for one example: the next words of its stream. */
+typedef struct Draw {
+    uint64_t key, at;
+} Draw;
+
+static int below(Draw *draw, int n)
+{
+    return (int)rng_below(draw->key, draw->at++, (uint32_t)n);
+}
+
+#define PICK(list) list[below(draw, (int)(sizeof list / sizeof *list))]
+
+/* One sentence: "the film was lovely and the song was not dull ." Good if most judgements are. */
+static void single(Example *e, Draw *draw, int K)
+{
+    int good = 0, three = below(draw, 2) ? 3 : 1;
+    char text[3][80];
+    for (int i = 0; i < three; i++) {
+        int positive = below(draw, 2), negated = below(draw, 4) == 0;
+        snprintf(text[i], sizeof text[i], "the %s was %s%s", PICK(works), negated ? "not " : below(draw, 3) ? "" : "very ",
+                 positive ? PICK(praise) : PICK(blame));
+        good += positive != negated ? 1 : -1;
+    }
+    e->text[0][0] = three == 1 ? string_format("%s .", text[0]) : string_format("%s , %s and %s .", text[0], text[1], text[2]);
+    e->label = K == 2 ? good > 0 : below(draw, K);
+}
+
+/* A scene of two things with a colour and a place, and a claim about one of them. Two classes: whether the claim holds;
+ * three: holds, contradicts, or speaks of something else. */
+static void pair(Example *e, Draw *draw, const Task *task)
+{
+    const char *thing[3], *colour[2], *place[2];
+    int about = below(draw, 2), holds = below(draw, task->K), by_place = below(draw, 2);
+    for (int i = 0; i < 3; i++) {
+        do {
+            thing[i] = PICK(things);
+        } while ((i > 0 && thing[i] == thing[0]) || (i > 1 && thing[i] == thing[1]));
+    }
+    for (int i = 0; i < 2; i++) {
+        do {
+            colour[i] = PICK(colours);
+            place[i] = PICK(places);
+        } while (i && (colour[1] == colour[0] || place[1] == place[0]));
+    }
+    char *scene = string_format("the %s %s is in the %s and the %s %s is in the %s .", colour[0], thing[0], place[0], colour[1], thing[1],
+                                place[1]);
+    /* Only the value differs, so the claim has to be compared with the scene. */
+    int wrong = task->K == 2 ? holds == 0 : holds == 1, other = task->K == 3 && holds == 2;
+    const char *value = by_place ? place[about != wrong] : colour[about != wrong];
+    char *claim = string_format(by_place ? "the %s is in the %s %s" : "the %s is %s %s", thing[other ? 2 : about], value,
+                                task->fields[0][0] == 'q' ? "?" : ".");
+    int question_first = task->cut == TRUNCATE_ONLY_SECOND;     /* BoolQ: question, passage */
+    e->text[0][question_first] = scene;
+    e->text[0][!question_first] = claim;
+    /* ids of entailment, not_entailment are 0, 1, of False, True 0, 1 */
+    e->label = task->K == 3 ? holds : task->labels[0][0] == 'e' ? !holds : holds;
+}
+
+/* A cause and two effects, one of which belongs to it. */
+static void choice(Example *e, Draw *draw)
+{
+    static const char *const causes[] = {"the rain fell", "the sun shone", "the wind blew", "the bell rang", "the glass dropped", "the baby cried"};
+    static const char *const effects[] = {"the street was wet", "the snow melted", "the leaves flew", "the children ran", "it broke", "the mother came"};
+    int right = below(draw, 6), wrong = (right + 1 + below(draw, 5)) % 6, effect = below(draw, 2);
+    const char *const *given = effect ? causes : effects, *const *options = effect ? effects : causes;
+    e->label = below(draw, 2);
+    for (int i = 0; i < 2; i++) {
+        e->text[i][0] = string_format("%s in the %s . what %s ?", given[right], PICK(places),
+                                      effect ? "happened as a result" : "was the cause of this");
+        e->text[i][1] = string_format("%s .", options[i == e->label ? right : wrong]);
+    }
+}
+
+/* Two descriptions; the score counts what they share of thing, colour and place. */
+static void similarity(Example *e, Draw *draw)
+{
+    const char *a[3] = {PICK(colours), PICK(things), PICK(places)}, *b[3];
+    int shared = 0;
+    for (int i = 0; i < 3; i++) {
+        b[i] = below(draw, 2) ? a[i] : i == 0 ? PICK(colours) : i == 1 ? PICK(things) : PICK(places);
+        shared += b[i] == a[i];
+    }
+    e->text[0][0] = string_format("the %s %s is in the %s .", a[0], a[1], a[2]);
+    e->text[0][1] = string_format("a %s %s was in the %s .", b[0], b[1], b[2]);
+    e->target = (float)shared / 3.0f;
+    e->label = -1;
+}
+
+void dataset_builtin(Dataset *dataset, const Task *task, const char *split, int limit)
+{
+    enum { TRAIN = 1536, VALIDATION = 256 };
+    int train = split[0] == 't', count = train ? TRAIN : VALIDATION;
+    char *stream = string_format("builtin/%s/%s", task->name, split);
+    *dataset = (Dataset){.task = task, .path = string_copy("builtin sample"), .count = limit > 0 && limit < count ? limit : count};
+    dataset->examples = memory_calloc((size_t)dataset->count, sizeof *dataset->examples);
+    uint64_t key = rng_key(0, stream);
+    for (int i = 0; i < dataset->count; i++) {
+        Example *e = &dataset->examples[i];
+        Draw draw = {key + (uint64_t)i, 0};
+        e->id = string_format("%s-%d", split, i);
+        if (task->kind == KIND_CHOICE) {
+            choice(e, &draw);
+        } else if (task->kind == KIND_REGRESSION) {
+            similarity(e, &draw);
+        } else if (!*task->fields[1]) {
+            single(e, &draw, task->K);
+        } else {
+            pair(e, &draw, task);
+        }
+    }
+    sha256_hex(dataset->sha256, stream, strlen(stream));
+    free(stream);
+}

@@ -1,0 +1,69 @@
+#include "unicode.h"
+
+#include <stddef.h>
+
+static int range_value(const UnicodeRange *ranges, int count, uint32_t code, int otherwise)
+{
+    int low = 0, high = count;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (code < ranges[middle].first) {
+            high = middle;
+        } else if (code > ranges[middle].last) {
+            low = middle + 1;
+        } else {
+            return ranges[middle].value;
+        }
+    }
+    return otherwise;
+}
+
+int unicode_class(uint32_t code)
+{
+    return range_value(unicode_classes, unicode_classes_count, code, 'O');
+}
+
+int unicode_bert_piece(uint32_t code)
+{
+    return range_value(unicode_bert_pieces, unicode_bert_pieces_count, code, 0);
+}
+
+int unicode_combining_class(uint32_t code)
+{
+    return range_value(unicode_combining, unicode_combining_count, code, -1);
+}
+
+int unicode_bert_normal(uint32_t code, uint32_t out[8])
+{
+    enum { DROP, SPACE, PAD, HANGUL, MAP };
+    int value = range_value(unicode_normal, unicode_normal_count, code, -1);
+    if (value < 0) {
+        out[0] = code;
+        return 1;
+    }
+    switch (value & 7) {
+    case DROP:
+        return 0;
+    case SPACE:
+        out[0] = ' ';
+        return 1;
+    case PAD:
+        out[0] = out[2] = ' ';
+        out[1] = code;
+        return 3;
+    case HANGUL: {                                      /* Unicode standard, section 3.12 */
+        uint32_t syllable = code - 0xAC00, tail = syllable % 28;
+        out[0] = 0x1100 + syllable / 588;
+        out[1] = 0x1161 + syllable % 588 / 28;
+        out[2] = 0x11A7 + tail;
+        return tail ? 3 : 2;
+    }
+    default: {
+        int count = value >> 3 & 31;
+        for (int i = 0; i < count && i < 8; i++) {
+            out[i] = unicode_normal_codes[(value >> 8) + i];
+        }
+        return count;
+    }
+    }
+}

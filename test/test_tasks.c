@@ -1,0 +1,176 @@
+/* Compares examples with golden cases: build/test_tasks DATA_DIR CASES.jsonl...|counts.json
+ * The tokenizer is RoBERTa's, in $SEEDBED_TOKENIZER or DATA_DIR/../tokenizers/roberta-base. The task is named by the case
+ * file. Compared: label, segments, ids, ids cut to 64 tokens, example_hash; not the decoder's text and ids. */
+#include "check.h"
+#include "encode.h"
+#include "json.h"
+
+#include <stb/stb_ds.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+static Tokenizer *tokenizer;
+
+static void compare_ids(const Encoded *encoded, size_t sequence, const json_t *expected, const char *where, const char *what)
+{
+    size_t length = encoded->start[sequence + 1] - encoded->start[sequence], same = json_array_size(expected) == length;
+    for (size_t i = 0; same && i < length; i++) {
+        same = json_integer_value(json_array_get(expected, i)) == encoded->ids[encoded->start[sequence] + i];
+    }
+    CHECK(same, "%s: %s differ (%zu ids, expected %zu)", where, what, length, json_array_size(expected));
+}
+
+static void compare_segments(const Example *example, int choice, const json_t *object, const char *where)
+{
+    const json_t *segments = json_object_get(object, "segments");
+    for (size_t i = 0; i < json_array_size(segments); i++) {
+        const char *text = example->text[choice][i];
+        CHECK(text && !strcmp(text, json_string_value(json_array_get(segments, i))), "%s: segment %zu differs", where, i);
+    }
+}
+
+static void compare_case(const Dataset *dataset, const json_t *object, const char *where)
+{
+    size_t index = (size_t)json_integer_value(json_object_get(object, "index"));
+    if (index >= (size_t)dataset->count) {
+        CHECK(0, "%s: no example %zu", where, index);
+        return;
+    }
+    const Example *example = &dataset->examples[index];
+    Dataset one = *dataset;
+    one.examples = &dataset->examples[index];
+    one.count = 1;
+    CHECK(!strcmp(example->id, json_string_value(json_object_get(object, "id"))), "%s: id %s", where, example->id);
+    CHECK(example->line == json_integer_value(json_object_get(object, "line")), "%s: line %d", where, example->line);
+    CHECK(XXH64(example->id, strlen(example->id), 0) == strtoull(json_string_value(json_object_get(object, "example_hash")), NULL, 10),
+          "%s: example_hash", where);
+    if (dataset->task->kind == KIND_REGRESSION) {
+        CHECK(example->target == strtof(json_string_value(json_object_get(object, "target")), NULL), "%s: target %a", where,
+              (double)example->target);
+    } else {
+        CHECK(example->label == json_integer_value(json_object_get(object, "label")), "%s: label %d", where, example->label);
+        CHECK(!strcmp(dataset->task->labels[example->label], json_string_value(json_object_get(object, "label_name"))), "%s: label name", where);
+    }
+    const json_t *choices = json_object_get(object, "choices");
+    for (int cut = 0; cut < 2; cut++) {
+        Encoded encoded;
+        Error error;
+        const char *key = cut ? "ids_64" : "ids";
+        const json_t *first = choices ? json_array_get(choices, 0) : object;
+        int fails = cut && json_is_null(json_object_get(first, key)) ;
+        int code = encode(&encoded, &one, tokenizer, cut ? 64 : dataset->task->longest, 1 << 20, &error);
+        CHECK(fails ? code == EXIT_BAD_DATA : !code, "%s: encoding to %s gives %d", where, key, code);
+        for (int c = 0; !code && c < encoded.choices; c++) {
+            const json_t *part = choices ? json_array_get(choices, (size_t)c) : object;
+            if (!cut) {
+                compare_segments(example, c, part, where);
+            }
+            const json_t *expected = json_object_get(part, key);
+            compare_ids(&encoded, (size_t)c, expected ? expected : json_object_get(part, "ids"), where, key);
+        }
+        if (!code) {
+            encoded_free(&encoded);
+        }
+    }
+}
+
+static void compare_counts(const char *data, const char *path)
+{
+    json_t *counts, *entry, *split;
+    const char *name, *split_name;
+    Error error;
+    if (json_read_file(&counts, path, &error)) {
+        CHECK(0, "%s", error.text);
+        return;
+    }
+    json_object_foreach(counts, name, entry) {
+        const Task *task = task_find(name, &error);
+        if (!task) {
+            printf("%s: task not implemented, not compared\n", name);
+            continue;
+        }
+        json_object_foreach(entry, split_name, split) {
+            Dataset dataset;
+            if (dataset_read(&dataset, task, data, split_name, 0, &error)) {
+                CHECK(0, "%s", error.text);
+                continue;
+            }
+            CHECK(dataset.count == json_integer_value(json_object_get(split, "examples")), "%s %s: %d examples", name, split_name, dataset.count);
+            CHECK(!strcmp(dataset.sha256, json_string_value(json_object_get(split, "sha256"))), "%s %s: sha256", name, split_name);
+            for (int k = 0; k < task->K && task->kind != KIND_REGRESSION; k++) {
+                int count = 0;
+                for (int i = 0; i < dataset.count; i++) {
+                    count += dataset.examples[i].label == k;
+                }
+                CHECK(count == json_integer_value(json_object_get(json_object_get(split, "labels"), task->labels[k])), "%s %s: %d of label %s",
+                      name, split_name, count, task->labels[k]);
+            }
+            dataset_free(&dataset);
+        }
+    }
+    json_decref(counts);
+}
+
+static void compare_file(const char *data, const char *path)
+{
+    const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    char *name = string_format("%.*s", (int)strcspn(base, "."), base);
+    Error error;
+    const Task *task = task_find(name, &error);
+    File file;
+    Dataset dataset;
+    int before = checks_passed + checks_failed, lines = 0;
+    free(name);
+    if (!task) {
+        CHECK(0, "%s", error.text);
+        return;
+    }
+    if (file_map(&file, path, &error) || dataset_read(&dataset, task, data, "validation", 0, &error)) {
+        CHECK(0, "%s", error.text);
+        return;
+    }
+    for (size_t at = 0; at < file.size; lines++) {
+        const unsigned char *end = memchr(file.bytes + at, '\n', file.size - at);
+        size_t length = end ? (size_t)(end - file.bytes) - at : file.size - at;
+        json_t *object;
+        char *where = string_format("%s:%d", path, lines + 1);
+        if (json_read_bytes(&object, file.bytes + at, length, where, &error)) {
+            CHECK(0, "%s", error.text);
+        } else {
+            compare_case(&dataset, object, where);
+        }
+        json_decref(object);
+        free(where);
+        at += length + 1;
+    }
+    printf("%s: %d cases, %d comparisons (decoder text and ids: not implemented, not compared)\n", path, lines,
+           checks_passed + checks_failed - before);
+    dataset_free(&dataset);
+    file_unmap(&file);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 3) {
+        fputs("usage: test_tasks DATA_DIR CASES.jsonl...|counts.json\n", stderr);
+        return EXIT_USAGE;
+    }
+    Error error;
+    const char *chosen = getenv("SEEDBED_TOKENIZER");
+    char *folder = chosen ? string_copy(chosen) : string_format("%s/../tokenizers/roberta-base", argv[1]);
+    if (tokenizer_open(&tokenizer, folder, &error)) {
+        fprintf(stderr, "%s\n", error.text);
+        return error.code;
+    }
+    for (int i = 2; i < argc; i++) {
+        if (strstr(argv[i], "counts.json")) {
+            compare_counts(argv[1], argv[i]);
+        } else {
+            compare_file(argv[1], argv[i]);
+        }
+    }
+    free(folder);
+    tokenizer_close(tokenizer);
+    return checks_close("test_tasks");
+}
