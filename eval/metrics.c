@@ -1,0 +1,170 @@
+#include "metrics.h"
+#include "base.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void confusion_count(Confusion *c, const int *labels, const int *predictions, size_t N, int K)
+{
+    *c = (Confusion){.K = K, .N = N};
+    c->label = memory_calloc(3 * (size_t)K, sizeof *c->label);
+    c->predicted = c->label + K;
+    c->both = c->label + 2 * K;
+    for (size_t i = 0; i < N; i++) {
+        c->label[labels[i]]++;
+        if (predictions[i] >= 0) {
+            c->predicted[predictions[i]]++;
+            c->both[labels[i]] += labels[i] == predictions[i];
+            c->correct += labels[i] == predictions[i];
+        }
+    }
+}
+
+void confusion_free(Confusion *c)
+{
+    free(c->label);
+    *c = (Confusion){0};
+}
+
+double metric_accuracy(const Confusion *c)
+{
+    return c->N ? (double)c->correct / (double)c->N : NAN;
+}
+
+double metric_mcc(const Confusion *c)
+{
+    /* (correct N - sum label predicted) / sqrt((N^2 - sum predicted^2) (N^2 - sum label^2)), over answered examples */
+    double N = (double)c->N, cross = 0, predicted = 0, label = 0;
+    for (int k = 0; k < c->K; k++) {
+        cross += (double)c->label[k] * (double)c->predicted[k];
+        predicted += (double)c->predicted[k] * (double)c->predicted[k];
+        label += (double)c->label[k] * (double)c->label[k];
+    }
+    double spread = (N * N - predicted) * (N * N - label);
+    return spread > 0 ? ((double)c->correct * N - cross) / sqrt(spread) : 0.0;
+}
+
+double metric_f1(const Confusion *c, int class)
+{
+    size_t sum = c->label[class] + c->predicted[class];
+    return sum ? 2.0 * (double)c->both[class] / (double)sum : 0.0;
+}
+
+double metric_macro_f1(const Confusion *c)
+{
+    double sum = 0;
+    for (int k = 0; k < c->K; k++) {
+        sum += metric_f1(c, k);
+    }
+    return sum / c->K;
+}
+
+double metric_majority(const Confusion *c)
+{
+    size_t most = 0;
+    for (int k = 0; k < c->K; k++) {
+        most = c->label[k] > most ? c->label[k] : most;
+    }
+    return c->N ? (double)most / (double)c->N : NAN;
+}
+
+static double pearson(const double *x, const double *y, size_t n)
+{
+    double mean_x = 0, mean_y = 0, xx = 0, yy = 0, xy = 0;
+    for (size_t i = 0; i < n; i++) {
+        mean_x += x[i] / (double)n;
+        mean_y += y[i] / (double)n;
+    }
+    for (size_t i = 0; i < n; i++) {
+        double dx = x[i] - mean_x, dy = y[i] - mean_y;
+        xx += dx * dx;
+        yy += dy * dy;
+        xy += dx * dy;
+    }
+    double r = n > 1 && xx > 0 && yy > 0 ? xy / (sqrt(xx) * sqrt(yy)) : NAN;
+    return r > 1 ? 1 : r < -1 ? -1 : r;
+}
+
+static int constant(const float *x, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        if (x[i] != x[0]) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static double *widen(const float *x, size_t n)
+{
+    double *wide = memory_alloc(n, sizeof *wide);
+    for (size_t i = 0; i < n; i++) {
+        wide[i] = (double)x[i];
+    }
+    return wide;
+}
+
+double metric_pearson(const float *x, const float *y, size_t n)
+{
+    if (constant(x, n) || constant(y, n)) {
+        return NAN;
+    }
+    double *a = widen(x, n), *b = widen(y, n), r = pearson(a, b, n);
+    free(a);
+    free(b);
+    return r;
+}
+
+typedef struct Ranked {
+    float value;
+    size_t index;
+} Ranked;
+
+static int by_value(const void *a, const void *b)
+{
+    float x = ((const Ranked *)a)->value, y = ((const Ranked *)b)->value;
+    return (x > y) - (x < y);
+}
+
+/* Ranks from 1, ties share their mean. */
+static double *ranks(const float *x, size_t n)
+{
+    Ranked *sorted = memory_alloc(n, sizeof *sorted);
+    double *rank = memory_alloc(n, sizeof *rank);
+    for (size_t i = 0; i < n; i++) {
+        sorted[i] = (Ranked){x[i], i};
+    }
+    qsort(sorted, n, sizeof *sorted, by_value);
+    for (size_t i = 0, j; i < n; i = j) {
+        for (j = i; j < n && sorted[j].value == sorted[i].value; j++) {
+        }
+        for (size_t k = i; k < j; k++) {
+            rank[sorted[k].index] = (double)(i + j + 1) / 2;
+        }
+    }
+    free(sorted);
+    return rank;
+}
+
+double metric_spearman(const float *x, const float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (isnan(x[i]) || isnan(y[i])) {
+            return NAN;
+        }
+    }
+    if (constant(x, n) || constant(y, n)) {
+        return NAN;
+    }
+    double *a = ranks(x, n), *b = ranks(y, n), r = pearson(a, b, n);
+    free(a);
+    free(b);
+    return r;
+}
+
+double metric_by_name(const char *name, const Confusion *c)
+{
+    return !strcmp(name, "accuracy") ? metric_accuracy(c) : !strcmp(name, "mcc") ? metric_mcc(c)
+           : !strcmp(name, "f1") && c->K == 2 ? metric_f1(c, 1) : !strcmp(name, "macro-f1") ? metric_macro_f1(c) : NAN;
+}

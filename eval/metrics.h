@@ -1,0 +1,37 @@
+/* Task metrics with scikit-learn's conventions. */
+#ifndef METRICS_H
+#define METRICS_H
+
+#include <stddef.h>
+
+/* Counts of (label, prediction) over N examples; predictions of -1 count as wrong. */
+typedef struct Confusion {
+    int K;
+    size_t N, correct;
+    size_t *label;              /* [K] examples of each class */
+    size_t *predicted;          /* [K] predictions of each class */
+    size_t *both;               /* [K] right ones */
+} Confusion;
+
+/* labels must be in [0, K), predictions in [-1, K). The caller frees with confusion_free. */
+void confusion_count(Confusion *confusion, const int *labels, const int *predictions, size_t N, int K);
+void confusion_free(Confusion *confusion);
+
+double metric_accuracy(const Confusion *confusion);
+/* Matthews' correlation for K classes (Gorodkin 2004); 0 where undefined, as sklearn. */
+double metric_mcc(const Confusion *confusion);
+/* F1 of one class; 0 where undefined. And its mean over the K declared classes. */
+double metric_f1(const Confusion *confusion, int class);
+double metric_macro_f1(const Confusion *confusion);
+/* Share of the most frequent label. */
+double metric_majority(const Confusion *confusion);
+
+/* Correlations of n pairs; NaN where undefined (constant input, n < 2, values that are not finite). Spearman uses average
+ * ranks. */
+double metric_pearson(const float *x, const float *y, size_t n);
+double metric_spearman(const float *x, const float *y, size_t n);
+
+/* The metric of this name (accuracy, mcc, f1, macro-f1), or NaN for another name. */
+double metric_by_name(const char *name, const Confusion *confusion);
+
+#endif

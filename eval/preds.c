@@ -1,0 +1,314 @@
+#include "preds.h"
+#include "safetensors.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
+
+static const char *const required[] = {
+    "format", "format_version", "benchmark", "task", "split", "model", "seed", "seed_init", "seed_data", "seed_dropout", "num_examples",
+    "num_classes", "label_names", "metric", "dataset_sha256", "hparams", "recipe_sha256", "status", "data_sha256",
+};
+
+const char *preds_meta(const Preds *preds, const char *key)
+{
+    const char *value = json_string_value(json_object_get(preds->metadata, key));
+    return value ? value : "";
+}
+
+void recipe_sha256(char hex[65], const json_t *hparams)
+{
+    json_t *copy = json_copy((json_t *)hparams);
+    static const char *const seeds[] = {"seed", "seed_init", "seed_data", "seed_dropout"};
+    for (int i = 0; i < 4; i++) {
+        json_object_del(copy, seeds[i]);
+    }
+    char *text = json_canonical(copy);
+    sha256_hex(hex, text, strlen(text));
+    free(text);
+    json_decref(copy);
+}
+
+/* Plain decimal digits up to limit. */
+static int read_number(uint64_t *number, const char *text)
+{
+    *number = 0;
+    if (!*text || strspn(text, "0123456789") != strlen(text) || (*text == '0' && text[1])) {
+        return -1;
+    }
+    for (; *text; text++) {
+        if (__builtin_mul_overflow(*number, 10u, number) || __builtin_add_overflow(*number, (uint64_t)(*text - '0'), number)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int check_label_names(const Preds *preds, Error *error)
+{
+    json_t *names;
+    const char *text = preds_meta(preds, "label_names");
+    if (json_read_bytes(&names, text, strlen(text), preds->path, error)) {
+        return error->code;
+    }
+    int good = json_is_array(names) && json_array_size(names) == (size_t)preds->K;
+    for (size_t i = 0; good && i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        good = name != NULL;
+        for (size_t j = 0; good && j < i; j++) {
+            good = strcmp(name, json_string_value(json_array_get(names, j))) != 0;
+        }
+    }
+    json_decref(names);
+    return good ? 0 : REFUSE("%s: label_names is not a list of %d different names; write the file again", preds->path, preds->K);
+}
+
+static int check_metadata(Preds *preds, const Safetensors *st, Error *error)
+{
+    uint64_t number;
+    char hex[65];
+    json_t *hparams;
+    for (size_t i = 0; i < sizeof required / sizeof *required; i++) {
+        if (!json_object_get(preds->metadata, required[i])) {
+            return REFUSE("%s: metadata '%s' is missing; not a prediction file, or an incomplete one", preds->path, required[i]);
+        }
+    }
+    if (strcmp(preds_meta(preds, "format"), "consistency-preds") || strcmp(preds_meta(preds, "format_version"), "1")) {
+        return REFUSE("%s: format '%s' version '%s' is not consistency-preds version 1", preds->path, preds_meta(preds, "format"),
+                      preds_meta(preds, "format_version"));
+    }
+    static const char *const seeds[] = {"seed", "seed_init", "seed_data", "seed_dropout"};
+    for (int i = 0; i < 4; i++) {
+        if (read_number(&number, preds_meta(preds, seeds[i]))) {
+            return REFUSE("%s: %s '%s' is not a number from 0 to 2^64 - 1", preds->path, seeds[i], preds_meta(preds, seeds[i]));
+        }
+    }
+    if (read_number(&number, preds_meta(preds, "num_classes")) || number < 1 || number > 1 << 20) {
+        return REFUSE("%s: num_classes '%s' is not a number from 1", preds->path, preds_meta(preds, "num_classes"));
+    }
+    preds->K = (int)number;
+    if (read_number(&number, preds_meta(preds, "num_examples")) || number < 1 || number > INT32_MAX) {
+        return REFUSE("%s: num_examples '%s' is not a number from 1", preds->path, preds_meta(preds, "num_examples"));
+    }
+    preds->N = number;
+    preds->regression = !strcmp(preds_meta(preds, "problem"), "regression");
+    static const char *const statuses[] = {"ok", "nan", "diverged", "interrupted"};
+    int known = 0;
+    for (int i = 0; i < 4; i++) {
+        known |= !strcmp(preds_meta(preds, "status"), statuses[i]);
+    }
+    if (!known) {
+        return REFUSE("%s: status '%s' is none of ok, nan, diverged, interrupted", preds->path, preds_meta(preds, "status"));
+    }
+    if (check_label_names(preds, error)) {
+        return error->code;
+    }
+    const char *text = preds_meta(preds, "hparams");
+    if (json_read_bytes(&hparams, text, strlen(text), preds->path, error)) {
+        return error->code;
+    }
+    int object = json_is_object(hparams);
+    if (object) {
+        recipe_sha256(hex, hparams);
+    }
+    json_decref(hparams);
+    if (!object || strcmp(hex, preds_meta(preds, "recipe_sha256"))) {
+        return REFUSE("%s: recipe_sha256 is not the digest of hparams without seeds; write the file again", preds->path);
+    }
+    sha256_hex(hex, st->file.bytes + st->data_offset, st->file.size - st->data_offset);
+    if (strcmp(hex, preds_meta(preds, "data_sha256"))) {
+        return REFUSE("%s: offset %zu: data_sha256 does not match the data; the file is damaged, get it again", preds->path, st->data_offset);
+    }
+    return 0;
+}
+
+/* A tensor of this type and of shape [N] or [N, K] copied out; *out stays NULL if it is absent and not needed. */
+static int read_tensor(void **out, const Preds *preds, const Safetensors *st, const char *name, DType dtype, size_t columns, int needed,
+                       Error *error)
+{
+    const Tensor *tensor = safetensors_find(st, name);
+    if (!tensor) {
+        return needed ? REFUSE("%s: tensor '%s' is missing; not a prediction file, or an incomplete one", preds->path, name) : 0;
+    }
+    if (tensor->dtype != dtype || tensor->rank != (columns ? 2 : 1) || tensor->shape[0] != preds->N ||
+        (columns && tensor->shape[1] != columns)) {
+        return REFUSE("%s: tensor '%s' must be %s of %zu examples%s; write the file again", preds->path, name, dtype_name(dtype), preds->N,
+                      columns ? " by classes" : "");
+    }
+    *out = memory_alloc(tensor->bytes, 1);
+    memcpy(*out, tensor->data, tensor->bytes);
+    return 0;
+}
+
+static int check_classes(const Preds *preds, const int *values, const char *name, Error *error)
+{
+    for (size_t i = 0; i < preds->N; i++) {
+        if (values[i] < -1 || values[i] >= preds->K || (preds->regression && values[i] != -1)) {
+            return REFUSE("%s: %s[%zu] is %d, with %d classes; write the file again", preds->path, name, i, values[i], preds->K);
+        }
+    }
+    return 0;
+}
+
+static int by_hash(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static int check_hashes(const Preds *preds, Error *error)
+{
+    uint64_t *sorted = memory_alloc(preds->N, sizeof *sorted);
+    memcpy(sorted, preds->hash, preds->N * sizeof *sorted);
+    qsort(sorted, preds->N, sizeof *sorted, by_hash);
+    int code = 0;
+    for (size_t i = 1; i < preds->N && !code; i++) {
+        if (sorted[i] == sorted[i - 1]) {
+            code = REFUSE("%s: example_hash %llu stands twice; every example needs an id of its own", preds->path, (unsigned long long)sorted[i]);
+        }
+    }
+    free(sorted);
+    return code;
+}
+
+static int read_ids(Preds *preds, const Safetensors *st, Error *error)
+{
+    const Tensor *offsets = safetensors_find(st, "id_offsets"), *bytes = safetensors_find(st, "id_bytes");
+    if (!offsets && !bytes) {
+        return 0;
+    }
+    if (!offsets || !bytes || offsets->dtype != DTYPE_U32 || offsets->rank != 1 || offsets->shape[0] != preds->N + 1 ||
+        bytes->dtype != DTYPE_U8 || bytes->rank != 1) {
+        return REFUSE("%s: id_offsets must be U32 [%zu] beside id_bytes U8; write the file again", preds->path, preds->N + 1);
+    }
+    preds->id = memory_calloc(preds->N, sizeof *preds->id);
+    uint32_t begin, end;
+    memcpy(&begin, offsets->data, 4);
+    if (begin != 0) {
+        return REFUSE("%s: id_offsets[0] is %u, not 0; write the file again", preds->path, begin);
+    }
+    for (size_t i = 0; i < preds->N; i++, begin = end) {
+        memcpy(&end, offsets->data + 4 * (i + 1), 4);
+        if (end < begin || end > bytes->count) {
+            return REFUSE("%s: id_offsets[%zu] is %u, after %u and in %zu bytes; write the file again", preds->path, i + 1, end, begin, bytes->count);
+        }
+        const char *text = (const char *)bytes->data + begin;
+        size_t size = end - begin;
+        if (utf8_valid_prefix(text, size) != size || memchr(text, 0, size)) {
+            return REFUSE("%s: the id of example %zu is not UTF-8 text; write the file again", preds->path, i);
+        }
+        if (XXH64(text, size, 0) != preds->hash[i]) {
+            return REFUSE("%s: example_hash[%zu] is not the XXH64 of its id '%.*s'; write the file again", preds->path, i, (int)size, text);
+        }
+        preds->id[i] = string_format("%.*s", (int)size, text);
+    }
+    return begin == bytes->count ? 0 : REFUSE("%s: id_bytes has %zu bytes, id_offsets end at %u; write the file again", preds->path, bytes->count, begin);
+}
+
+/* epoch_pred [E, N], epoch_logits [E, N, K], cluster [N]: shapes only. */
+static int check_others(const Preds *preds, const Safetensors *st, Error *error)
+{
+    const Tensor *pred = safetensors_find(st, "epoch_pred"), *logits = safetensors_find(st, "epoch_logits"), *cluster = safetensors_find(st, "cluster");
+    if ((pred && (pred->dtype != DTYPE_I32 || pred->rank != 2 || pred->shape[1] != preds->N)) ||
+        (logits && (logits->dtype != DTYPE_F32 || logits->rank != 3 || logits->shape[1] != preds->N || logits->shape[2] != (size_t)preds->K)) ||
+        (cluster && (cluster->dtype != DTYPE_I32 || cluster->rank != 1 || cluster->shape[0] != preds->N))) {
+        return REFUSE("%s: epoch_pred, epoch_logits or cluster does not fit %zu examples and %d classes; write the file again", preds->path,
+                      preds->N, preds->K);
+    }
+    return 0;
+}
+
+static int read_tensors(Preds *preds, const Safetensors *st, Error *error)
+{
+    size_t K = (size_t)preds->K;
+    if (read_tensor((void **)&preds->pred, preds, st, "pred", DTYPE_I32, 0, 1, error) ||
+        read_tensor((void **)&preds->label, preds, st, "label", DTYPE_I32, 0, 1, error) ||
+        read_tensor((void **)&preds->hash, preds, st, "example_hash", DTYPE_U64, 0, 1, error) ||
+        read_tensor((void **)&preds->logits, preds, st, "logits", DTYPE_F32, K, 0, error) ||
+        read_tensor((void **)&preds->value, preds, st, "value", DTYPE_F32, 0, preds->regression, error) ||
+        read_tensor((void **)&preds->target, preds, st, "target", DTYPE_F32, 0, preds->regression, error) ||
+        check_classes(preds, preds->pred, "pred", error) || check_classes(preds, preds->label, "label", error) ||
+        check_hashes(preds, error) || read_ids(preds, st, error) || check_others(preds, st, error)) {
+        return error->code;
+    }
+    return 0;
+}
+
+int preds_read(Preds *preds, const char *path, Error *error)
+{
+    Safetensors st;
+    *preds = (Preds){0};
+    if (safetensors_open(&st, path, error)) {
+        return error->code;
+    }
+    preds->path = string_copy(path);
+    preds->metadata = st.metadata ? json_deep_copy(st.metadata) : json_object();
+    int code = check_metadata(preds, &st, error) || read_tensors(preds, &st, error) ? error->code : 0;
+    safetensors_close(&st);
+    if (code) {
+        preds_free(preds);
+    }
+    return code;
+}
+
+void preds_free(Preds *preds)
+{
+    for (size_t i = 0; preds->id && i < preds->N; i++) {
+        free(preds->id[i]);
+    }
+    free(preds->id);
+    free(preds->path);
+    free(preds->pred);
+    free(preds->label);
+    free(preds->hash);
+    free(preds->logits);
+    free(preds->value);
+    free(preds->target);
+    json_decref(preds->metadata);
+    *preds = (Preds){0};
+}
+
+int preds_write(Preds *preds, Error *error)
+{
+    size_t N = preds->N, K = (size_t)preds->K, bytes = 0, count = 0;
+    uint32_t *offsets = memory_calloc(N + 1, sizeof *offsets);
+    preds->hash = memory_realloc(preds->hash, N, sizeof *preds->hash);
+    for (size_t i = 0; i < N; i++) {
+        preds->hash[i] = XXH64(preds->id[i], strlen(preds->id[i]), 0);
+        bytes += strlen(preds->id[i]);
+        offsets[i + 1] = (uint32_t)bytes;
+    }
+    char *text = memory_alloc(bytes + 1, 1);
+    for (size_t i = 0; i < N; i++) {
+        memcpy(text + offsets[i], preds->id[i], offsets[i + 1] - offsets[i]);
+    }
+    TensorSource sources[8] = {
+        {"pred", DTYPE_I32, 1, {N}, preds->pred}, {"label", DTYPE_I32, 1, {N}, preds->label},
+        {"example_hash", DTYPE_U64, 1, {N}, preds->hash}, {"id_offsets", DTYPE_U32, 1, {N + 1}, offsets},
+        {"id_bytes", DTYPE_U8, 1, {bytes}, text},
+    };
+    count = 5;
+    if (preds->logits) {
+        sources[count++] = (TensorSource){"logits", DTYPE_F32, 2, {N, K}, preds->logits};
+    }
+    if (preds->regression) {
+        sources[count++] = (TensorSource){"value", DTYPE_F32, 1, {N}, preds->value};
+        sources[count++] = (TensorSource){"target", DTYPE_F32, 1, {N}, preds->target};
+    }
+    char number[32];
+    json_t *metadata = json_copy(preds->metadata);
+    json_object_set_new(metadata, "format", json_string("consistency-preds"));
+    json_object_set_new(metadata, "format_version", json_string("1"));
+    snprintf(number, sizeof number, "%zu", N);
+    json_object_set_new(metadata, "num_examples", json_string(number));
+    snprintf(number, sizeof number, "%zu", K);
+    json_object_set_new(metadata, "num_classes", json_string(number));
+    json_object_set_new(metadata, "data_sha256", json_string(""));
+    int code = safetensors_write(preds->path, sources, count, metadata, error);
+    json_decref(metadata);
+    free(offsets);
+    free(text);
+    return code;
+}
