@@ -175,11 +175,6 @@ void file_unmap(File *file)
     *file = (File){0};
 }
 
-/* The names of the temporary files that are open, for writer_remove_pending. Only this list is global: a signal
- * handler has no other way to know them. */
-enum { PENDING_MAX = 8 };
-static char *volatile pending[PENDING_MAX];
-
 int writer_open(Writer *writer, const char *path, Error *error)
 {
     *writer = (Writer){0};
@@ -199,22 +194,11 @@ int writer_open(Writer *writer, const char *path, Error *error)
         }
         return code;
     }
-    for (int i = 0; i < PENDING_MAX; i++) {
-        if (!pending[i]) {
-            pending[i] = writer->temporary;
-            break;
-        }
-    }
     return 0;
 }
 
 static void writer_release(Writer *writer)
 {
-    for (int i = 0; i < PENDING_MAX; i++) {
-        if (pending[i] == writer->temporary) {
-            pending[i] = NULL;
-        }
-    }
     free(writer->path);
     free(writer->temporary);
     *writer = (Writer){0};
@@ -263,15 +247,6 @@ void writer_abort(Writer *writer)
         fclose(writer->stream);
         unlink(writer->temporary);
         writer_release(writer);
-    }
-}
-
-void writer_remove_pending(void)
-{
-    for (int i = 0; i < PENDING_MAX; i++) {
-        if (pending[i]) {
-            unlink(pending[i]);
-        }
     }
 }
 

@@ -1,0 +1,34 @@
+/* The command line of train_gpt. */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include "base.h"
+
+enum { MAX_SEEDS = 1000, MAX_KERNELS = 16 };
+
+/* Values as given; NULL where neither given nor preset. */
+typedef struct Options {
+#define OPTION(name, kind, value, preset, help) const char *name;
+#include "options.def"
+#undef OPTION
+    const char *kernels[MAX_KERNELS];       /* every --kernel */
+    int kernel_count;
+} Options;
+
+/* Parses and checks the form of every value. Strings point into argv. Errors: 64 with the nearest valid name. */
+int options_parse(Options *options, int argc, char **argv, Error *error);
+
+/* Values by kind; the form was checked by options_parse. 0 if the option was not given. */
+double option_real(const char *text);
+int option_count(const char *text);
+uint64_t option_seed(const char *text);
+
+/* The seeds of a comma-separated list. Returns how many, or -1 after setting error (64). */
+int options_seeds(uint64_t seeds[MAX_SEEDS], const char *text, Error *error);
+
+void options_help(FILE *out);
+
+/* "--name value" lines of everything that is set. */
+void options_print(const Options *options, FILE *out);
+
+#endif
