@@ -1,6 +1,6 @@
 /* The built-in stand-ins: one small grammar for each kind of task, so that the demonstration needs no file. The sentences
- * are ours. Labels follow rules that a small model can learn from a few hundred examples, not all of them easily: seeds
- * differ. The examples depend on nothing but the task's name and the split. */
+ * are ours. Labels follow rules that a small model can learn from a thousand examples, but one label in twelve is wrong,
+ * so that seeds differ. The examples depend on nothing but the task's name and the split. */
 #include "tasks.h"
 #include "rng.h"
 
@@ -10,9 +10,9 @@ static const char *const words[] = {
     "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", ",", "the", "a", "is", "was", "in", "and", "not", "of", "it",
     "what", "this", "happened", "as", "result", "cause",
     /* things and places */
-    "cat", "dog", "bird", "horse", "fox", "boat", "lamp", "clock", "garden", "kitchen", "river", "tower", "market", "forest",
+    "cat", "dog", "bird", "horse", "fox", "boat", "garden", "kitchen", "river", "tower",
     /* colours */
-    "red", "blue", "green", "black",
+    "red", "blue", "green",
     /* praise and blame */
     "lovely", "bright", "clever", "warm", "dull", "broken", "cold", "rude", "film", "song", "story", "meal", "very", "rather",
     /* causes and effects */
@@ -29,9 +29,9 @@ const char *const *builtin_words(int *count)
     return words;
 }
 
-static const char *const things[] = {"cat", "dog", "bird", "horse", "fox", "boat", "lamp", "clock"};
-static const char *const places[] = {"garden", "kitchen", "river", "tower", "market", "forest"};
-static const char *const colours[] = {"red", "blue", "green", "black"};
+static const char *const things[] = {"cat", "dog", "bird", "horse", "fox", "boat"};
+static const char *const places[] = {"garden", "kitchen", "river", "tower"};
+static const char *const colours[] = {"red", "blue", "green"};
 static const char *const praise[] = {"lovely", "bright", "clever", "warm"};
 static const char *const blame[] = {"dull", "broken", "cold", "rude"};
 static const char *const works[] = {"film", "song", "story", "meal"};
@@ -63,35 +63,24 @@ static void single(Example *e, Draw *draw, int K)
     e->label = K == 2 ? good > 0 : below(draw, K);
 }
 
-/* A scene of two things with a colour and a place, and a claim about one of them. Two classes: whether the claim holds;
- * three: holds, contradicts, or speaks of something else. */
+/* A scene and a claim about its colour or its place. Two classes: whether the claim holds; three: holds, contradicts, or
+ * speaks of something that the scene leaves open. */
 static void pair(Example *e, Draw *draw, const Task *task)
 {
-    const char *thing[3], *colour[2], *place[2];
-    int about = below(draw, 2), holds = below(draw, task->K), by_place = below(draw, 2);
-    for (int i = 0; i < 3; i++) {
-        do {
-            thing[i] = PICK(things);
-        } while ((i > 0 && thing[i] == thing[0]) || (i > 1 && thing[i] == thing[1]));
+    const char *thing = PICK(things), *colour = PICK(colours), *place = PICK(places);
+    int truth = below(draw, task->K), by_place = below(draw, 2), holds = task->K == 3 ? truth == 0 : truth == 1;
+    const char *value = by_place ? place : colour, *mark = task->fields[0][0] == 'q' ? "?" : ".";
+    while (!holds && value == (by_place ? place : colour)) {
+        value = by_place ? PICK(places) : PICK(colours);
     }
-    for (int i = 0; i < 2; i++) {
-        do {
-            colour[i] = PICK(colours);
-            place[i] = PICK(places);
-        } while (i && (colour[1] == colour[0] || place[1] == place[0]));
-    }
-    char *scene = string_format("the %s %s is in the %s and the %s %s is in the %s .", colour[0], thing[0], place[0], colour[1], thing[1],
-                                place[1]);
-    /* Only the value differs, so the claim has to be compared with the scene. */
-    int wrong = task->K == 2 ? holds == 0 : holds == 1, other = task->K == 3 && holds == 2;
-    const char *value = by_place ? place[about != wrong] : colour[about != wrong];
-    char *claim = string_format(by_place ? "the %s is in the %s %s" : "the %s is %s %s", thing[other ? 2 : about], value,
-                                task->fields[0][0] == 'q' ? "?" : ".");
+    char *scene = string_format("the %s %s was in the %s .", colour, thing, place);
+    char *claim = task->K == 3 && truth == 2 ? string_format("the %s was %s %s", thing, below(draw, 2) ? PICK(praise) : PICK(blame), mark)
+                  : by_place ? string_format("it was in the %s %s", value, mark) : string_format("it was %s %s", value, mark);
     int question_first = task->cut == TRUNCATE_ONLY_SECOND;     /* BoolQ: question, passage */
     e->text[0][question_first] = scene;
     e->text[0][!question_first] = claim;
-    /* ids of entailment, not_entailment are 0, 1, of False, True 0, 1 */
-    e->label = task->K == 3 ? holds : task->labels[0][0] == 'e' ? !holds : holds;
+    /* entailment is 0 and not_entailment 1, but False is 0 and True 1 */
+    e->label = task->K == 3 ? truth : task->labels[0][0] == 'e' ? !holds : holds;
 }
 
 /* A cause and two effects, one of which belongs to it. */
@@ -109,19 +98,37 @@ static void choice(Example *e, Draw *draw)
     }
 }
 
-/* Two descriptions; the score counts what they share of thing, colour and place. */
+/* Two descriptions; the score says how much they share: nothing, the colour or the place, or both. */
 static void similarity(Example *e, Draw *draw)
 {
-    const char *a[3] = {PICK(colours), PICK(things), PICK(places)}, *b[3];
+    const char *a[2] = {PICK(colours), PICK(places)}, *b[2];
     int shared = 0;
-    for (int i = 0; i < 3; i++) {
-        b[i] = below(draw, 2) ? a[i] : i == 0 ? PICK(colours) : i == 1 ? PICK(things) : PICK(places);
+    for (int i = 0; i < 2; i++) {
+        b[i] = below(draw, 2) ? a[i] : i == 0 ? PICK(colours) : PICK(places);
         shared += b[i] == a[i];
     }
-    e->text[0][0] = string_format("the %s %s is in the %s .", a[0], a[1], a[2]);
-    e->text[0][1] = string_format("a %s %s was in the %s .", b[0], b[1], b[2]);
-    e->target = (float)shared / 3.0f;
+    e->text[0][0] = string_format("the %s %s was in the %s .", a[0], PICK(things), a[1]);
+    e->text[0][1] = string_format("it was %s in the %s .", b[0], b[1]);
+    e->target = (float)shared / 2.0f;
     e->label = -1;
+}
+
+/* Digest of everything that an example holds. */
+static void digest_examples(Dataset *dataset)
+{
+    char *all = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&all, &size);
+    for (int i = 0; i < dataset->count; i++) {
+        const Example *e = &dataset->examples[i];
+        fprintf(stream, "%s\t%d\t%a\n", e->id, e->label, (double)e->target);
+        for (int j = 0; j < MAX_CHOICES * 2 && e->text[j / 2][j % 2]; j++) {
+            fprintf(stream, "%s\n", e->text[j / 2][j % 2]);
+        }
+    }
+    fclose(stream);
+    sha256_hex(dataset->sha256, all, size);
+    free(all);
 }
 
 void dataset_builtin(Dataset *dataset, const Task *task, const char *split, int limit)
@@ -145,7 +152,10 @@ void dataset_builtin(Dataset *dataset, const Task *task, const char *split, int 
         } else {
             pair(e, &draw, task);
         }
+        if (task->kind != KIND_REGRESSION && below(&draw, 12) == 0) {
+            e->label = (e->label + 1) % task->K;            /* annotators err too */
+        }
     }
-    sha256_hex(dataset->sha256, stream, strlen(stream));
+    digest_examples(dataset);
     free(stream);
 }

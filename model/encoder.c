@@ -83,7 +83,7 @@ void model_init(Model *model, Config config, Problem problem, int classes, Backe
     model->layers = memory_calloc((size_t)config.L, sizeof *model->layers);
     for (int l = 0; l < config.L; l++) {
         Layer *layer = &model->layers[l];
-        char at[64], full[96];
+        char at[40], full[96];
         static const char *const parts[] = {"query", "key", "value"};
         snprintf(at, sizeof at, "%sencoder.layer.%d.", prefix, l);
         int first = p->count;

@@ -14,7 +14,7 @@ typedef struct Preset {
 static const Preset presets[] = {
     {"task", 0, 0, 0, 0.1, 0.9, 0.98, 1e-6, 1.0, 0},
     {"hf", 5e-5, 3, 0, 0, 0.9, 0.999, 1e-8, 1.0, 8},
-    {"tiny", 1e-3, 8, 0.1, 0.01, 0.9, 0.98, 1e-6, 1.0, 32},
+    {"tiny", 1e-3, 16, 0.1, 0.01, 0.9, 0.98, 1e-6, 1.0, 16},
 };
 
 static double real(const char *given, double preset)
