@@ -72,6 +72,7 @@ static inline void row_dropout(float *out, const float *x, size_t n, const Dropo
             }
         }
         size_t width = n - block < DROPOUT_BLOCK ? n - block : DROPOUT_BLOCK;
+#pragma omp simd
         for (size_t i = 0; i < width; i++) {
             out[block + i] = words[i] >= threshold ? x[block + i] * scale : 0.0f;
         }

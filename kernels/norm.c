@@ -46,6 +46,7 @@ void KERNEL(residual_layernorm_forward)(Context *ctx, float *out, float *sum, fl
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int n = 0; n < N; n++) {
         size_t row = (size_t)n * (size_t)C;
+#pragma omp simd
         for (size_t c = 0; c < (size_t)C; c++) {
             sum[row + c] = residual[row + c] + x[row + c];
         }
@@ -71,6 +72,7 @@ static void row_backward(float *dx, const float *dout, const float *x, float mea
         dot[l] = fmaf(g, (x[c + (size_t)l] - mean) * rstd, dot[l]);
     }
     float g_mean = lanes_sum(sum) / (float)C, gx_mean = lanes_sum(dot) / (float)C;
+#pragma omp simd
     for (c = 0; c < C; c++) {
         float g = dout[c] * weight[c], xhat = (x[c] - mean) * rstd;
         dx[c] = rstd * fmaf(-xhat, gx_mean, g - g_mean);

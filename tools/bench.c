@@ -179,7 +179,6 @@ static void bench_step(Backend *backend, const char *name, const int *lengths)
         double peak = measure_peak(backend), start = clock_seconds();
         Batch batch = {cu[B], B, tokens, types, cu, slots, labels, NULL};
         Step now = {1, (uint32_t)step, 42};
-        model_zero_gradients(&model);
         model_forward(&model, &batch, &now);
         model_loss(&model, &batch, &now, losses, 1.0f / B, 1);
         optim_step(&optim, &model, 1e-5);

@@ -18,7 +18,7 @@ typedef struct Optim {
 void optim_init(Optim *optim, const OptimConfig *config);
 
 /* Returns the gradient norm before clipping: sums of squares of fixed groups of 4096 floats, added as a binary tree in
- * double. If it is not finite nothing is changed. */
+ * double. Afterwards all gradients are 0. If the norm is not finite nothing is changed. */
 double optim_step(Optim *optim, Model *model, double lr);
 
 /* Name of the first parameter with a gradient that is not finite, or NULL. */

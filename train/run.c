@@ -152,7 +152,6 @@ static int train_step(Run *run, const int *order, int first, int end, Error *err
     Step step = {.train = 1, .step = (uint32_t)run->step, .seed_dropout = run->seeds->dropout};
     double loss = 0;
     long tokens = 0;
-    model_zero_gradients(model);
     for (int at = first; at < end; at += study->micro) {
         int count = end - at < study->micro ? end - at : study->micro;
         pack(&run->packed, &study->train_ids, order, at, count, at - first);
@@ -362,6 +361,7 @@ static int reset(Run *run, Error *error)
     optim_init(&run->optim, &study->recipe.optim);
     study->backend.ops.fill_zero(&study->backend.ctx, model->params.m, model->params.total);
     study->backend.ops.fill_zero(&study->backend.ctx, model->params.v, model->params.total);
+    model_zero_gradients(model);
     if (!study->model_folder) {
         model_make(model, run->seeds->init);
         return 0;
