@@ -6,7 +6,7 @@
 
 /* Blocks of C that stay in the second level cache while k goes by in blocks: the panel of B in the first level cache is
  * K_BLOCK x TILE_COLS floats (docs/BENCH.md). */
-enum { K_BLOCK = 256, BLOCK_ROWS = 14, BLOCK_COLS = 8 };
+enum { K_BLOCK = 256, BLOCK_ROWS = 10, BLOCK_COLS = 12 };
 
 static inline size_t min_size(size_t a, size_t b)
 {

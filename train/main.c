@@ -101,9 +101,6 @@ static int run_all(Study *study, const Options *o, const uint64_t *list, int cou
         if (code) {
             return code;
         }
-        if (i == 0 && *study->made && !o->quiet) {
-            fprintf(stderr, "made from the seed, for the model has none: %s\n", study->made);
-        }
         show_outcome(study, &seeds, &outcome);
         free(outcome.path);
     }

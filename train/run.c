@@ -370,6 +370,9 @@ static int reset(Run *run, Error *error)
     if (model_read(model, study->model_folder, run->seeds->init, &made, error)) {
         return error->code;
     }
+    if (strcmp(study->made, made) && !study->options->quiet) {      /* the first run says it for all */
+        fprintf(stderr, "made from the seed, for the model has none: %s\n", made);
+    }
     snprintf(study->made, sizeof study->made, "%s", made);
     free(made);
     return 0;
