@@ -97,7 +97,7 @@ static double run_metric(const Group *group, size_t s, int *degenerate, double *
     const Preds *run = group->runs[s];
     const char *name = preds_meta(run, "metric");
     if (run->regression) {
-        return strcmp(name, "spearman") ? metric_pearson(run->value, run->target, run->N) : metric_spearman(run->value, run->target, run->N);
+        return metric_of_values(name, run->value, run->target, run->N);
     }
     /* Examples with a hidden label have no part in a metric. */
     int *label = memory_alloc(run->N, sizeof *label), *pred = memory_alloc(run->N, sizeof *pred), single = 1;

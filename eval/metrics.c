@@ -86,7 +86,7 @@ static double pearson(const double *x, const double *y, size_t n)
     return r > 1 ? 1 : r < -1 ? -1 : r;
 }
 
-static int constant(const float *x, size_t n)
+static int constant(const double *x, size_t n)
 {
     for (size_t i = 1; i < n; i++) {
         if (x[i] != x[0]) {
@@ -96,39 +96,24 @@ static int constant(const float *x, size_t n)
     return 1;
 }
 
-static double *widen(const float *x, size_t n)
+double metric_pearson(const double *x, const double *y, size_t n)
 {
-    double *wide = memory_alloc(n, sizeof *wide);
-    for (size_t i = 0; i < n; i++) {
-        wide[i] = (double)x[i];
-    }
-    return wide;
-}
-
-double metric_pearson(const float *x, const float *y, size_t n)
-{
-    if (constant(x, n) || constant(y, n)) {
-        return NAN;
-    }
-    double *a = widen(x, n), *b = widen(y, n), r = pearson(a, b, n);
-    free(a);
-    free(b);
-    return r;
+    return constant(x, n) || constant(y, n) ? NAN : pearson(x, y, n);
 }
 
 typedef struct Ranked {
-    float value;
+    double value;
     size_t index;
 } Ranked;
 
 static int by_value(const void *a, const void *b)
 {
-    float x = ((const Ranked *)a)->value, y = ((const Ranked *)b)->value;
+    double x = ((const Ranked *)a)->value, y = ((const Ranked *)b)->value;
     return (x > y) - (x < y);
 }
 
 /* Ranks from 1, ties share their mean. */
-static double *ranks(const float *x, size_t n)
+static double *ranks(const double *x, size_t n)
 {
     Ranked *sorted = memory_alloc(n, sizeof *sorted);
     double *rank = memory_alloc(n, sizeof *rank);
@@ -147,7 +132,7 @@ static double *ranks(const float *x, size_t n)
     return rank;
 }
 
-double metric_spearman(const float *x, const float *y, size_t n)
+double metric_spearman(const double *x, const double *y, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (isnan(x[i]) || isnan(y[i])) {
@@ -167,4 +152,17 @@ double metric_by_name(const char *name, const Confusion *c)
 {
     return !strcmp(name, "accuracy") ? metric_accuracy(c) : !strcmp(name, "mcc") ? metric_mcc(c)
            : !strcmp(name, "f1") && c->K == 2 ? metric_f1(c, 1) : !strcmp(name, "macro-f1") ? metric_macro_f1(c) : NAN;
+}
+
+double metric_of_values(const char *name, const float *values, const float *targets, size_t n)
+{
+    double *x = memory_alloc(n, sizeof *x), *y = memory_alloc(n, sizeof *y);
+    for (size_t i = 0; i < n; i++) {
+        x[i] = (double)values[i];
+        y[i] = (double)targets[i];
+    }
+    double metric = !strcmp(name, "pearson") ? metric_pearson(x, y, n) : !strcmp(name, "spearman") ? metric_spearman(x, y, n) : NAN;
+    free(x);
+    free(y);
+    return metric;
 }

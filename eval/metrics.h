@@ -28,8 +28,11 @@ double metric_majority(const Confusion *confusion);
 
 /* Correlations of n pairs; NaN where undefined (constant input, n < 2, values that are not finite). Spearman uses average
  * ranks. */
-double metric_pearson(const float *x, const float *y, size_t n);
-double metric_spearman(const float *x, const float *y, size_t n);
+double metric_pearson(const double *x, const double *y, size_t n);
+double metric_spearman(const double *x, const double *y, size_t n);
+
+/* The metric of this name (pearson, spearman) of values as the files hold them, or NaN for another name. */
+double metric_of_values(const char *name, const float *values, const float *targets, size_t n);
 
 /* The metric of this name (accuracy, mcc, f1, macro-f1), or NaN for another name. */
 double metric_by_name(const char *name, const Confusion *confusion);

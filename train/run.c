@@ -61,7 +61,7 @@ static void score(const Study *study, Evaluation *e)
         for (int i = 0; i < dev->count; i++) {
             target[i] = dev->examples[i].target;
         }
-        e->metric = metric_pearson(e->logits, target, (size_t)dev->count);
+        e->metric = metric_of_values(metric_name(study->task->metric), e->logits, target, (size_t)dev->count);
         e->majority = NAN;
         e->collapsed = isnan(e->metric);
         free(target);

@@ -1,0 +1,41 @@
+#!/bin/sh
+# Includes point one way, and every header compiles alone: base <- kernels <- model <- train; data sees base and rng.h,
+# eval sees base alone.
+set -u
+cd "$(dirname "$0")/.."
+cc=${CC:-cc}
+passed=0
+failed=0
+check() {
+    if [ "$1" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $2"; fi
+}
+# folder: headers of these folders may be included
+allowed() {
+    case $1 in
+    base) echo base ;;
+    kernels) echo base kernels ;;
+    model) echo base kernels model ;;
+    data) echo base data ;;
+    eval) echo base eval ;;
+    *) echo base kernels model data eval train ;;
+    esac
+}
+for folder in base kernels model data eval train; do
+    for file in "$folder"/*.c "$folder"/*.h; do
+        for header in $(sed -n 's/^ *#include "\(.*\)"/\1/p' "$file"); do
+            found=1
+            for from in $(allowed $folder); do
+                [ -f "$from/$header" ] && found=0
+            done
+            [ "$folder" = data ] && [ "$header" = rng.h ] && found=0
+            check $found "$file includes $header"
+        done
+    done
+done
+for file in base/*.h kernels/*.h model/*.h data/*.h eval/*.h train/*.h; do
+    echo "#include \"$file\"" | $cc -std=gnu11 -fsyntax-only -Wall -Wextra -DBUILD=scalar -I. -Ibase -Ikernels -Imodel -Idata -Ieval -Itrain \
+        -Wno-unused-function -x c - 2>/dev/null
+    check $? "$file does not compile alone"
+done
+echo "layers: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,74 @@
+#!/bin/sh
+# Runs every test program and the command-line tests; closes with "N passed, N failed". Golden files are looked for in
+# ../shared; without them the tests that need them are skipped with a message.
+set -u
+cd "$(dirname "$0")/.."
+build=${BUILD:-build}
+export PROGRAMS="${PROGRAMS:-.}"
+shared=../shared/goldens
+total=0
+failed=0
+log=$(mktemp)
+
+# run NAME COMMAND...: adds the counts of its closing line
+run() {
+    name=$1
+    shift
+    echo "== $name"
+    "$@" >"$log" 2>&1
+    code=$?
+    line=$(grep -E '[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
+    p=$(echo "$line" | grep -oE '[0-9]+ passed' | cut -d ' ' -f 1)
+    f=$(echo "$line" | grep -oE '[0-9]+ failed' | cut -d ' ' -f 1)
+    if [ -z "$line" ] || { [ "$code" -ne 0 ] && [ "$f" -eq 0 ]; }; then
+        cat "$log"
+        echo "$name ended with exit code $code"
+        f=$((${f:-0} + 1))
+    elif [ "$f" -ne 0 ]; then
+        cat "$log"
+    else
+        cat "$log" | tail -n 40
+    fi
+    total=$((total + ${p:-0}))
+    failed=$((failed + f))
+}
+
+run layers test/layers.sh
+run ops "$build/test_ops"
+if [ -d "$shared" ]; then
+    run scalar "$build/test_scalar" --quick $shared/models/ops/golden.safetensors
+    run units "$build/test_units" $shared/models/ops/golden.safetensors $shared/tasks/metrics.json
+    run models "$build/test_golden" $shared/models/roberta* $shared/models/bert*
+    run safetensors "$build/test_safetensors" $shared/safetensors/manifest.json $shared/safetensors/preds_manifest.json \
+        $shared/safetensors/hf_manifest.json
+    for t in roberta-base gpt2 bert-base-uncased; do
+        run "tokenizer $t" "$build/test_tokenizer" ../shared/tokenizers/$t $shared/tokenizers/$t/*.jsonl $shared/tokenizers/invalid_utf8.jsonl
+    done
+    run "tokenizer pair merges" "$build/test_tokenizer" $shared/tokenizers/mini-pair-merges $shared/tokenizers/mini-pair-merges/cases.jsonl
+    run "tokenizer broken files" "$build/test_tokenizer" $shared/tokenizers/broken/manifest.json
+    # vocab.json and merges.txt alone give the same ids as tokenizer.json
+    files=$(mktemp -d)/roberta-base
+    mkdir -p "$files"
+    cp ../shared/tokenizers/roberta-base/vocab.json ../shared/tokenizers/roberta-base/merges.txt "$files"
+    run "tokenizer from two files" "$build/test_tokenizer" "$files" $shared/tokenizers/roberta-base/*.jsonl
+    rm -rf "${files%/*}"
+    tasks=
+    for t in BoolQ CB COPA CoLA MNLI MRPC QNLI QQP RTE-glue RTE-superglue SST-2 STS-B; do tasks="$tasks $shared/tasks/$t.jsonl"; done
+    run tasks "$build/test_tasks" ../shared/data $tasks $shared/tasks/counts.json
+else
+    echo "SKIPPED: ../shared/goldens is not there: goldens of models, tokenizers, tasks and files are not compared"
+    run scalar "$build/test_scalar" --quick
+    run units "$build/test_units"
+    run safetensors "$build/test_safetensors"
+fi
+echo "== command line"
+bats --tap test/cli.bats >"$log" 2>&1
+cat "$log" | grep -v '^ok' | tail -n 60
+p=$(grep -c '^ok' "$log")
+f=$(grep -c '^not ok' "$log")
+[ "$((p + f))" -gt 0 ] || f=1
+total=$((total + p))
+failed=$((failed + f))
+rm -f "$log"
+echo "$total passed, $failed failed"
+[ "$failed" -eq 0 ]
