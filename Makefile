@@ -1,5 +1,7 @@
 # seedbed: `make help` says what there is.
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC = gcc
+endif
 BUILD ?= build
 # Where the programs go; another compiler or sanitizer gets a folder of its own.
 PROGRAMS ?= .

@@ -96,7 +96,7 @@ SCALAR_FN float scalar_tanh(float x)
     float small = fmaf(p * s, x, x);
     float large = 1.0f - 2.0f / (scalar_exp(t > 10.0f ? 20.0f : 2.0f * t) + 1.0f);
     large = x < 0.0f ? -large : large;
-    return (t < 0.625f) | (x != x) ? small : large;
+    return ((t < 0.625f) | (x != x)) ? small : large;
 }
 
 /* Error function: a polynomial below 0.94, above it 1 - e^Q(|x|) with Q = log(erfc); beyond 4 Q only has to stay below
@@ -123,7 +123,7 @@ SCALAR_FN float scalar_erf(float x)
     q = fmaf(q, t, 0x1.6ae7c2p-13f);
     float large = 1.0f - scalar_exp(q);
     large = x < 0.0f ? -large : large;
-    return (t < 0.94f) | (x != x) ? small : large;
+    return ((t < 0.94f) | (x != x)) ? small : large;
 }
 
 /* sin(x + quarter * pi / 2) by double arithmetic, which is correctly rounded everywhere too: reduction by pi/2 in two

@@ -1,0 +1,309 @@
+# Command-line tests: what a user types, what comes back. Run by test/run.sh; PROGRAMS is where the programs are.
+
+setup() {
+    cd "$BATS_TEST_DIRNAME/.."
+    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
+    consistency="$(cd "${PROGRAMS:-.}" && pwd)/consistency"
+    work="$BATS_TEST_TMPDIR"
+    # one short run of the demonstration
+    short="--task rte --model tiny --data builtin --max-train 96 --max-eval 64 --epochs 1 --quiet"
+    unset SEEDBED_MODEL SEEDBED_DATA
+}
+
+# fails CODE PATTERN COMMAND...: that exit code, one line on stderr that matches, and no prediction file
+fails() {
+    local code=$1 pattern=$2
+    shift 2
+    local status=0
+    "$@" --preds "$work/preds" --quiet >"$work/out" 2>"$work/err" || status=$?
+    grep -v '^NOTE' "$work/err" >"$work/message" || true
+    [ "$status" -eq "$code" ] || { echo "exit code $status, expected $code: $(cat "$work/err")"; return 1; }
+    [ "$(wc -l <"$work/message")" -eq 1 ] || { echo "not one line: $(cat "$work/message")"; return 1; }
+    grep -q -e "$pattern" "$work/message" || { echo "message: $(cat "$work/message")"; return 1; }
+    [ -z "$(ls "$work/preds" 2>/dev/null | grep -v jsonl)" ] || { echo "files were left: $(ls "$work/preds")"; return 1; }
+}
+
+# run A B OPTIONS...: one short run into $work/A and the model into $work/A/model
+short_run() {
+    local name=$1
+    shift
+    $train $short --seed 52 --preds "$work/$name" --save "$work/$name/model" "$@" >/dev/null 2>&1
+}
+
+same() {
+    cmp "$work/$1"/*.bin "$work/$2"/*.bin && cmp "$work/$1/model/model.safetensors" "$work/$2/model/model.safetensors"
+}
+
+# a folder with RTE's files of our own making
+make_data() {
+    mkdir -p "$work/data/RTE"
+    printf 'index\tsentence1\tsentence2\tlabel\n0\tthe cat ran\tit ran\tentailment\n1\tthe dog ran\tit flew\tnot_entailment\n' >"$work/data/RTE/train.tsv"
+    cp "$work/data/RTE/train.tsv" "$work/data/RTE/dev.tsv"
+}
+
+@test "the demonstration: three seeds beat the majority and differ" {
+    $train --task boolq --seeds 42,52,62 --preds "$work/preds" >"$work/out" 2>"$work/err"
+    grep -q 'NOTE: the data are a built-in sample' "$work/err"
+    [ "$(grep -c '^wrote: ' "$work/out")" -eq 3 ]
+    $consistency --format json "$work"/preds/*.bin >"$work/report.json"
+    grep -q '"dataset": "builtin sample"' "$work/report.json"
+    $consistency "$work"/preds/*.bin | awk '$1 == "boolq" { exit !($4 == 3 && $7 > 70 && $9 > 50 && $9 < 100) }'
+}
+
+@test "every kind of task runs on its built-in sample" {
+    for task in cola mrpc cb copa stsb; do
+        $train --task $task --model tiny --data builtin --max-train 64 --max-eval 32 --epochs 1 --quiet --preds "$work/preds" >/dev/null 2>&1
+    done
+    [ "$(ls "$work"/preds/*.bin | wc -l)" -eq 5 ]
+    $consistency "$work"/preds/*.bin >/dev/null
+}
+
+@test "the closing lines: metric, majority, time, file, next command" {
+    $train $short --preds "$work/preds" >"$work/out" 2>/dev/null
+    [ "$(wc -l <"$work/out")" -eq 5 ]
+    sed -n 1p "$work/out" | grep -q 'dev accuracy'
+    sed -n 2p "$work/out" | grep -q '^majority'
+    sed -n 3p "$work/out" | grep -q '^time'
+    sed -n 4p "$work/out" | grep -q '^wrote'
+    sed -n 5p "$work/out" | grep -q 'consistency'
+}
+
+@test "the same bytes: run twice, threads 1, 2, 3, 8" {
+    short_run first
+    short_run again
+    same first again
+    for threads in 1 2 3 8; do
+        short_run t$threads --threads $threads
+        same first t$threads
+    done
+}
+
+@test "the same bytes: every instruction set that the machine has" {
+    short_run first
+    for simd in scalar avx2 avx512; do
+        short_run $simd --simd $simd || { echo "# $simd: not on this machine" >&3; continue; }
+        same first $simd
+    done
+}
+
+@test "the same bytes: micro-batches of 1, 5 and all examples" {
+    short_run first
+    for micro in 1 5 16; do
+        short_run m$micro --micro-batch $micro
+        same first m$micro
+    done
+}
+
+@test "the same bytes: gcc and clang" {
+    command -v gcc >/dev/null && command -v clang >/dev/null || skip "needs gcc and clang"
+    local other=clang
+    [ "${CC:-gcc}" = clang ] && other=gcc
+    make -j2 CC=$other BUILD=build-other PROGRAMS=build-other build-other/train_gpt >"$work/make.log" 2>&1 || { tail "$work/make.log"; false; }
+    if grep -i warning "$work/make.log" >"$work/warnings"; then head "$work/warnings"; false; fi
+    short_run first
+    train="$PWD/build-other/train_gpt"
+    short_run other
+    same first other
+}
+
+@test "the digests of docs/digests are reproduced" {
+    test/verify.sh
+}
+
+@test "seeds decide: each of the three alone changes the run" {
+    short_run first
+    for seed in init data dropout; do
+        short_run $seed --seed-$seed 7
+        if cmp -s "$work/first/model/model.safetensors" "$work/$seed/model/model.safetensors"; then false; fi
+    done
+    ls "$work/init" | grep -q 's7-52-52.bin'
+}
+
+@test "a kernel variant changes bits and is recorded" {
+    short_run first
+    short_run variant --kernel layernorm_forward=float64 --kernel sum_squares=float64
+    if cmp -s "$work/first/model/model.safetensors" "$work/variant/model/model.safetensors"; then false; fi
+    grep -a -q 'layernorm_forward=float64,sum_squares=float64' "$work"/variant/*.bin
+}
+
+@test "a saved model is read again, its head included" {
+    short_run first
+    $train --task rte --data builtin --model "$work/first/model" --max-train 32 --max-eval 64 --max-steps 1 --lr 0 --dropout 0 --preds "$work/again" >/dev/null 2>"$work/err"
+    if grep -q 'made from the seed' "$work/err"; then false; fi
+    cmp <(build/digests "$work"/first/*.bin | grep -E '^(pred|logits)') <(build/digests "$work"/again/*.bin | grep -E '^(pred|logits)') ||
+        [ ! -x build/digests ]
+}
+
+@test "--select best, --eval-every, --max-steps, schedules and --dry-run" {
+    for schedule in linear cosine constant; do
+        $train $short --schedule $schedule --select best --epochs 2 --eval-every 2 --preds "$work/$schedule" --save "$work/$schedule/m" >/dev/null 2>&1
+    done
+    $train $short --max-steps 3 --preds "$work/steps" >/dev/null 2>&1
+    [ "$(grep -c '"event":"step"' "$work"/steps/*.jsonl)" -eq 3 ]
+    $train --task rte --model tiny --data builtin --dry-run --preds "$work/dry" 2>&1 | grep -q '^work '
+    [ ! -e "$work/dry" ]
+}
+
+@test "usage: unknown options, tasks, kernels and values, with the nearest name" {
+    fails 64 'did you mean --seed' $train --sead 5 --task rte
+    fails 64 'did you mean boolq' $train --task boolqq
+    fails 64 'did you mean layernorm_forward=float64' $train --task rte --kernel layernorm_foward=float64
+    fails 64 'did you mean cosine' $train --task rte --schedule cosin
+    fails 64 'did you mean tiny' $train --task rte --recipe tinny
+    fails 64 'not a number' $train --task rte --lr fast
+    fails 64 'not a number' $train --task rte --lr nan
+    fails 64 'not a whole number' $train --task rte --batch -3
+    fails 64 'not a whole number' $train --task rte --seed 18446744073709551616
+    fails 64 'stands twice' $train --task rte --seeds 42,42
+    fails 64 '--task' $train
+    local status=0
+    $train --task rte --lr 2>"$work/err" || status=$?
+    [ "$status" -eq 64 ] && grep -q 'value is missing' "$work/err"
+    fails 64 'choose one of these' $train --task rte --simd neon
+    fails 64 'did you mean --task rte' $train rte
+    fails 64 'below 1' $train --task rte --dropout 1
+}
+
+@test "missing folders and files: 66 with the command that gets them" {
+    make_data
+    fails 66 'huggingface-cli download' $train --task rte --model "$work/none"
+    fails 66 'docs/TASKS.md' $train --task rte --data "$work/none"
+    fails 66 'docs/TASKS.md' $train --task cb --data "$work/data"
+    mkdir "$work/empty"
+    fails 66 'huggingface-cli download' $train --task rte --model "$work/empty"
+    rm "$work/data/RTE/dev.tsv"
+    fails 66 'dev.tsv' $train --task rte --data "$work/data"
+}
+
+@test "data: BOM, CRLF, quotes and a megabyte in a line are read as they are" {
+    make_data
+    { printf '\357\273\277index\tsentence1\tsentence2\tlabel\r\n0\t"the cat\tit "" ran\tentailment\r\n1\t'; head -c 1000000 /dev/zero | tr '\0' a
+      printf '\tx\tnot_entailment'; } >"$work/data/RTE/train.tsv"
+    $train --task rte --data "$work/data" --max-steps 1 --quiet --preds "$work/preds" >/dev/null 2>&1
+    [ -e "$work"/preds/*.bin ]
+}
+
+@test "data: damaged files are refused with their line" {
+    make_data
+    local file="$work/data/RTE/train.tsv"
+    cp "$file" "$work/good"
+    printf '2\ta\tb\tmaybe\n' >>"$file"; fails 65 'train.tsv:4: the label' $train --task rte --data "$work/data"
+    { cat "$work/good"; printf '2\ta\tentailment\n'; } >"$file"; fails 65 'train.tsv:4: 3 columns, expected 4' $train --task rte --data "$work/data"
+    { cat "$work/good"; printf '2\ta\tb\xff\tentailment\n'; } >"$file"; fails 65 'train.tsv:4: not UTF-8' $train --task rte --data "$work/data"
+    { cat "$work/good"; printf '2\ta\tb\0\tentailment\n'; } >"$file"; fails 65 'train.tsv:4: a NUL' $train --task rte --data "$work/data"
+    head -n 1 "$work/good" >"$file"; fails 65 'no examples' $train --task rte --data "$work/data"
+    : >"$file"; fails 65 'no examples' $train --task rte --data "$work/data"
+    printf 'a\tb\n' >"$file"; fails 65 "no column 'sentence1'" $train --task rte --data "$work/data"
+    rm "$file"; mkdir "$file"; fails 65 'a folder' $train --task rte --data "$work/data"
+    mkdir -p "$work/data/CB"
+    printf '{"premise": "a", "hypothesis": "b", "label": "neutral"}\n{"premise": "a", "label"\n' >"$work/data/CB/train.jsonl"
+    cp "$work/data/CB/train.jsonl" "$work/data/CB/val.jsonl"
+    fails 65 'train.jsonl:2: not a JSON object' $train --task cb --data "$work/data"
+    printf '{"premise": "a", "hypothesis": 3, "label": "neutral"}\n' >"$work/data/CB/train.jsonl"
+    fails 65 "train.jsonl:1: the field 'hypothesis'" $train --task cb --data "$work/data"
+    printf '{"premise": "a", "hypothesis": "b", "label": 7}\n' >"$work/data/CB/train.jsonl"
+    fails 65 "train.jsonl:1: the label '7'" $train --task cb --data "$work/data"
+    printf '{"premise": "a\\u0000", "hypothesis": "b", "label": "neutral"}\n' >"$work/data/CB/train.jsonl"
+    fails 65 'train.jsonl:1' $train --task cb --data "$work/data"
+}
+
+@test "models: damaged or unfitting folders are refused" {
+    short_run first
+    local model="$work/first/model" bad="$work/bad"
+    fresh() { rm -rf "$bad"; cp -r "$model" "$bad"; }
+    fresh; head -c 50000 "$model/model.safetensors" >"$bad/model.safetensors"; fails 65 'model.safetensors: offset' $train --task rte --model "$bad" --data builtin
+    fresh; : >"$bad/model.safetensors"; fails 65 'too few' $train --task rte --model "$bad" --data builtin
+    fresh; rm "$bad/model.safetensors"; fails 66 'model.safetensors' $train --task rte --model "$bad" --data builtin
+    fresh; rm "$bad/vocab.txt"; fails 66 'tokenizer.json' $train --task rte --model "$bad" --data builtin
+    fresh; sed -i 's/"hidden_size": 64/"hidden_size": 32/' "$bad/config.json"; fails 65 'has shape' $train --task rte --model "$bad" --data builtin
+    fresh; sed -i 's/"num_hidden_layers": 2/"num_hidden_layers": 3/' "$bad/config.json"; fails 65 "is missing" $train --task rte --model "$bad" --data builtin
+    fresh; sed -i 's/"hidden_act": "gelu"/"hidden_act": "relu"/' "$bad/config.json"; fails 65 'hidden_act' $train --task rte --model "$bad" --data builtin
+    fresh; sed -i 's/"vocab_size": [0-9]*/"vocab_size": 20/' "$bad/config.json"; fails 65 'outside of the model' $train --task rte --model "$bad" --data builtin
+    fresh; printf '{' >"$bad/config.json"; fails 65 'not valid JSON' $train --task rte --model "$bad" --data builtin
+    fails 65 'start from a model without this head' $train --task cb --model "$model" --data builtin
+    fresh; rm "$bad/model.safetensors"
+    printf '{"weight_map": {"a": "../../etc/passwd"}}' >"$bad/model.safetensors.index.json"
+    fails 65 'not a file of this folder' $train --task rte --model "$bad" --data builtin
+}
+
+@test "a sharded model gives the same run as one file" {
+    short_run first
+    cp -r "$work/first/model" "$work/sharded"
+    mv "$work/sharded/model.safetensors" "$work/sharded/model-00001-of-00001.safetensors"
+    printf '{"metadata": {}, "weight_map": {"x": "model-00001-of-00001.safetensors"}}' >"$work/sharded/model.safetensors.index.json"
+    mkdir "$work/a" "$work/b"
+    mv "$work/sharded" "$work/a/model"
+    cp -r "$work/first/model" "$work/b/model"
+    for x in a b; do
+        $train $short --model "$work/$x/model" --preds "$work/$x" >/dev/null 2>&1
+    done
+    cmp "$work"/a/*.bin "$work"/b/*.bin
+}
+
+@test "outputs that cannot be written: 73, 74, 77, and old files stay" {
+    : >"$work/file"
+    fails_out() { local code=$1; shift; local status=0; "$@" >/dev/null 2>"$work/err" || status=$?; [ "$status" -eq "$code" ] || { echo "$status: $(cat "$work/err")"; return 1; }; }
+    fails_out 73 $train $short --preds "$work/file"
+    fails_out 77 $train $short --preds /sys/seedbed
+    $train $short --preds "$work/preds" >/dev/null 2>&1
+    local old="$(sha256sum "$work"/preds/*.bin)"
+    # a file size limit stands for a full disk: 74, the old file is untouched and no temporary one is left
+    ( trap '' XFSZ; ulimit -f 1; fails_out 74 $train $short --preds "$work/preds" --max-eval 64 )
+    [ "$old" = "$(sha256sum "$work"/preds/*.bin)" ]
+    [ -z "$(ls "$work"/preds | grep tmp)" ]
+}
+
+@test "Ctrl-C: exit code 75 and no file under a final name" {
+    $train --task rte --model tiny --data builtin --epochs 1000 --quiet --preds "$work/preds" >/dev/null 2>"$work/err" &
+    local pid=$!
+    sleep 1
+    kill -INT $pid
+    local status=0
+    wait $pid || status=$?
+    [ "$status" -eq 75 ]
+    grep -q 'stopped by a signal' "$work/err"
+    [ -z "$(ls "$work"/preds/*.bin 2>/dev/null)" ]
+}
+
+@test "divergence: exit code 79, naming step and tensor" {
+    fails 79 'step [0-9]*: the .* is not finite; first in' $train $short --lr 1e30 --clip 0 --warmup 0 --epochs 20
+}
+
+@test "consistency: refuses what it must, and the order of files changes nothing" {
+    $train $short --seeds 1,2,3 --preds "$work/preds" >/dev/null 2>&1
+    set -- "$work"/preds/*.bin
+    $consistency "$1" "$2" "$3" >"$work/a"
+    $consistency "$3" "$1" "$2" >"$work/b"
+    cmp "$work/a" "$work/b"
+    refuses() { local code=$1 pattern=$2; shift 2; local status=0; $consistency "$@" >"$work/out" 2>"$work/err" || status=$?
+        [ "$status" -eq "$code" ] && grep -q "$pattern" "$work/err" && [ ! -s "$work/out" ] && [ "$(wc -l <"$work/err")" -eq 1 ] || { echo "$status $(cat "$work/err")"; return 1; }; }
+    refuses 65 'the same seeds' "$1" "$1"
+    refuses 66 'cannot open' "$1" "$work/none.bin"
+    refuses 65 'a folder' "$work"
+    refuses 64 'no files'
+    refuses 64 'no such format' --format xml "$1"
+    head -c 2000 "$1" >"$work/cut.bin"
+    refuses 65 'cut.bin' "$1" "$work/cut.bin"
+    cp "$1" "$work/flip.bin"
+    printf 'x' | dd of="$work/flip.bin" bs=1 seek=$(($(wc -c <"$1") - 9)) conv=notrunc 2>/dev/null
+    refuses 65 'damaged' "$work/flip.bin"
+    $consistency "$1" | grep -q 'need at least two runs'
+    # another number of examples is another recipe: two groups
+    $train $short --max-train 48 --preds "$work/more" >/dev/null 2>&1
+    [ "$($consistency "$@" "$work"/more/*.bin | grep -c '^rte')" -eq 2 ]
+}
+
+@test "predictions are read by numpy alone" {
+    python3 -c 'import numpy' 2>/dev/null || skip "needs python3-numpy"
+    $train $short --preds "$work/preds" >/dev/null 2>&1
+    python3 - "$work"/preds/*.bin <<'PY'
+import json, struct, sys
+import numpy as np
+raw = open(sys.argv[1], "rb").read()
+n = struct.unpack("<Q", raw[:8])[0]
+header = json.loads(raw[8:8 + n])
+a, b = header["pred"]["data_offsets"]
+pred = np.frombuffer(raw[8 + n + a:8 + n + b], dtype="<i4")
+assert pred.shape == (64,) and set(pred.tolist()) <= {0, 1}
+PY
+}
