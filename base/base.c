@@ -48,7 +48,9 @@ int error_set_errno(Error *error, const char *verb, const char *path)
 
 static void out_of_memory(size_t count, size_t size)
 {
-    fprintf(stderr, "out of memory: %zu x %zu bytes were asked for; use a smaller model, batch or file\n", count, size);
+    fprintf(stderr,
+            "out of memory: %zu x %zu bytes were asked for; use a smaller model, batch or file\n",
+            count, size);
     exit(EXIT_NO_MEMORY);
 }
 
@@ -112,7 +114,8 @@ void *arena_alloc(size_t bytes)
     if (size < bytes || total < size) {
         out_of_memory(bytes, 1);
     }
-    char *start = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *start = mmap(NULL, total, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (start == MAP_FAILED) {
         out_of_memory(bytes, 1);
     }
@@ -179,7 +182,8 @@ int writer_open(Writer *writer, const char *path, Error *error)
 {
     *writer = (Writer){0};
     if (path_is_folder(path)) {
-        return error_set(error, EXIT_BUSY, "cannot create %s: a folder has that name; choose another path", path);
+        return error_set(error, EXIT_BUSY,
+                         "cannot create %s: a folder has that name; choose another path", path);
     }
     writer->path = string_copy(path);
     writer->temporary = string_format("%s.tmp-%ld", path, (long)getpid());
@@ -190,7 +194,7 @@ int writer_open(Writer *writer, const char *path, Error *error)
         free(writer->temporary);
         *writer = (Writer){0};
         if (code == EXIT_NO_INPUT) {
-            error->code = code = EXIT_BUSY;     /* the folder of an output is missing */
+            error->code = code = EXIT_BUSY; /* the folder of an output is missing */
         }
         return code;
     }
@@ -217,7 +221,7 @@ static int folder_sync(const char *path)
     }
     int failed = fsync(descriptor);
     if (failed && errno == EINVAL) {
-        failed = 0;                             /* a file system that cannot sync a folder */
+        failed = 0; /* a file system that cannot sync a folder */
     }
     close(descriptor);
     return failed;
@@ -284,7 +288,9 @@ int folder_make(const char *path, Error *error)
     }
     free(part);
     if (!path_is_folder(path)) {
-        return error_set(error, EXIT_BUSY, "cannot create the folder %s: a file has that name; choose another path", path);
+        return error_set(error, EXIT_BUSY,
+                         "cannot create the folder %s: a file has that name; choose another path",
+                         path);
     }
     if (access(path, W_OK | X_OK)) {
         return error_set_errno(error, "write into the folder", path);
@@ -310,7 +316,11 @@ size_t utf8_valid_prefix(const char *text, size_t size)
     size_t at = 0;
     while (at < size) {
         unsigned char lead = s[at];
-        size_t length = lead < 0x80 ? 1 : lead >= 0xC2 && lead <= 0xDF ? 2 : (lead & 0xF0) == 0xE0 ? 3 : lead >= 0xF0 && lead <= 0xF4 ? 4 : 0;
+        size_t length = lead < 0x80                    ? 1
+                        : lead >= 0xC2 && lead <= 0xDF ? 2
+                        : (lead & 0xF0) == 0xE0        ? 3
+                        : lead >= 0xF0 && lead <= 0xF4 ? 4
+                                                       : 0;
         if (!length || length > size - at) {
             return at;
         }

@@ -1,8 +1,9 @@
 /* What every part of seedbed stands on: errors as values, checked memory, whole files.
  *
- * A function that can fail on its input returns 0 or one of the EXIT_ codes below and fills an Error; the main
- * program prints it as one line and exits with the code. Only running out of memory ends the process at once (71):
- * no caller could do anything about it. Nothing here ever asserts on what a file contains. */
+ * A function that can fail on its input returns 0 or one of the EXIT_ codes below and fills an
+ * Error; the main program prints it as one line and exits with the code. Only running out of memory
+ * ends the process at once (71): no caller could do anything about it. Nothing here ever asserts on
+ * what a file contains. */
 #ifndef BASE_H
 #define BASE_H
 
@@ -14,37 +15,40 @@
 /* Exit codes, after sysexits(3). */
 enum {
     EXIT_DONE = 0,
-    EXIT_USAGE = 64,        /* unknown option, task, kernel or value */
-    EXIT_BAD_DATA = 65,     /* damaged or unfitting file */
-    EXIT_NO_INPUT = 66,     /* missing file or folder */
-    EXIT_BUG = 70,          /* a mistake of this program */
+    EXIT_USAGE = 64,    /* unknown option, task, kernel or value */
+    EXIT_BAD_DATA = 65, /* damaged or unfitting file */
+    EXIT_NO_INPUT = 66, /* missing file or folder */
+    EXIT_BUG = 70,      /* a mistake of this program */
     EXIT_NO_MEMORY = 71,
-    EXIT_BUSY = 73,         /* output cannot be created */
-    EXIT_IO = 74,           /* disk full, read or write error */
-    EXIT_STOPPED = 75,      /* stopped by a signal; run again */
+    EXIT_BUSY = 73,    /* output cannot be created */
+    EXIT_IO = 74,      /* disk full, read or write error */
+    EXIT_STOPPED = 75, /* stopped by a signal; run again */
     EXIT_PERMISSION = 77,
-    EXIT_DIVERGED = 79      /* a loss or gradient is not finite */
+    EXIT_DIVERGED = 79 /* a loss or gradient is not finite */
 };
 
 typedef struct Error {
-    int code;               /* 0 or an EXIT_ code */
-    char text[1024];        /* what, where, what to do; one line, no newline */
+    int code;        /* 0 or an EXIT_ code */
+    char text[1024]; /* what, where, what to do; one line, no newline */
 } Error;
 
 /* Fills *error and returns code. Line breaks and control characters in the text become '?'. */
-int error_set(Error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int error_set(Error *error, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* The same from errno, for "cannot VERB PATH": chooses 66, 73, 74 or 77. */
 int error_set_errno(Error *error, const char *verb, const char *path);
 
-/* Memory that is never NULL: on failure prints one line and exits with 71. Sizes are count * size, checked. */
+/* Memory that is never NULL: on failure prints one line and exits with 71. Sizes are count * size,
+ * checked. */
 void *memory_alloc(size_t count, size_t size);
 void *memory_calloc(size_t count, size_t size);
 void *memory_realloc(void *old, size_t count, size_t size);
 char *string_copy(const char *text);
 char *string_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* One zeroed arena for tensors, 2 MiB aligned, huge pages advised. Freed by arena_free with the same size. */
+/* One zeroed arena for tensors, 2 MiB aligned, huge pages advised. Freed by arena_free with the
+ * same size. */
 void *arena_alloc(size_t bytes);
 void arena_free(void *arena, size_t bytes);
 
@@ -58,8 +62,8 @@ typedef struct File {
 int file_map(File *file, const char *path, Error *error);
 void file_unmap(File *file);
 
-/* Writing: path.tmp-PID in the same folder; writer_commit fsyncs, renames to path and fsyncs the folder, writer_abort
- * removes it. So a file under its final name is always whole. */
+/* Writing: path.tmp-PID in the same folder; writer_commit fsyncs, renames to path and fsyncs the
+ * folder, writer_abort removes it. So a file under its final name is always whole. */
 typedef struct Writer {
     FILE *stream;
     char *path, *temporary;
@@ -77,7 +81,8 @@ int path_exists(const char *path);
 /* Writes 64 lower-case hexadecimal digits of the SHA-256 of the bytes, and a 0. */
 void sha256_hex(char hex[65], const void *bytes, size_t size);
 
-/* Length of the longest valid UTF-8 prefix of text (RFC 3629: no surrogates, nothing overlong, at most 10FFFF). */
+/* Length of the longest valid UTF-8 prefix of text (RFC 3629: no surrogates, nothing overlong, at
+ * most 10FFFF). */
 size_t utf8_valid_prefix(const char *text, size_t size);
 
 /* Decodes the code point at text[*at] of valid UTF-8 and moves *at behind it. */
@@ -86,7 +91,8 @@ uint32_t utf8_next(const char *text, size_t *at);
 /* Appends a code point as UTF-8 to out (at most 4 bytes) and returns how many were written. */
 size_t utf8_put(char *out, uint32_t code);
 
-/* Damerau-free edit distance, for did-you-mean. Returns the candidate nearest to word, or NULL if none is near. */
+/* Damerau-free edit distance, for did-you-mean. Returns the candidate nearest to word, or NULL if
+ * none is near. */
 const char *nearest_word(const char *word, const char *const *candidates, int count);
 
 /* Seconds of a monotonic clock. */

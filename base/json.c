@@ -6,10 +6,11 @@
 int json_read_bytes(json_t **value, const void *bytes, size_t size, const char *where, Error *error)
 {
     json_error_t problem;
-    *value = json_loadb(bytes ? bytes : "", size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
+    *value = json_loadb(bytes ? bytes : "", size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
+                        &problem);
     if (!*value) {
-        return error_set(error, EXIT_BAD_DATA, "%s:%d:%d: not valid JSON: %s; get the file again", where, problem.line,
-                         problem.column, problem.text);
+        return error_set(error, EXIT_BAD_DATA, "%s:%d:%d: not valid JSON: %s; get the file again",
+                         where, problem.line, problem.column, problem.text);
     }
     return 0;
 }
@@ -28,13 +29,14 @@ int json_read_file(json_t **value, const char *path, Error *error)
 
 char *json_canonical(const json_t *value)
 {
-    char *text = json_dumps(value, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
+    char *text = json_dumps(value,
+                            JSON_SORT_KEYS | JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
     if (!text) {
         return string_copy("null");
     }
     for (char *c = text; *c; c++) {
         if (*c == '\\') {
-            if (*++c == 'u') {                  /* jansson writes \u00E9, Python and the format \u00e9 */
+            if (*++c == 'u') { /* jansson writes \u00E9, Python and the format \u00e9 */
                 for (int i = 1; i <= 4; i++) {
                     c[i] = (char)(c[i] >= 'A' && c[i] <= 'F' ? c[i] + 32 : c[i]);
                 }

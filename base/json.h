@@ -1,4 +1,5 @@
-/* Strict JSON files (jansson): UTF-8, no duplicate keys, no text behind the value, bounded depth. */
+/* Strict JSON files (jansson): UTF-8, no duplicate keys, no text behind the value, bounded depth.
+ */
 #ifndef JSON_H
 #define JSON_H
 
@@ -6,12 +7,13 @@
 
 #include <jansson.h>
 
-/* Parses a whole file. On success *value is owned by the caller (json_decref). Errors: those of file_map, and 65 with
- * file:line:column. */
+/* Parses a whole file. On success *value is owned by the caller (json_decref). Errors: those of
+ * file_map, and 65 with file:line:column. */
 int json_read_file(json_t **value, const char *path, Error *error);
 
 /* Parses size bytes; where names them in messages. */
-int json_read_bytes(json_t **value, const void *bytes, size_t size, const char *where, Error *error);
+int json_read_bytes(json_t **value, const void *bytes, size_t size, const char *where,
+                    Error *error);
 
 /* Canonical text: sorted keys, no spaces, ASCII with lower-case \u escapes. The caller frees it. */
 char *json_canonical(const json_t *value);

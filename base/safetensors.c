@@ -10,11 +10,15 @@
 
 enum { HEADER_LIMIT = 100000000 };
 
-static const struct { const char *name; size_t size; } dtypes[DTYPE_COUNT] = {
-    [DTYPE_BOOL] = {"BOOL", 1}, [DTYPE_U8] = {"U8", 1}, [DTYPE_I8] = {"I8", 1}, [DTYPE_F8_E5M2] = {"F8_E5M2", 1},
-    [DTYPE_F8_E4M3] = {"F8_E4M3", 1}, [DTYPE_U16] = {"U16", 2}, [DTYPE_I16] = {"I16", 2}, [DTYPE_F16] = {"F16", 2},
-    [DTYPE_BF16] = {"BF16", 2}, [DTYPE_U32] = {"U32", 4}, [DTYPE_I32] = {"I32", 4}, [DTYPE_F32] = {"F32", 4},
-    [DTYPE_U64] = {"U64", 8}, [DTYPE_I64] = {"I64", 8}, [DTYPE_F64] = {"F64", 8},
+static const struct {
+    const char *name;
+    size_t size;
+} dtypes[DTYPE_COUNT] = {
+    [DTYPE_BOOL] = {"BOOL", 1},       [DTYPE_U8] = {"U8", 1},           [DTYPE_I8] = {"I8", 1},
+    [DTYPE_F8_E5M2] = {"F8_E5M2", 1}, [DTYPE_F8_E4M3] = {"F8_E4M3", 1}, [DTYPE_U16] = {"U16", 2},
+    [DTYPE_I16] = {"I16", 2},         [DTYPE_F16] = {"F16", 2},         [DTYPE_BF16] = {"BF16", 2},
+    [DTYPE_U32] = {"U32", 4},         [DTYPE_I32] = {"I32", 4},         [DTYPE_F32] = {"F32", 4},
+    [DTYPE_U64] = {"U64", 8},         [DTYPE_I64] = {"I64", 8},         [DTYPE_F64] = {"F64", 8},
 };
 
 const char *dtype_name(DType dtype)
@@ -39,56 +43,72 @@ static int read_size(size_t *size, const json_t *value)
     return 0;
 }
 
-static int read_entry(Tensor *tensor, size_t *shape, size_t *begin, const char *name, const json_t *entry,
-                      const Safetensors *st, Error *error)
+static int read_entry(Tensor *tensor, size_t *shape, size_t *begin, const char *name,
+                      const json_t *entry, const Safetensors *st, Error *error)
 {
     const char *path = st->path;
     const json_t *dtype = json_object_get(entry, "dtype"), *dims = json_object_get(entry, "shape");
     const json_t *offsets = json_object_get(entry, "data_offsets");
-    if (!json_is_object(entry) || json_object_size(entry) != 3 || !json_is_string(dtype) || !json_is_array(dims) ||
-        !json_is_array(offsets) || json_array_size(offsets) != 2) {
-        return REFUSE("%s: offset 8: tensor '%s' needs exactly dtype, shape and two data_offsets; get the file again", path, name);
+    if (!json_is_object(entry) || json_object_size(entry) != 3 || !json_is_string(dtype) ||
+        !json_is_array(dims) || !json_is_array(offsets) || json_array_size(offsets) != 2) {
+        return REFUSE("%s: offset 8: tensor '%s' needs exactly dtype, shape and two data_offsets; "
+                      "get the file again",
+                      path, name);
     }
     int type = 0;
     while (type < DTYPE_COUNT && strcmp(json_string_value(dtype), dtypes[type].name)) {
         type++;
     }
     if (type == DTYPE_COUNT) {
-        return REFUSE("%s: offset 8: tensor '%s' has the unknown dtype '%s'; convert it to F32, F16 or BF16", path, name,
-                      json_string_value(dtype));
+        return REFUSE(
+            "%s: offset 8: tensor '%s' has the unknown dtype '%s'; convert it to F32, F16 or BF16",
+            path, name, json_string_value(dtype));
     }
-    *tensor = (Tensor){.name = name, .dtype = (DType)type, .rank = (int)json_array_size(dims), .shape = shape, .count = 1};
-    size_t product = 1;     /* without zero dimensions, so that these cannot hide an overflow */
+    *tensor = (Tensor){.name = name,
+                       .dtype = (DType)type,
+                       .rank = (int)json_array_size(dims),
+                       .shape = shape,
+                       .count = 1};
+    size_t product = 1; /* without zero dimensions, so that these cannot hide an overflow */
     for (int i = 0; i < tensor->rank; i++) {
         if (read_size(&shape[i], json_array_get(dims, (size_t)i))) {
-            return REFUSE("%s: offset 8: tensor '%s': shape[%d] is not a size; get the file again", path, name, i);
+            return REFUSE("%s: offset 8: tensor '%s': shape[%d] is not a size; get the file again",
+                          path, name, i);
         }
         tensor->count *= shape[i];
         if (__builtin_mul_overflow(product, shape[i] ? shape[i] : 1, &product)) {
-            return REFUSE("%s: offset 8: tensor '%s': the product of its shape overflows; get the file again", path, name);
+            return REFUSE(
+                "%s: offset 8: tensor '%s': the product of its shape overflows; get the file again",
+                path, name);
         }
     }
     size_t end, size = dtypes[type].size;
     if (__builtin_mul_overflow(product, size, &product)) {
-        return REFUSE("%s: offset 8: tensor '%s': its size overflows; get the file again", path, name);
+        return REFUSE("%s: offset 8: tensor '%s': its size overflows; get the file again", path,
+                      name);
     }
     tensor->bytes = tensor->count * size;
-    if (read_size(begin, json_array_get(offsets, 0)) || read_size(&end, json_array_get(offsets, 1))) {
-        return REFUSE("%s: offset 8: tensor '%s': data_offsets are not sizes; get the file again", path, name);
+    if (read_size(begin, json_array_get(offsets, 0)) ||
+        read_size(&end, json_array_get(offsets, 1))) {
+        return REFUSE("%s: offset 8: tensor '%s': data_offsets are not sizes; get the file again",
+                      path, name);
     }
     if (*begin > end || end > st->file.size - st->data_offset) {
-        return REFUSE("%s: offset %zu: tensor '%s' [%zu, %zu) lies outside the %zu bytes of data; the file is cut or damaged, get it again",
+        return REFUSE("%s: offset %zu: tensor '%s' [%zu, %zu) lies outside the %zu bytes of data; "
+                      "the file is cut or damaged, get it again",
                       path, st->data_offset, name, *begin, end, st->file.size - st->data_offset);
     }
     if (end - *begin != tensor->bytes) {
-        return REFUSE("%s: offset %zu: tensor '%s' has %zu bytes, its shape needs %zu; get the file again", path,
-                      st->data_offset + *begin, name, end - *begin, tensor->bytes);
+        return REFUSE(
+            "%s: offset %zu: tensor '%s' has %zu bytes, its shape needs %zu; get the file again",
+            path, st->data_offset + *begin, name, end - *begin, tensor->bytes);
     }
     tensor->data = st->file.bytes + st->data_offset + *begin;
     return 0;
 }
 
-/* Numbers in a header are digits only. jansson reads -0 as the integer 0, so look for a minus outside of strings. */
+/* Numbers in a header are digits only. jansson reads -0 as the integer 0, so look for a minus
+ * outside of strings. */
 static int has_minus(const char *text, size_t size)
 {
     int inside = 0;
@@ -123,11 +143,14 @@ static int read_header(Safetensors *st, Error *error)
     const char *path = st->path, *name;
     uint64_t length;
     if (st->file.size < sizeof length) {
-        return REFUSE("%s: offset 0: %zu bytes are too few for a safetensors file; get the file again", path, st->file.size);
+        return REFUSE(
+            "%s: offset 0: %zu bytes are too few for a safetensors file; get the file again", path,
+            st->file.size);
     }
     memcpy(&length, st->file.bytes, sizeof length);
     if (length > HEADER_LIMIT || length > st->file.size - sizeof length) {
-        return REFUSE("%s: offset 0: header length %llu is beyond the file (%zu bytes) or the limit of %d; not a safetensors file, or cut",
+        return REFUSE("%s: offset 0: header length %llu is beyond the file (%zu bytes) or the "
+                      "limit of %d; not a safetensors file, or cut",
                       path, (unsigned long long)length, st->file.size, HEADER_LIMIT);
     }
     st->data_offset = sizeof length + length;
@@ -136,25 +159,32 @@ static int read_header(Safetensors *st, Error *error)
         return error->code;
     }
     if (!json_is_object(st->header) || has_minus(text, length)) {
-        return REFUSE("%s: offset 8: the header is not a JSON object of sizes; get the file again", path);
+        return REFUSE("%s: offset 8: the header is not a JSON object of sizes; get the file again",
+                      path);
     }
     json_t *entry;
     size_t dims = 0, at = 0, position = st->data_offset;
-    json_object_foreach(st->header, name, entry) {
+    json_object_foreach(st->header, name, entry)
+    {
         dims += json_array_size(json_object_get(entry, "shape"));
     }
     st->tensors = memory_calloc(json_object_size(st->header), sizeof *st->tensors);
     st->shapes = memory_calloc(dims, sizeof *st->shapes);
-    json_object_foreach(st->header, name, entry) {
+    json_object_foreach(st->header, name, entry)
+    {
         if (!strcmp(name, "__metadata__")) {
             const char *key;
             json_t *value;
             if (!json_is_object(entry)) {
-                return REFUSE("%s: offset 8: __metadata__ is not an object; get the file again", path);
+                return REFUSE("%s: offset 8: __metadata__ is not an object; get the file again",
+                              path);
             }
-            json_object_foreach(entry, key, value) {
+            json_object_foreach(entry, key, value)
+            {
                 if (!json_is_string(value)) {
-                    return REFUSE("%s: offset 8: __metadata__ '%s' is not a string; get the file again", path, key);
+                    return REFUSE(
+                        "%s: offset 8: __metadata__ '%s' is not a string; get the file again", path,
+                        key);
                 }
             }
             st->metadata = entry;
@@ -172,14 +202,16 @@ static int read_header(Safetensors *st, Error *error)
     for (size_t i = 0; i < st->count; i++) {
         size_t begin = (size_t)(st->tensors[i].data - st->file.bytes);
         if (begin != position) {
-            return REFUSE("%s: offset %zu: tensor '%s' %s; get the file again", path, begin, st->tensors[i].name,
-                          begin < position ? "overlaps the one before it" : "leaves a hole before it");
+            return REFUSE("%s: offset %zu: tensor '%s' %s; get the file again", path, begin,
+                          st->tensors[i].name,
+                          begin < position ? "overlaps the one before it"
+                                           : "leaves a hole before it");
         }
         position += st->tensors[i].bytes;
     }
     if (position != st->file.size) {
-        return REFUSE("%s: offset %zu: %zu bytes belong to no tensor; get the file again", path, position,
-                      st->file.size - position);
+        return REFUSE("%s: offset %zu: %zu bytes belong to no tensor; get the file again", path,
+                      position, st->file.size - position);
     }
     qsort(st->tensors, st->count, sizeof *st->tensors, by_name);
     return 0;
@@ -222,9 +254,10 @@ const char *safetensors_meta(const Safetensors *st, const char *key)
 
 static float half_to_float(uint16_t half)
 {
-    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = (half >> 10) & 31, mantissa = half & 1023u, bits;
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = (half >> 10) & 31,
+             mantissa = half & 1023u, bits;
     if (exponent == 0) {
-        float value = (float)mantissa * 0x1p-24f;       /* zero and subnormals: exact */
+        float value = (float)mantissa * 0x1p-24f; /* zero and subnormals: exact */
         memcpy(&bits, &value, sizeof bits);
     } else if (exponent == 31) {
         bits = 0x7F800000u | mantissa << 13;
@@ -267,8 +300,8 @@ int tensor_to_float(float *out, const Tensor *tensor, const char *path, Error *e
         }
         return 0;
     default:
-        return REFUSE("%s: tensor '%s' has type %s, expected F32, F64, F16 or BF16; convert it", path, tensor->name,
-                      dtype_name(tensor->dtype));
+        return REFUSE("%s: tensor '%s' has type %s, expected F32, F64, F16 or BF16; convert it",
+                      path, tensor->name, dtype_name(tensor->dtype));
     }
 }
 
@@ -288,7 +321,8 @@ static size_t source_bytes(const TensorSource *source)
     return bytes;
 }
 
-int safetensors_write(const char *path, TensorSource *sources, size_t count, json_t *metadata, Error *error)
+int safetensors_write(const char *path, TensorSource *sources, size_t count, json_t *metadata,
+                      Error *error)
 {
     json_t *header = json_object();
     size_t offset = 0;
@@ -317,14 +351,16 @@ int safetensors_write(const char *path, TensorSource *sources, size_t count, jso
         }
         size_t end = offset + source_bytes(&sources[i]);
         json_object_set_new(header, sources[i].name,
-                            json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtypes[sources[i].dtype].name, "shape", shape,
-                                      "data_offsets", (json_int_t)offset, (json_int_t)end));
+                            json_pack("{s:s, s:o, s:[I, I]}", "dtype",
+                                      dtypes[sources[i].dtype].name, "shape", shape, "data_offsets",
+                                      (json_int_t)offset, (json_int_t)end));
         offset = end;
     }
     char *text = json_dumps(header, JSON_COMPACT);
     json_decref(header);
     if (!text) {
-        return error_set(error, EXIT_BUG, "%s: the header cannot be written as JSON; please report this", path);
+        return error_set(error, EXIT_BUG,
+                         "%s: the header cannot be written as JSON; please report this", path);
     }
     Writer writer;
     if (writer_open(&writer, path, error)) {
@@ -338,7 +374,7 @@ int safetensors_write(const char *path, TensorSource *sources, size_t count, jso
     for (size_t i = 0; i < count; i++) {
         size_t bytes = source_bytes(&sources[i]);
         if (bytes && fwrite(sources[i].data, 1, bytes, writer.stream) != bytes) {
-            break;                              /* the stream remembers; writer_commit reports it */
+            break; /* the stream remembers; writer_commit reports it */
         }
     }
     return writer_commit(&writer, error);

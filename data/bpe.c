@@ -1,12 +1,12 @@
-/* Byte-level BPE: the pre-tokenizer of GPT-2 and RoBERTa as a scanner, then merges by rank (Sennrich et al. 2016,
- * Radford et al. 2019). */
+/* Byte-level BPE: the pre-tokenizer of GPT-2 and RoBERTa as a scanner, then merges by rank
+ * (Sennrich et al. 2016, Radford et al. 2019). */
 #include "unicode.h"
 #include "vocabulary.h"
 
 #include <string.h>
 
-/* The printable symbol of each byte: the 188 printable Latin-1 characters stand for themselves, the other bytes in order
- * for U+0100 and up (GPT-2's bytes_to_unicode). */
+/* The printable symbol of each byte: the 188 printable Latin-1 characters stand for themselves, the
+ * other bytes in order for U+0100 and up (GPT-2's bytes_to_unicode). */
 static uint32_t byte_symbol(int byte)
 {
     uint32_t next = 0x100;
@@ -27,21 +27,30 @@ int bpe_finish(Vocabulary *vocabulary, const char *where, Error *error)
         utf8_put(symbol, byte_symbol(b));
         vocabulary->byte_id[b] = vocabulary_find(vocabulary, symbol);
         if (vocabulary->byte_id[b] < 0) {
-            return error_set(error, EXIT_BAD_DATA, "%s: the vocabulary lacks the symbol '%s' of byte %d; get the file again", where,
-                             symbol, b);
+            return error_set(
+                error, EXIT_BAD_DATA,
+                "%s: the vocabulary lacks the symbol '%s' of byte %d; get the file again", where,
+                symbol, b);
         }
     }
     return 0;
 }
 
-int bpe_add_merge(Vocabulary *vocabulary, const char *left, const char *right, int rank, const char *where, Error *error)
+int bpe_add_merge(Vocabulary *vocabulary, const char *left, const char *right, int rank,
+                  const char *where, Error *error)
 {
     char *whole = string_format("%s%s", left, right);
-    int a = vocabulary_find(vocabulary, left), b = vocabulary_find(vocabulary, right), c = vocabulary_find(vocabulary, whole);
+    int a = vocabulary_find(vocabulary, left), b = vocabulary_find(vocabulary, right),
+        c = vocabulary_find(vocabulary, whole);
     free(whole);
     if (a < 0 || b < 0 || c < 0) {
-        return error_set(error, EXIT_BAD_DATA, "%s: merge %d ('%s' '%s'): %s is not in the vocabulary; get the file again", where, rank,
-                         left, right, a < 0 ? "its first part" : b < 0 ? "its second part" : "its result");
+        return error_set(
+            error, EXIT_BAD_DATA,
+            "%s: merge %d ('%s' '%s'): %s is not in the vocabulary; get the file again", where,
+            rank, left, right,
+            a < 0   ? "its first part"
+            : b < 0 ? "its second part"
+                    : "its result");
     }
     uint64_t key = (uint64_t)a << 32 | (uint32_t)b;
     struct MergeResult result = {rank, c};
@@ -87,14 +96,15 @@ static Candidate heap_pop(Candidate *heap, int *count)
     return top;
 }
 
-/* Symbols of a piece as a doubly linked list in arrays; id < 0 marks one that was merged into its left neighbour. */
+/* Symbols of a piece as a doubly linked list in arrays; id < 0 marks one that was merged into its
+ * left neighbour. */
 typedef struct Symbols {
     int *id, *previous, *next;
 } Symbols;
 
 static const struct MergeResult *find_merge(const Vocabulary *vocabulary, int left, int right)
 {
-    Merge *merges = vocabulary->merges;                 /* the macro writes to its argument, not to the map */
+    Merge *merges = vocabulary->merges; /* the macro writes to its argument, not to the map */
     if (!merges) {
         return NULL;
     }
@@ -102,7 +112,8 @@ static const struct MergeResult *find_merge(const Vocabulary *vocabulary, int le
     return at < 0 ? NULL : &merges[at].value;
 }
 
-static void push_pair(const Vocabulary *vocabulary, const Symbols *s, int left, Candidate *heap, int *count)
+static void push_pair(const Vocabulary *vocabulary, const Symbols *s, int left, Candidate *heap,
+                      int *count)
 {
     int right = left < 0 ? -1 : s->next[left];
     if (right < 0) {
@@ -114,7 +125,8 @@ static void push_pair(const Vocabulary *vocabulary, const Symbols *s, int left, 
     }
 }
 
-/* Always the pair of lowest rank, the leftmost first: a heap makes a word of n bytes cost n log n. */
+/* Always the pair of lowest rank, the leftmost first: a heap makes a word of n bytes cost n log n.
+ */
 static void encode_piece(const Vocabulary *vocabulary, Ids *ids, const unsigned char *bytes, int n)
 {
     enum { SHORT = 64 };
@@ -136,7 +148,7 @@ static void encode_piece(const Vocabulary *vocabulary, Ids *ids, const unsigned 
         Candidate best = heap_pop(heap, &count);
         int left = best.position, right = s.id[left] < 0 ? -1 : s.next[left];
         if (right < 0 || s.id[left] != best.left || s.id[right] != best.right) {
-            continue;                                   /* one half has changed since */
+            continue; /* one half has changed since */
         }
         s.id[left] = find_merge(vocabulary, best.left, best.right)->id;
         s.id[right] = -1;
@@ -179,7 +191,7 @@ static size_t piece_end(const char *text, size_t size, size_t at)
     }
     size_t end = at;
     int class = unicode_class(utf8_next(text, &end));
-    if (text[at] == ' ' && end < size) {                /* an optional single space in front of a run */
+    if (text[at] == ' ' && end < size) { /* an optional single space in front of a run */
         size_t second = end;
         int next_class = unicode_class(utf8_next(text, &second));
         if (next_class != 'S') {
@@ -187,7 +199,7 @@ static size_t piece_end(const char *text, size_t size, size_t at)
             end = second;
         }
     }
-    size_t last = at;                                   /* start of the run's last character */
+    size_t last = at; /* start of the run's last character */
     while (end < size) {
         size_t next = end;
         if (unicode_class(utf8_next(text, &next)) != class) {

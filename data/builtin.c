@@ -1,26 +1,151 @@
-/* The built-in stand-ins: one small grammar for each kind of task, so that the demonstration needs no file. The sentences
- * are ours. Labels follow rules that a small model can learn from a thousand examples, but one label in twelve is wrong,
- * so that seeds differ. The examples depend on nothing but the task's name and the split. */
+/* The built-in stand-ins: one small grammar for each kind of task, so that the demonstration needs
+ * no file. The sentences are ours. Labels follow rules that a small model can learn from a thousand
+ * examples, but one label in twelve is wrong, so that seeds differ. The examples depend on nothing
+ * but the task's name and the split. */
 #include "tasks.h"
 #include "rng.h"
 
 #include <stdlib.h>
 
 static const char *const words[] = {
-    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", ",", "the", "a", "is", "was", "in", "and", "not", "of", "it",
-    "what", "this", "happened", "as", "result", "cause",
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    ".",
+    "?",
+    ",",
+    "the",
+    "a",
+    "is",
+    "was",
+    "in",
+    "and",
+    "not",
+    "of",
+    "it",
+    "what",
+    "this",
+    "happened",
+    "as",
+    "result",
+    "cause",
     /* things and places */
-    "cat", "dog", "bird", "horse", "fox", "boat", "garden", "kitchen", "river", "tower",
+    "cat",
+    "dog",
+    "bird",
+    "horse",
+    "fox",
+    "boat",
+    "garden",
+    "kitchen",
+    "river",
+    "tower",
     /* colours */
-    "red", "blue", "green",
+    "red",
+    "blue",
+    "green",
     /* praise and blame */
-    "lovely", "bright", "clever", "warm", "dull", "broken", "cold", "rude", "film", "song", "story", "meal", "very", "rather",
+    "lovely",
+    "bright",
+    "clever",
+    "warm",
+    "dull",
+    "broken",
+    "cold",
+    "rude",
+    "film",
+    "song",
+    "story",
+    "meal",
+    "very",
+    "rather",
     /* causes and effects */
-    "rain", "fell", "street", "wet", "sun", "shone", "snow", "melted", "wind", "blew", "leaves", "flew", "bell", "rang", "children",
-    "ran", "glass", "dropped", "broke", "baby", "cried", "mother", "came",
-    "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u", "v", "w", "x", "y", "z",
-    "##a", "##b", "##c", "##d", "##e", "##f", "##g", "##h", "##i", "##j", "##k", "##l", "##m", "##n", "##o", "##p", "##q", "##r",
-    "##s", "##t", "##u", "##v", "##w", "##x", "##y", "##z", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9",
+    "rain",
+    "fell",
+    "street",
+    "wet",
+    "sun",
+    "shone",
+    "snow",
+    "melted",
+    "wind",
+    "blew",
+    "leaves",
+    "flew",
+    "bell",
+    "rang",
+    "children",
+    "ran",
+    "glass",
+    "dropped",
+    "broke",
+    "baby",
+    "cried",
+    "mother",
+    "came",
+    "b",
+    "c",
+    "d",
+    "e",
+    "f",
+    "g",
+    "h",
+    "i",
+    "j",
+    "k",
+    "l",
+    "m",
+    "n",
+    "o",
+    "p",
+    "q",
+    "r",
+    "s",
+    "t",
+    "u",
+    "v",
+    "w",
+    "x",
+    "y",
+    "z",
+    "##a",
+    "##b",
+    "##c",
+    "##d",
+    "##e",
+    "##f",
+    "##g",
+    "##h",
+    "##i",
+    "##j",
+    "##k",
+    "##l",
+    "##m",
+    "##n",
+    "##o",
+    "##p",
+    "##q",
+    "##r",
+    "##s",
+    "##t",
+    "##u",
+    "##v",
+    "##w",
+    "##x",
+    "##y",
+    "##z",
+    "0",
+    "1",
+    "2",
+    "3",
+    "4",
+    "5",
+    "6",
+    "7",
+    "8",
+    "9",
 };
 
 const char *const *builtin_words(int *count)
@@ -55,28 +180,36 @@ static void single(Example *e, Draw *draw, int K)
     char text[3][80];
     for (int i = 0; i < three; i++) {
         int positive = below(draw, 2), negated = below(draw, 4) == 0;
-        snprintf(text[i], sizeof text[i], "the %s was %s%s", PICK(works), negated ? "not " : below(draw, 3) ? "" : "very ",
+        snprintf(text[i], sizeof text[i], "the %s was %s%s", PICK(works),
+                 negated          ? "not "
+                 : below(draw, 3) ? ""
+                                  : "very ",
                  positive ? PICK(praise) : PICK(blame));
         good += positive != negated ? 1 : -1;
     }
-    e->text[0][0] = three == 1 ? string_format("%s .", text[0]) : string_format("%s , %s and %s .", text[0], text[1], text[2]);
+    e->text[0][0] = three == 1 ? string_format("%s .", text[0])
+                               : string_format("%s , %s and %s .", text[0], text[1], text[2]);
     e->label = K == 2 ? good > 0 : below(draw, K);
 }
 
-/* A scene and a claim about its colour or its place. Two classes: whether the claim holds; three: holds, contradicts, or
- * speaks of something that the scene leaves open. */
+/* A scene and a claim about its colour or its place. Two classes: whether the claim holds; three:
+ * holds, contradicts, or speaks of something that the scene leaves open. */
 static void pair(Example *e, Draw *draw, const Task *task)
 {
     const char *thing = PICK(things), *colour = PICK(colours), *place = PICK(places);
-    int truth = below(draw, task->K), by_place = below(draw, 2), holds = task->K == 3 ? truth == 0 : truth == 1;
+    int truth = below(draw, task->K), by_place = below(draw, 2),
+        holds = task->K == 3 ? truth == 0 : truth == 1;
     const char *value = by_place ? place : colour, *mark = task->fields[0][0] == 'q' ? "?" : ".";
     while (!holds && value == (by_place ? place : colour)) {
         value = by_place ? PICK(places) : PICK(colours);
     }
     char *scene = string_format("the %s %s was in the %s .", colour, thing, place);
-    char *claim = task->K == 3 && truth == 2 ? string_format("the %s was %s %s", thing, below(draw, 2) ? PICK(praise) : PICK(blame), mark)
-                  : by_place ? string_format("it was in the %s %s", value, mark) : string_format("it was %s %s", value, mark);
-    int question_first = task->cut == TRUNCATE_ONLY_SECOND;     /* BoolQ: question, passage */
+    char *claim = task->K == 3 && truth == 2
+                      ? string_format("the %s was %s %s", thing,
+                                      below(draw, 2) ? PICK(praise) : PICK(blame), mark)
+                  : by_place ? string_format("it was in the %s %s", value, mark)
+                             : string_format("it was %s %s", value, mark);
+    int question_first = task->cut == TRUNCATE_ONLY_SECOND; /* BoolQ: question, passage */
     e->text[0][question_first] = scene;
     e->text[0][!question_first] = claim;
     /* entailment is 0 and not_entailment 1, but False is 0 and True 1 */
@@ -86,10 +219,14 @@ static void pair(Example *e, Draw *draw, const Task *task)
 /* A cause and two effects, one of which belongs to it. */
 static void choice(Example *e, Draw *draw)
 {
-    static const char *const causes[] = {"the rain fell", "the sun shone", "the wind blew", "the bell rang", "the glass dropped", "the baby cried"};
-    static const char *const effects[] = {"the street was wet", "the snow melted", "the leaves flew", "the children ran", "it broke", "the mother came"};
+    static const char *const causes[] = {"the rain fell", "the sun shone",     "the wind blew",
+                                         "the bell rang", "the glass dropped", "the baby cried"};
+    static const char *const effects[] = {"the street was wet", "the snow melted",
+                                          "the leaves flew",    "the children ran",
+                                          "it broke",           "the mother came"};
     int right = below(draw, 6), wrong = (right + 1 + below(draw, 5)) % 6, effect = below(draw, 2);
-    const char *const *given = effect ? causes : effects, *const *options = effect ? effects : causes;
+    const char *const *given = effect ? causes : effects, *const *options = effect ? effects
+                                                                                   : causes;
     e->label = below(draw, 2);
     for (int i = 0; i < 2; i++) {
         e->text[i][0] = string_format("%s in the %s . what %s ?", given[right], PICK(places),
@@ -98,7 +235,8 @@ static void choice(Example *e, Draw *draw)
     }
 }
 
-/* Two descriptions; the score says how much they share: nothing, the colour or the place, or both. */
+/* Two descriptions; the score says how much they share: nothing, the colour or the place, or both.
+ */
 static void similarity(Example *e, Draw *draw)
 {
     const char *a[2] = {PICK(colours), PICK(places)}, *b[2];
@@ -136,7 +274,9 @@ void dataset_builtin(Dataset *dataset, const Task *task, const char *split, int 
     enum { TRAIN = 1536, VALIDATION = 256 };
     int train = split[0] == 't', count = train ? TRAIN : VALIDATION;
     char *stream = string_format("builtin/%s/%s", task->name, split);
-    *dataset = (Dataset){.task = task, .path = string_copy("builtin sample"), .count = limit > 0 && limit < count ? limit : count};
+    *dataset = (Dataset){.task = task,
+                         .path = string_copy("builtin sample"),
+                         .count = limit > 0 && limit < count ? limit : count};
     dataset->examples = memory_calloc((size_t)dataset->count, sizeof *dataset->examples);
     uint64_t key = rng_key(0, stream);
     for (int i = 0; i < dataset->count; i++) {
@@ -153,7 +293,7 @@ void dataset_builtin(Dataset *dataset, const Task *task, const char *split, int 
             pair(e, &draw, task);
         }
         if (task->kind != KIND_REGRESSION && below(&draw, 12) == 0) {
-            e->label = (e->label + 1) % task->K;            /* annotators err too */
+            e->label = (e->label + 1) % task->K; /* annotators err too */
         }
     }
     digest_examples(dataset);

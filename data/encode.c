@@ -12,7 +12,8 @@ static Ids encode_text(const Tokenizer *tokenizer, const char *text)
     return ids;
 }
 
-static int encode_sequence(Encoded *encoded, const Example *example, int choice, const Tokenizer *tokenizer, int longest)
+static int encode_sequence(Encoded *encoded, const Example *example, int choice,
+                           const Tokenizer *tokenizer, int longest)
 {
     Ids first = encode_text(tokenizer, example->text[choice][0]), second = NULL;
     int pair = example->text[choice][1] != NULL;
@@ -20,23 +21,28 @@ static int encode_sequence(Encoded *encoded, const Example *example, int choice,
         second = encode_text(tokenizer, example->text[choice][1]);
     }
     encoded->cut += arrlen(first) + arrlen(second) + tokenizer_specials(tokenizer, pair) > longest;
-    int code = tokenizer_build(tokenizer, &encoded->ids, &encoded->types, first, pair ? &second : NULL, longest, encoded->dataset->task->cut);
+    int code = tokenizer_build(tokenizer, &encoded->ids, &encoded->types, first,
+                               pair ? &second : NULL, longest, encoded->dataset->task->cut);
     arrfree(first);
     arrfree(second);
     return code;
 }
 
-int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer, int longest, int V, Error *error)
+int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer, int longest, int V,
+           Error *error)
 {
     int choices = dataset->task->kind == KIND_CHOICE ? dataset->task->K : 1;
     *encoded = (Encoded){.dataset = dataset, .choices = choices};
-    encoded->start = memory_calloc((size_t)dataset->count * (size_t)choices + 1, sizeof *encoded->start);
+    encoded->start = memory_calloc((size_t)dataset->count * (size_t)choices + 1,
+                                   sizeof *encoded->start);
     for (int i = 0; i < dataset->count; i++) {
         for (int c = 0; c < choices; c++) {
             size_t s = (size_t)i * (size_t)choices + (size_t)c, begin = encoded->start[s];
             if (encode_sequence(encoded, &dataset->examples[i], c, tokenizer, longest)) {
-                error_set(error, EXIT_BAD_DATA, "%s:%d: %d tokens leave no room for the part that may be cut; raise --max-len",
-                          dataset->path, dataset->examples[i].line, longest);
+                error_set(
+                    error, EXIT_BAD_DATA,
+                    "%s:%d: %d tokens leave no room for the part that may be cut; raise --max-len",
+                    dataset->path, dataset->examples[i].line, longest);
                 encoded_free(encoded);
                 return error->code;
             }
@@ -45,7 +51,9 @@ int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer,
             encoded->longest = length > encoded->longest ? length : encoded->longest;
             for (size_t t = begin; t < encoded->start[s + 1]; t++) {
                 if (encoded->ids[t] >= V) {
-                    error_set(error, EXIT_BAD_DATA, "%s:%d: token id %d is outside of the model's vocabulary of %d; the tokenizer belongs to another model",
+                    error_set(error, EXIT_BAD_DATA,
+                              "%s:%d: token id %d is outside of the model's vocabulary of %d; the "
+                              "tokenizer belongs to another model",
                               dataset->path, dataset->examples[i].line, encoded->ids[t], V);
                     encoded_free(encoded);
                     return error->code;
@@ -99,7 +107,8 @@ void packed_free(Packed *packed)
     *packed = (Packed){0};
 }
 
-void pack(Packed *packed, const Encoded *encoded, const int *order, int first, int count, int first_slot)
+void pack(Packed *packed, const Encoded *encoded, const int *order, int first, int count,
+          int first_slot)
 {
     packed->N = packed->B = 0;
     packed->examples = count;
@@ -109,9 +118,12 @@ void pack(Packed *packed, const Encoded *encoded, const int *order, int first, i
         packed->labels[i] = example->label;
         packed->targets[i] = example->target;
         for (int c = 0; c < encoded->choices; c++) {
-            size_t s = (size_t)index * (size_t)encoded->choices + (size_t)c, length = encoded->start[s + 1] - encoded->start[s];
-            memcpy(packed->tokens + packed->N, encoded->ids + encoded->start[s], length * sizeof(int));
-            memcpy(packed->types + packed->N, encoded->types + encoded->start[s], length * sizeof(int));
+            size_t s = (size_t)index * (size_t)encoded->choices + (size_t)c,
+                   length = encoded->start[s + 1] - encoded->start[s];
+            memcpy(packed->tokens + packed->N, encoded->ids + encoded->start[s],
+                   length * sizeof(int));
+            memcpy(packed->types + packed->N, encoded->types + encoded->start[s],
+                   length * sizeof(int));
             packed->slots[packed->B] = (first_slot + i) * encoded->choices + c;
             packed->cu_seqlens[packed->B++] = packed->N;
             packed->N += (int)length;

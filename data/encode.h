@@ -7,19 +7,21 @@
 /* Sequence s has the ids [start[s], start[s + 1]); example i has the sequences i * choices ... */
 typedef struct Encoded {
     const Dataset *dataset;
-    int choices;                    /* sequences of an example */
-    Ids ids, types;                 /* stb_ds arrays over all sequences */
-    size_t *start;                  /* [count * choices + 1] */
-    int cut;                        /* sequences that were longer and have been cut */
-    int longest;                    /* tokens of the longest sequence */
+    int choices;    /* sequences of an example */
+    Ids ids, types; /* stb_ds arrays over all sequences */
+    size_t *start;  /* [count * choices + 1] */
+    int cut;        /* sequences that were longer and have been cut */
+    int longest;    /* tokens of the longest sequence */
 } Encoded;
 
-/* Tokenizes every example to at most longest tokens by the task's rule. Errors: 65 with the line of an example that
- * cannot be cut, or an id outside of the model's vocabulary of V. */
-int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer, int longest, int V, Error *error);
+/* Tokenizes every example to at most longest tokens by the task's rule. Errors: 65 with the line of
+ * an example that cannot be cut, or an id outside of the model's vocabulary of V. */
+int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer, int longest, int V,
+           Error *error);
 void encoded_free(Encoded *encoded);
 
-/* Order of an epoch: a permutation of [count] that depends on the seed and the epoch alone (Fisher and Yates). */
+/* Order of an epoch: a permutation of [count] that depends on the seed and the epoch alone (Fisher
+ * and Yates). */
 void epoch_order(int *order, int count, uint64_t seed, int epoch);
 
 /* A packed batch with memory of its own. */
@@ -33,9 +35,10 @@ typedef struct Packed {
 void packed_init(Packed *packed, int max_tokens, int max_sequences);
 void packed_free(Packed *packed);
 
-/* Packs the examples order[first .. first + count), or first + i where order is NULL. Their slots count from first_slot:
- * the place of the example in its global batch. */
-void pack(Packed *packed, const Encoded *encoded, const int *order, int first, int count, int first_slot);
+/* Packs the examples order[first .. first + count), or first + i where order is NULL. Their slots
+ * count from first_slot: the place of the example in its global batch. */
+void pack(Packed *packed, const Encoded *encoded, const int *order, int first, int count,
+          int first_slot);
 
 /* Tokens of these examples. */
 int pack_tokens(const Encoded *encoded, const int *order, int first, int count);

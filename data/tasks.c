@@ -5,16 +5,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIELDS(...) {__VA_ARGS__}
-#define LABELS(...) {__VA_ARGS__}
-#define VALUES(...) {__VA_ARGS__}
+#define FIELDS(...)                                                                                \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
+#define LABELS(...)                                                                                \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
+#define VALUES(...)                                                                                \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 #define COUNT(...) (int)(sizeof((const char *[])__VA_ARGS__) / sizeof(const char *))
-#define TASK(name_, alias_, benchmark_, folder_, train_, dev_, kind_, metric_, form_, fields_, labels_, values_, longest_, cut_,   \
-             lr_, batch_, epochs_, warmup_)                                                                            \
-    {.name = #name_, .alias = alias_, .benchmark = benchmark_, .folder = folder_, .train_file = train_, .dev_file = dev_,           \
-     .kind = KIND_##kind_, .metric = METRIC_##metric_, .form = FORM_##form_, .fields = fields_, .labels = labels_,     \
-     .values = values_, .K = COUNT(labels_), .longest = longest_, .cut = TRUNCATE_##cut_, .lr = lr_, .batch = batch_,  \
-     .epochs = epochs_, .warmup = warmup_},
+#define TASK(name_, alias_, benchmark_, folder_, train_, dev_, kind_, metric_, form_, fields_,     \
+             labels_, values_, longest_, cut_, lr_, batch_, epochs_, warmup_)                      \
+    {.name = #name_,                                                                               \
+     .alias = alias_,                                                                              \
+     .benchmark = benchmark_,                                                                      \
+     .folder = folder_,                                                                            \
+     .train_file = train_,                                                                         \
+     .dev_file = dev_,                                                                             \
+     .kind = KIND_##kind_,                                                                         \
+     .metric = METRIC_##metric_,                                                                   \
+     .form = FORM_##form_,                                                                         \
+     .fields = fields_,                                                                            \
+     .labels = labels_,                                                                            \
+     .values = values_,                                                                            \
+     .K = COUNT(labels_),                                                                          \
+     .longest = longest_,                                                                          \
+     .cut = TRUNCATE_##cut_,                                                                       \
+     .lr = lr_,                                                                                    \
+     .batch = batch_,                                                                              \
+     .epochs = epochs_,                                                                            \
+     .warmup = warmup_},
 static const Task tasks[] = {
 #include "tasks.def"
 };
@@ -51,8 +75,8 @@ const Task *task_find(const char *name, Error *error)
         }
     }
     const char *near = nearest_word(name, names, TASKS);
-    error_set(error, EXIT_USAGE, "--task %s: no such task%s%s; train_gpt --help lists them", name, near ? "; did you mean " : "",
-              near ? near : "");
+    error_set(error, EXIT_USAGE, "--task %s: no such task%s%s; train_gpt --help lists them", name,
+              near ? "; did you mean " : "", near ? near : "");
     return NULL;
 }
 
@@ -67,7 +91,7 @@ const char *metric_name(TaskMetric metric)
 /* One line of the file: its columns or its JSON object. */
 typedef struct Line {
     const char *path;
-    int number;                         /* 1-based */
+    int number; /* 1-based */
     const char *text;
     size_t size;
 } Line;
@@ -80,13 +104,15 @@ static char *text_copy(const char *text, size_t size)
     return copy;
 }
 
-static int read_label(const Task *task, Example *example, const Line *line, const char *text, Error *error)
+static int read_label(const Task *task, Example *example, const Line *line, const char *text,
+                      Error *error)
 {
     if (task->kind == KIND_REGRESSION) {
         char *end;
         double score = strtod(text, &end);
         if (end == text || *end || !(score >= 0.0 && score <= 5.0)) {
-            return REFUSE("%s:%d: the score '%.40s' is not a number from 0 to 5; correct the line", line->path, line->number, text);
+            return REFUSE("%s:%d: the score '%.40s' is not a number from 0 to 5; correct the line",
+                          line->path, line->number, text);
         }
         example->target = (float)(score / 5.0);
         example->label = -1;
@@ -98,8 +124,9 @@ static int read_label(const Task *task, Example *example, const Line *line, cons
             return 0;
         }
     }
-    return REFUSE("%s:%d: the label '%.40s' is none of %s, %s%s%s; correct the line", line->path, line->number, text, task->values[0],
-                  task->values[1], task->K > 2 ? ", " : "", task->K > 2 ? task->values[2] : "");
+    return REFUSE("%s:%d: the label '%.40s' is none of %s, %s%s%s; correct the line", line->path,
+                  line->number, text, task->values[0], task->values[1], task->K > 2 ? ", " : "",
+                  task->K > 2 ? task->values[2] : "");
 }
 
 enum { MAX_COLUMNS = 64 };
@@ -134,7 +161,8 @@ static int read_tsv_header(TsvHeader *header, const Task *task, const Line *line
     header->width = split_tsv(line, columns, sizes);
     header->lines = !numbered;
     if (header->width > MAX_COLUMNS) {
-        return REFUSE("%s:1: more than %d columns; is this the right file?", line->path, MAX_COLUMNS);
+        return REFUSE("%s:1: more than %d columns; is this the right file?", line->path,
+                      MAX_COLUMNS);
     }
     for (int i = 0; i < 3; i++) {
         header->column[i] = -1;
@@ -142,25 +170,28 @@ static int read_tsv_header(TsvHeader *header, const Task *task, const Line *line
             header->column[i] = atoi(task->fields[i]);
         }
         for (int c = 0; c < header->width && !numbered && *task->fields[i]; c++) {
-            if (sizes[c] == strlen(task->fields[i]) && !memcmp(columns[c], task->fields[i], sizes[c])) {
+            if (sizes[c] == strlen(task->fields[i]) &&
+                !memcmp(columns[c], task->fields[i], sizes[c])) {
                 header->column[i] = c;
             }
         }
         if (*task->fields[i] && (header->column[i] < 0 || header->column[i] >= header->width)) {
-            return REFUSE("%s:1: there is no column '%s'; is this the %s file of %s?", line->path, task->fields[i], task->folder,
-                          task->benchmark);
+            return REFUSE("%s:1: there is no column '%s'; is this the %s file of %s?", line->path,
+                          task->fields[i], task->folder, task->benchmark);
         }
     }
     return 0;
 }
 
-static int read_tsv(Example *example, const Task *task, const TsvHeader *header, const Line *line, Error *error)
+static int read_tsv(Example *example, const Task *task, const TsvHeader *header, const Line *line,
+                    Error *error)
 {
     const char *columns[MAX_COLUMNS];
     size_t sizes[MAX_COLUMNS];
     int width = split_tsv(line, columns, sizes);
     if (width != header->width) {
-        return REFUSE("%s:%d: %d columns, expected %d; correct the line", line->path, line->number, width, header->width);
+        return REFUSE("%s:%d: %d columns, expected %d; correct the line", line->path, line->number,
+                      width, header->width);
     }
     char *label = text_copy(columns[header->column[2]], sizes[header->column[2]]);
     int code = read_label(task, example, line, label, error);
@@ -172,11 +203,13 @@ static int read_tsv(Example *example, const Task *task, const TsvHeader *header,
     return code;
 }
 
-static int read_json_text(char **text, const json_t *object, const char *field, const Line *line, Error *error)
+static int read_json_text(char **text, const json_t *object, const char *field, const Line *line,
+                          Error *error)
 {
     const json_t *value = json_object_get(object, field);
     if (!json_is_string(value)) {
-        return REFUSE("%s:%d: the field '%s' is missing or not a text; correct the line", line->path, line->number, field);
+        return REFUSE("%s:%d: the field '%s' is missing or not a text; correct the line",
+                      line->path, line->number, field);
     }
     *text = string_copy(json_string_value(value));
     return 0;
@@ -186,14 +219,20 @@ static int read_json_text(char **text, const json_t *object, const char *field, 
 static int read_copa(Example *example, const json_t *object, const Line *line, Error *error)
 {
     char *premise = NULL, *question = NULL;
-    int code = read_json_text(&premise, object, "premise", line, error) || read_json_text(&question, object, "question", line, error) ||
-               read_json_text(&example->text[0][1], object, "choice1", line, error) ||
-               read_json_text(&example->text[1][1], object, "choice2", line, error) ? error->code : 0;
+    int code = read_json_text(&premise, object, "premise", line, error) ||
+                       read_json_text(&question, object, "question", line, error) ||
+                       read_json_text(&example->text[0][1], object, "choice1", line, error) ||
+                       read_json_text(&example->text[1][1], object, "choice2", line, error)
+                   ? error->code
+                   : 0;
     if (!code && strcmp(question, "cause") && strcmp(question, "effect")) {
-        code = REFUSE("%s:%d: question '%.20s' is neither cause nor effect; correct the line", line->path, line->number, question);
+        code = REFUSE("%s:%d: question '%.20s' is neither cause nor effect; correct the line",
+                      line->path, line->number, question);
     }
     for (int i = 0; i < 2 && !code; i++) {
-        example->text[i][0] = string_format("%s %s", premise, *question == 'c' ? "What was the cause of this?" : "What happened as a result?");
+        example->text[i][0] = string_format("%s %s", premise,
+                                            *question == 'c' ? "What was the cause of this?"
+                                                             : "What happened as a result?");
     }
     free(premise);
     free(question);
@@ -206,15 +245,20 @@ static int read_jsonl(Example *example, const Task *task, const Line *line, Erro
     json_t *object = json_loadb(line->text, line->size, JSON_REJECT_DUPLICATES, &problem);
     if (!json_is_object(object)) {
         json_decref(object);
-        return REFUSE("%s:%d: not a JSON object: %s; correct the line", line->path, line->number, object ? "another value" : problem.text);
+        return REFUSE("%s:%d: not a JSON object: %s; correct the line", line->path, line->number,
+                      object ? "another value" : problem.text);
     }
     const json_t *label = json_object_get(object, task->fields[2]);
     char number[32];
     snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(label));
-    const char *text = json_is_string(label) ? json_string_value(label) : json_is_true(label) ? "true" : json_is_false(label) ? "false"
-                       : json_is_integer(label) ? number : NULL;
+    const char *text = json_is_string(label)    ? json_string_value(label)
+                       : json_is_true(label)    ? "true"
+                       : json_is_false(label)   ? "false"
+                       : json_is_integer(label) ? number
+                                                : NULL;
     int code = text ? read_label(task, example, line, text, error)
-                    : REFUSE("%s:%d: the field '%s' is missing; correct the line", line->path, line->number, task->fields[2]);
+                    : REFUSE("%s:%d: the field '%s' is missing; correct the line", line->path,
+                             line->number, task->fields[2]);
     if (!code && task->kind == KIND_CHOICE) {
         code = read_copa(example, object, line, error);
     }
@@ -225,12 +269,14 @@ static int read_jsonl(Example *example, const Task *task, const Line *line, Erro
     return code;
 }
 
-/* The first of data/<benchmark>/<folder>/<file>, data/<folder>/<file>, data/<file> that exists; the first if none does. */
+/* The first of data/<benchmark>/<folder>/<file>, data/<folder>/<file>, data/<file> that exists; the
+ * first if none does. */
 static char *find_file(const Task *task, const char *data, const char *split)
 {
     const char *file = strcmp(split, "train") ? task->dev_file : task->train_file;
     char *paths[3] = {string_format("%s/%s/%s/%s", data, task->benchmark, task->folder, file),
-                      string_format("%s/%s/%s", data, task->folder, file), string_format("%s/%s", data, file)};
+                      string_format("%s/%s/%s", data, task->folder, file),
+                      string_format("%s/%s", data, file)};
     int found = 0;
     for (int i = 2; i >= 0; i--) {
         found = path_exists(paths[i]) ? i : found;
@@ -252,7 +298,8 @@ int dataset_exists(const Task *task, const char *data, const char *split)
     return exists;
 }
 
-static int read_lines(Dataset *dataset, const File *file, const char *split, int limit, Error *error)
+static int read_lines(Dataset *dataset, const File *file, const char *split, int limit,
+                      Error *error)
 {
     const Task *task = dataset->task;
     const char *text = (const char *)file->bytes;
@@ -260,7 +307,8 @@ static int read_lines(Dataset *dataset, const File *file, const char *split, int
     size_t at = file->size >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3) ? 3 : 0, capacity = 0;
     for (int number = 1; at < file->size; number++) {
         const char *end = memchr(text + at, '\n', file->size - at);
-        Line line = {dataset->path, number, text + at, end ? (size_t)(end - text) - at : file->size - at};
+        Line line = {dataset->path, number, text + at,
+                     end ? (size_t)(end - text) - at : file->size - at};
         at += line.size + 1;
         line.size -= line.size && line.text[line.size - 1] == '\r';
         size_t valid = utf8_valid_prefix(line.text, line.size);
@@ -279,25 +327,30 @@ static int read_lines(Dataset *dataset, const File *file, const char *split, int
         }
         if ((size_t)dataset->count == capacity) {
             capacity = capacity ? 2 * capacity : 1024;
-            dataset->examples = memory_realloc(dataset->examples, capacity, sizeof *dataset->examples);
+            dataset->examples = memory_realloc(dataset->examples, capacity,
+                                               sizeof *dataset->examples);
         }
         Example *example = &dataset->examples[dataset->count];
         *example = (Example){.line = number};
         example->id = string_format("%s-%d", split, dataset->count++);
-        if (task->form == FORM_TSV ? read_tsv(example, task, &header, &line, error) : read_jsonl(example, task, &line, error)) {
+        if (task->form == FORM_TSV ? read_tsv(example, task, &header, &line, error)
+                                   : read_jsonl(example, task, &line, error)) {
             return error->code;
         }
     }
     return dataset->count ? 0 : REFUSE("%s: no examples; get the file again", dataset->path);
 }
 
-int dataset_read(Dataset *dataset, const Task *task, const char *data, const char *split, int limit, Error *error)
+int dataset_read(Dataset *dataset, const Task *task, const char *data, const char *split, int limit,
+                 Error *error)
 {
     File file;
     *dataset = (Dataset){.task = task, .path = find_file(task, data, split)};
     int code = file_map(&file, dataset->path, error);
     if (code == EXIT_NO_INPUT) {
-        error_set(error, code, "%s: the %s split of %s is missing; put the official files of %s there (docs/TASKS.md says where to get them)",
+        error_set(error, code,
+                  "%s: the %s split of %s is missing; put the official files of %s there "
+                  "(docs/TASKS.md says where to get them)",
                   dataset->path, split, task->name, task->folder);
     }
     if (!code) {

@@ -1,4 +1,5 @@
-/* The tasks of GLUE and SuperGLUE: one row of tasks.def each, and their examples read from the official files. */
+/* The tasks of GLUE and SuperGLUE: one row of tasks.def each, and their examples read from the
+ * official files. */
 #ifndef TASKS_H
 #define TASKS_H
 
@@ -17,47 +18,51 @@ typedef struct Task {
     TaskKind kind;
     TaskMetric metric;
     TaskForm form;
-    const char *fields[3];              /* first segment, second segment ("" for none), label */
-    const char *labels[MAX_CLASSES];    /* names in the order of their ids */
-    const char *values[MAX_CLASSES];    /* as written in the files */
-    int K;                              /* classes, choices, or 1 for regression */
-    int longest;                        /* tokens, special ones included */
+    const char *fields[3];           /* first segment, second segment ("" for none), label */
+    const char *labels[MAX_CLASSES]; /* names in the order of their ids */
+    const char *values[MAX_CLASSES]; /* as written in the files */
+    int K;                           /* classes, choices, or 1 for regression */
+    int longest;                     /* tokens, special ones included */
     Truncation cut;
     double lr, epochs, warmup;
     int batch;
 } Task;
 
 typedef struct Example {
-    char *id;                           /* "train-17", "validation-3": the stable name */
-    int line;                           /* 1-based, of the file; 0 for a generated one */
-    int label;                          /* class id */
-    float target;                       /* regression: score / 5 */
-    char *text[MAX_CHOICES][2];         /* segments of each sequence; the second may be NULL */
+    char *id;                   /* "train-17", "validation-3": the stable name */
+    int line;                   /* 1-based, of the file; 0 for a generated one */
+    int label;                  /* class id */
+    float target;               /* regression: score / 5 */
+    char *text[MAX_CHOICES][2]; /* segments of each sequence; the second may be NULL */
 } Example;
 
 typedef struct Dataset {
     const Task *task;
-    char *path;                         /* file, or "builtin sample" */
-    char sha256[65];                    /* of the file's bytes */
-    Example *examples;                  /* [count] */
+    char *path;        /* file, or "builtin sample" */
+    char sha256[65];   /* of the file's bytes */
+    Example *examples; /* [count] */
     int count;
 } Dataset;
 
 /* All tasks, and how many. */
 const Task *tasks_all(int *count);
 
-/* By name, case and hyphens ignored ("SST-2" is sst2). NULL after setting error (64, with the nearest name). */
+/* By name, case and hyphens ignored ("SST-2" is sst2). NULL after setting error (64, with the
+ * nearest name). */
 const Task *task_find(const char *name, Error *error);
 const char *metric_name(TaskMetric metric);
 
-/* Reads one split, "train" or "validation"; limit > 0 keeps the first examples. data is a folder: its files are looked
- * for in data/<benchmark>/<folder>, data/<folder> and data itself. Errors: 66 missing, 65 with file and line. */
-int dataset_read(Dataset *dataset, const Task *task, const char *data, const char *split, int limit, Error *error);
+/* Reads one split, "train" or "validation"; limit > 0 keeps the first examples. data is a folder:
+ * its files are looked for in data/<benchmark>/<folder>, data/<folder> and data itself. Errors: 66
+ * missing, 65 with file and line. */
+int dataset_read(Dataset *dataset, const Task *task, const char *data, const char *split, int limit,
+                 Error *error);
 
 /* Whether the file of the split is there. */
 int dataset_exists(const Task *task, const char *data, const char *split);
 
-/* The built-in stand-in: sentences from small grammars of ours, the same for everyone. Never the task itself. */
+/* The built-in stand-in: sentences from small grammars of ours, the same for everyone. Never the
+ * task itself. */
 void dataset_builtin(Dataset *dataset, const Task *task, const char *split, int limit);
 void dataset_free(Dataset *dataset);
 

@@ -14,14 +14,14 @@ typedef struct AddedToken {
 
 /* A template is a list of these: a special token, or segment A or B. */
 typedef struct TemplateItem {
-    int segment;                    /* 0 A, 1 B, -1 a special token */
+    int segment; /* 0 A, 1 B, -1 a special token */
     int id, type;
 } TemplateItem;
 
 struct Tokenizer {
     Vocabulary vocabulary;
     int wordpiece;
-    AddedToken *added;              /* stb_ds arrays */
+    AddedToken *added; /* stb_ds arrays */
     TemplateItem *single, *pair;
     int size;
     char sha256[65];
@@ -40,20 +40,24 @@ int vocabulary_find(const Vocabulary *vocabulary, const char *word)
     return at < 0 ? -1 : words[at].value;
 }
 
-int vocabulary_add(Vocabulary *vocabulary, const char *word, long long id, const char *where, Error *error)
+int vocabulary_add(Vocabulary *vocabulary, const char *word, long long id, const char *where,
+                   Error *error)
 {
     if (id < 0 || id >= LARGEST_ID) {
-        return REFUSE("%s: token '%s' has the id %lld, outside 0 to %d; get the file again", where, word, id, LARGEST_ID - 1);
+        return REFUSE("%s: token '%s' has the id %lld, outside 0 to %d; get the file again", where,
+                      word, id, LARGEST_ID - 1);
     }
     while (arrlen(vocabulary->texts) <= id) {
         arrput(vocabulary->texts, NULL);
     }
     if (vocabulary->texts[id] && strcmp(vocabulary->texts[id], word)) {
-        return REFUSE("%s: tokens '%s' and '%s' share the id %lld; get the file again", where, vocabulary->texts[id], word, id);
+        return REFUSE("%s: tokens '%s' and '%s' share the id %lld; get the file again", where,
+                      vocabulary->texts[id], word, id);
     }
     int old = vocabulary_find(vocabulary, word);
     if (old >= 0 && old != id) {
-        return REFUSE("%s: token '%s' has the ids %d and %lld; get the file again", where, word, old, id);
+        return REFUSE("%s: token '%s' has the ids %d and %lld; get the file again", where, word,
+                      old, id);
     }
     if (old < 0) {
         shput(vocabulary->words, word, (int)id);
@@ -62,7 +66,8 @@ int vocabulary_add(Vocabulary *vocabulary, const char *word, long long id, const
     return 0;
 }
 
-static int add_special(Tokenizer *t, const char *text, int id, int lstrip, int rstrip, int special, const char *where, Error *error)
+static int add_special(Tokenizer *t, const char *text, int id, int lstrip, int rstrip, int special,
+                       const char *where, Error *error)
 {
     if (!*text) {
         return REFUSE("%s: an added token is empty; get the file again", where);
@@ -74,17 +79,21 @@ static int add_special(Tokenizer *t, const char *text, int id, int lstrip, int r
     return 0;
 }
 
-/* special tokens of a file pair without tokenizer.json, and their template [first] A [end] or pair */
+/* special tokens of a file pair without tokenizer.json, and their template [first] A [end] or pair
+ */
 static int add_defaults(Tokenizer *t, const char *where, Error *error)
 {
     static const char *const bert[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", NULL};
     static const char *const roberta[] = {"<s>", "<pad>", "</s>", "<unk>", "<mask>", NULL};
     static const char *const gpt2[] = {"<|endoftext|>", NULL};
-    const char *const *names = t->wordpiece ? bert : vocabulary_find(&t->vocabulary, "</s>") >= 0 ? roberta : gpt2;
+    const char *const *names = t->wordpiece                                   ? bert
+                               : vocabulary_find(&t->vocabulary, "</s>") >= 0 ? roberta
+                                                                              : gpt2;
     for (int i = 0; names[i]; i++) {
         int id = vocabulary_find(&t->vocabulary, names[i]);
         if (id < 0) {
-            return REFUSE("%s: the special token '%s' is missing; get the file again", where, names[i]);
+            return REFUSE("%s: the special token '%s' is missing; get the file again", where,
+                          names[i]);
         }
         if (add_special(t, names[i], id, names == roberta && i == 4, 0, 1, where, error)) {
             return error->code;
@@ -123,7 +132,8 @@ static const char *text_of(const json_t *object, const char *key)
 static int must_be_off(const json_t *object, const char *key, const char *where, Error *error)
 {
     const json_t *field = json_object_get(object, key);
-    if (!field || json_is_null(field) || json_is_false(field) || (json_is_string(field) && !*json_string_value(field)) ||
+    if (!field || json_is_null(field) || json_is_false(field) ||
+        (json_is_string(field) && !*json_string_value(field)) ||
         (json_is_number(field) && json_number_value(field) == 0.0)) {
         return 0;
     }
@@ -137,9 +147,11 @@ static int read_vocabulary(Tokenizer *t, const json_t *vocab, const char *where,
     if (!json_is_object(vocab) || !json_object_size(vocab)) {
         return REFUSE("%s: vocab is missing or empty; get the file again", where);
     }
-    json_object_foreach((json_t *)vocab, word, id) {
+    json_object_foreach((json_t *)vocab, word, id)
+    {
         if (!json_is_integer(id)) {
-            return REFUSE("%s: token '%s' has an id that is not an integer; get the file again", where, word);
+            return REFUSE("%s: token '%s' has an id that is not an integer; get the file again",
+                          where, word);
         }
         if (vocabulary_add(&t->vocabulary, word, json_integer_value(id), where, error)) {
             return error->code;
@@ -165,25 +177,30 @@ static int read_bpe(Tokenizer *t, const json_t *model, const char *where, Error 
 {
     size_t i;
     json_t *merge, *merges = json_object_get(model, "merges");
-    if (must_be_off(model, "dropout", where, error) || must_be_off(model, "byte_fallback", where, error) ||
-        must_be_off(model, "continuing_subword_prefix", where, error) || must_be_off(model, "end_of_word_suffix", where, error) ||
-        must_be_off(model, "ignore_merges", where, error) || must_be_off(model, "fuse_unk", where, error) ||
+    if (must_be_off(model, "dropout", where, error) ||
+        must_be_off(model, "byte_fallback", where, error) ||
+        must_be_off(model, "continuing_subword_prefix", where, error) ||
+        must_be_off(model, "end_of_word_suffix", where, error) ||
+        must_be_off(model, "ignore_merges", where, error) ||
+        must_be_off(model, "fuse_unk", where, error) ||
         read_vocabulary(t, json_object_get(model, "vocab"), where, error)) {
         return error->code;
     }
     if (!json_is_array(merges)) {
         return REFUSE("%s: merges are missing; get the file again", where);
     }
-    json_array_foreach(merges, i, merge) {
+    json_array_foreach(merges, i, merge)
+    {
         int code;
-        if (json_is_array(merge) && json_array_size(merge) == 2 && json_is_string(json_array_get(merge, 0)) &&
-            json_is_string(json_array_get(merge, 1))) {
+        if (json_is_array(merge) && json_array_size(merge) == 2 &&
+            json_is_string(json_array_get(merge, 0)) && json_is_string(json_array_get(merge, 1))) {
             code = bpe_add_merge(&t->vocabulary, json_string_value(json_array_get(merge, 0)),
                                  json_string_value(json_array_get(merge, 1)), (int)i, where, error);
         } else if (json_is_string(merge)) {
             code = add_merge_text(t, json_string_value(merge), (int)i, where, error);
         } else {
-            code = REFUSE("%s: merge %zu is neither \"a b\" nor [\"a\", \"b\"]; get the file again", where, i);
+            code = REFUSE("%s: merge %zu is neither \"a b\" nor [\"a\", \"b\"]; get the file again",
+                          where, i);
         }
         if (code) {
             return code;
@@ -194,20 +211,26 @@ static int read_bpe(Tokenizer *t, const json_t *model, const char *where, Error 
 
 static int read_wordpiece(Tokenizer *t, const json_t *model, const char *where, Error *error)
 {
-    const json_t *longest = json_object_get(model, "max_input_chars_per_word"), *prefix = json_object_get(model, "continuing_subword_prefix");
+    const json_t *longest = json_object_get(model, "max_input_chars_per_word"),
+                 *prefix = json_object_get(model, "continuing_subword_prefix");
     if (read_vocabulary(t, json_object_get(model, "vocab"), where, error)) {
         return error->code;
     }
-    if ((longest && (!json_is_integer(longest) || json_integer_value(longest) < 1 || json_integer_value(longest) > 10000)) ||
+    if ((longest && (!json_is_integer(longest) || json_integer_value(longest) < 1 ||
+                     json_integer_value(longest) > 10000)) ||
         (prefix && !json_is_string(prefix))) {
-        return REFUSE("%s: max_input_chars_per_word or continuing_subword_prefix is not valid; get the file again", where);
+        return REFUSE("%s: max_input_chars_per_word or continuing_subword_prefix is not valid; get "
+                      "the file again",
+                      where);
     }
     t->vocabulary.longest_word = longest ? (int)json_integer_value(longest) : 100;
     t->vocabulary.prefix = string_copy(prefix ? json_string_value(prefix) : "##");
-    const char *unknown = json_object_get(model, "unk_token") ? text_of(model, "unk_token") : "[UNK]";
+    const char *unknown = json_object_get(model, "unk_token") ? text_of(model, "unk_token")
+                                                              : "[UNK]";
     t->vocabulary.unknown = vocabulary_find(&t->vocabulary, unknown);
     if (t->vocabulary.unknown < 0) {
-        return REFUSE("%s: unk_token '%s' is not in the vocabulary; get the file again", where, unknown);
+        return REFUSE("%s: unk_token '%s' is not in the vocabulary; get the file again", where,
+                      unknown);
     }
     return 0;
 }
@@ -216,7 +239,8 @@ static int read_added(Tokenizer *t, const json_t *list, const char *where, Error
 {
     size_t i;
     json_t *token;
-    json_array_foreach((json_t *)list, i, token) {
+    json_array_foreach((json_t *)list, i, token)
+    {
         const json_t *id = json_object_get(token, "id");
         if (!json_is_integer(id) || !json_is_string(json_object_get(token, "content"))) {
             return REFUSE("%s: added token %zu lacks id or content; get the file again", where, i);
@@ -226,41 +250,56 @@ static int read_added(Tokenizer *t, const json_t *list, const char *where, Error
             return error->code;
         }
         if (normalized && t->wordpiece) {
-            return REFUSE("%s: added token '%s' with normalized true is not implemented for WordPiece", where, text_of(token, "content"));
+            return REFUSE(
+                "%s: added token '%s' with normalized true is not implemented for WordPiece", where,
+                text_of(token, "content"));
         }
         if (json_integer_value(id) < 0 || json_integer_value(id) >= LARGEST_ID) {
-            return REFUSE("%s: added token '%s' has an id out of range; get the file again", where, text_of(token, "content"));
+            return REFUSE("%s: added token '%s' has an id out of range; get the file again", where,
+                          text_of(token, "content"));
         }
-        if (add_special(t, text_of(token, "content"), (int)json_integer_value(id), json_is_true(json_object_get(token, "lstrip")),
-                        json_is_true(json_object_get(token, "rstrip")), json_is_true(json_object_get(token, "special")), where, error)) {
+        if (add_special(t, text_of(token, "content"), (int)json_integer_value(id),
+                        json_is_true(json_object_get(token, "lstrip")),
+                        json_is_true(json_object_get(token, "rstrip")),
+                        json_is_true(json_object_get(token, "special")), where, error)) {
             return error->code;
         }
     }
     return 0;
 }
 
-static int read_template(TemplateItem **items, const json_t *list, const json_t *specials, const char *where, Error *error)
+static int read_template(TemplateItem **items, const json_t *list, const json_t *specials,
+                         const char *where, Error *error)
 {
     size_t i, j;
     json_t *item, *id;
     if (!json_is_array(list)) {
         return REFUSE("%s: post_processor lacks single or pair; get the file again", where);
     }
-    json_array_foreach((json_t *)list, i, item) {
-        const json_t *sequence = json_object_get(item, "Sequence"), *special = json_object_get(item, "SpecialToken");
-        int type = (int)json_integer_value(json_object_get(sequence ? sequence : special, "type_id"));
+    json_array_foreach((json_t *)list, i, item)
+    {
+        const json_t *sequence = json_object_get(item, "Sequence"),
+                     *special = json_object_get(item, "SpecialToken");
+        int type = (int)json_integer_value(
+            json_object_get(sequence ? sequence : special, "type_id"));
         if (sequence) {
             arrput(*items, ((TemplateItem){!strcmp(text_of(sequence, "id"), "B"), 0, type}));
             continue;
         }
-        const json_t *ids = json_object_get(json_object_get(specials, text_of(special, "id")), "ids");
+        const json_t *ids = json_object_get(json_object_get(specials, text_of(special, "id")),
+                                            "ids");
         if (!special || !json_is_array(ids)) {
-            return REFUSE("%s: the template names '%s', which is not among its special_tokens; get the file again", where,
-                          text_of(special, "id"));
+            return REFUSE("%s: the template names '%s', which is not among its special_tokens; get "
+                          "the file again",
+                          where, text_of(special, "id"));
         }
-        json_array_foreach(ids, j, id) {
-            if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= LARGEST_ID) {
-                return REFUSE("%s: the template's token '%s' has an id out of range; get the file again", where, text_of(special, "id"));
+        json_array_foreach(ids, j, id)
+        {
+            if (!json_is_integer(id) || json_integer_value(id) < 0 ||
+                json_integer_value(id) >= LARGEST_ID) {
+                return REFUSE(
+                    "%s: the template's token '%s' has an id out of range; get the file again",
+                    where, text_of(special, "id"));
             }
             arrput(*items, ((TemplateItem){-1, (int)json_integer_value(id), type}));
         }
@@ -269,14 +308,17 @@ static int read_template(TemplateItem **items, const json_t *list, const json_t 
 }
 
 /* RobertaProcessing and BertProcessing: "cls" and "sep" as [text, id]. */
-static int read_cls_sep(Tokenizer *t, const json_t *processor, int roberta, const char *where, Error *error)
+static int read_cls_sep(Tokenizer *t, const json_t *processor, int roberta, const char *where,
+                        Error *error)
 {
-    const json_t *cls = json_array_get(json_object_get(processor, "cls"), 1), *sep = json_array_get(json_object_get(processor, "sep"), 1);
+    const json_t *cls = json_array_get(json_object_get(processor, "cls"), 1),
+                 *sep = json_array_get(json_object_get(processor, "sep"), 1);
     if (!json_is_integer(cls) || !json_is_integer(sep)) {
         return REFUSE("%s: post_processor lacks cls or sep; get the file again", where);
     }
     int first = (int)json_integer_value(cls), end = (int)json_integer_value(sep), type = !roberta;
-    TemplateItem items[] = {{-1, first, 0}, {0, 0, 0}, {-1, end, 0}, {-1, end, 0}, {1, 0, type}, {-1, end, type}};
+    TemplateItem items[] = {{-1, first, 0}, {0, 0, 0},    {-1, end, 0},
+                            {-1, end, 0},   {1, 0, type}, {-1, end, type}};
     for (int i = 0; i < 6; i++) {
         if (i < 3) {
             arrput(t->single, items[i]);
@@ -293,8 +335,12 @@ static int read_processor(Tokenizer *t, const json_t *processor, const char *whe
     const char *type = text_of(processor, "type");
     if (!strcmp(type, "TemplateProcessing")) {
         const json_t *specials = json_object_get(processor, "special_tokens");
-        return read_template(&t->single, json_object_get(processor, "single"), specials, where, error) ||
-               read_template(&t->pair, json_object_get(processor, "pair"), specials, where, error) ? error->code : 0;
+        return read_template(&t->single, json_object_get(processor, "single"), specials, where,
+                             error) ||
+                       read_template(&t->pair, json_object_get(processor, "pair"), specials, where,
+                                     error)
+                   ? error->code
+                   : 0;
     }
     if (!strcmp(type, "RobertaProcessing") || !strcmp(type, "BertProcessing")) {
         return read_cls_sep(t, processor, *type == 'R', where, error);
@@ -309,26 +355,33 @@ static int read_processor(Tokenizer *t, const json_t *processor, const char *whe
     return 0;
 }
 
-/* Whether the file's normalizer and pre-tokenizer are the ones that the model's kind implies here. */
+/* Whether the file's normalizer and pre-tokenizer are the ones that the model's kind implies here.
+ */
 static int check_pipeline(const Tokenizer *t, const json_t *root, const char *where, Error *error)
 {
-    const json_t *normalizer = json_object_get(root, "normalizer"), *splitter = json_object_get(root, "pre_tokenizer");
+    const json_t *normalizer = json_object_get(root, "normalizer"),
+                 *splitter = json_object_get(root, "pre_tokenizer");
     const char *normal = text_of(normalizer, "type"), *split = text_of(splitter, "type");
     if (strcmp(normal, t->wordpiece ? "BertNormalizer" : "")) {
-        return REFUSE("%s: normalizer '%s' is not implemented for %s", where, normal, t->wordpiece ? "WordPiece" : "BPE");
+        return REFUSE("%s: normalizer '%s' is not implemented for %s", where, normal,
+                      t->wordpiece ? "WordPiece" : "BPE");
     }
     if (strcmp(split, t->wordpiece ? "BertPreTokenizer" : "ByteLevel")) {
-        return REFUSE("%s: pre_tokenizer '%s' is not implemented for %s", where, split, t->wordpiece ? "WordPiece" : "BPE");
+        return REFUSE("%s: pre_tokenizer '%s' is not implemented for %s", where, split,
+                      t->wordpiece ? "WordPiece" : "BPE");
     }
     if (!t->wordpiece) {
         return must_be_off(splitter, "add_prefix_space", where, error) ||
-               (json_is_false(json_object_get(splitter, "use_regex")) && REFUSE("%s: ByteLevel without use_regex is not implemented", where))
-               ? error->code : 0;
+                       (json_is_false(json_object_get(splitter, "use_regex")) &&
+                        REFUSE("%s: ByteLevel without use_regex is not implemented", where))
+                   ? error->code
+                   : 0;
     }
     static const char *const on[] = {"clean_text", "handle_chinese_chars", "lowercase"};
     for (int i = 0; i < 3; i++) {
         if (!json_is_true(json_object_get(normalizer, on[i]))) {
-            return REFUSE("%s: BertNormalizer without %s is not implemented (cased models are not)", where, on[i]);
+            return REFUSE("%s: BertNormalizer without %s is not implemented (cased models are not)",
+                          where, on[i]);
         }
     }
     if (json_is_false(json_object_get(normalizer, "strip_accents"))) {
@@ -344,14 +397,16 @@ static int read_json(Tokenizer *t, const json_t *root, const char *where, Error 
     if (!json_is_object(model)) {
         return REFUSE("%s: model is missing; get the file again", where);
     }
-    if (!*type) {                       /* old files do not name it */
+    if (!*type) { /* old files do not name it */
         type = json_object_get(model, "merges") ? "BPE" : "WordPiece";
     }
     if (strcmp(type, "BPE") && strcmp(type, "WordPiece")) {
-        return REFUSE("%s: model type '%s' is not implemented, only BPE and WordPiece", where, type);
+        return REFUSE("%s: model type '%s' is not implemented, only BPE and WordPiece", where,
+                      type);
     }
     t->wordpiece = *type == 'W';
-    if (check_pipeline(t, root, where, error) || (t->wordpiece ? read_wordpiece : read_bpe)(t, model, where, error) ||
+    if (check_pipeline(t, root, where, error) ||
+        (t->wordpiece ? read_wordpiece : read_bpe)(t, model, where, error) ||
         read_added(t, json_object_get(root, "added_tokens"), where, error)) {
         return error->code;
     }
@@ -359,18 +414,24 @@ static int read_json(Tokenizer *t, const json_t *root, const char *where, Error 
 }
 
 /* Calls line for each line of a text file (without its LF or CR LF). */
-static int each_line(const char *path, Tokenizer *t, int (*line)(Tokenizer *, const char *, int, const char *, Error *), Error *error)
+static int each_line(const char *path, Tokenizer *t,
+                     int (*line)(Tokenizer *, const char *, int, const char *, Error *),
+                     Error *error)
 {
     File file;
     int code = file_map(&file, path, error), number = 0;
     const char *text = (const char *)file.bytes;
-    if (!code && (utf8_valid_prefix(text, file.size) != file.size || (file.size && memchr(text, 0, file.size)))) {
-        code = REFUSE("%s: offset %zu: not UTF-8 text; get the file again", path, utf8_valid_prefix(text, file.size));
+    if (!code && (utf8_valid_prefix(text, file.size) != file.size ||
+                  (file.size && memchr(text, 0, file.size)))) {
+        code = REFUSE("%s: offset %zu: not UTF-8 text; get the file again", path,
+                      utf8_valid_prefix(text, file.size));
     }
     for (size_t at = 0; !code && at < file.size; number++) {
         const char *end = memchr(text + at, '\n', file.size - at);
         size_t length = end ? (size_t)(end - text) - at : file.size - at;
-        char *copy = string_format("%.*s", (int)(length && text[at + length - 1] == '\r' ? length - 1 : length), text + at);
+        char *copy = string_format(
+            "%.*s", (int)(length && text[at + length - 1] == '\r' ? length - 1 : length),
+            text + at);
         code = line(t, copy, number, path, error);
         free(copy);
         at += length + 1;
@@ -392,28 +453,36 @@ static int words_line(Tokenizer *t, const char *text, int number, const char *pa
 
 static int read_folder(Tokenizer *t, const char *folder, Error *error)
 {
-    char *path[4] = {string_format("%s/tokenizer.json", folder), string_format("%s/vocab.json", folder),
-                     string_format("%s/merges.txt", folder), string_format("%s/vocab.txt", folder)};
+    char *path[4] = {string_format("%s/tokenizer.json", folder),
+                     string_format("%s/vocab.json", folder), string_format("%s/merges.txt", folder),
+                     string_format("%s/vocab.txt", folder)};
     json_t *root = NULL;
     int code;
     if (path_exists(path[0])) {
-        code = json_read_file(&root, path[0], error) ? error->code : read_json(t, root, path[0], error);
+        code = json_read_file(&root, path[0], error) ? error->code
+                                                     : read_json(t, root, path[0], error);
         t->files[t->file_count++] = "tokenizer.json";
     } else if (path_exists(path[1])) {
         code = json_read_file(&root, path[1], error) || read_vocabulary(t, root, path[1], error) ||
-               each_line(path[2], t, merges_line, error) || bpe_finish(&t->vocabulary, path[1], error) ||
-               add_defaults(t, path[1], error) ? error->code : 0;
+                       each_line(path[2], t, merges_line, error) ||
+                       bpe_finish(&t->vocabulary, path[1], error) || add_defaults(t, path[1], error)
+                   ? error->code
+                   : 0;
         t->files[t->file_count++] = "vocab.json";
         t->files[t->file_count++] = "merges.txt";
     } else if (path_exists(path[3])) {
         t->wordpiece = 1;
         t->vocabulary.prefix = string_copy("##");
         t->vocabulary.longest_word = 100;
-        code = each_line(path[3], t, words_line, error) || add_defaults(t, path[3], error) ? error->code : 0;
+        code = each_line(path[3], t, words_line, error) || add_defaults(t, path[3], error)
+                   ? error->code
+                   : 0;
         t->vocabulary.unknown = vocabulary_find(&t->vocabulary, "[UNK]");
         t->files[t->file_count++] = "vocab.txt";
     } else {
-        code = error_set(error, EXIT_NO_INPUT, "%s: no tokenizer.json, vocab.json + merges.txt or vocab.txt; get the whole model folder",
+        code = error_set(error, EXIT_NO_INPUT,
+                         "%s: no tokenizer.json, vocab.json + merges.txt or vocab.txt; get the "
+                         "whole model folder",
                          folder);
     }
     json_decref(root);
@@ -425,7 +494,8 @@ static int read_folder(Tokenizer *t, const char *folder, Error *error)
 
 static void digest(Tokenizer *t)
 {
-    /* What decides the ids: every token in the order of its id, and how many merges there are, by their ranks' order. */
+    /* What decides the ids: every token in the order of its id, and how many merges there are, by
+     * their ranks' order. */
     size_t size = 0;
     for (ptrdiff_t i = 0; i < arrlen(t->vocabulary.texts); i++) {
         size += 1 + (t->vocabulary.texts[i] ? strlen(t->vocabulary.texts[i]) : 0);
@@ -472,7 +542,9 @@ int tokenizer_open(Tokenizer **tokenizer, const char *path, Error *error)
         tokenizer_ready(t);
         for (ptrdiff_t i = 0; i < arrlen(t->pair) && !code; i++) {
             if (t->pair[i].segment < 0 && t->pair[i].id >= t->size) {
-                code = REFUSE("%s: the template's id %d is not in the vocabulary; get the file again", path, t->pair[i].id);
+                code = REFUSE(
+                    "%s: the template's id %d is not in the vocabulary; get the file again", path,
+                    t->pair[i].id);
             }
         }
     }
@@ -523,8 +595,8 @@ void tokenizer_close(Tokenizer *t)
     free(t);
 }
 
-/* Replaces every maximal subpart of an ill-formed sequence by U+FFFD, as Python, Rust and browsers do. NULL if the text
- * is fine; else memory for the caller to free. */
+/* Replaces every maximal subpart of an ill-formed sequence by U+FFFD, as Python, Rust and browsers
+ * do. NULL if the text is fine; else memory for the caller to free. */
 static char *repair(const char *text, size_t *size)
 {
     size_t valid = utf8_valid_prefix(text, *size);
@@ -541,10 +613,14 @@ static char *repair(const char *text, size_t *size)
         if (at == *size) {
             break;
         }
-        /* The longest beginning of a well-formed sequence, at least one byte: complete it in turn to see how far it is
-         * well-formed. */
+        /* The longest beginning of a well-formed sequence, at least one byte: complete it in turn
+         * to see how far it is well-formed. */
         unsigned char lead = (unsigned char)text[at];
-        size_t need = lead >= 0xC2 && lead <= 0xDF ? 2 : (lead & 0xF0) == 0xE0 ? 3 : lead >= 0xF0 && lead <= 0xF4 ? 4 : 1, length = 1;
+        size_t need = lead >= 0xC2 && lead <= 0xDF   ? 2
+                      : (lead & 0xF0) == 0xE0        ? 3
+                      : lead >= 0xF0 && lead <= 0xF4 ? 4
+                                                     : 1,
+               length = 1;
         for (size_t n = 2; n < need && at + n <= *size; n++) {
             char trial[4];
             memcpy(trial, text + at, n);
@@ -565,14 +641,15 @@ static char *repair(const char *text, size_t *size)
 }
 
 /* The leftmost, then longest added token in [at, size); NULL if there is none. */
-static const AddedToken *find_added(const Tokenizer *t, const char *text, size_t size, size_t at, size_t *start, int literal)
+static const AddedToken *find_added(const Tokenizer *t, const char *text, size_t size, size_t at,
+                                    size_t *start, int literal)
 {
     for (size_t i = at; i < size; i++) {
         const AddedToken *best = NULL;
         for (ptrdiff_t j = 0; j < arrlen(t->added); j++) {
             const AddedToken *a = &t->added[j];
-            if (!(literal && a->special) && a->text[0] == text[i] && a->size <= size - i && !memcmp(a->text, text + i, a->size) &&
-                (!best || a->size > best->size)) {
+            if (!(literal && a->special) && a->text[0] == text[i] && a->size <= size - i &&
+                !memcmp(a->text, text + i, a->size) && (!best || a->size > best->size)) {
                 best = a;
             }
         }
@@ -598,7 +675,7 @@ void tokenizer_encode(const Tokenizer *t, Ids *ids, const char *text, size_t siz
         const AddedToken *found = find_added(t, text, size, at, &start, literal);
         if (found) {
             end = start + found->size;
-            while (found->lstrip && start > at) {       /* back over one character of white space */
+            while (found->lstrip && start > at) { /* back over one character of white space */
                 size_t before = start - 1;
                 while (before > at && ((unsigned char)text[before] & 0xC0) == 0x80) {
                     before--;
@@ -613,7 +690,8 @@ void tokenizer_encode(const Tokenizer *t, Ids *ids, const char *text, size_t siz
             }
         }
         if (start > at) {
-            (t->wordpiece ? wordpiece_encode : bpe_encode)(&t->vocabulary, ids, text + at, start - at);
+            (t->wordpiece ? wordpiece_encode : bpe_encode)(&t->vocabulary, ids, text + at,
+                                                           start - at);
         }
         if (found) {
             arrput(*ids, found->id);
@@ -633,9 +711,11 @@ int tokenizer_specials(const Tokenizer *t, int pair)
     return count;
 }
 
-int tokenizer_build(const Tokenizer *t, Ids *ids, Ids *types, const Ids first, const Ids *second, int longest, Truncation truncation)
+int tokenizer_build(const Tokenizer *t, Ids *ids, Ids *types, const Ids first, const Ids *second,
+                    int longest, Truncation truncation)
 {
-    ptrdiff_t n[2] = {arrlen(first), second ? arrlen(*second) : 0}, room = longest - tokenizer_specials(t, second != NULL);
+    ptrdiff_t n[2] = {arrlen(first), second ? arrlen(*second) : 0},
+              room = longest - tokenizer_specials(t, second != NULL);
     if (room < 0) {
         return -1;
     }
@@ -643,8 +723,8 @@ int tokenizer_build(const Tokenizer *t, Ids *ids, Ids *types, const Ids first, c
         if (!second) {
             n[0] = room;
         } else if (truncation == TRUNCATE_LONGEST_FIRST) {
-            /* The rule of the Rust library: the shorter keeps all if it fits into half, the odd token goes to the longer,
-             * of two equal ones to the second. */
+            /* The rule of the Rust library: the shorter keeps all if it fits into half, the odd
+             * token goes to the longer, of two equal ones to the second. */
             int swapped = n[0] > n[1];
             ptrdiff_t small = n[swapped], large = n[!swapped];
             large = small > room ? small : small > room - small ? small : room - small;

@@ -1,5 +1,5 @@
-/* Text to token ids, equal to Hugging Face's tokenizers on every text: byte-level BPE (GPT-2, RoBERTa) and WordPiece
- * (BERT, uncased). */
+/* Text to token ids, equal to Hugging Face's tokenizers on every text: byte-level BPE (GPT-2,
+ * RoBERTa) and WordPiece (BERT, uncased). */
 #ifndef TOKENIZER_H
 #define TOKENIZER_H
 
@@ -7,9 +7,10 @@
 
 typedef struct Tokenizer Tokenizer;
 
-/* Reads a folder's tokenizer.json, else vocab.json + merges.txt, else vocab.txt; or one such file by its path.
- * Truncation and padding in the file are ignored, as transformers does. What is not implemented is refused by name, for
- * ignoring it would give other ids. Errors: 66 nothing there, 65 with file and field. */
+/* Reads a folder's tokenizer.json, else vocab.json + merges.txt, else vocab.txt; or one such file
+ * by its path. Truncation and padding in the file are ignored, as transformers does. What is not
+ * implemented is refused by name, for ignoring it would give other ids. Errors: 66 nothing there,
+ * 65 with file and field. */
 int tokenizer_open(Tokenizer **tokenizer, const char *path, Error *error);
 
 /* A WordPiece tokenizer over these words ([PAD], [UNK], [CLS], [SEP], [MASK] first). */
@@ -19,25 +20,34 @@ void tokenizer_close(Tokenizer *tokenizer);
 /* Token ids in an stb_ds array (arrlen, arrfree). */
 typedef int *Ids;
 
-/* Appends the ids of size bytes of text, without the template's special tokens. Texts of special tokens become their
- * ids, as in Hugging Face, unless literal. Ill-formed UTF-8 counts as U+FFFD. */
-void tokenizer_encode(const Tokenizer *tokenizer, Ids *ids, const char *text, size_t size, int literal);
+/* Appends the ids of size bytes of text, without the template's special tokens. Texts of special
+ * tokens become their ids, as in Hugging Face, unless literal. Ill-formed UTF-8 counts as U+FFFD.
+ */
+void tokenizer_encode(const Tokenizer *tokenizer, Ids *ids, const char *text, size_t size,
+                      int literal);
 
-typedef enum Truncation { TRUNCATE_LONGEST_FIRST, TRUNCATE_ONLY_FIRST, TRUNCATE_ONLY_SECOND } Truncation;
+typedef enum Truncation {
+    TRUNCATE_LONGEST_FIRST,
+    TRUNCATE_ONLY_FIRST,
+    TRUNCATE_ONLY_SECOND
+} Truncation;
 
 /* Special tokens that the template adds to one segment or to a pair. */
 int tokenizer_specials(const Tokenizer *tokenizer, int pair);
 
-/* Puts one segment (second NULL) or two into the template, cut to at most longest ids: appends to ids, and the types to
- * types if that is not NULL. Returns 0, or -1 if the segment to cut would have no token left. Segments are not changed. */
-int tokenizer_build(const Tokenizer *tokenizer, Ids *ids, Ids *types, const Ids first, const Ids *second, int longest,
-                    Truncation truncation);
+/* Puts one segment (second NULL) or two into the template, cut to at most longest ids: appends to
+ * ids, and the types to types if that is not NULL. Returns 0, or -1 if the segment to cut would
+ * have no token left. Segments are not changed. */
+int tokenizer_build(const Tokenizer *tokenizer, Ids *ids, Ids *types, const Ids first,
+                    const Ids *second, int longest, Truncation truncation);
 
-/* Largest id + 1, added tokens included; and what the vocabulary was read from (its SHA-256, for provenance). */
+/* Largest id + 1, added tokens included; and what the vocabulary was read from (its SHA-256, for
+ * provenance). */
 int tokenizer_size(const Tokenizer *tokenizer);
 const char *tokenizer_sha256(const Tokenizer *tokenizer);
 
-/* The files that it was read from, relative to the folder, for copying: returns how many, at most 2. */
+/* The files that it was read from, relative to the folder, for copying: returns how many, at
+ * most 2. */
 int tokenizer_files(const Tokenizer *tokenizer, const char *paths[2]);
 
 /* Writes vocab.txt of a tokenizer_from_words. */

@@ -51,7 +51,7 @@ int unicode_bert_normal(uint32_t code, uint32_t out[8])
         out[0] = out[2] = ' ';
         out[1] = code;
         return 3;
-    case HANGUL: {                                      /* Unicode standard, section 3.12 */
+    case HANGUL: { /* Unicode standard, section 3.12 */
         uint32_t syllable = code - 0xAC00, tail = syllable % 28;
         out[0] = 0x1100 + syllable / 588;
         out[1] = 0x1161 + syllable % 588 / 28;

@@ -1,5 +1,6 @@
-/* What the pre-tokenizers need to know of Unicode, as their reference implementations see it: GPT-2's and RoBERTa's
- * regular expression Unicode 16, BERT's rules a mix of Unicode 8 to 17 (docs/FORMATS.md). */
+/* What the pre-tokenizers need to know of Unicode, as their reference implementations see it:
+ * GPT-2's and RoBERTa's regular expression Unicode 16, BERT's rules a mix of Unicode 8 to 17
+ * (docs/FORMATS.md). */
 #ifndef UNICODE_H
 #define UNICODE_H
 
@@ -11,8 +12,10 @@ typedef struct UnicodeRange {
     int value;
 } UnicodeRange;
 
-extern const UnicodeRange unicode_classes[], unicode_bert_pieces[], unicode_combining[], unicode_normal[];
-extern const int unicode_classes_count, unicode_bert_pieces_count, unicode_combining_count, unicode_normal_count;
+extern const UnicodeRange unicode_classes[], unicode_bert_pieces[], unicode_combining[],
+    unicode_normal[];
+extern const int unicode_classes_count, unicode_bert_pieces_count, unicode_combining_count,
+    unicode_normal_count;
 extern const unsigned unicode_normal_codes[];
 
 /* 'L' letter, 'N' number, 'S' white space, 'O' all others. */
@@ -21,11 +24,12 @@ int unicode_class(uint32_t code);
 /* BERT's pre-tokenizer: 'W' white space, 'P' punctuation, 0 part of a word. */
 int unicode_bert_piece(uint32_t code);
 
-/* Combining class of a mark that BERT's normalizer keeps, 0 for a dropped mark that stops reordering, -1 for all others. */
+/* Combining class of a mark that BERT's normalizer keeps, 0 for a dropped mark that stops
+ * reordering, -1 for all others. */
 int unicode_combining_class(uint32_t code);
 
-/* BERT's normalizer (clean_text, spaces around CJK, NFD without marks, lower case) of one code point: writes 0 to 8 code
- * points to out and returns how many. */
+/* BERT's normalizer (clean_text, spaces around CJK, NFD without marks, lower case) of one code
+ * point: writes 0 to 8 code points to out and returns how many. */
 int unicode_bert_normal(uint32_t code, uint32_t out[8]);
 
 #endif

@@ -1,4 +1,5 @@
-/* Inside of the tokenizers: the vocabulary and the two models over it. Only tokenizer.c, bpe.c and wordpiece.c use it. */
+/* Inside of the tokenizers: the vocabulary and the two models over it. Only tokenizer.c, bpe.c and
+ * wordpiece.c use it. */
 #ifndef VOCABULARY_H
 #define VOCABULARY_H
 
@@ -13,26 +14,27 @@ typedef struct WordId {
 } WordId;
 
 typedef struct Merge {
-    uint64_t key;               /* left id << 32 | right id */
+    uint64_t key; /* left id << 32 | right id */
     struct MergeResult {
         int rank, id;
     } value;
 } Merge;
 
 typedef struct Vocabulary {
-    WordId *words;              /* stb_ds string map: token text to id */
-    const char **texts;         /* stb_ds array: id to text, NULL for a hole */
+    WordId *words;      /* stb_ds string map: token text to id */
+    const char **texts; /* stb_ds array: id to text, NULL for a hole */
     /* BPE */
-    Merge *merges;              /* stb_ds map */
-    int byte_id[256];           /* id of each byte's symbol */
+    Merge *merges;    /* stb_ds map */
+    int byte_id[256]; /* id of each byte's symbol */
     /* WordPiece */
-    int unknown;                /* id of [UNK] */
-    char *prefix;               /* "##" */
-    int longest_word;           /* code points */
+    int unknown;      /* id of [UNK] */
+    char *prefix;     /* "##" */
+    int longest_word; /* code points */
 } Vocabulary;
 
 /* Adds a token; 0, or 65 if the id is out of range or taken. */
-int vocabulary_add(Vocabulary *vocabulary, const char *word, long long id, const char *where, Error *error);
+int vocabulary_add(Vocabulary *vocabulary, const char *word, long long id, const char *where,
+                   Error *error);
 
 /* Id of a token, or -1. */
 int vocabulary_find(const Vocabulary *vocabulary, const char *word);
@@ -41,7 +43,8 @@ int vocabulary_find(const Vocabulary *vocabulary, const char *word);
 int bpe_finish(Vocabulary *vocabulary, const char *where, Error *error);
 
 /* Adds a merge by its two texts; refuses unknown pieces and results. */
-int bpe_add_merge(Vocabulary *vocabulary, const char *left, const char *right, int rank, const char *where, Error *error);
+int bpe_add_merge(Vocabulary *vocabulary, const char *left, const char *right, int rank,
+                  const char *where, Error *error);
 
 /* Appends the ids of valid UTF-8 text without special tokens. */
 void bpe_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size);

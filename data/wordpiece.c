@@ -4,12 +4,13 @@
 
 #include <string.h>
 
-/* Normalized code points of a text. NFD sorts neighbouring marks by their class, stably; most marks are dropped, so the
- * table is exact but for the few that are kept: a run of them is sorted as it is written. */
+/* Normalized code points of a text. NFD sorts neighbouring marks by their class, stably; most marks
+ * are dropped, so the table is exact but for the few that are kept: a run of them is sorted as it
+ * is written. */
 static uint32_t *normalize(const char *text, size_t size)
 {
     uint32_t *codes = NULL;
-    size_t run = 0;                                     /* where the current run of kept marks starts */
+    size_t run = 0; /* where the current run of kept marks starts */
     for (size_t at = 0; at < size;) {
         uint32_t code = utf8_next(text, &at), out[8];
         int class = unicode_combining_class(code), count = unicode_bert_normal(code, out);
@@ -40,7 +41,8 @@ static void encode_word(const Vocabulary *vocabulary, Ids *ids, const uint32_t *
         return;
     }
     char *piece = memory_alloc(prefix + 4 * n + 1, 1);
-    size_t *ends = memory_alloc(n + 1, sizeof *ends);   /* bytes of the first i code points of the rest */
+    size_t *ends = memory_alloc(n + 1,
+                                sizeof *ends); /* bytes of the first i code points of the rest */
     for (size_t start = 0; start < n;) {
         size_t length = start ? prefix : 0, end;
         memcpy(piece, vocabulary->prefix, length);

@@ -43,9 +43,11 @@ static int by_hash(const void *a, const void *b)
 static int join_run(Group *group, size_t s, Row *rows, Error *error)
 {
     const Preds *first = group->runs[0], *run = group->runs[s];
-    if (run->N != first->N || run->K != first->K || strcmp(preds_meta(run, "label_names"), preds_meta(first, "label_names"))) {
-        return REFUSE("%s: %zu examples of %d classes, but %s has %zu of %d, or other label names; compare runs of one data set", run->path,
-                      run->N, run->K, first->path, first->N, first->K);
+    if (run->N != first->N || run->K != first->K ||
+        strcmp(preds_meta(run, "label_names"), preds_meta(first, "label_names"))) {
+        return REFUSE("%s: %zu examples of %d classes, but %s has %zu of %d, or other label names; "
+                      "compare runs of one data set",
+                      run->path, run->N, run->K, first->path, first->N, first->K);
     }
     for (size_t i = 0; i < run->N; i++) {
         rows[i] = (Row){run->hash[i], i};
@@ -55,11 +57,14 @@ static int join_run(Group *group, size_t s, Row *rows, Error *error)
         size_t row = rows[i].row;
         group->order[s * group->N + i] = row;
         if (rows[i].hash != first->hash[group->order[i]]) {
-            return REFUSE("%s: its examples are not those of %s; compare runs of one data set", run->path, first->path);
+            return REFUSE("%s: its examples are not those of %s; compare runs of one data set",
+                          run->path, first->path);
         }
-        if (run->label[row] != first->label[group->order[i]] || (run->target && run->target[row] != first->target[group->order[i]])) {
-            return REFUSE("%s: the label of example %s differs from that in %s; compare runs of one data set", run->path,
-                          run->id ? run->id[row] : "?", first->path);
+        if (run->label[row] != first->label[group->order[i]] ||
+            (run->target && run->target[row] != first->target[group->order[i]])) {
+            return REFUSE(
+                "%s: the label of example %s differs from that in %s; compare runs of one data set",
+                run->path, run->id ? run->id[row] : "?", first->path);
         }
     }
     return 0;
@@ -74,7 +79,8 @@ int group_join(Group *group, Preds **runs, size_t S, Error *error)
     int code = 0;
     for (size_t s = 0; s < S && !code; s++) {
         if (s && !compare_seeds(runs[s - 1], runs[s])) {
-            code = REFUSE("%s: the same seeds as %s (seed %s); name each run once", runs[s]->path, runs[s - 1]->path, preds_meta(runs[s], "seed"));
+            code = REFUSE("%s: the same seeds as %s (seed %s); name each run once", runs[s]->path,
+                          runs[s - 1]->path, preds_meta(runs[s], "seed"));
         } else {
             code = join_run(group, s, rows, error);
         }
@@ -100,7 +106,8 @@ static double run_metric(const Group *group, size_t s, int *degenerate, double *
         return metric_of_values(name, run->value, run->target, run->N);
     }
     /* Examples with a hidden label have no part in a metric. */
-    int *label = memory_alloc(run->N, sizeof *label), *pred = memory_alloc(run->N, sizeof *pred), single = 1;
+    int *label = memory_alloc(run->N, sizeof *label), *pred = memory_alloc(run->N, sizeof *pred),
+        single = 1;
     size_t n = 0;
     for (size_t i = 0; i < run->N; i++) {
         single = single && run->pred[i] == run->pred[0];
@@ -140,7 +147,8 @@ void agreement_compute(Agreement *a, const Group *group)
     if (!a->pairs) {
         return;
     }
-    /* CON: pairs of runs that predict the same; CCON: the same and right. Counts in integers, one division. */
+    /* CON: pairs of runs that predict the same; CCON: the same and right. Counts in integers, one
+     * division. */
     uint64_t *votes = memory_alloc(K, sizeof *votes);
     for (size_t i = 0; i < N; i++) {
         memset(votes, 0, K * sizeof *votes);

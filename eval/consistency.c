@@ -1,4 +1,5 @@
-/* consistency FILE...: how much runs that differ in the seed alone agree, as a whole and example by example. */
+/* consistency FILE...: how much runs that differ in the seed alone agree, as a whole and example by
+ * example. */
 #include "agreement.h"
 
 #include <getopt.h>
@@ -8,7 +9,8 @@
 
 static const char usage[] =
     "usage: consistency [--format text|json] FILE...\n"
-    "Compares prediction files of runs that differ in their seeds. Files are grouped by benchmark, task,\n"
+    "Compares prediction files of runs that differ in their seeds. Files are grouped by benchmark, "
+    "task,\n"
     "split, model and recipe; one line a group:\n"
     "  S     runs         N     examples\n"
     "  zeta  mean of the task's metric over runs\n"
@@ -23,7 +25,8 @@ static int fail(const Error *error)
     return error->code;
 }
 
-static const char *const keys[] = {"benchmark", "task", "split", "model", "recipe_sha256", "dataset_sha256"};
+static const char *const keys[] = {"benchmark", "task",          "split",
+                                   "model",     "recipe_sha256", "dataset_sha256"};
 enum { KEYS = sizeof keys / sizeof *keys };
 
 static int by_group(const void *a, const void *b)
@@ -48,17 +51,20 @@ static void print_text(const Group *group, const Agreement *a, int first)
     char zeta[16], var[16], con[16], ccon[16];
     const Preds *run = group->runs[0];
     if (first) {
-        printf("%-14s %-20s %-8s %4s %6s %9s %7s %7s %7s %7s\n", "task", "model", "recipe", "S", "N", "metric", "zeta", "VAR", "CON", "CCON");
+        printf("%-14s %-20s %-8s %4s %6s %9s %7s %7s %7s %7s\n", "task", "model", "recipe", "S",
+               "N", "metric", "zeta", "VAR", "CON", "CCON");
     }
-    printf("%-14.14s %-20.20s %-8.8s %4zu %6zu %9.9s %7s %7s %7s %7s\n", preds_meta(run, "task"), preds_meta(run, "model"),
-           preds_meta(run, "recipe_sha256"), group->S, group->N, preds_meta(run, "metric"), percent(zeta, a->zeta_mean, 1),
-           percent(var, a->var, 1), percent(con, a->con, a->pairs), percent(ccon, a->ccon, a->pairs));
+    printf("%-14.14s %-20.20s %-8.8s %4zu %6zu %9.9s %7s %7s %7s %7s\n", preds_meta(run, "task"),
+           preds_meta(run, "model"), preds_meta(run, "recipe_sha256"), group->S, group->N,
+           preds_meta(run, "metric"), percent(zeta, a->zeta_mean, 1), percent(var, a->var, 1),
+           percent(con, a->con, a->pairs), percent(ccon, a->ccon, a->pairs));
     if (!strcmp(preds_meta(run, "dataset"), "builtin sample")) {
         printf("  data: built-in sample, not the task itself\n");
     }
     if (a->degenerate) {
-        printf("  %zu of %zu runs collapsed: a single class, or not above the majority rate of %.2f\n", a->degenerate, group->S,
-               100 * a->majority);
+        printf(
+            "  %zu of %zu runs collapsed: a single class, or not above the majority rate of %.2f\n",
+            a->degenerate, group->S, 100 * a->majority);
     }
     if (group->S == 1) {
         printf("  CON and CCON need at least two runs\n");
@@ -102,7 +108,8 @@ static json_t *group_json(const Group *group, const Agreement *a)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"format", required_argument, NULL, 'f'}, {"help", no_argument, NULL, 'h'}, {0}};
+    static const struct option options[] = {
+        {"format", required_argument, NULL, 'f'}, {"help", no_argument, NULL, 'h'}, {0}};
     int json = 0, option;
     Error error;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
@@ -115,7 +122,8 @@ int main(int argc, char **argv)
             continue;
         }
         if (option == 'f') {
-            error_set(&error, EXIT_USAGE, "--format %s: no such format; choose text or json", optarg);
+            error_set(&error, EXIT_USAGE, "--format %s: no such format; choose text or json",
+                      optarg);
             return fail(&error);
         }
         return EXIT_USAGE;
@@ -158,7 +166,8 @@ int main(int argc, char **argv)
         }
     }
     if (!code && json) {
-        json_t *root = json_pack("{s:s, s:i, s:O}", "format", "consistency-report", "version", 1, "groups", list);
+        json_t *root = json_pack("{s:s, s:i, s:O}", "format", "consistency-report", "version", 1,
+                                 "groups", list);
         json_dumpf(root, stdout, JSON_INDENT(2));
         putchar('\n');
         json_decref(root);

@@ -34,7 +34,8 @@ double metric_accuracy(const Confusion *c)
 
 double metric_mcc(const Confusion *c)
 {
-    /* (correct N - sum label predicted) / sqrt((N^2 - sum predicted^2) (N^2 - sum label^2)), over answered examples */
+    /* (correct N - sum label predicted) / sqrt((N^2 - sum predicted^2) (N^2 - sum label^2)), over
+     * answered examples */
     double N = (double)c->N, cross = 0, predicted = 0, label = 0;
     for (int k = 0; k < c->K; k++) {
         cross += (double)c->label[k] * (double)c->predicted[k];
@@ -150,8 +151,11 @@ double metric_spearman(const double *x, const double *y, size_t n)
 
 double metric_by_name(const char *name, const Confusion *c)
 {
-    return !strcmp(name, "accuracy") ? metric_accuracy(c) : !strcmp(name, "mcc") ? metric_mcc(c)
-           : !strcmp(name, "f1") && c->K == 2 ? metric_f1(c, 1) : !strcmp(name, "macro-f1") ? metric_macro_f1(c) : NAN;
+    return !strcmp(name, "accuracy")          ? metric_accuracy(c)
+           : !strcmp(name, "mcc")             ? metric_mcc(c)
+           : !strcmp(name, "f1") && c->K == 2 ? metric_f1(c, 1)
+           : !strcmp(name, "macro-f1")        ? metric_macro_f1(c)
+                                              : NAN;
 }
 
 double metric_of_values(const char *name, const float *values, const float *targets, size_t n)
@@ -161,7 +165,9 @@ double metric_of_values(const char *name, const float *values, const float *targ
         x[i] = (double)values[i];
         y[i] = (double)targets[i];
     }
-    double metric = !strcmp(name, "pearson") ? metric_pearson(x, y, n) : !strcmp(name, "spearman") ? metric_spearman(x, y, n) : NAN;
+    double metric = !strcmp(name, "pearson")    ? metric_pearson(x, y, n)
+                    : !strcmp(name, "spearman") ? metric_spearman(x, y, n)
+                                                : NAN;
     free(x);
     free(y);
     return metric;

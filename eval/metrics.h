@@ -8,13 +8,14 @@
 typedef struct Confusion {
     int K;
     size_t N, correct;
-    size_t *label;              /* [K] examples of each class */
-    size_t *predicted;          /* [K] predictions of each class */
-    size_t *both;               /* [K] right ones */
+    size_t *label;     /* [K] examples of each class */
+    size_t *predicted; /* [K] predictions of each class */
+    size_t *both;      /* [K] right ones */
 } Confusion;
 
 /* labels must be in [0, K), predictions in [-1, K). The caller frees with confusion_free. */
-void confusion_count(Confusion *confusion, const int *labels, const int *predictions, size_t N, int K);
+void confusion_count(Confusion *confusion, const int *labels, const int *predictions, size_t N,
+                     int K);
 void confusion_free(Confusion *confusion);
 
 double metric_accuracy(const Confusion *confusion);
@@ -26,12 +27,13 @@ double metric_macro_f1(const Confusion *confusion);
 /* Share of the most frequent label. */
 double metric_majority(const Confusion *confusion);
 
-/* Correlations of n pairs; NaN where undefined (constant input, n < 2, values that are not finite). Spearman uses average
- * ranks. */
+/* Correlations of n pairs; NaN where undefined (constant input, n < 2, values that are not finite).
+ * Spearman uses average ranks. */
 double metric_pearson(const double *x, const double *y, size_t n);
 double metric_spearman(const double *x, const double *y, size_t n);
 
-/* The metric of this name (pearson, spearman) of values as the files hold them, or NaN for another name. */
+/* The metric of this name (pearson, spearman) of values as the files hold them, or NaN for another
+ * name. */
 double metric_of_values(const char *name, const float *values, const float *targets, size_t n);
 
 /* The metric of this name (accuracy, mcc, f1, macro-f1), or NaN for another name. */

@@ -8,8 +8,10 @@
 #define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
 
 static const char *const required[] = {
-    "format", "format_version", "benchmark", "task", "split", "model", "seed", "seed_init", "seed_data", "seed_dropout", "num_examples",
-    "num_classes", "label_names", "metric", "dataset_sha256", "hparams", "recipe_sha256", "status", "data_sha256",
+    "format",       "format_version", "benchmark",   "task",        "split",
+    "model",        "seed",           "seed_init",   "seed_data",   "seed_dropout",
+    "num_examples", "num_classes",    "label_names", "metric",      "dataset_sha256",
+    "hparams",      "recipe_sha256",  "status",      "data_sha256",
 };
 
 const char *preds_meta(const Preds *preds, const char *key)
@@ -39,7 +41,8 @@ static int read_number(uint64_t *number, const char *text)
         return -1;
     }
     for (; *text; text++) {
-        if (__builtin_mul_overflow(*number, 10u, number) || __builtin_add_overflow(*number, (uint64_t)(*text - '0'), number)) {
+        if (__builtin_mul_overflow(*number, 10u, number) ||
+            __builtin_add_overflow(*number, (uint64_t)(*text - '0'), number)) {
             return -1;
         }
     }
@@ -62,7 +65,10 @@ static int check_label_names(const Preds *preds, Error *error)
         }
     }
     json_decref(names);
-    return good ? 0 : REFUSE("%s: label_names is not a list of %d different names; write the file again", preds->path, preds->K);
+    return good
+               ? 0
+               : REFUSE("%s: label_names is not a list of %d different names; write the file again",
+                        preds->path, preds->K);
 }
 
 static int check_metadata(Preds *preds, const Safetensors *st, Error *error)
@@ -72,25 +78,33 @@ static int check_metadata(Preds *preds, const Safetensors *st, Error *error)
     json_t *hparams;
     for (size_t i = 0; i < sizeof required / sizeof *required; i++) {
         if (!json_object_get(preds->metadata, required[i])) {
-            return REFUSE("%s: metadata '%s' is missing; not a prediction file, or an incomplete one", preds->path, required[i]);
+            return REFUSE(
+                "%s: metadata '%s' is missing; not a prediction file, or an incomplete one",
+                preds->path, required[i]);
         }
     }
-    if (strcmp(preds_meta(preds, "format"), "consistency-preds") || strcmp(preds_meta(preds, "format_version"), "1")) {
-        return REFUSE("%s: format '%s' version '%s' is not consistency-preds version 1", preds->path, preds_meta(preds, "format"),
+    if (strcmp(preds_meta(preds, "format"), "consistency-preds") ||
+        strcmp(preds_meta(preds, "format_version"), "1")) {
+        return REFUSE("%s: format '%s' version '%s' is not consistency-preds version 1",
+                      preds->path, preds_meta(preds, "format"),
                       preds_meta(preds, "format_version"));
     }
     static const char *const seeds[] = {"seed", "seed_init", "seed_data", "seed_dropout"};
     for (int i = 0; i < 4; i++) {
         if (read_number(&number, preds_meta(preds, seeds[i]))) {
-            return REFUSE("%s: %s '%s' is not a number from 0 to 2^64 - 1", preds->path, seeds[i], preds_meta(preds, seeds[i]));
+            return REFUSE("%s: %s '%s' is not a number from 0 to 2^64 - 1", preds->path, seeds[i],
+                          preds_meta(preds, seeds[i]));
         }
     }
     if (read_number(&number, preds_meta(preds, "num_classes")) || number < 1 || number > 1 << 20) {
-        return REFUSE("%s: num_classes '%s' is not a number from 1", preds->path, preds_meta(preds, "num_classes"));
+        return REFUSE("%s: num_classes '%s' is not a number from 1", preds->path,
+                      preds_meta(preds, "num_classes"));
     }
     preds->K = (int)number;
-    if (read_number(&number, preds_meta(preds, "num_examples")) || number < 1 || number > INT32_MAX) {
-        return REFUSE("%s: num_examples '%s' is not a number from 1", preds->path, preds_meta(preds, "num_examples"));
+    if (read_number(&number, preds_meta(preds, "num_examples")) || number < 1 ||
+        number > INT32_MAX) {
+        return REFUSE("%s: num_examples '%s' is not a number from 1", preds->path,
+                      preds_meta(preds, "num_examples"));
     }
     preds->N = number;
     preds->regression = !strcmp(preds_meta(preds, "problem"), "regression");
@@ -100,7 +114,8 @@ static int check_metadata(Preds *preds, const Safetensors *st, Error *error)
         known |= !strcmp(preds_meta(preds, "status"), statuses[i]);
     }
     if (!known) {
-        return REFUSE("%s: status '%s' is none of ok, nan, diverged, interrupted", preds->path, preds_meta(preds, "status"));
+        return REFUSE("%s: status '%s' is none of ok, nan, diverged, interrupted", preds->path,
+                      preds_meta(preds, "status"));
     }
     if (check_label_names(preds, error)) {
         return error->code;
@@ -115,27 +130,36 @@ static int check_metadata(Preds *preds, const Safetensors *st, Error *error)
     }
     json_decref(hparams);
     if (!object || strcmp(hex, preds_meta(preds, "recipe_sha256"))) {
-        return REFUSE("%s: recipe_sha256 is not the digest of hparams without seeds; write the file again", preds->path);
+        return REFUSE(
+            "%s: recipe_sha256 is not the digest of hparams without seeds; write the file again",
+            preds->path);
     }
     sha256_hex(hex, st->file.bytes + st->data_offset, st->file.size - st->data_offset);
     if (strcmp(hex, preds_meta(preds, "data_sha256"))) {
-        return REFUSE("%s: offset %zu: data_sha256 does not match the data; the file is damaged, get it again", preds->path, st->data_offset);
+        return REFUSE("%s: offset %zu: data_sha256 does not match the data; the file is damaged, "
+                      "get it again",
+                      preds->path, st->data_offset);
     }
     return 0;
 }
 
-/* A tensor of this type and of shape [N] or [N, K] copied out; *out stays NULL if it is absent and not needed. */
-static int read_tensor(void **out, const Preds *preds, const Safetensors *st, const char *name, DType dtype, size_t columns, int needed,
-                       Error *error)
+/* A tensor of this type and of shape [N] or [N, K] copied out; *out stays NULL if it is absent and
+ * not needed. */
+static int read_tensor(void **out, const Preds *preds, const Safetensors *st, const char *name,
+                       DType dtype, size_t columns, int needed, Error *error)
 {
     const Tensor *tensor = safetensors_find(st, name);
     if (!tensor) {
-        return needed ? REFUSE("%s: tensor '%s' is missing; not a prediction file, or an incomplete one", preds->path, name) : 0;
+        return needed
+                   ? REFUSE(
+                         "%s: tensor '%s' is missing; not a prediction file, or an incomplete one",
+                         preds->path, name)
+                   : 0;
     }
-    if (tensor->dtype != dtype || tensor->rank != (columns ? 2 : 1) || tensor->shape[0] != preds->N ||
-        (columns && tensor->shape[1] != columns)) {
-        return REFUSE("%s: tensor '%s' must be %s of %zu examples%s; write the file again", preds->path, name, dtype_name(dtype), preds->N,
-                      columns ? " by classes" : "");
+    if (tensor->dtype != dtype || tensor->rank != (columns ? 2 : 1) ||
+        tensor->shape[0] != preds->N || (columns && tensor->shape[1] != columns)) {
+        return REFUSE("%s: tensor '%s' must be %s of %zu examples%s; write the file again",
+                      preds->path, name, dtype_name(dtype), preds->N, columns ? " by classes" : "");
     }
     *out = memory_alloc(tensor->bytes, 1);
     memcpy(*out, tensor->data, tensor->bytes);
@@ -146,7 +170,8 @@ static int check_classes(const Preds *preds, const int *values, const char *name
 {
     for (size_t i = 0; i < preds->N; i++) {
         if (values[i] < -1 || values[i] >= preds->K || (preds->regression && values[i] != -1)) {
-            return REFUSE("%s: %s[%zu] is %d, with %d classes; write the file again", preds->path, name, i, values[i], preds->K);
+            return REFUSE("%s: %s[%zu] is %d, with %d classes; write the file again", preds->path,
+                          name, i, values[i], preds->K);
         }
     }
     return 0;
@@ -166,7 +191,9 @@ static int check_hashes(const Preds *preds, Error *error)
     int code = 0;
     for (size_t i = 1; i < preds->N && !code; i++) {
         if (sorted[i] == sorted[i - 1]) {
-            code = REFUSE("%s: example_hash %llu stands twice; every example needs an id of its own", preds->path, (unsigned long long)sorted[i]);
+            code = REFUSE(
+                "%s: example_hash %llu stands twice; every example needs an id of its own",
+                preds->path, (unsigned long long)sorted[i]);
         }
     }
     free(sorted);
@@ -175,13 +202,15 @@ static int check_hashes(const Preds *preds, Error *error)
 
 static int read_ids(Preds *preds, const Safetensors *st, Error *error)
 {
-    const Tensor *offsets = safetensors_find(st, "id_offsets"), *bytes = safetensors_find(st, "id_bytes");
+    const Tensor *offsets = safetensors_find(st, "id_offsets"),
+                 *bytes = safetensors_find(st, "id_bytes");
     if (!offsets && !bytes) {
         return 0;
     }
-    if (!offsets || !bytes || offsets->dtype != DTYPE_U32 || offsets->rank != 1 || offsets->shape[0] != preds->N + 1 ||
-        bytes->dtype != DTYPE_U8 || bytes->rank != 1) {
-        return REFUSE("%s: id_offsets must be U32 [%zu] beside id_bytes U8; write the file again", preds->path, preds->N + 1);
+    if (!offsets || !bytes || offsets->dtype != DTYPE_U32 || offsets->rank != 1 ||
+        offsets->shape[0] != preds->N + 1 || bytes->dtype != DTYPE_U8 || bytes->rank != 1) {
+        return REFUSE("%s: id_offsets must be U32 [%zu] beside id_bytes U8; write the file again",
+                      preds->path, preds->N + 1);
     }
     preds->id = memory_calloc(preds->N, sizeof *preds->id);
     uint32_t begin, end;
@@ -192,30 +221,43 @@ static int read_ids(Preds *preds, const Safetensors *st, Error *error)
     for (size_t i = 0; i < preds->N; i++, begin = end) {
         memcpy(&end, offsets->data + 4 * (i + 1), 4);
         if (end < begin || end > bytes->count) {
-            return REFUSE("%s: id_offsets[%zu] is %u, after %u and in %zu bytes; write the file again", preds->path, i + 1, end, begin, bytes->count);
+            return REFUSE(
+                "%s: id_offsets[%zu] is %u, after %u and in %zu bytes; write the file again",
+                preds->path, i + 1, end, begin, bytes->count);
         }
         const char *text = (const char *)bytes->data + begin;
         size_t size = end - begin;
         if (utf8_valid_prefix(text, size) != size || memchr(text, 0, size)) {
-            return REFUSE("%s: the id of example %zu is not UTF-8 text; write the file again", preds->path, i);
+            return REFUSE("%s: the id of example %zu is not UTF-8 text; write the file again",
+                          preds->path, i);
         }
         if (XXH64(text, size, 0) != preds->hash[i]) {
-            return REFUSE("%s: example_hash[%zu] is not the XXH64 of its id '%.*s'; write the file again", preds->path, i, (int)size, text);
+            return REFUSE(
+                "%s: example_hash[%zu] is not the XXH64 of its id '%.*s'; write the file again",
+                preds->path, i, (int)size, text);
         }
         preds->id[i] = string_format("%.*s", (int)size, text);
     }
-    return begin == bytes->count ? 0 : REFUSE("%s: id_bytes has %zu bytes, id_offsets end at %u; write the file again", preds->path, bytes->count, begin);
+    return begin == bytes->count
+               ? 0
+               : REFUSE("%s: id_bytes has %zu bytes, id_offsets end at %u; write the file again",
+                        preds->path, bytes->count, begin);
 }
 
 /* epoch_pred [E, N], epoch_logits [E, N, K], cluster [N]: shapes only. */
 static int check_others(const Preds *preds, const Safetensors *st, Error *error)
 {
-    const Tensor *pred = safetensors_find(st, "epoch_pred"), *logits = safetensors_find(st, "epoch_logits"), *cluster = safetensors_find(st, "cluster");
+    const Tensor *pred = safetensors_find(st, "epoch_pred"),
+                 *logits = safetensors_find(st, "epoch_logits"),
+                 *cluster = safetensors_find(st, "cluster");
     if ((pred && (pred->dtype != DTYPE_I32 || pred->rank != 2 || pred->shape[1] != preds->N)) ||
-        (logits && (logits->dtype != DTYPE_F32 || logits->rank != 3 || logits->shape[1] != preds->N || logits->shape[2] != (size_t)preds->K)) ||
-        (cluster && (cluster->dtype != DTYPE_I32 || cluster->rank != 1 || cluster->shape[0] != preds->N))) {
-        return REFUSE("%s: epoch_pred, epoch_logits or cluster does not fit %zu examples and %d classes; write the file again", preds->path,
-                      preds->N, preds->K);
+        (logits && (logits->dtype != DTYPE_F32 || logits->rank != 3 ||
+                    logits->shape[1] != preds->N || logits->shape[2] != (size_t)preds->K)) ||
+        (cluster &&
+         (cluster->dtype != DTYPE_I32 || cluster->rank != 1 || cluster->shape[0] != preds->N))) {
+        return REFUSE("%s: epoch_pred, epoch_logits or cluster does not fit %zu examples and %d "
+                      "classes; write the file again",
+                      preds->path, preds->N, preds->K);
     }
     return 0;
 }
@@ -227,10 +269,13 @@ static int read_tensors(Preds *preds, const Safetensors *st, Error *error)
         read_tensor((void **)&preds->label, preds, st, "label", DTYPE_I32, 0, 1, error) ||
         read_tensor((void **)&preds->hash, preds, st, "example_hash", DTYPE_U64, 0, 1, error) ||
         read_tensor((void **)&preds->logits, preds, st, "logits", DTYPE_F32, K, 0, error) ||
-        read_tensor((void **)&preds->value, preds, st, "value", DTYPE_F32, 0, preds->regression, error) ||
-        read_tensor((void **)&preds->target, preds, st, "target", DTYPE_F32, 0, preds->regression, error) ||
-        check_classes(preds, preds->pred, "pred", error) || check_classes(preds, preds->label, "label", error) ||
-        check_hashes(preds, error) || read_ids(preds, st, error) || check_others(preds, st, error)) {
+        read_tensor((void **)&preds->value, preds, st, "value", DTYPE_F32, 0, preds->regression,
+                    error) ||
+        read_tensor((void **)&preds->target, preds, st, "target", DTYPE_F32, 0, preds->regression,
+                    error) ||
+        check_classes(preds, preds->pred, "pred", error) ||
+        check_classes(preds, preds->label, "label", error) || check_hashes(preds, error) ||
+        read_ids(preds, st, error) || check_others(preds, st, error)) {
         return error->code;
     }
     return 0;
@@ -245,7 +290,8 @@ int preds_read(Preds *preds, const char *path, Error *error)
     }
     preds->path = string_copy(path);
     preds->metadata = st.metadata ? json_deep_copy(st.metadata) : json_object();
-    int code = check_metadata(preds, &st, error) || read_tensors(preds, &st, error) ? error->code : 0;
+    int code = check_metadata(preds, &st, error) || read_tensors(preds, &st, error) ? error->code
+                                                                                    : 0;
     safetensors_close(&st);
     if (code) {
         preds_free(preds);
@@ -285,8 +331,10 @@ int preds_write(Preds *preds, Error *error)
         memcpy(text + offsets[i], preds->id[i], offsets[i + 1] - offsets[i]);
     }
     TensorSource sources[8] = {
-        {"pred", DTYPE_I32, 1, {N}, preds->pred}, {"label", DTYPE_I32, 1, {N}, preds->label},
-        {"example_hash", DTYPE_U64, 1, {N}, preds->hash}, {"id_offsets", DTYPE_U32, 1, {N + 1}, offsets},
+        {"pred", DTYPE_I32, 1, {N}, preds->pred},
+        {"label", DTYPE_I32, 1, {N}, preds->label},
+        {"example_hash", DTYPE_U64, 1, {N}, preds->hash},
+        {"id_offsets", DTYPE_U32, 1, {N + 1}, offsets},
         {"id_bytes", DTYPE_U8, 1, {bytes}, text},
     };
     count = 5;

@@ -1,4 +1,5 @@
-/* Prediction files, profile "consistency-preds/1" (docs/FORMATS.md): what one run said of every example. */
+/* Prediction files, profile "consistency-preds/1" (docs/FORMATS.md): what one run said of every
+ * example. */
 #ifndef PREDS_H
 #define PREDS_H
 
@@ -10,12 +11,12 @@ typedef struct Preds {
     size_t N;
     int K;
     int regression;
-    int *pred, *label;              /* [N], -1 none or hidden */
-    uint64_t *hash;                 /* [N] XXH64 of the id: the join key */
-    float *logits;                  /* [N, K] or NULL */
-    float *value, *target;          /* [N], regression; else NULL */
-    char **id;                      /* [N] or NULL */
-    json_t *metadata;               /* object of strings */
+    int *pred, *label;     /* [N], -1 none or hidden */
+    uint64_t *hash;        /* [N] XXH64 of the id: the join key */
+    float *logits;         /* [N, K] or NULL */
+    float *value, *target; /* [N], regression; else NULL */
+    char **id;             /* [N] or NULL */
+    json_t *metadata;      /* object of strings */
 } Preds;
 
 /* Reads and checks a file. Errors: those of safetensors_open, 65 with path and what is wrong. */
@@ -25,8 +26,8 @@ void preds_free(Preds *preds);
 /* A metadata value, "" if absent. */
 const char *preds_meta(const Preds *preds, const char *key);
 
-/* Writes preds->path from pred, label, id, logits, value, target and metadata; fills hash, num_examples, num_classes,
- * format, format_version and data_sha256. Errors: 73, 74, 77. */
+/* Writes preds->path from pred, label, id, logits, value, target and metadata; fills hash,
+ * num_examples, num_classes, format, format_version and data_sha256. Errors: 73, 74, 77. */
 int preds_write(Preds *preds, Error *error);
 
 /* SHA-256 of the canonical hparams without the seeds: the key by which runs are grouped. */

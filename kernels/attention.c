@@ -1,10 +1,10 @@
-/* Attention over packed sequences. One task is one sequence and one key/value head; scores live in the scratch of its
- * thread and are computed again in the backward pass, so no [T, T] tensor is ever kept. */
+/* Attention over packed sequences. One task is one sequence and one key/value head; scores live in
+ * the scratch of its thread and are computed again in the backward pass, so no [T, T] tensor is
+ * ever kept. */
 #include "gemm.h"
 
 #include <omp.h>
 #include <string.h>
-
 
 static inline size_t padded(size_t n)
 {
@@ -43,23 +43,31 @@ static float row_max(const float *x, size_t n)
 /* One sequence and head: where its rows are. */
 typedef struct Head {
     int b, h, kv;
-    size_t q_row, k_row;        /* first rows in q, out and in k, v */
-    size_t queries, keys;       /* how many */
+    size_t q_row, k_row;  /* first rows in q, out and in k, v */
+    size_t queries, keys; /* how many */
 } Head;
 
 static Head head_at(const AttentionShape *shape, int b, int h)
 {
-    return (Head){.b = b, .h = h, .kv = h / (shape->H / shape->K), .q_row = (size_t)shape->cu_q[b], .k_row = (size_t)shape->cu_k[b],
-                  .queries = (size_t)(shape->cu_q[b + 1] - shape->cu_q[b]), .keys = (size_t)(shape->cu_k[b + 1] - shape->cu_k[b])};
+    return (Head){.b = b,
+                  .h = h,
+                  .kv = h / (shape->H / shape->K),
+                  .q_row = (size_t)shape->cu_q[b],
+                  .k_row = (size_t)shape->cu_k[b],
+                  .queries = (size_t)(shape->cu_q[b + 1] - shape->cu_q[b]),
+                  .keys = (size_t)(shape->cu_k[b + 1] - shape->cu_k[b])};
 }
 
 /* s[i][j] = scale * chain over d of q k */
-static void scores(float *s, size_t lds, const float *q, const float *k, const AttentionShape *shape, const Head *head, float *panels_)
+static void scores(float *s, size_t lds, const float *q, const float *k,
+                   const AttentionShape *shape, const Head *head, float *panels_)
 {
     size_t D = (size_t)shape->D;
-    Strided rows = {q + head->q_row * (size_t)shape->q_stride + (size_t)head->h * D, (size_t)shape->q_stride, 1};
-    Strided columns = {k + head->k_row * (size_t)shape->kv_stride + (size_t)head->kv * D, 1, (size_t)shape->kv_stride};
-    KERNEL(gemm_small)(s, lds, rows, columns, head->queries, head->keys, D, START_ZERO, panels_);
+    Strided rows = {q + head->q_row * (size_t)shape->q_stride + (size_t)head->h * D,
+                    (size_t)shape->q_stride, 1};
+    Strided columns = {k + head->k_row * (size_t)shape->kv_stride + (size_t)head->kv * D, 1,
+                       (size_t)shape->kv_stride};
+    gemm_small(s, lds, rows, columns, head->queries, head->keys, D, START_ZERO, panels_);
     for (size_t i = 0; i < head->queries; i++) {
         for (size_t j = 0; j < head->keys; j++) {
             s[i * lds + j] *= shape->scale;
@@ -67,10 +75,12 @@ static void scores(float *s, size_t lds, const float *q, const float *k, const A
     }
 }
 
-void KERNEL(attention_forward)(Context *ctx, float *out, float *max, float *rsum, const float *q, const float *k, const float *v,
-                               const AttentionShape *shape, const DropoutSite *dropout)
+void KERNEL(attention_forward)(Context *ctx, float *out, float *max, float *rsum, const float *q,
+                               const float *k, const float *v, const AttentionShape *shape,
+                               const DropoutSite *dropout)
 {
-    size_t D = (size_t)shape->D, H = (size_t)shape->H, share = ctx->scratch_size / (size_t)ctx->threads / 16 * 16;
+    size_t D = (size_t)shape->D, H = (size_t)shape->H,
+           share = ctx->scratch_size / (size_t)ctx->threads / 16 * 16;
 #pragma omp parallel for schedule(dynamic) num_threads(ctx->threads)
     for (int task = 0; task < shape->B * shape->H; task++) {
         Head head = head_at(shape, task / shape->H, task % shape->H);
@@ -95,67 +105,82 @@ void KERNEL(attention_forward)(Context *ctx, float *out, float *max, float *rsum
             max[(head.q_row + i) * H + (size_t)head.h] = m;
             rsum[(head.q_row + i) * H + (size_t)head.h] = r;
             if (dropout->p > 0.0f) {
-                row_dropout(p, p, n, dropout, (uint32_t)shape->q_position[head.b] + (uint32_t)i, (uint32_t)head.h,
-                            (uint32_t)shape->slot[head.b]);
+                row_dropout(p, p, n, dropout, (uint32_t)shape->q_position[head.b] + (uint32_t)i,
+                            (uint32_t)head.h, (uint32_t)shape->slot[head.b]);
             }
         }
-        Strided rows = {s, lds, 1}, columns = {v + head.k_row * (size_t)shape->kv_stride + (size_t)head.kv * D, (size_t)shape->kv_stride, 1};
-        KERNEL(gemm_small)(out + head.q_row * H * D + (size_t)head.h * D, H * D, rows, columns, head.queries, D, head.keys,
-                           START_ZERO, rest);
+        Strided rows = {s, lds, 1},
+                columns = {v + head.k_row * (size_t)shape->kv_stride + (size_t)head.kv * D,
+                           (size_t)shape->kv_stride, 1};
+        gemm_small(out + head.q_row * H * D + (size_t)head.h * D, H * D, rows, columns,
+                   head.queries, D, head.keys, START_ZERO, rest);
     }
 }
 
-void KERNEL(attention_backward)(Context *ctx, float *dq, float *dk, float *dv, const float *dout, const float *q, const float *k,
-                                const float *v, const float *max, const float *rsum, const AttentionShape *shape,
+void KERNEL(attention_backward)(Context *ctx, float *dq, float *dk, float *dv, const float *dout,
+                                const float *q, const float *k, const float *v, const float *max,
+                                const float *rsum, const AttentionShape *shape,
                                 const DropoutSite *dropout)
 {
-    size_t D = (size_t)shape->D, H = (size_t)shape->H, share = ctx->scratch_size / (size_t)ctx->threads / 16 * 16;
+    size_t D = (size_t)shape->D, H = (size_t)shape->H,
+           share = ctx->scratch_size / (size_t)ctx->threads / 16 * 16;
     size_t q_stride = (size_t)shape->q_stride, kv_stride = (size_t)shape->kv_stride;
     int group = shape->H / shape->K;
-    /* One task owns one key/value head, so that dk and dv have one writer; its query heads come in order. */
+    /* One task owns one key/value head, so that dk and dv have one writer; its query heads come in
+     * order. */
 #pragma omp parallel for schedule(dynamic) num_threads(ctx->threads)
     for (int task = 0; task < shape->B * shape->K; task++) {
         int b = task / shape->K, kv = task % shape->K;
         for (int h = kv * group; h < (kv + 1) * group; h++) {
             Head head = head_at(shape, b, h);
             size_t lds = padded(head.keys), first_q = head.q_row * q_stride + (size_t)h * D;
-            size_t first_out = head.q_row * H * D + (size_t)h * D, first_k = head.k_row * kv_stride + (size_t)kv * D;
-            float *p = ctx->scratch + (size_t)omp_get_thread_num() * share, *dp = p + padded(head.queries) * lds;
+            size_t first_out = head.q_row * H * D + (size_t)h * D,
+                   first_k = head.k_row * kv_stride + (size_t)kv * D;
+            float *p = ctx->scratch + (size_t)omp_get_thread_num() * share,
+                  *dp = p + padded(head.queries) * lds;
             float *rest = dp + padded(head.queries) * lds;
             GemmStart start = h == kv * group ? START_ZERO : START_C;
             scores(p, lds, q, k, shape, &head, rest);
             /* forward: out = p v, so dp[i][j] = chain over d of dout v */
-            KERNEL(gemm_small)(dp, lds, (Strided){dout + first_out, H * D, 1}, (Strided){v + first_k, 1, kv_stride}, head.queries,
-                               head.keys, D, START_ZERO, rest);
+            gemm_small(dp, lds, (Strided){dout + first_out, H * D, 1},
+                       (Strided){v + first_k, 1, kv_stride}, head.queries, head.keys, D, START_ZERO,
+                       rest);
             for (size_t i = 0; i < head.queries; i++) {
                 float *p_i = p + i * lds, *dp_i = dp + i * lds;
-                size_t n = keys_seen(shape, b, i, head.keys), row = (head.q_row + i) * H + (size_t)h;
+                size_t n = keys_seen(shape, b, i, head.keys),
+                       row = (head.q_row + i) * H + (size_t)h;
                 float m = max[row], r = rsum[row];
                 for (size_t j = 0; j < n; j++) {
                     p_i[j] = scalar_exp(p_i[j] - m) * r;
                 }
                 uint32_t position = (uint32_t)shape->q_position[b] + (uint32_t)i;
                 if (dropout->p > 0.0f) {
-                    row_dropout(dp_i, dp_i, n, dropout, position, (uint32_t)h, (uint32_t)shape->slot[b]);
+                    row_dropout(dp_i, dp_i, n, dropout, position, (uint32_t)h,
+                                (uint32_t)shape->slot[b]);
                 }
                 float mean = row_dot(p_i, dp_i, n);
                 for (size_t j = 0; j < n; j++) {
-                    dp_i[j] = p_i[j] * (dp_i[j] - mean) * shape->scale;     /* ds */
+                    dp_i[j] = p_i[j] * (dp_i[j] - mean) * shape->scale; /* ds */
                 }
                 if (dropout->p > 0.0f) {
-                    row_dropout(p_i, p_i, n, dropout, position, (uint32_t)h, (uint32_t)shape->slot[b]);
+                    row_dropout(p_i, p_i, n, dropout, position, (uint32_t)h,
+                                (uint32_t)shape->slot[b]);
                 }
                 for (size_t j = n; j < head.keys; j++) {
                     p_i[j] = dp_i[j] = 0.0f;
                 }
             }
-            /* dq[i] = chain over j of ds[i][j] k[j]; dk[j] = chain over i of ds[i][j] q[i]; dv[j] of p[i][j] dout[i] */
-            KERNEL(gemm_small)(dq + first_q, q_stride, (Strided){dp, lds, 1}, (Strided){k + first_k, kv_stride, 1}, head.queries, D,
-                               head.keys, START_ZERO, rest);
-            KERNEL(gemm_small)(dk + first_k, kv_stride, (Strided){dp, 1, lds}, (Strided){q + first_q, q_stride, 1}, head.keys, D,
-                               head.queries, start, rest);
-            KERNEL(gemm_small)(dv + first_k, kv_stride, (Strided){p, 1, lds}, (Strided){dout + first_out, H * D, 1}, head.keys, D,
-                               head.queries, start, rest);
+            /* dq[i] = chain over j of ds[i][j] k[j]; dk[j] = chain over i of ds[i][j] q[i]; dv[j]
+             * of p[i][j] dout[i] */
+            gemm_small(dq + first_q, q_stride, (Strided){dp, lds, 1},
+                       (Strided){k + first_k, kv_stride, 1}, head.queries, D, head.keys, START_ZERO,
+                       rest);
+            gemm_small(dk + first_k, kv_stride, (Strided){dp, 1, lds},
+                       (Strided){q + first_q, q_stride, 1}, head.keys, D, head.queries, start,
+                       rest);
+            gemm_small(dv + first_k, kv_stride, (Strided){p, 1, lds},
+                       (Strided){dout + first_out, H * D, 1}, head.keys, D, head.queries, start,
+                       rest);
         }
     }
 }

@@ -23,7 +23,10 @@ extern const Ops ops_scalar;
 extern const Ops ops_avx2, ops_avx512;
 #endif
 
-static const struct { const char *name; const Ops *ops; } builds[] = {
+static const struct {
+    const char *name;
+    const Ops *ops;
+} builds[] = {
     {"scalar", &ops_scalar},
 #if defined(__x86_64__)
     {"avx2", &ops_avx2},
@@ -40,8 +43,9 @@ static int build_runs(int i)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     }
     if (i == 2) {
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("fma");
     }
 #endif
     return i == 0;
@@ -78,12 +82,14 @@ int backend_init(Backend *backend, const char *simd, int threads, Error *error)
     }
     const Ops *ops = backend_ops(simd);
     if (!ops) {
-        return error_set(error, EXIT_USAGE, "--simd %s: this machine runs %s%s%s%s%s; choose one of these or auto", simd, names[0],
-                         count > 1 ? ", " : "", count > 1 ? names[1] : "", count > 2 ? ", " : "", count > 2 ? names[2] : "");
+        return error_set(error, EXIT_USAGE,
+                         "--simd %s: this machine runs %s%s%s%s%s; choose one of these or auto",
+                         simd, names[0], count > 1 ? ", " : "", count > 1 ? names[1] : "",
+                         count > 2 ? ", " : "", count > 2 ? names[2] : "");
     }
     backend->ops = *ops;
     backend->ctx.threads = threads > 0 ? threads : omp_get_num_procs();
-    omp_set_dynamic(0);                 /* num_threads means what it says: scratch is divided by it */
+    omp_set_dynamic(0); /* num_threads means what it says: scratch is divided by it */
     return 0;
 }
 
@@ -113,16 +119,17 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
     if (strstr(choice, "=openblas") && variants_open_openblas(error)) {
         return error->code;
     }
-#define VARIANT(op_, variant, class, what)                                                                             \
-    if (!strcmp(choice, #op_ "=" #variant)) {                                                                          \
-        backend->ops.op_ = op_##_##variant##_variant;                                                                  \
-        found = 1;                                                                                                     \
+#define VARIANT(op_, variant, class, what)                                                         \
+    if (!strcmp(choice, #op_ "=" #variant)) {                                                      \
+        backend->ops.op_ = op_##_##variant##_variant;                                              \
+        found = 1;                                                                                 \
     }
 #include "variants.def"
 #undef VARIANT
     if (!found) {
         const char *near = nearest_word(choice, names, sizeof names / sizeof *names);
-        return error_set(error, EXIT_USAGE, "--kernel %s: no such variant%s%s; train_gpt --help lists them", choice,
+        return error_set(error, EXIT_USAGE,
+                         "--kernel %s: no such variant%s%s; train_gpt --help lists them", choice,
                          near ? "; did you mean " : "", near ? near : "");
     }
     /* Recorded in the order of variants.def, each once, whatever order they were given in. */
@@ -145,7 +152,8 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
 
 void backend_list_variants(FILE *out)
 {
-#define VARIANT(op, variant, class, what) fprintf(out, "    %-38s %-6s %s\n", #op "=" #variant, class, what);
+#define VARIANT(op, variant, class, what)                                                          \
+    fprintf(out, "    %-38s %-6s %s\n", #op "=" #variant, class, what);
 #include "variants.def"
 #undef VARIANT
 }

@@ -1,4 +1,5 @@
-/* A backend: the op table of this machine with the variants that were asked for, and its context. */
+/* A backend: the op table of this machine with the variants that were asked for, and its context.
+ */
 #ifndef BACKEND_H
 #define BACKEND_H
 
@@ -8,22 +9,24 @@
 typedef struct Backend {
     Ops ops;
     Context ctx;
-    char variants[256];             /* those in force, "op=variant,..." sorted as in variants.def; empty for none */
+    char variants[256]; /* those in force, "op=variant,..." sorted as in variants.def; empty for
+                           none */
 } Backend;
 
-/* simd: "auto" or the name of a build. threads: 0 for all that the process may use. Errors: 64 for an unknown build, or
- * one that this machine cannot run. */
+/* simd: "auto" or the name of a build. threads: 0 for all that the process may use. Errors: 64 for
+ * an unknown build, or one that this machine cannot run. */
 int backend_init(Backend *backend, const char *simd, int threads, Error *error);
 
 /* Makes the scratch that the ops need; call once the largest batch is known. */
 void backend_reserve(Backend *backend, size_t floats);
 void backend_free(Backend *backend);
 
-/* Replaces one op by a studied alternative, "OP=VARIANT" of variants.def. Errors: 64 with the nearest valid name; 69 if
- * a library that the variant needs is not installed. */
+/* Replaces one op by a studied alternative, "OP=VARIANT" of variants.def. Errors: 64 with the
+ * nearest valid name; 69 if a library that the variant needs is not installed. */
 int backend_choose(Backend *backend, const char *choice, Error *error);
 
-/* The builds that this machine can run, narrowest first: fills names and returns how many, at most 3. */
+/* The builds that this machine can run, narrowest first: fills names and returns how many, at
+ * most 3. */
 int backend_builds(const char *names[3]);
 
 /* "OP=VARIANT (class): what it is" lines, for --help. */

@@ -1,13 +1,13 @@
-/* Names of one build. Every kernel file is compiled once per build with -DBUILD=scalar, avx2 or avx512 and gives its
- * functions that suffix: KERNEL(add) is add_avx512. */
+/* Names of one build. Every kernel file is compiled once per build with -DBUILD=scalar, avx2 or
+ * avx512 and gives its functions that suffix: KERNEL(add) is add_avx512. */
 #ifndef BUILD_H
 #define BUILD_H
 
 #include "ops.h"
 
 #define BUILD_JOIN2(a, b) a##_##b
-#define BUILD_JOIN(a, b) BUILD_JOIN2(a, b)
-#define KERNEL(name) BUILD_JOIN(name, BUILD)
+#define BUILD_JOIN(a, b)  BUILD_JOIN2(a, b)
+#define KERNEL(name)      BUILD_JOIN(name, BUILD)
 
 #define OP(name, arguments) void KERNEL(name) arguments;
 #include "ops.def"
@@ -58,8 +58,8 @@ static inline float row_dot(const float *a, const float *b, size_t n)
 }
 
 /* out[i] = kept ? x[i] / (1 - p) : 0 for a row of n values; out may be x. */
-static inline void row_dropout(float *out, const float *x, size_t n, const DropoutSite *site, uint32_t position,
-                               uint32_t head, uint32_t slot)
+static inline void row_dropout(float *out, const float *x, size_t n, const DropoutSite *site,
+                               uint32_t position, uint32_t head, uint32_t slot)
 {
     uint32_t threshold = dropout_threshold(site->p);
     float scale = 1.0f / (1.0f - site->p);

@@ -6,20 +6,22 @@
 /* Elements a thread takes at a time. */
 enum { CHUNK = 4096 };
 
-/* Runs body for i in [begin, end) of n elements, in chunks over threads. simd says that elements do not depend on each
- * other: without it a pass in place (out is x) would not be vectorized. */
-#define FOR_EACH(n, body)                                                                                              \
-    _Pragma("omp parallel for schedule(static) num_threads(ctx->threads)")                                            \
-    for (size_t begin = 0; begin < (n); begin += CHUNK) {                                                              \
-        size_t end = (n) - begin < CHUNK ? (n) : begin + CHUNK;                                                        \
-        _Pragma("omp simd")                                                                                            \
-        for (size_t i = begin; i < end; i++) {                                                                         \
-            body;                                                                                                      \
-        }                                                                                                              \
+/* Runs body for i in [begin, end) of n elements, in chunks over threads. simd says that elements do
+ * not depend on each other: without it a pass in place (out is x) would not be vectorized. */
+#define FOR_EACH(n, body)                                                                          \
+    _Pragma("omp parallel for schedule(static) num_threads(ctx->threads)") for (size_t begin = 0;  \
+                                                                                begin < (n);       \
+                                                                                begin += CHUNK)    \
+    {                                                                                              \
+        size_t end = (n)-begin < CHUNK ? (n) : begin + CHUNK;                                      \
+        _Pragma("omp simd") for (size_t i = begin; i < end; i++)                                   \
+        {                                                                                          \
+            body;                                                                                  \
+        }                                                                                          \
     }
 
-static const float sqrt_half = 0x1.6a09e6p-1f;          /* 1 / sqrt(2) */
-static const float density = 0x1.988454p-2f;            /* 1 / sqrt(2 pi) */
+static const float sqrt_half = 0x1.6a09e6p-1f; /* 1 / sqrt(2) */
+static const float density = 0x1.988454p-2f;   /* 1 / sqrt(2 pi) */
 
 void KERNEL(gelu_forward)(Context *ctx, float *out, const float *x, size_t n)
 {
@@ -28,7 +30,8 @@ void KERNEL(gelu_forward)(Context *ctx, float *out, const float *x, size_t n)
 
 static inline float gelu_slope(float x)
 {
-    float cdf = 0.5f * (1.0f + scalar_erf(x * sqrt_half)), pdf = density * scalar_exp(-0.5f * x * x);
+    float cdf = 0.5f * (1.0f + scalar_erf(x * sqrt_half)),
+          pdf = density * scalar_exp(-0.5f * x * x);
     return fmaf(x, pdf, cdf);
 }
 
@@ -61,11 +64,13 @@ void KERNEL(gather_rows)(Context *ctx, float *out, const float *x, const int *ro
 {
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int r = 0; r < R; r++) {
-        memcpy(out + (size_t)r * (size_t)C, x + (size_t)rows[r] * (size_t)C, (size_t)C * sizeof *out);
+        memcpy(out + (size_t)r * (size_t)C, x + (size_t)rows[r] * (size_t)C,
+               (size_t)C * sizeof *out);
     }
 }
 
-void KERNEL(scatter_add_rows)(Context *ctx, float *dx, const float *dout, const int *rows, int R, int C)
+void KERNEL(scatter_add_rows)(Context *ctx, float *dx, const float *dout, const int *rows, int R,
+                              int C)
 {
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int r = 0; r < R; r++) {
@@ -77,17 +82,19 @@ void KERNEL(scatter_add_rows)(Context *ctx, float *dx, const float *dout, const 
     }
 }
 
-void KERNEL(dropout)(Context *ctx, float *out, const float *x, const int *positions, const int *slots, int N, int C,
-                     const DropoutSite *dropout)
+void KERNEL(dropout)(Context *ctx, float *out, const float *x, const int *positions,
+                     const int *slots, int N, int C, const DropoutSite *dropout)
 {
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int n = 0; n < N; n++) {
         size_t row = (size_t)n * (size_t)C;
-        row_dropout(out + row, x + row, (size_t)C, dropout, (uint32_t)positions[n], 0, (uint32_t)slots[n]);
+        row_dropout(out + row, x + row, (size_t)C, dropout, (uint32_t)positions[n], 0,
+                    (uint32_t)slots[n]);
     }
 }
 
-static inline void adamw_element(float *parameter, float *m, float *v, float *gradient, const AdamW *step)
+static inline void adamw_element(float *parameter, float *m, float *v, float *gradient,
+                                 const AdamW *step)
 {
     float g = *gradient * step->gradient_scale;
     float first = fmaf(step->beta1_rest, g - *m, *m);
@@ -95,11 +102,13 @@ static inline void adamw_element(float *parameter, float *m, float *v, float *gr
     *gradient = 0.0f;
     *m = first;
     *v = second;
-    *parameter = fmaf(*parameter, step->shrink, -(step->rate * first / (sqrtf(second) / step->correction + step->eps)));
+    *parameter = fmaf(*parameter, step->shrink,
+                      -(step->rate * first / (sqrtf(second) / step->correction + step->eps)));
 }
 
-void KERNEL(adamw)(Context *ctx, float *parameter, float *m, float *v, float *gradient, size_t n, const AdamW *step)
+void KERNEL(adamw)(Context *ctx, float *parameter, float *m, float *v, float *gradient, size_t n,
+                   const AdamW *step)
 {
-    AdamW s = *step;                            /* a copy that no store can alias */
+    AdamW s = *step; /* a copy that no store can alias */
     FOR_EACH(n, adamw_element(parameter + i, m + i, v + i, gradient + i, &s))
 }

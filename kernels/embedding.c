@@ -1,14 +1,16 @@
 /* Embedding tables: rows looked up and rows updated. */
 #include "build.h"
 
-void KERNEL(embedding_forward)(Context *ctx, float *out, const int *tokens, const int *positions, const int *types,
-                               const float *word, const float *position, const float *type, int N, int C)
+void KERNEL(embedding_forward)(Context *ctx, float *out, const int *tokens, const int *positions,
+                               const int *types, const float *word, const float *position,
+                               const float *type, int N, int C)
 {
     size_t channels = (size_t)C;
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int n = 0; n < N; n++) {
         float *out_n = out + (size_t)n * channels;
-        const float *word_n = word + (size_t)tokens[n] * channels, *position_n = position + (size_t)positions[n] * channels;
+        const float *word_n = word + (size_t)tokens[n] * channels,
+                    *position_n = position + (size_t)positions[n] * channels;
         if (type) {
             const float *type_n = type + (size_t)types[n] * channels;
             for (size_t c = 0; c < channels; c++) {
@@ -22,17 +24,20 @@ void KERNEL(embedding_forward)(Context *ctx, float *out, const int *tokens, cons
     }
 }
 
-void KERNEL(embedding_backward)(Context *ctx, float *dword, float *dposition, float *dtype, const float *dout, const int *tokens,
-                                const int *positions, const int *types, int N, int C, int padding, int position_padding)
+void KERNEL(embedding_backward)(Context *ctx, float *dword, float *dposition, float *dtype,
+                                const float *dout, const int *tokens, const int *positions,
+                                const int *types, int N, int C, int padding, int position_padding)
 {
     size_t channels = (size_t)C;
-    /* Threads share the channels, so every row has one owner per channel and its tokens come in batch order. */
+    /* Threads share the channels, so every row has one owner per channel and its tokens come in
+     * batch order. */
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int c0 = 0; c0 < C; c0 += 2 * LANES) {
         int c1 = C - c0 < 2 * LANES ? C : c0 + 2 * LANES;
         for (int n = 0; n < N; n++) {
             const float *dout_n = dout + (size_t)n * channels;
-            float *word_n = dword + (size_t)tokens[n] * channels, *position_n = dposition + (size_t)positions[n] * channels;
+            float *word_n = dword + (size_t)tokens[n] * channels,
+                  *position_n = dposition + (size_t)positions[n] * channels;
             for (int c = c0; c < c1 && tokens[n] != padding; c++) {
                 word_n[c] += dout_n[c];
             }

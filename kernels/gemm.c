@@ -3,9 +3,10 @@
 
 #include <string.h>
 
-/* The copy that turns W rows of x into columns of a panel, 16 or 8 k at a time so that the compiler can keep the block
- * in registers or at least in the first level cache. */
-static void pack_rows(float *restrict out, const float *restrict x, size_t row, int rows, size_t K, int W)
+/* The copy that turns W rows of x into columns of a panel, 16 or 8 k at a time so that the compiler
+ * can keep the block in registers or at least in the first level cache. */
+static void pack_rows(float *restrict out, const float *restrict x, size_t row, int rows, size_t K,
+                      int W)
 {
     enum { BLOCK = 16 };
     size_t k = 0;
@@ -29,7 +30,8 @@ static void pack_rows(float *restrict out, const float *restrict x, size_t row, 
 }
 
 #if defined(__AVX512F__)
-/* 16 x 16 transpose: 16 rows of x, 16 k, to a panel of width W. The plain loops above are five times slower. */
+/* 16 x 16 transpose: 16 rows of x, 16 k, to a panel of width W. The plain loops above are five
+ * times slower. */
 static void pack_16(float *out, const float *x, size_t row, size_t K, int W)
 {
     for (size_t k = 0; k + 16 <= K; k += 16) {
@@ -48,17 +50,22 @@ static void pack_16(float *out, const float *x, size_t row, size_t K, int W)
                 r[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
             }
         }
-        for (int i = 0; i < 4; i++) {           /* r[4 g + i]: columns i, 4 + i, 8 + i, 12 + i of rows 4 g .. 4 g + 3 */
+        for (int i = 0; i < 4;
+             i++) { /* r[4 g + i]: columns i, 4 + i, 8 + i, 12 + i of rows 4 g .. 4 g + 3 */
             t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
             t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xDD);
             t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
             t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xDD);
         }
         for (int i = 0; i < 4; i++) {
-            _mm512_storeu_ps(out + (k + (size_t)i) * (size_t)W, _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88));
-            _mm512_storeu_ps(out + (k + (size_t)i + 8) * (size_t)W, _mm512_shuffle_f32x4(t[i], t[i + 8], 0xDD));
-            _mm512_storeu_ps(out + (k + (size_t)i + 4) * (size_t)W, _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88));
-            _mm512_storeu_ps(out + (k + (size_t)i + 12) * (size_t)W, _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xDD));
+            _mm512_storeu_ps(out + (k + (size_t)i) * (size_t)W,
+                             _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88));
+            _mm512_storeu_ps(out + (k + (size_t)i + 8) * (size_t)W,
+                             _mm512_shuffle_f32x4(t[i], t[i + 8], 0xDD));
+            _mm512_storeu_ps(out + (k + (size_t)i + 4) * (size_t)W,
+                             _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88));
+            _mm512_storeu_ps(out + (k + (size_t)i + 12) * (size_t)W,
+                             _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xDD));
         }
     }
     size_t done = K / 16 * 16;
@@ -66,7 +73,7 @@ static void pack_16(float *out, const float *x, size_t row, size_t K, int W)
 }
 #endif
 
-void KERNEL(gemm_pack)(float *out, Strided x, size_t n, size_t K, size_t panel, int W)
+void gemm_pack(float *out, Strided x, size_t n, size_t K, size_t panel, int W)
 {
     size_t first = panel * (size_t)W;
     int rows = n - first < (size_t)W ? (int)(n - first) : W;
@@ -88,17 +95,19 @@ void KERNEL(gemm_pack)(float *out, Strided x, size_t n, size_t K, size_t panel, 
     pack_rows(out, from, x.row, rows, K, W);
 }
 
-/* The whole tile: 28 accumulators of 16 floats with AVX-512. The arrays live in registers: every loop has a constant
- * bound and is unrolled. */
-static inline __attribute__((always_inline)) void tile_full(size_t K, const float *a, const float *b, float *c, size_t ldc,
-                                                            GemmStart start, const float *bias, const float *next_b)
+/* The whole tile: 28 accumulators of 16 floats with AVX-512. The arrays live in registers: every
+ * loop has a constant bound and is unrolled. */
+static inline __attribute__((always_inline)) void tile_full(size_t K, const float *a,
+                                                            const float *b, float *c, size_t ldc,
+                                                            GemmStart start, const float *bias,
+                                                            const float *next_b)
 {
     Vec sum[TILE_ROWS][TILE_VECS];
 #pragma GCC unroll 16
     for (int i = 0; i < TILE_ROWS; i++) {
 #pragma GCC unroll 4
         for (int j = 0; j < TILE_VECS; j++) {
-            sum[i][j] = start == START_C      ? vec_load(c + (size_t)i * ldc + (size_t)(j * VEC_FLOATS))
+            sum[i][j] = start == START_C ? vec_load(c + (size_t)i * ldc + (size_t)(j * VEC_FLOATS))
                         : start == START_BIAS ? vec_load(bias + j * VEC_FLOATS)
                                               : vec_set(0.0f);
         }
@@ -130,8 +139,8 @@ static inline __attribute__((always_inline)) void tile_full(size_t K, const floa
     }
 }
 
-void KERNEL(gemm_tile)(size_t K, const float *a, const float *b, float *c, size_t ldc, int rows, int cols,
-                       GemmStart start, const float *bias, const float *next_b)
+void gemm_tile(size_t K, const float *a, const float *b, float *c, size_t ldc, int rows, int cols,
+               GemmStart start, const float *bias, const float *next_b)
 {
     if (rows == TILE_ROWS && cols == TILE_COLS) {
         if (start == START_ZERO) {
@@ -143,10 +152,12 @@ void KERNEL(gemm_tile)(size_t K, const float *a, const float *b, float *c, size_
         }
         return;
     }
-    /* A tile at the edge: the same arithmetic on a copy; rows and columns beyond the edge are computed and dropped. */
+    /* A tile at the edge: the same arithmetic on a copy; rows and columns beyond the edge are
+     * computed and dropped. */
     float edge[TILE_ROWS * TILE_COLS] = {0};
     for (int i = 0; i < rows && start != START_ZERO; i++) {
-        memcpy(edge + i * TILE_COLS, start == START_C ? c + (size_t)i * ldc : bias, (size_t)cols * sizeof *edge);
+        memcpy(edge + i * TILE_COLS, start == START_C ? c + (size_t)i * ldc : bias,
+               (size_t)cols * sizeof *edge);
     }
     if (start == START_ZERO) {
         tile_full(K, a, b, edge, TILE_COLS, START_ZERO, NULL, next_b);
@@ -158,22 +169,23 @@ void KERNEL(gemm_tile)(size_t K, const float *a, const float *b, float *c, size_
     }
 }
 
-void KERNEL(gemm_small)(float *c, size_t ldc, Strided a, Strided b, size_t M, size_t N, size_t K, GemmStart start,
-                        float *scratch)
+void gemm_small(float *c, size_t ldc, Strided a, Strided b, size_t M, size_t N, size_t K,
+                GemmStart start, float *scratch)
 {
     float *a_panel = scratch, *b_panels = scratch + K * TILE_ROWS;
     b_panels += 16 - (size_t)(b_panels - scratch) % 16;
     size_t b_count = panels(N, TILE_COLS);
     for (size_t j = 0; j < b_count; j++) {
-        KERNEL(gemm_pack)(b_panels + j * K * TILE_COLS, (Strided){b.p, b.col, b.row}, N, K, j, TILE_COLS);
+        gemm_pack(b_panels + j * K * TILE_COLS, (Strided){b.p, b.col, b.row}, N, K, j, TILE_COLS);
     }
     for (size_t i = 0; i * TILE_ROWS < M; i++) {
         int rows = M - i * TILE_ROWS < TILE_ROWS ? (int)(M - i * TILE_ROWS) : TILE_ROWS;
-        KERNEL(gemm_pack)(a_panel, a, M, K, i, TILE_ROWS);
+        gemm_pack(a_panel, a, M, K, i, TILE_ROWS);
         for (size_t j = 0; j < b_count; j++) {
             int cols = N - j * TILE_COLS < TILE_COLS ? (int)(N - j * TILE_COLS) : TILE_COLS;
             const float *panel = b_panels + j * K * TILE_COLS;
-            KERNEL(gemm_tile)(K, a_panel, panel, c + i * TILE_ROWS * ldc + j * TILE_COLS, ldc, rows, cols, start, NULL, panel);
+            gemm_tile(K, a_panel, panel, c + i * TILE_ROWS * ldc + j * TILE_COLS, ldc, rows, cols,
+                      start, NULL, panel);
         }
     }
 }

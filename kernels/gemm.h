@@ -1,8 +1,9 @@
 /* The packed matrix product under matmul.c and attention.c, private to them; one of each build.
  *
- * C[m, n] = chain over k of A[m, k] B[k, n], one fma after another, from what start says. A is packed into panels of
- * TILE_ROWS rows, B into panels of TILE_COLS columns; vectors run over n, never over k; a block of k goes on from the
- * partial sums stored in C. So the bits depend on A, B and the start alone. */
+ * C[m, n] = chain over k of A[m, k] B[k, n], one fma after another, from what start says. A is
+ * packed into panels of TILE_ROWS rows, B into panels of TILE_COLS columns; vectors run over n,
+ * never over k; a block of k goes on from the partial sums stored in C. So the bits depend on A, B
+ * and the start alone. */
 #ifndef GEMM_H
 #define GEMM_H
 
@@ -24,16 +25,22 @@ static inline size_t panels(size_t n, size_t width)
     return (n + width - 1) / width;
 }
 
+/* Called by their plain names, these are the functions of the build that is being compiled. */
+#define gemm_pack  KERNEL(gemm_pack)
+#define gemm_tile  KERNEL(gemm_tile)
+#define gemm_small KERNEL(gemm_small)
+
 /* Packs panel number `panel` of width W: out[k][w] = x(first + w, k), zero where first + w >= n. */
-void KERNEL(gemm_pack)(float *out, Strided x, size_t n, size_t K, size_t panel, int W);
+void gemm_pack(float *out, Strided x, size_t n, size_t K, size_t panel, int W);
 
-/* One tile of at most TILE_ROWS x TILE_COLS: a [K][TILE_ROWS], b [K][TILE_COLS], c with ldc floats a row. */
-void KERNEL(gemm_tile)(size_t K, const float *a, const float *b, float *c, size_t ldc, int rows, int cols,
-                       GemmStart start, const float *bias, const float *next_b);
+/* One tile of at most TILE_ROWS x TILE_COLS: a [K][TILE_ROWS], b [K][TILE_COLS], c with ldc floats
+ * a row. */
+void gemm_tile(size_t K, const float *a, const float *b, float *c, size_t ldc, int rows, int cols,
+               GemmStart start, const float *bias, const float *next_b);
 
-/* A whole small product by the calling thread; scratch takes gemm_small_scratch floats. b_transposed packs B from its
- * columns. */
-void KERNEL(gemm_small)(float *c, size_t ldc, Strided a, Strided b, size_t M, size_t N, size_t K, GemmStart start,
-                        float *scratch);
+/* A whole small product by the calling thread; scratch takes gemm_small_scratch floats.
+ * b_transposed packs B from its columns. */
+void gemm_small(float *c, size_t ldc, Strided a, Strided b, size_t M, size_t N, size_t K,
+                GemmStart start, float *scratch);
 
 #endif

@@ -6,7 +6,8 @@ static inline float exp_shifted(float z, float max)
     return scalar_exp(z - max);
 }
 
-void KERNEL(cross_entropy)(Context *ctx, float *losses, float *dlogits, const float *logits, const int *labels, int B, int O, float scale)
+void KERNEL(cross_entropy)(Context *ctx, float *losses, float *dlogits, const float *logits,
+                           const int *labels, int B, int O, float scale)
 {
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int b = 0; b < B; b++) {
@@ -30,9 +31,10 @@ void KERNEL(cross_entropy)(Context *ctx, float *losses, float *dlogits, const fl
     }
 }
 
-void KERNEL(mean_squared_error)(Context *ctx, float *losses, float *dlogits, const float *logits, const float *targets, int B, float scale)
+void KERNEL(mean_squared_error)(Context *ctx, float *losses, float *dlogits, const float *logits,
+                                const float *targets, int B, float scale)
 {
-    (void)ctx;                                  /* one value an example: not worth a thread */
+    (void)ctx; /* one value an example: not worth a thread */
     for (int b = 0; b < B; b++) {
         float d = logits[b] - targets[b];
         losses[b] = d * d;

@@ -18,8 +18,8 @@ static float row_squares(const float *x, float mean, size_t C)
     return lanes_sum(lane);
 }
 
-static void row_forward(float *out, float *mean, float *rstd, const float *x, const float *weight, const float *bias,
-                        size_t C, float eps)
+static void row_forward(float *out, float *mean, float *rstd, const float *x, const float *weight,
+                        const float *bias, size_t C, float eps)
 {
     float m = row_sum(x, C) / (float)C;
     float r = 1.0f / sqrtf(row_squares(x, m, C) / (float)C + eps);
@@ -30,8 +30,8 @@ static void row_forward(float *out, float *mean, float *rstd, const float *x, co
     *rstd = r;
 }
 
-void KERNEL(layernorm_forward)(Context *ctx, float *out, float *mean, float *rstd, const float *x, const float *weight,
-                               const float *bias, int N, int C, float eps)
+void KERNEL(layernorm_forward)(Context *ctx, float *out, float *mean, float *rstd, const float *x,
+                               const float *weight, const float *bias, int N, int C, float eps)
 {
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int n = 0; n < N; n++) {
@@ -40,8 +40,10 @@ void KERNEL(layernorm_forward)(Context *ctx, float *out, float *mean, float *rst
     }
 }
 
-void KERNEL(residual_layernorm_forward)(Context *ctx, float *out, float *sum, float *mean, float *rstd, const float *residual,
-                                        const float *x, const float *weight, const float *bias, int N, int C, float eps)
+void KERNEL(residual_layernorm_forward)(Context *ctx, float *out, float *sum, float *mean,
+                                        float *rstd, const float *residual, const float *x,
+                                        const float *weight, const float *bias, int N, int C,
+                                        float eps)
 {
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int n = 0; n < N; n++) {
@@ -55,7 +57,8 @@ void KERNEL(residual_layernorm_forward)(Context *ctx, float *out, float *sum, fl
 }
 
 /* dx of one row, in place if dx is dout. */
-static void row_backward(float *dx, const float *dout, const float *x, float mean, float rstd, const float *weight, size_t C)
+static void row_backward(float *dx, const float *dout, const float *x, float mean, float rstd,
+                         const float *weight, size_t C)
 {
     float sum[LANES] = {0}, dot[LANES] = {0};
     size_t c = 0;
@@ -79,22 +82,27 @@ static void row_backward(float *dx, const float *dout, const float *x, float mea
     }
 }
 
-void KERNEL(layernorm_backward)(Context *ctx, float *dx, float *dweight, float *dbias, const float *dout, const float *x,
-                                const float *mean, const float *rstd, const float *weight, const int *cu_seqlens, int B, int C)
+void KERNEL(layernorm_backward)(Context *ctx, float *dx, float *dweight, float *dbias,
+                                const float *dout, const float *x, const float *mean,
+                                const float *rstd, const float *weight, const int *cu_seqlens,
+                                int B, int C)
 {
     size_t channels = (size_t)C;
     int first_row = cu_seqlens ? cu_seqlens[0] : 0, end_row = cu_seqlens ? cu_seqlens[B] : B;
 #pragma omp parallel num_threads(ctx->threads)
     {
-        /* forward: out = xhat weight + bias, so dweight += dout xhat, dbias += dout; before dx, which may be dout */
+        /* forward: out = xhat weight + bias, so dweight += dout xhat, dbias += dout; before dx,
+         * which may be dout */
 #pragma omp for schedule(static)
         for (int c0 = 0; c0 < C; c0 += LANES) {
             int width = C - c0 < LANES ? C - c0 : LANES;
             for (int b = 0; b < B; b++) {
                 float weight_sum[LANES] = {0}, bias_sum[LANES] = {0};
-                int first = cu_seqlens ? cu_seqlens[b] : b, end = cu_seqlens ? cu_seqlens[b + 1] : b + 1;
+                int first = cu_seqlens ? cu_seqlens[b] : b,
+                    end = cu_seqlens ? cu_seqlens[b + 1] : b + 1;
                 for (int n = first; n < end; n++) {
-                    const float *dout_n = dout + (size_t)n * channels + c0, *x_n = x + (size_t)n * channels + c0;
+                    const float *dout_n = dout + (size_t)n * channels + c0,
+                                *x_n = x + (size_t)n * channels + c0;
                     float m = mean[n], r = rstd[n];
                     if (width == LANES) {
                         for (int l = 0; l < LANES; l++) {

@@ -1,19 +1,21 @@
 /* The op table: what every model is written over, and the contract of every op.
  *
- * ops.def is the one list. From it come the struct Ops below, the prototypes of every build (build.h) and the list that
- * the tests go through. A build is the same C files compiled for one instruction set; all builds give the same bits.
+ * ops.def is the one list. From it come the struct Ops below, the prototypes of every build
+ * (build.h) and the list that the tests go through. A build is the same C files compiled for one
+ * instruction set; all builds give the same bits.
  *
- * Letters: N tokens in the batch, B sequences, C channels, H heads, K key/value heads, D head size, F feed-forward,
- * V vocabulary, L layers, O outputs, T tokens of one sequence. Tensors are dense row-major float32 unless a stride is
- * given; sizes are in elements.
+ * Letters: N tokens in the batch, B sequences, C channels, H heads, K key/value heads, D head size,
+ * F feed-forward, V vocabulary, L layers, O outputs, T tokens of one sequence. Tensors are dense
+ * row-major float32 unless a stride is given; sizes are in elements.
  *
- * Contract of all ops. Outputs come first. Activations and their gradients are written (=), gradients of parameters are
- * added to (+=). Inputs and outputs may not overlap unless the op says so. No op allocates; scratch is in the context.
- * The order of every sum is part of the definition and does not depend on threads, vector width or batch packing:
- *   chain   one fma after another over the index in ascending order, from the value named
- *   lanes   lane l of 32 takes elements l, l + 32, ... in order; then lanes combine as l += l + 16, 8, 4, 2, 1
- *   tokens  for a parameter's gradient: a chain over the tokens of each sequence from 0, then the sequences are added in
- *           batch order to what is there */
+ * Contract of all ops. Outputs come first. Activations and their gradients are written (=),
+ * gradients of parameters are added to (+=). Inputs and outputs may not overlap unless the op says
+ * so. No op allocates; scratch is in the context. The order of every sum is part of the definition
+ * and does not depend on threads, vector width or batch packing: chain   one fma after another over
+ * the index in ascending order, from the value named lanes   lane l of 32 takes elements l, l + 32,
+ * ... in order; then lanes combine as l += l + 16, 8, 4, 2, 1 tokens  for a parameter's gradient: a
+ * chain over the tokens of each sequence from 0, then the sequences are added in batch order to
+ * what is there */
 #ifndef OPS_H
 #define OPS_H
 
@@ -24,41 +26,42 @@
 /* All state of a backend. */
 typedef struct Context {
     int threads;
-    float *scratch;             /* [scratch_size] floats, shared by all ops, 64-byte aligned */
+    float *scratch; /* [scratch_size] floats, shared by all ops, 64-byte aligned */
     size_t scratch_size;
 } Context;
 
 /* Which rows attend to which: packed sequences, queries q and keys k with their own row ranges. */
 typedef struct AttentionShape {
-    int B, H, K, D;             /* H query heads share K key/value heads, H % K == 0 */
-    int causal;                 /* query at position p sees keys 0..p, else all keys of its sequence */
-    float scale;                /* of the scores, usually 1 / sqrt(D) */
-    const int *cu_q;            /* [B + 1] rows of q, out */
-    const int *cu_k;            /* [B + 1] rows of k, v */
-    const int *q_position;      /* [B] position of the first query of each sequence */
-    const int *slot;            /* [B] of each sequence in the global batch, for dropout */
-    int q_stride, kv_stride;    /* floats from row to row of q (and dq), of k and v (and dk, dv) */
+    int B, H, K, D;          /* H query heads share K key/value heads, H % K == 0 */
+    int causal;              /* query at position p sees keys 0..p, else all keys of its sequence */
+    float scale;             /* of the scores, usually 1 / sqrt(D) */
+    const int *cu_q;         /* [B + 1] rows of q, out */
+    const int *cu_k;         /* [B + 1] rows of k, v */
+    const int *q_position;   /* [B] position of the first query of each sequence */
+    const int *slot;         /* [B] of each sequence in the global batch, for dropout */
+    int q_stride, kv_stride; /* floats from row to row of q (and dq), of k and v (and dk, dv) */
 } AttentionShape;
 
-/* One AdamW step as PyTorch defines it. All factors are computed in double and rounded once: 1 - beta2 from a rounded
- * beta2 would be off by a millionth. */
+/* One AdamW step as PyTorch defines it. All factors are computed in double and rounded once: 1 -
+ * beta2 from a rounded beta2 would be off by a millionth. */
 typedef struct AdamW {
-    float beta1_rest, beta2, beta2_rest;    /* 1 - beta1, beta2, 1 - beta2 */
+    float beta1_rest, beta2, beta2_rest; /* 1 - beta1, beta2, 1 - beta2 */
     float eps;
-    float shrink;                           /* 1 - lr * weight decay */
-    float rate;                             /* lr / (1 - beta1^t) */
-    float correction;                       /* sqrt(1 - beta2^t) */
-    float gradient_scale;                   /* clipping */
+    float shrink;         /* 1 - lr * weight decay */
+    float rate;           /* lr / (1 - beta1^t) */
+    float correction;     /* sqrt(1 - beta2^t) */
+    float gradient_scale; /* clipping */
 } AdamW;
 
 typedef struct Ops {
-    const char *build;                  /* "scalar", "avx2", "avx512" */
-#define OP(name, arguments) void (*name) arguments;
+    const char *build; /* "scalar", "avx2", "avx512" */
+#define OP(name, arguments) void(*name) arguments;
 #include "ops.def"
 #undef OP
 } Ops;
 
-/* Floats of scratch that a product [M, N] over K, or an attention op, may need with this many threads. */
+/* Floats of scratch that a product [M, N] over K, or an attention op, may need with this many
+ * threads. */
 size_t matmul_scratch(size_t M, size_t N, size_t K);
 size_t attention_scratch(size_t longest, size_t D, int threads);
 

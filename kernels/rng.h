@@ -1,6 +1,7 @@
-/* Random numbers that are functions of where they are used: Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel
- * random numbers: as easy as 1, 2, 3"). No state: the key is the seed, the counter says what the number is for, so a
- * resumed run, another thread count or another packing draws the same. One source for C and CUDA. */
+/* Random numbers that are functions of where they are used: Philox4x32-10 (Salmon, Moraes, Dror,
+ * Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"). No state: the key is the seed, the
+ * counter says what the number is for, so a resumed run, another thread count or another packing
+ * draws the same. One source for C and CUDA. */
 #ifndef RNG_H
 #define RNG_H
 
@@ -28,12 +29,14 @@ SCALAR_FN Philox philox4x32(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, 
     return result;
 }
 
-/* Word j of the stream of a key, in the order of cuRAND's host generator CURAND_RNG_PSEUDO_PHILOX4_32_10 with this seed:
- * with q = j / 4, the word j % 4 of sub-sequence q % 65536 at position q / 65536. */
+/* Word j of the stream of a key, in the order of cuRAND's host generator
+ * CURAND_RNG_PSEUDO_PHILOX4_32_10 with this seed: with q = j / 4, the word j % 4 of sub-sequence q
+ * % 65536 at position q / 65536. */
 SCALAR_FN uint32_t rng_word(uint64_t key, uint64_t j)
 {
     uint64_t q = j / 4, position = q >> 16;
-    Philox p = philox4x32((uint32_t)position, (uint32_t)(position >> 32), (uint32_t)(q & 0xFFFF), 0, key);
+    Philox p = philox4x32((uint32_t)position, (uint32_t)(position >> 32), (uint32_t)(q & 0xFFFF), 0,
+                          key);
     return p.word[j % 4];
 }
 
@@ -43,7 +46,8 @@ SCALAR_FN float rng_uniform(uint32_t word)
     return fmaf((float)word, 0x1p-32f, 0x1p-33f);
 }
 
-/* Standard normal number j of a key: Box and Muller (1958) on words 2 (j / 2) and 2 (j / 2) + 1, sine for even j. */
+/* Standard normal number j of a key: Box and Muller (1958) on words 2 (j / 2) and 2 (j / 2) + 1,
+ * sine for even j. */
 SCALAR_FN float rng_normal(uint64_t key, uint64_t j)
 {
     float u = rng_uniform(rng_word(key, j & ~(uint64_t)1));
@@ -52,8 +56,9 @@ SCALAR_FN float rng_normal(uint64_t key, uint64_t j)
     return radius * (j & 1 ? scalar_cos(angle) : scalar_sin(angle));
 }
 
-/* The key of a named stream of a seed, such as the initial values of one parameter: FNV-1a of the name, mixed with the
- * seed by one Philox block. Another name or another seed gives an unrelated stream. */
+/* The key of a named stream of a seed, such as the initial values of one parameter: FNV-1a of the
+ * name, mixed with the seed by one Philox block. Another name or another seed gives an unrelated
+ * stream. */
 SCALAR_FN uint64_t rng_key(uint64_t seed, const char *name)
 {
     uint64_t hash = 0xCBF29CE484222325u;
@@ -64,20 +69,21 @@ SCALAR_FN uint64_t rng_key(uint64_t seed, const char *name)
     return (uint64_t)p.word[1] << 32 | p.word[0];
 }
 
-/* Uniform integer in [0, n), n > 0: word j by multiplication (Lemire 2019), without rejection; the bias is below
- * n / 2^32 and the same for everyone. */
+/* Uniform integer in [0, n), n > 0: word j by multiplication (Lemire 2019), without rejection; the
+ * bias is below n / 2^32 and the same for everyone. */
 SCALAR_FN uint32_t rng_below(uint64_t key, uint64_t j, uint32_t n)
 {
     return (uint32_t)((uint64_t)rng_word(key, j) * n >> 32);
 }
 
-/* Where a dropout mask stands: never a row of a packed or micro batch, so packing, micro-batches and companions cannot
- * change it. Counter words: element group, position | head << 20, slot | site << 20, step. */
+/* Where a dropout mask stands: never a row of a packed or micro batch, so packing, micro-batches
+ * and companions cannot change it. Counter words: element group, position | head << 20, slot | site
+ * << 20, step. */
 typedef struct DropoutSite {
     uint64_t seed;
     uint32_t step;
-    uint32_t site;              /* layer and place in the layer, below 4096 */
-    float p;                    /* probability of dropping; 0 switches dropout off */
+    uint32_t site; /* layer and place in the layer, below 4096 */
+    float p;       /* probability of dropping; 0 switches dropout off */
 } DropoutSite;
 
 /* A word below this is dropped. */
@@ -88,11 +94,13 @@ SCALAR_FN uint32_t dropout_threshold(float p)
 
 enum { DROPOUT_BLOCK = 128, DROPOUT_LANES = 32 };
 
-/* Element i of a row uses word (i / 32) % 4 of the counter with element group (i / 128) * 32 + i % 32: a warp draws its
- * four elements a lane from one block each. */
-SCALAR_FN Philox dropout_words(const DropoutSite *site, uint32_t group, uint32_t position, uint32_t head, uint32_t slot)
+/* Element i of a row uses word (i / 32) % 4 of the counter with element group (i / 128) * 32 + i %
+ * 32: a warp draws its four elements a lane from one block each. */
+SCALAR_FN Philox dropout_words(const DropoutSite *site, uint32_t group, uint32_t position,
+                               uint32_t head, uint32_t slot)
 {
-    return philox4x32(group, position | head << 20, slot | site->site << 20, site->step, site->seed);
+    return philox4x32(group, position | head << 20, slot | site->site << 20, site->step,
+                      site->seed);
 }
 
 #endif

@@ -1,9 +1,11 @@
-/* Scalar mathematics from correctly rounded operations alone (+ - * / sqrt fma and integers): one source for C and
- * CUDA, the same bits on every machine and at every vector width. No libm, no device math.
+/* Scalar mathematics from correctly rounded operations alone (+ - * / sqrt fma and integers): one
+ * source for C and CUDA, the same bits on every machine and at every vector width. No libm, no
+ * device math.
  *
- * Every function is branch-free (both sides of a case are computed, one is selected), so that loops over it vectorize.
- * Polynomials are our own weighted least-squares fits (Lawson) to mpmath values; the largest errors over every float32,
- * found by build/test_scalar, stand beside each function in units in the last place (ulp) of the exact result. */
+ * Every function is branch-free (both sides of a case are computed, one is selected), so that loops
+ * over it vectorize. Polynomials are our own weighted least-squares fits (Lawson) to mpmath values;
+ * the largest errors over every float32, found by build/test_scalar, stand beside each function in
+ * units in the last place (ulp) of the exact result. */
 #ifndef SCALAR_H
 #define SCALAR_H
 
@@ -31,17 +33,17 @@ SCALAR_FN uint32_t float_to_bits(float value)
     return bits;
 }
 
-/* e^x. Reduction x = k ln 2 + r, |r| <= ln(2)/2, and a polynomial; the scale 2^k in two steps, so that subnormal
- * results are right. */
+/* e^x. Reduction x = k ln 2 + r, |r| <= ln(2)/2, and a polynomial; the scale 2^k in two steps, so
+ * that subnormal results are right. */
 SCALAR_FN float scalar_exp(float x)
 {
     const float largest = 88.7228394f, smallest = -104.0f;
     float y = x > largest ? largest : x;
     y = y < smallest ? smallest : y;
-    float shifted = fmaf(y, 0x1.715476p+0f, 0x1.8p23f);         /* round(y / ln 2) in the low bits */
+    float shifted = fmaf(y, 0x1.715476p+0f, 0x1.8p23f); /* round(y / ln 2) in the low bits */
     int32_t k = (int32_t)(float_to_bits(shifted) - 0x4B400000u);
     float n = shifted - 0x1.8p23f;
-    float r = fmaf(n, -0x1.62e4p-1f, y);                        /* ln 2 = 0x1.62e4p-1 + 0x1.7f7d1cp-20 */
+    float r = fmaf(n, -0x1.62e4p-1f, y); /* ln 2 = 0x1.62e4p-1 + 0x1.7f7d1cp-20 */
     r = fmaf(n, -0x1.7f7d1cp-20f, r);
     float p = 0x1.a61276p-13f;
     p = fmaf(p, r, 0x1.6d539ap-10f);
@@ -51,7 +53,8 @@ SCALAR_FN float scalar_exp(float x)
     p = fmaf(p, r, 0.5f);
     p = fmaf(p, r * r, r) + 1.0f;
     int32_t half = k >> 1;
-    float value = p * bits_to_float((uint32_t)(half + 127) << 23) * bits_to_float((uint32_t)(k - half + 127) << 23);
+    float value = p * bits_to_float((uint32_t)(half + 127) << 23) *
+                  bits_to_float((uint32_t)(k - half + 127) << 23);
     value = x > largest ? INFINITY : value;
     value = x < smallest ? 0.0f : value;
     return x != x ? x : value;
@@ -62,7 +65,7 @@ SCALAR_FN float scalar_log(float x)
 {
     int subnormal = x < 0x1p-126f;
     float y = subnormal ? x * 0x1p23f : x;
-    uint32_t bits = float_to_bits(y) - 0x3F3504F3u;             /* sqrt(1/2) */
+    uint32_t bits = float_to_bits(y) - 0x3F3504F3u; /* sqrt(1/2) */
     int32_t exponent = (int32_t)bits >> 23;
     float e = (float)(exponent - (subnormal ? 23 : 0));
     float f = bits_to_float((bits & 0x7FFFFFu) + 0x3F3504F3u) - 1.0f;
@@ -99,8 +102,8 @@ SCALAR_FN float scalar_tanh(float x)
     return ((t < 0.625f) | (x != x)) ? small : large;
 }
 
-/* Error function: a polynomial below 0.94, above it 1 - e^Q(|x|) with Q = log(erfc); beyond 4 Q only has to stay below
- * -17. */
+/* Error function: a polynomial below 0.94, above it 1 - e^Q(|x|) with Q = log(erfc); beyond 4 Q
+ * only has to stay below -17. */
 SCALAR_FN float scalar_erf(float x)
 {
     float t = x < 0.0f ? -x : x, s = x * x;
@@ -126,8 +129,9 @@ SCALAR_FN float scalar_erf(float x)
     return ((t < 0.94f) | (x != x)) ? small : large;
 }
 
-/* sin(x + quarter * pi / 2) by double arithmetic, which is correctly rounded everywhere too: reduction by pi/2 in two
- * parts and the Taylor series. Valid for |x| <= 2^30; beyond it, and for infinities, NaN. */
+/* sin(x + quarter * pi / 2) by double arithmetic, which is correctly rounded everywhere too:
+ * reduction by pi/2 in two parts and the Taylor series. Valid for |x| <= 2^30; beyond it, and for
+ * infinities, NaN. */
 SCALAR_FN float scalar_sin_quarter(float x, int quarter)
 {
     double shifted = fma((double)x, 0x1.45f306dc9c883p-1, 0x1.8p52), n = shifted - 0x1.8p52;
@@ -158,7 +162,7 @@ SCALAR_FN float scalar_sin_quarter(float x, int quarter)
 SCALAR_FN float scalar_sin(float x)
 {
     float value = scalar_sin_quarter(x, 0);
-    return x == 0.0f ? x : value;                               /* keeps -0 */
+    return x == 0.0f ? x : value; /* keeps -0 */
 }
 
 SCALAR_FN float scalar_cos(float x)

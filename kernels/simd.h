@@ -1,5 +1,5 @@
-/* The widest vector of a build, for the micro-kernel of the products alone. Each operation is one float32 operation per
- * element, so a wider vector cannot change a bit. */
+/* The widest vector of a build, for the micro-kernel of the products alone. Each operation is one
+ * float32 operation per element, so a wider vector cannot change a bit. */
 #ifndef SIMD_H
 #define SIMD_H
 
@@ -9,25 +9,61 @@
 #include <immintrin.h>
 enum { VEC_FLOATS = 16, TILE_ROWS = 14, TILE_VECS = 2 };
 typedef __m512 Vec;
-static inline Vec vec_load(const float *p) { return _mm512_loadu_ps(p); }
-static inline void vec_store(float *p, Vec v) { _mm512_storeu_ps(p, v); }
-static inline Vec vec_set(float x) { return _mm512_set1_ps(x); }
-static inline Vec vec_fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+static inline Vec vec_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+static inline void vec_store(float *p, Vec v)
+{
+    _mm512_storeu_ps(p, v);
+}
+static inline Vec vec_set(float x)
+{
+    return _mm512_set1_ps(x);
+}
+static inline Vec vec_fma(Vec a, Vec b, Vec c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 enum { VEC_FLOATS = 8, TILE_ROWS = 6, TILE_VECS = 2 };
 typedef __m256 Vec;
-static inline Vec vec_load(const float *p) { return _mm256_loadu_ps(p); }
-static inline void vec_store(float *p, Vec v) { _mm256_storeu_ps(p, v); }
-static inline Vec vec_set(float x) { return _mm256_set1_ps(x); }
-static inline Vec vec_fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+static inline Vec vec_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+static inline void vec_store(float *p, Vec v)
+{
+    _mm256_storeu_ps(p, v);
+}
+static inline Vec vec_set(float x)
+{
+    return _mm256_set1_ps(x);
+}
+static inline Vec vec_fma(Vec a, Vec b, Vec c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
 #else
 enum { VEC_FLOATS = 1, TILE_ROWS = 4, TILE_VECS = 4 };
 typedef float Vec;
-static inline Vec vec_load(const float *p) { return *p; }
-static inline void vec_store(float *p, Vec v) { *p = v; }
-static inline Vec vec_set(float x) { return x; }
-static inline Vec vec_fma(Vec a, Vec b, Vec c) { return fmaf(a, b, c); }
+static inline Vec vec_load(const float *p)
+{
+    return *p;
+}
+static inline void vec_store(float *p, Vec v)
+{
+    *p = v;
+}
+static inline Vec vec_set(float x)
+{
+    return x;
+}
+static inline Vec vec_fma(Vec a, Vec b, Vec c)
+{
+    return fmaf(a, b, c);
+}
 #endif
 
 #endif

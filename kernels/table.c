@@ -2,7 +2,7 @@
 #include "build.h"
 
 #define TEXT2(x) #x
-#define TEXT(x) TEXT2(x)
+#define TEXT(x)  TEXT2(x)
 
 const Ops KERNEL(ops) = {
     .build = TEXT(BUILD),

@@ -1,13 +1,14 @@
-/* Studied alternatives of single ops: other orders or precisions of the same sums. Written to be read, not to be fast:
- * they answer "would it have mattered?". Each is compiled once, for the baseline, and gives the same bits everywhere
- * unless its class in variants.def says otherwise. */
+/* Studied alternatives of single ops: other orders or precisions of the same sums. Written to be
+ * read, not to be fast: they answer "would it have mattered?". Each is compiled once, for the
+ * baseline, and gives the same bits everywhere unless its class in variants.def says otherwise. */
 #include "variants.h"
 
 #include <dlfcn.h>
 #include <string.h>
 
 /* dot(a, b) over n steps with the given strides, in double from start */
-static float dot_double(double start, const float *a, size_t a_step, const float *b, size_t b_step, size_t n)
+static float dot_double(double start, const float *a, size_t a_step, const float *b, size_t b_step,
+                        size_t n)
 {
     double sum = start;
     for (size_t i = 0; i < n; i++) {
@@ -16,13 +17,15 @@ static float dot_double(double start, const float *a, size_t a_step, const float
     return (float)sum;
 }
 
-static void matmul_forward_float64(Context *ctx, float *out, const float *x, const float *weight, const float *bias, int M, int K, int O)
+static void matmul_forward_float64(Context *ctx, float *out, const float *x, const float *weight,
+                                   const float *bias, int M, int K, int O)
 {
     size_t k = (size_t)K, o_count = (size_t)O;
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int m = 0; m < M; m++) {
         for (size_t o = 0; o < o_count; o++) {
-            out[(size_t)m * o_count + o] = dot_double(bias ? bias[o] : 0.0, x + (size_t)m * k, 1, weight + o * k, 1, k);
+            out[(size_t)m * o_count + o] = dot_double(bias ? bias[o] : 0.0, x + (size_t)m * k, 1,
+                                                      weight + o * k, 1, k);
         }
     }
 }
@@ -41,36 +44,43 @@ static float dot_pairwise(const float *a, const float *b, size_t n)
     return dot_pairwise(a, b, half) + dot_pairwise(a + half, b + half, n - half);
 }
 
-static void matmul_forward_pairwise(Context *ctx, float *out, const float *x, const float *weight, const float *bias, int M, int K, int O)
+static void matmul_forward_pairwise(Context *ctx, float *out, const float *x, const float *weight,
+                                    const float *bias, int M, int K, int O)
 {
     size_t k = (size_t)K, o_count = (size_t)O;
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int m = 0; m < M; m++) {
         for (size_t o = 0; o < o_count; o++) {
-            out[(size_t)m * o_count + o] = dot_pairwise(x + (size_t)m * k, weight + o * k, k) + (bias ? bias[o] : 0.0f);
+            out[(size_t)m * o_count + o] = dot_pairwise(x + (size_t)m * k, weight + o * k, k) +
+                                           (bias ? bias[o] : 0.0f);
         }
     }
 }
 
-/* cblas_sgemm's type, so that its header is not needed: order 101 row-major, 111 no transpose, 112 transpose. */
-typedef void (*Sgemm)(int order, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda,
-                      const float *b, int ldb, float beta, float *c, int ldc);
-static Sgemm openblas_sgemm;        /* set once by variants_open_openblas, before any op runs */
+/* cblas_sgemm's type, so that its header is not needed: order 101 row-major, 111 no transpose, 112
+ * transpose. */
+typedef void (*Sgemm)(int order, int trans_a, int trans_b, int m, int n, int k, float alpha,
+                      const float *a, int lda, const float *b, int ldb, float beta, float *c,
+                      int ldc);
+static Sgemm openblas_sgemm; /* set once by variants_open_openblas, before any op runs */
 
 int variants_open_openblas(Error *error)
 {
     void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
     void *symbol = library ? dlsym(library, "cblas_sgemm") : NULL;
     if (!symbol) {
-        return error_set(error, 69, "kernel variant openblas: libopenblas.so.0 cannot be loaded; install it with: apt install libopenblas0");
+        return error_set(error, 69,
+                         "kernel variant openblas: libopenblas.so.0 cannot be loaded; install it "
+                         "with: apt install libopenblas0");
     }
     memcpy(&openblas_sgemm, &symbol, sizeof symbol);
     return 0;
 }
 
-static void matmul_forward_openblas(Context *ctx, float *out, const float *x, const float *weight, const float *bias, int M, int K, int O)
+static void matmul_forward_openblas(Context *ctx, float *out, const float *x, const float *weight,
+                                    const float *bias, int M, int K, int O)
 {
-    (void)ctx;                          /* OpenBLAS has threads of its own */
+    (void)ctx; /* OpenBLAS has threads of its own */
     for (int m = 0; m < M; m++) {
         for (int o = 0; o < O; o++) {
             out[(size_t)m * (size_t)O + (size_t)o] = bias ? bias[o] : 0.0f;
@@ -79,8 +89,8 @@ static void matmul_forward_openblas(Context *ctx, float *out, const float *x, co
     openblas_sgemm(101, 111, 112, M, O, K, 1.0f, x, K, weight, K, 1.0f, out, O);
 }
 
-static void matmul_backward_input_float64(Context *ctx, float *dx, const float *dout, const float *weight, int M, int K, int O,
-                                          int accumulate)
+static void matmul_backward_input_float64(Context *ctx, float *dx, const float *dout,
+                                          const float *weight, int M, int K, int O, int accumulate)
 {
     size_t k_count = (size_t)K, o = (size_t)O;
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
@@ -92,7 +102,8 @@ static void matmul_backward_input_float64(Context *ctx, float *dx, const float *
     }
 }
 
-static void matmul_backward_weight_float64(Context *ctx, float *dweight, const float *dout, const float *x, int M, int K, int O)
+static void matmul_backward_weight_float64(Context *ctx, float *dweight, const float *dout,
+                                           const float *x, int M, int K, int O)
 {
     size_t k_count = (size_t)K, o_count = (size_t)O;
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
@@ -104,8 +115,9 @@ static void matmul_backward_weight_float64(Context *ctx, float *dweight, const f
     }
 }
 
-static void layernorm_forward_float64(Context *ctx, float *out, float *mean, float *rstd, const float *x, const float *weight,
-                                      const float *bias, int N, int C, float eps)
+static void layernorm_forward_float64(Context *ctx, float *out, float *mean, float *rstd,
+                                      const float *x, const float *weight, const float *bias, int N,
+                                      int C, float eps)
 {
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int n = 0; n < N; n++) {
@@ -121,13 +133,15 @@ static void layernorm_forward_float64(Context *ctx, float *out, float *mean, flo
         mean[n] = (float)m;
         rstd[n] = (float)(1.0 / sqrt(squares / C + (double)eps));
         for (int c = 0; c < C; c++) {
-            out[(size_t)n * (size_t)C + (size_t)c] = fmaf((x_n[c] - mean[n]) * rstd[n], weight[c], bias[c]);
+            out[(size_t)n * (size_t)C + (size_t)c] = fmaf((x_n[c] - mean[n]) * rstd[n], weight[c],
+                                                          bias[c]);
         }
     }
 }
 
-static void layernorm_forward_serial(Context *ctx, float *out, float *mean, float *rstd, const float *x, const float *weight,
-                                     const float *bias, int N, int C, float eps)
+static void layernorm_forward_serial(Context *ctx, float *out, float *mean, float *rstd,
+                                     const float *x, const float *weight, const float *bias, int N,
+                                     int C, float eps)
 {
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int n = 0; n < N; n++) {
@@ -143,13 +157,16 @@ static void layernorm_forward_serial(Context *ctx, float *out, float *mean, floa
         mean[n] = m;
         rstd[n] = 1.0f / sqrtf(squares / (float)C + eps);
         for (int c = 0; c < C; c++) {
-            out[(size_t)n * (size_t)C + (size_t)c] = fmaf((x_n[c] - m) * rstd[n], weight[c], bias[c]);
+            out[(size_t)n * (size_t)C + (size_t)c] = fmaf((x_n[c] - m) * rstd[n], weight[c],
+                                                          bias[c]);
         }
     }
 }
 
-static void layernorm_backward_float64(Context *ctx, float *dx, float *dweight, float *dbias, const float *dout, const float *x,
-                                       const float *mean, const float *rstd, const float *weight, const int *cu_seqlens, int B, int C)
+static void layernorm_backward_float64(Context *ctx, float *dx, float *dweight, float *dbias,
+                                       const float *dout, const float *x, const float *mean,
+                                       const float *rstd, const float *weight,
+                                       const int *cu_seqlens, int B, int C)
 {
     int first = cu_seqlens ? cu_seqlens[0] : 0, end = cu_seqlens ? cu_seqlens[B] : B;
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
@@ -157,7 +174,8 @@ static void layernorm_backward_float64(Context *ctx, float *dx, float *dweight, 
         double weight_sum = (double)dweight[c], bias_sum = (double)dbias[c];
         for (int n = first; n < end; n++) {
             size_t at = (size_t)n * (size_t)C + (size_t)c;
-            weight_sum = fma((double)dout[at], ((double)x[at] - (double)mean[n]) * (double)rstd[n], weight_sum);
+            weight_sum = fma((double)dout[at], ((double)x[at] - (double)mean[n]) * (double)rstd[n],
+                             weight_sum);
             bias_sum += (double)dout[at];
         }
         dweight[c] = (float)weight_sum;
@@ -174,12 +192,14 @@ static void layernorm_backward_float64(Context *ctx, float *dx, float *dweight, 
         }
         for (int c = 0; c < C; c++) {
             double g = (double)dout_n[c] * (double)weight[c];
-            dx[(size_t)n * (size_t)C + (size_t)c] = (float)(r * (g - sum / C - ((double)x_n[c] - m) * r * dot / C));
+            dx[(size_t)n * (size_t)C + (size_t)c] =
+                (float)(r * (g - sum / C - ((double)x_n[c] - m) * r * dot / C));
         }
     }
 }
 
-static void attention_forward_float64(Context *ctx, float *out, float *max, float *rsum, const float *q, const float *k, const float *v,
+static void attention_forward_float64(Context *ctx, float *out, float *max, float *rsum,
+                                      const float *q, const float *k, const float *v,
                                       const AttentionShape *shape, const DropoutSite *dropout)
 {
     size_t D = (size_t)shape->D, H = (size_t)shape->H;
@@ -199,7 +219,8 @@ static void attention_forward_float64(Context *ctx, float *out, float *max, floa
             for (int pass = 0; pass < 3; pass++) {
                 double mixture[512] = {0};
                 for (int j = 0; j < n; j++) {
-                    const float *k_j = k + (size_t)(shape->cu_k[b] + j) * (size_t)shape->kv_stride + (size_t)kv * D;
+                    const float *k_j = k + (size_t)(shape->cu_k[b] + j) * (size_t)shape->kv_stride +
+                                       (size_t)kv * D;
                     float s = dot_double(0.0, q_i, 1, k_j, 1, D) * shape->scale;
                     if (pass == 0) {
                         m = s > m ? s : m;
@@ -208,9 +229,13 @@ static void attention_forward_float64(Context *ctx, float *out, float *max, floa
                     } else {
                         double p = (double)scalar_exp(s - m) / sum;
                         if (dropout->p > 0.0f) {
-                            uint32_t e = (uint32_t)j, group = e / DROPOUT_BLOCK * DROPOUT_LANES + e % DROPOUT_LANES;
-                            Philox words = dropout_words(dropout, group, position, (uint32_t)h, (uint32_t)shape->slot[b]);
-                            p = words.word[e / DROPOUT_LANES % 4] >= threshold ? p / (1.0 - (double)dropout->p) : 0.0;
+                            uint32_t e = (uint32_t)j,
+                                     group = e / DROPOUT_BLOCK * DROPOUT_LANES + e % DROPOUT_LANES;
+                            Philox words = dropout_words(dropout, group, position, (uint32_t)h,
+                                                         (uint32_t)shape->slot[b]);
+                            p = words.word[e / DROPOUT_LANES % 4] >= threshold
+                                    ? p / (1.0 - (double)dropout->p)
+                                    : 0.0;
                         }
                         const float *v_j = v + (k_j - k);
                         for (size_t d = 0; d < D && d < 512; d++) {
@@ -228,7 +253,8 @@ static void attention_forward_float64(Context *ctx, float *out, float *max, floa
     }
 }
 
-static void bias_backward_float64(Context *ctx, float *dbias, const float *dout, const int *cu_seqlens, int B, int O)
+static void bias_backward_float64(Context *ctx, float *dbias, const float *dout,
+                                  const int *cu_seqlens, int B, int O)
 {
     int first = cu_seqlens ? cu_seqlens[0] : 0, end = cu_seqlens ? cu_seqlens[B] : B;
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
@@ -241,7 +267,8 @@ static void bias_backward_float64(Context *ctx, float *dbias, const float *dout,
     }
 }
 
-static void bias_backward_chain(Context *ctx, float *dbias, const float *dout, const int *cu_seqlens, int B, int O)
+static void bias_backward_chain(Context *ctx, float *dbias, const float *dout,
+                                const int *cu_seqlens, int B, int O)
 {
     int first = cu_seqlens ? cu_seqlens[0] : 0, end = cu_seqlens ? cu_seqlens[B] : B;
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
@@ -254,8 +281,9 @@ static void bias_backward_chain(Context *ctx, float *dbias, const float *dout, c
     }
 }
 
-static void embedding_backward_reverse(Context *ctx, float *dword, float *dposition, float *dtype, const float *dout,
-                                       const int *tokens, const int *positions, const int *types, int N, int C, int padding,
+static void embedding_backward_reverse(Context *ctx, float *dword, float *dposition, float *dtype,
+                                       const float *dout, const int *tokens, const int *positions,
+                                       const int *types, int N, int C, int padding,
                                        int position_padding)
 {
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
@@ -275,8 +303,8 @@ static void embedding_backward_reverse(Context *ctx, float *dword, float *dposit
     }
 }
 
-static void cross_entropy_float64(Context *ctx, float *losses, float *dlogits, const float *logits, const int *labels, int B,
-                                  int O, float scale)
+static void cross_entropy_float64(Context *ctx, float *losses, float *dlogits, const float *logits,
+                                  const int *labels, int B, int O, float scale)
 {
     (void)ctx;
     for (int b = 0; b < B; b++) {
@@ -292,7 +320,8 @@ static void cross_entropy_float64(Context *ctx, float *losses, float *dlogits, c
         losses[b] = scalar_log((float)sum) + (max - z[labels[b]]);
         for (int o = 0; dlogits && o < O; o++) {
             double p = (double)scalar_exp(z[o] - max) / sum;
-            dlogits[(size_t)b * (size_t)O + (size_t)o] = (float)((p - (o == labels[b])) * (double)scale);
+            dlogits[(size_t)b * (size_t)O + (size_t)o] = (float)((p - (o == labels[b])) *
+                                                                 (double)scale);
         }
     }
 }

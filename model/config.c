@@ -19,17 +19,22 @@ static int read_int(const Fields *fields, int *value, const char *name, int leas
     const json_t *field = json_object_get(fields->json, name);
     if (!field || (json_is_null(field) && preset >= 0)) {
         *value = preset;
-        return preset >= 0 ? 0 : REFUSE("%s: %s is missing; get the whole model folder again", fields->where, name);
+        return preset >= 0 ? 0
+                           : REFUSE("%s: %s is missing; get the whole model folder again",
+                                    fields->where, name);
     }
-    if (!json_is_integer(field) || json_integer_value(field) < least || json_integer_value(field) > LARGEST_SIZE) {
-        return REFUSE("%s: %s must be an integer from %d to %d", fields->where, name, least, LARGEST_SIZE);
+    if (!json_is_integer(field) || json_integer_value(field) < least ||
+        json_integer_value(field) > LARGEST_SIZE) {
+        return REFUSE("%s: %s must be an integer from %d to %d", fields->where, name, least,
+                      LARGEST_SIZE);
     }
     *value = (int)json_integer_value(field);
     return 0;
 }
 
 /* A number in [least, below). */
-static int read_real(const Fields *fields, float *value, const char *name, double least, double below, double preset)
+static int read_real(const Fields *fields, float *value, const char *name, double least,
+                     double below, double preset)
 {
     const json_t *field = json_object_get(fields->json, name);
     double number = field && !json_is_null(field) ? json_number_value(field) : preset;
@@ -47,7 +52,8 @@ static int read_real(const Fields *fields, float *value, const char *name, doubl
 static int require_text(const Fields *fields, const char *name, const char *only)
 {
     const json_t *field = json_object_get(fields->json, name);
-    if (field && !json_is_null(field) && (!json_is_string(field) || strcmp(json_string_value(field), only))) {
+    if (field && !json_is_null(field) &&
+        (!json_is_string(field) || strcmp(json_string_value(field), only))) {
         return REFUSE("%s: %s '%s' is not implemented, only '%s'", fields->where, name,
                       json_is_string(field) ? json_string_value(field) : "?", only);
     }
@@ -77,37 +83,51 @@ static int read_fields(Config *config, const Fields *fields)
     } else if (!strcmp(json_string_value(type), "roberta")) {
         config->architecture = ARCH_ROBERTA;
     } else {
-        return REFUSE("%s: model_type '%s' is not implemented, only bert and roberta", fields->where, json_string_value(type));
+        return REFUSE("%s: model_type '%s' is not implemented, only bert and roberta",
+                      fields->where, json_string_value(type));
     }
     int roberta = config->architecture == ARCH_ROBERTA;
-    if (read_int(fields, &config->V, "vocab_size", 1, -1) || read_int(fields, &config->C, "hidden_size", 1, -1) ||
-        read_int(fields, &config->F, "intermediate_size", 1, -1) || read_int(fields, &config->L, "num_hidden_layers", 1, -1) ||
+    if (read_int(fields, &config->V, "vocab_size", 1, -1) ||
+        read_int(fields, &config->C, "hidden_size", 1, -1) ||
+        read_int(fields, &config->F, "intermediate_size", 1, -1) ||
+        read_int(fields, &config->L, "num_hidden_layers", 1, -1) ||
         read_int(fields, &config->H, "num_attention_heads", 1, -1) ||
         read_int(fields, &config->positions, "max_position_embeddings", 1, -1) ||
-        read_int(fields, &config->types, "type_vocab_size", 1, 2) || read_int(fields, &config->padding, "pad_token_id", 0, roberta) ||
+        read_int(fields, &config->types, "type_vocab_size", 1, 2) ||
+        read_int(fields, &config->padding, "pad_token_id", 0, roberta) ||
         read_real(fields, &config->eps, "layer_norm_eps", 0.0, 1.0, 1e-12) ||
         read_real(fields, &config->dropout, "hidden_dropout_prob", 0.0, 1.0, 0.1) ||
-        read_real(fields, &config->attention_dropout, "attention_probs_dropout_prob", 0.0, 1.0, 0.1) ||
+        read_real(fields, &config->attention_dropout, "attention_probs_dropout_prob", 0.0, 1.0,
+                  0.1) ||
         read_real(fields, &config->head_dropout, "classifier_dropout", 0.0, 1.0, config->dropout) ||
-        read_real(fields, &config->init_std, "initializer_range", 0.0, 10.0, 0.02) || require_text(fields, "hidden_act", "gelu") ||
-        require_text(fields, "position_embedding_type", "absolute") || refuse_true(fields, "is_decoder") ||
-        refuse_true(fields, "add_cross_attention") || refuse_true(fields, "quantization_config")) {
+        read_real(fields, &config->init_std, "initializer_range", 0.0, 10.0, 0.02) ||
+        require_text(fields, "hidden_act", "gelu") ||
+        require_text(fields, "position_embedding_type", "absolute") ||
+        refuse_true(fields, "is_decoder") || refuse_true(fields, "add_cross_attention") ||
+        refuse_true(fields, "quantization_config")) {
         return fields->error->code;
     }
     if (config->C % config->H) {
-        return REFUSE("%s: hidden_size %d is not a multiple of num_attention_heads %d", fields->where, config->C, config->H);
+        return REFUSE("%s: hidden_size %d is not a multiple of num_attention_heads %d",
+                      fields->where, config->C, config->H);
     }
     if (config->C / config->H > 512 || config->H > 4095 || config->L > 1000) {
-        return REFUSE("%s: heads wider than 512, more than 4095 heads or more than 1000 layers are not implemented", fields->where);
+        return REFUSE("%s: heads wider than 512, more than 4095 heads or more than 1000 layers are "
+                      "not implemented",
+                      fields->where);
     }
-    if ((double)config->V * config->C + (double)config->L * config->C * ((double)config->C * 4 + (double)config->F * 2) > 1e11) {
+    if ((double)config->V * config->C +
+            (double)config->L * config->C * ((double)config->C * 4 + (double)config->F * 2) >
+        1e11) {
         return REFUSE("%s: these sizes make a model of more than 1e11 parameters", fields->where);
     }
     if (config_longest(config) < 4) {
-        return REFUSE("%s: max_position_embeddings %d leaves no room for a sequence", fields->where, config->positions);
+        return REFUSE("%s: max_position_embeddings %d leaves no room for a sequence", fields->where,
+                      config->positions);
     }
     if (config->padding >= config->V) {
-        return REFUSE("%s: pad_token_id %d is outside the vocabulary of %d", fields->where, config->padding, config->V);
+        return REFUSE("%s: pad_token_id %d is outside the vocabulary of %d", fields->where,
+                      config->padding, config->V);
     }
     return 0;
 }
@@ -127,7 +147,8 @@ int config_read(Config *config, const char *path, Error *error)
 {
     json_t *json;
     *config = (Config){0};
-    return json_read_file(&json, path, error) ? error->code : config_from_json(config, json, path, error);
+    return json_read_file(&json, path, error) ? error->code
+                                              : config_from_json(config, json, path, error);
 }
 
 void config_free(Config *config)
@@ -138,5 +159,6 @@ void config_free(Config *config)
 
 int config_longest(const Config *config)
 {
-    return config->architecture == ARCH_ROBERTA ? config->positions - config->padding - 1 : config->positions;
+    return config->architecture == ARCH_ROBERTA ? config->positions - config->padding - 1
+                                                : config->positions;
 }

@@ -9,20 +9,22 @@ typedef enum Architecture { ARCH_BERT, ARCH_ROBERTA } Architecture;
 
 typedef struct Config {
     Architecture architecture;
-    int V, C, F, L, H;              /* vocabulary, hidden, intermediate, layers, heads */
-    int positions, types;           /* rows of the two small embedding tables */
-    int padding;                    /* pad_token_id; RoBERTa's positions start behind it */
-    float eps;                      /* layer_norm_eps */
+    int V, C, F, L, H;    /* vocabulary, hidden, intermediate, layers, heads */
+    int positions, types; /* rows of the two small embedding tables */
+    int padding;          /* pad_token_id; RoBERTa's positions start behind it */
+    float eps;            /* layer_norm_eps */
     float dropout, attention_dropout, head_dropout;
-    float init_std;                 /* initializer_range */
-    json_t *json;                   /* what was read, for writing it again; owned */
+    float init_std; /* initializer_range */
+    json_t *json;   /* what was read, for writing it again; owned */
 } Config;
 
-/* Checks every field that changes the result and refuses what is not implemented, by name. Errors: those of
- * json_read_file, 65 with path and field. Source: transformers' BertConfig and RobertaConfig. */
+/* Checks every field that changes the result and refuses what is not implemented, by name. Errors:
+ * those of json_read_file, 65 with path and field. Source: transformers' BertConfig and
+ * RobertaConfig. */
 int config_read(Config *config, const char *path, Error *error);
 
-/* The same from a JSON object; where names it in messages. Takes over the reference to json, also on failure. */
+/* The same from a JSON object; where names it in messages. Takes over the reference to json, also
+ * on failure. */
 int config_from_json(Config *config, json_t *json, const char *where, Error *error);
 void config_free(Config *config);
 

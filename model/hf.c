@@ -31,7 +31,8 @@ static int shards_add(Shards *shards, const char *folder, const char *name, Erro
 }
 
 /* Every file that an index names; a name that leaves the folder is refused. */
-static int shards_open_index(Shards *shards, const char *folder, const char *index_path, Error *error)
+static int shards_open_index(Shards *shards, const char *folder, const char *index_path,
+                             Error *error)
 {
     json_t *index, *file;
     const char *tensor;
@@ -39,16 +40,23 @@ static int shards_open_index(Shards *shards, const char *folder, const char *ind
         return error->code;
     }
     json_t *map = json_object_get(index, "weight_map"), *seen = json_object();
-    int code = json_is_object(map) && json_object_size(map) ? 0
-               : error_set(error, EXIT_BAD_DATA, "%s: weight_map is missing or empty; get the whole model folder again", index_path);
-    json_object_foreach(map, tensor, file) {
+    int code = json_is_object(map) && json_object_size(map)
+                   ? 0
+                   : error_set(
+                         error, EXIT_BAD_DATA,
+                         "%s: weight_map is missing or empty; get the whole model folder again",
+                         index_path);
+    json_object_foreach(map, tensor, file)
+    {
         const char *name = json_string_value(file);
         if (code) {
             break;
         }
         if (!name || !*name || strchr(name, '/') || !strcmp(name, "..")) {
-            code = error_set(error, EXIT_BAD_DATA, "%s: tensor '%s' is said to be in '%s', which is not a file of this folder",
-                             index_path, tensor, name ? name : "?");
+            code = error_set(
+                error, EXIT_BAD_DATA,
+                "%s: tensor '%s' is said to be in '%s', which is not a file of this folder",
+                index_path, tensor, name ? name : "?");
         } else if (!json_object_get(seen, name)) {
             json_object_set_new(seen, name, json_true());
             code = shards_add(shards, folder, name, error);
@@ -62,15 +70,18 @@ static int shards_open_index(Shards *shards, const char *folder, const char *ind
 static int shards_open(Shards *shards, const char *folder, Error *error)
 {
     *shards = (Shards){0};
-    char *single = string_format("%s/model.safetensors", folder), *index = string_format("%s/model.safetensors.index.json", folder);
+    char *single = string_format("%s/model.safetensors", folder),
+         *index = string_format("%s/model.safetensors.index.json", folder);
     int code;
     if (path_exists(single)) {
         code = shards_add(shards, folder, "model.safetensors", error);
     } else if (path_exists(index)) {
         code = shards_open_index(shards, folder, index, error);
     } else {
-        code = error_set(error, EXIT_NO_INPUT, "%s: neither model.safetensors nor model.safetensors.index.json is there; "
-                         "get it with: huggingface-cli download MODEL --local-dir %s", folder, folder);
+        code = error_set(error, EXIT_NO_INPUT,
+                         "%s: neither model.safetensors nor model.safetensors.index.json is there; "
+                         "get it with: huggingface-cli download MODEL --local-dir %s",
+                         folder, folder);
     }
     free(single);
     free(index);
@@ -92,17 +103,19 @@ static const Tensor *shards_find(const Shards *shards, const char *name, const c
     return NULL;
 }
 
-/* A parameter under its own name, without the architecture's prefix (a bare encoder), or with the names that BERT's
- * first checkpoints gave to layer norms. */
+/* A parameter under its own name, without the architecture's prefix (a bare encoder), or with the
+ * names that BERT's first checkpoints gave to layer norms. */
 static const Tensor *find_tensor(const Shards *shards, const char *name, const char **path)
 {
-    const char *dot = strncmp(name, "bert.", 5) && strncmp(name, "roberta.", 8) ? NULL : strchr(name, '.');
+    const char *dot = strncmp(name, "bert.", 5) && strncmp(name, "roberta.", 8) ? NULL
+                                                                                : strchr(name, '.');
     const Tensor *tensor = shards_find(shards, name, path);
     if (!tensor && dot) {
         tensor = shards_find(shards, dot + 1, path);
     }
     size_t length = strlen(name);
-    const char *ends[][2] = {{"LayerNorm.weight", "LayerNorm.gamma"}, {"LayerNorm.bias", "LayerNorm.beta"}};
+    const char *ends[][2] = {{"LayerNorm.weight", "LayerNorm.gamma"},
+                             {"LayerNorm.bias", "LayerNorm.beta"}};
     for (int i = 0; i < 2 && !tensor; i++) {
         size_t end = strlen(ends[i][0]);
         if (length >= end && !strcmp(name + length - end, ends[i][0])) {
@@ -117,7 +130,8 @@ static const Tensor *find_tensor(const Shards *shards, const char *name, const c
     return tensor;
 }
 
-static int read_param(Model *model, Param *param, const Tensor *tensor, const char *path, Error *error)
+static int read_param(Model *model, Param *param, const Tensor *tensor, const char *path,
+                      Error *error)
 {
     int same = tensor->rank == param->rank;
     for (int i = 0; same && i < param->rank; i++) {
@@ -130,9 +144,13 @@ static int read_param(Model *model, Param *param, const Tensor *tensor, const ch
             snprintf(shape + used, sizeof shape - used, "%s%zu", i ? ", " : "", tensor->shape[i]);
         }
         char expected[32];
-        snprintf(expected, sizeof expected, param->rank == 2 ? "%d, %d" : "%d", param->shape[0], param->shape[1]);
-        return error_set(error, EXIT_BAD_DATA, "%s: tensor '%s' has shape [%s], config.json and the task need [%s]%s", path,
-                         tensor->name, shape, expected, param->head ? "; start from a model without this head" : "; get the whole model folder again");
+        snprintf(expected, sizeof expected, param->rank == 2 ? "%d, %d" : "%d", param->shape[0],
+                 param->shape[1]);
+        return error_set(error, EXIT_BAD_DATA,
+                         "%s: tensor '%s' has shape [%s], config.json and the task need [%s]%s",
+                         path, tensor->name, shape, expected,
+                         param->head ? "; start from a model without this head"
+                                     : "; get the whole model folder again");
     }
     if (tensor_to_float(model->params.weights + param->offset, tensor, path, error)) {
         return error->code;
@@ -140,7 +158,8 @@ static int read_param(Model *model, Param *param, const Tensor *tensor, const ch
     const float *x = model->params.weights + param->offset;
     for (size_t i = 0; i < param->count; i++) {
         if (!isfinite(x[i])) {
-            return error_set(error, EXIT_BAD_DATA, "%s: tensor '%s': element %zu is not finite; get the file again", path,
+            return error_set(error, EXIT_BAD_DATA,
+                             "%s: tensor '%s': element %zu is not finite; get the file again", path,
                              tensor->name, i);
         }
     }
@@ -169,8 +188,9 @@ int model_read(Model *model, const char *folder, uint64_t seed_init, char **made
             free(list);
             list = longer;
         } else {
-            code = error_set(error, EXIT_BAD_DATA, "%s: tensor '%s' is missing; get the whole model folder again", shards.files[0].path,
-                             param->name);
+            code = error_set(error, EXIT_BAD_DATA,
+                             "%s: tensor '%s' is missing; get the whole model folder again",
+                             shards.files[0].path, param->name);
         }
     }
     shards_close(&shards);
@@ -189,10 +209,13 @@ void model_make(Model *model, uint64_t seed_init)
     }
 }
 
-static int write_config(const Model *model, const char *path, const char *const *label_names, int classes, Error *error)
+static int write_config(const Model *model, const char *path, const char *const *label_names,
+                        int classes, Error *error)
 {
-    static const char *const kinds[] = {"SequenceClassification", "MultipleChoice", "SequenceClassification"};
-    json_t *config = json_copy(model->config.json), *id2label = json_object(), *label2id = json_object();
+    static const char *const kinds[] = {"SequenceClassification", "MultipleChoice",
+                                        "SequenceClassification"};
+    json_t *config = json_copy(model->config.json), *id2label = json_object(),
+           *label2id = json_object();
     for (int i = 0; i < classes && model->problem != PROBLEM_CHOICE; i++) {
         char number[16];
         snprintf(number, sizeof number, "%d", i);
@@ -202,15 +225,21 @@ static int write_config(const Model *model, const char *path, const char *const 
     if (json_object_size(id2label)) {
         json_object_set(config, "id2label", id2label);
         json_object_set(config, "label2id", label2id);
-        json_object_set_new(config, "problem_type", json_string(model->problem == PROBLEM_REGRESSION ? "regression" : "single_label_classification"));
+        json_object_set_new(config, "problem_type",
+                            json_string(model->problem == PROBLEM_REGRESSION
+                                            ? "regression"
+                                            : "single_label_classification"));
     }
-    char *name = string_format("%sFor%s", model->config.architecture == ARCH_ROBERTA ? "Roberta" : "Bert", kinds[model->problem]);
+    char *name = string_format("%sFor%s",
+                               model->config.architecture == ARCH_ROBERTA ? "Roberta" : "Bert",
+                               kinds[model->problem]);
     json_t *architectures = json_array();
     json_array_append_new(architectures, json_string(name));
     json_object_set_new(config, "architectures", architectures);
     json_object_del(config, "num_labels");
     json_object_del(config, json_object_get(config, "dtype") ? "torch_dtype" : "");
-    json_object_set_new(config, json_object_get(config, "dtype") ? "dtype" : "torch_dtype", json_string("float32"));
+    json_object_set_new(config, json_object_get(config, "dtype") ? "dtype" : "torch_dtype",
+                        json_string("float32"));
     char *text = json_dumps(config, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENSURE_ASCII);
     json_decref(config);
     json_decref(id2label);
@@ -226,7 +255,8 @@ static int write_config(const Model *model, const char *path, const char *const 
     return writer_commit(&writer, error);
 }
 
-int model_write(const Model *model, const char *folder, const char *const *label_names, int classes, Error *error)
+int model_write(const Model *model, const char *folder, const char *const *label_names, int classes,
+                Error *error)
 {
     if (folder_make(folder, error)) {
         return error->code;
@@ -234,7 +264,9 @@ int model_write(const Model *model, const char *folder, const char *const *label
     TensorSource *sources = memory_calloc((size_t)model->params.count, sizeof *sources);
     for (int i = 0; i < model->params.count; i++) {
         const Param *param = &model->params.list[i];
-        sources[i] = (TensorSource){.name = param->name, .dtype = DTYPE_F32, .rank = param->rank,
+        sources[i] = (TensorSource){.name = param->name,
+                                    .dtype = DTYPE_F32,
+                                    .rank = param->rank,
                                     .shape = {(size_t)param->shape[0], (size_t)param->shape[1]},
                                     .data = model->params.weights + param->offset};
     }

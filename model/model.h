@@ -1,7 +1,8 @@
 /* Encoders for sequence classification: RoBERTa and BERT, written once over the op table.
  *
- * A batch is packed: the tokens of its sequences stand one behind the other, no padding anywhere. In the last layer
- * only the first token of each sequence goes on after the keys and values, for the head needs no other. */
+ * A batch is packed: the tokens of its sequences stand one behind the other, no padding anywhere.
+ * In the last layer only the first token of each sequence goes on after the keys and values, for
+ * the head needs no other. */
 #ifndef MODEL_H
 #define MODEL_H
 
@@ -11,17 +12,19 @@
 
 typedef enum Problem { PROBLEM_SINGLE, PROBLEM_CHOICE, PROBLEM_REGRESSION } Problem;
 
-/* B sequences; an example has `choices` sequences in a row (1 unless PROBLEM_CHOICE). Not owned by the model. */
+/* B sequences; an example has `choices` sequences in a row (1 unless PROBLEM_CHOICE). Not owned by
+ * the model. */
 typedef struct Batch {
     int N, B;
-    const int *tokens, *types;      /* [N] */
-    const int *cu_seqlens;          /* [B + 1] */
-    const int *slots;               /* [B] number of each sequence in the global batch, for dropout */
-    const int *labels;              /* [examples], or NULL */
-    const float *targets;           /* [examples], regression */
+    const int *tokens, *types; /* [N] */
+    const int *cu_seqlens;     /* [B + 1] */
+    const int *slots;          /* [B] number of each sequence in the global batch, for dropout */
+    const int *labels;         /* [examples], or NULL */
+    const float *targets;      /* [examples], regression */
 } Batch;
 
-/* What a run needs to draw its dropout masks. p comes from the config; train 0 switches all of them off. */
+/* What a run needs to draw its dropout masks. p comes from the config; train 0 switches all of them
+ * off. */
 typedef struct Step {
     int train;
     uint32_t step;
@@ -34,49 +37,53 @@ typedef struct Acts Acts;
 typedef struct Model {
     Config config;
     Problem problem;
-    int O;                          /* outputs of the head */
-    int choices;                    /* sequences of one example */
+    int O;       /* outputs of the head */
+    int choices; /* sequences of one example */
     Params params;
     Backend *backend;
-    Layer *layers;                  /* [L] indices of parameters */
+    Layer *layers; /* [L] indices of parameters */
     int word, position, type, embedding_norm, head_dense, head_out;
     Acts *acts;
     int max_tokens, max_sequences, max_length;
     size_t acts_bytes, scratch_bytes;
-    /* Called with every named activation and gradient if set: hidden.0 .. L, attn.0 .. L-1, logits, dhidden.L .. 0. */
+    /* Called with every named activation and gradient if set: hidden.0 .. L, attn.0 .. L-1, logits,
+     * dhidden.L .. 0. */
     void (*observe)(void *user, const char *name, const float *x, int rows, int columns);
     void *observe_user;
 } Model;
 
-/* Takes over config and makes the parameter table; weights are zero. classes is K of the task, the length of a row of
- * logits of one example (choices for PROBLEM_CHOICE, 1 for regression). */
+/* Takes over config and makes the parameter table; weights are zero. classes is K of the task, the
+ * length of a row of logits of one example (choices for PROBLEM_CHOICE, 1 for regression). */
 void model_init(Model *model, Config config, Problem problem, int classes, Backend *backend);
 void model_free(Model *model);
 
-/* Plans and allocates activations for batches of at most this size, gradients and moments if train, and the scratch of
- * the backend. Bytes are in acts_bytes and scratch_bytes. */
+/* Plans and allocates activations for batches of at most this size, gradients and moments if train,
+ * and the scratch of the backend. Bytes are in acts_bytes and scratch_bytes. */
 void model_plan(Model *model, int max_tokens, int max_sequences, int max_length, int train);
 
 /* Returns logits [examples, classes], in the model's memory until the next call. */
 const float *model_forward(Model *model, const Batch *batch, const Step *step);
 
-/* Losses [examples] of the last forward pass and, if gradient, the gradient of scale * their sum, added to the
- * parameters' gradients. labels must be in range. */
-void model_loss(Model *model, const Batch *batch, const Step *step, float *losses, float scale, int gradient);
+/* Losses [examples] of the last forward pass and, if gradient, the gradient of scale * their sum,
+ * added to the parameters' gradients. labels must be in range. */
+void model_loss(Model *model, const Batch *batch, const Step *step, float *losses, float scale,
+                int gradient);
 
 /* All gradients = 0. */
 void model_zero_gradients(Model *model);
 
-/* Reads a Hugging Face folder's weights into the table: model.safetensors or shards. Parameters of the head that the
- * file lacks are made from seed_init (their names go to made, a comma-separated list, freed by the caller). Unknown
- * tensors are ignored. Errors: 65 a missing tensor, wrong shape or type; 66 no file. */
+/* Reads a Hugging Face folder's weights into the table: model.safetensors or shards. Parameters of
+ * the head that the file lacks are made from seed_init (their names go to made, a comma-separated
+ * list, freed by the caller). Unknown tensors are ignored. Errors: 65 a missing tensor, wrong shape
+ * or type; 66 no file. */
 int model_read(Model *model, const char *folder, uint64_t seed_init, char **made, Error *error);
 
 /* Every parameter from the seed: a model without a file. */
 void model_make(Model *model, uint64_t seed_init);
 
-/* Writes config.json and model.safetensors such that transformers loads them; label_names [classes]. The folder is made.
- * Errors: 73, 74, 77. */
-int model_write(const Model *model, const char *folder, const char *const *label_names, int classes, Error *error);
+/* Writes config.json and model.safetensors such that transformers loads them; label_names
+ * [classes]. The folder is made. Errors: 73, 74, 77. */
+int model_write(const Model *model, const char *folder, const char *const *label_names, int classes,
+                Error *error);
 
 #endif

@@ -3,12 +3,18 @@
 
 #include <stdlib.h>
 
-int params_add(Params *params, const char *name, int shape0, int shape1, Init init, int decay, int head)
+int params_add(Params *params, const char *name, int shape0, int shape1, Init init, int decay,
+               int head)
 {
     params->list = memory_realloc(params->list, (size_t)params->count + 1, sizeof *params->list);
     Param *param = &params->list[params->count];
-    *param = (Param){.rank = shape1 ? 2 : 1, .shape = {shape0, shape1 ? shape1 : 1}, .offset = params->total, .init = init,
-                     .decay = decay, .trainable = 1, .head = head};
+    *param = (Param){.rank = shape1 ? 2 : 1,
+                     .shape = {shape0, shape1 ? shape1 : 1},
+                     .offset = params->total,
+                     .init = init,
+                     .decay = decay,
+                     .trainable = 1,
+                     .head = head};
     param->count = (size_t)shape0 * (size_t)param->shape[1];
     snprintf(param->name, sizeof param->name, "%s", name);
     params->total += param->count;
@@ -52,6 +58,8 @@ void param_init(const Params *params, const Param *param, uint64_t seed, float s
     float *weights = params->weights + param->offset;
     uint64_t key = rng_key(seed, param->name);
     for (size_t i = 0; i < param->count; i++) {
-        weights[i] = param->init == INIT_NORMAL ? std * rng_normal(key, i) : param->init == INIT_ONE ? 1.0f : 0.0f;
+        weights[i] = param->init == INIT_NORMAL ? std * rng_normal(key, i)
+                     : param->init == INIT_ONE  ? 1.0f
+                                                : 0.0f;
     }
 }

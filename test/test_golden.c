@@ -1,9 +1,10 @@
 /* Compares models with golden runs: build/test_golden DIR...
  *
- * A directory holds config.json, model.safetensors, golden.safetensors (float64 truth) and golden.json (the error of
- * PyTorch's own float32 run). A float32 implementation may be off by four times that error, plus half a unit in the last
- * place where the truth is stored as float32 (goldens' README). Every build that the machine runs is compared, and all
- * builds and thread counts must agree bit for bit. */
+ * A directory holds config.json, model.safetensors, golden.safetensors (float64 truth) and
+ * golden.json (the error of PyTorch's own float32 run). A float32 implementation may be off by four
+ * times that error, plus half a unit in the last place where the truth is stored as float32
+ * (goldens' README). Every build that the machine runs is compared, and all builds and thread
+ * counts must agree bit for bit. */
 #include "check.h"
 #include "model.h"
 #include "optim.h"
@@ -18,7 +19,7 @@ typedef struct Case {
     json_t *json;
     Backend backend;
     Model model;
-    double worst;                   /* largest share of a tolerance that was used */
+    double worst; /* largest share of a tolerance that was used */
     char worst_name[160];
 } Case;
 
@@ -47,7 +48,8 @@ static double element(const Tensor *t, size_t i)
 }
 
 /* x[i] against truth[i] for count values: absolute tolerance, plus half an ulp of float32 truth. */
-static void compare(Case *c, const char *name, const float *x, const Tensor *truth, const size_t *at, size_t count, double tolerance)
+static void compare(Case *c, const char *name, const float *x, const Tensor *truth,
+                    const size_t *at, size_t count, double tolerance)
 {
     double worst = 0;
     size_t where = 0, bad = 0;
@@ -67,8 +69,10 @@ static void compare(Case *c, const char *name, const float *x, const Tensor *tru
             where = i;
         }
     }
-    CHECK(bad == 0, "%s %s: %zu of %zu values are off; worst at %zu: %.9g, truth %.9g, tolerance %.3g", c->folder, name, bad, count,
-          where, (double)x[where], element(truth, at ? at[where] : where), tolerance);
+    CHECK(bad == 0,
+          "%s %s: %zu of %zu values are off; worst at %zu: %.9g, truth %.9g, tolerance %.3g",
+          c->folder, name, bad, count, where, (double)x[where],
+          element(truth, at ? at[where] : where), tolerance);
     if (!(worst <= c->worst)) {
         c->worst = worst;
         snprintf(c->worst_name, sizeof c->worst_name, "%s", name);
@@ -125,7 +129,8 @@ static int batch_load(GoldenBatch *g, const Case *c, const char *prefix)
     }
     g->slots = memory_calloc(B1, sizeof *g->slots);
     g->examples = (int)labels->count;
-    g->batch = (Batch){(int)N, (int)B1 - 1, g->tokens, g->types, g->cu, g->slots, g->labels, g->targets};
+    g->batch = (Batch){(int)N, (int)B1 - 1, g->tokens, g->types,
+                       g->cu,  g->slots,    g->labels, g->targets};
     return 0;
 }
 
@@ -145,8 +150,9 @@ typedef struct Observer {
     int B;
 } Observer;
 
-/* Hidden states, attention outputs and their gradients as the model computes them. In the last layer it has the first
- * token of each sequence only; the truth has all rows, so these are picked. */
+/* Hidden states, attention outputs and their gradients as the model computes them. In the last
+ * layer it has the first token of each sequence only; the truth has all rows, so these are picked.
+ */
 static void observe(void *user, const char *name, const float *x, int rows, int columns)
 {
     Observer *o = user;
@@ -182,7 +188,9 @@ static int load(Case *c, const char *build, int threads)
     free(path);
     const char *problem = json_string_value(json_object_get(c->json, "problem"));
     const Tensor *logits = safetensors_find(&c->golden, "logits.f64");
-    Problem kind = !strcmp(problem, "regression") ? PROBLEM_REGRESSION : !strcmp(problem, "multichoice") ? PROBLEM_CHOICE : PROBLEM_SINGLE;
+    Problem kind = !strcmp(problem, "regression")    ? PROBLEM_REGRESSION
+                   : !strcmp(problem, "multichoice") ? PROBLEM_CHOICE
+                                                     : PROBLEM_SINGLE;
     model_init(&c->model, config, kind, (int)logits->shape[1], &c->backend);
     if (model_read(&c->model, c->folder, 0, &made, &error)) {
         CHECK(0, "%s", error.text);
@@ -209,12 +217,15 @@ static void run_once(Case *c)
     model_zero_gradients(&c->model);
     const float *logits = model_forward(&c->model, &g.batch, &step);
     const Tensor *truth = safetensors_find(&c->golden, "logits.f64");
-    compare(c, "logits", logits, truth, NULL, truth->count, 4 * number(c->json, "once/torch_f32_error/logits/max_abs"));
+    compare(c, "logits", logits, truth, NULL, truth->count,
+            4 * number(c->json, "once/torch_f32_error/logits/max_abs"));
     model_loss(&c->model, &g.batch, &step, losses, 1.0f / (float)g.examples, 1);
     c->model.observe = NULL;
     truth = safetensors_find(&c->golden, "each_loss.f64");
-    compare(c, "each_loss", losses, truth, NULL, truth->count, 4 * number(c->json, "once/torch_f32_error/each_loss/max_abs"));
-    const json_t *by_tensor = json_object_get(json_object_get(json_object_get(c->json, "once"), "torch_f32_error"), "grad_by_tensor");
+    compare(c, "each_loss", losses, truth, NULL, truth->count,
+            4 * number(c->json, "once/torch_f32_error/each_loss/max_abs"));
+    const json_t *by_tensor = json_object_get(
+        json_object_get(json_object_get(c->json, "once"), "torch_f32_error"), "grad_by_tensor");
     double overall = number(c->json, "once/torch_f32_error/grad/max_rel");
     int gradients = 0;
     for (int i = 0; i < c->model.params.count; i++) {
@@ -226,14 +237,17 @@ static void run_once(Case *c)
             CHECK(0, "%s: no golden %s", c->folder, name);
             continue;
         }
-        /* Relative to the tensor's largest value by the case's worst tensor: one tensor's own error may be luck. Where
-         * the true gradient is 0 (key biases), PyTorch's absolute error is the scale. */
+        /* Relative to the tensor's largest value by the case's worst tensor: one tensor's own error
+         * may be luck. Where the true gradient is 0 (key biases), PyTorch's absolute error is the
+         * scale. */
         const json_t *own = json_object_get(by_tensor, p->name);
-        double largest = number(own, "truth_max"), tolerance = 4 * fmax(overall * largest, number(own, "max_abs"));
+        double largest = number(own, "truth_max"),
+               tolerance = 4 * fmax(overall * largest, number(own, "max_abs"));
         compare(c, name, c->model.params.gradients + p->offset, truth, NULL, p->count, tolerance);
         gradients++;
     }
-    CHECK(gradients == c->model.params.count, "%s: %d of %d gradients compared", c->folder, gradients, c->model.params.count);
+    CHECK(gradients == c->model.params.count, "%s: %d of %d gradients compared", c->folder,
+          gradients, c->model.params.count);
     free(losses);
     batch_free(&g);
 }
@@ -247,12 +261,18 @@ static void run_training(Case *c, const char *variant, const char *build)
 {
     char key[160], prefix[32];
     snprintf(key, sizeof key, "train/variants/%s/hyper/", variant);
-    const json_t *hyper = json_object_get(json_object_get(json_object_get(json_object_get(c->json, "train"), "variants"), variant), "hyper");
-    const json_t *betas = json_object_get(hyper, "betas"), *errors = json_object_get(json_object_get(json_object_get(
-        json_object_get(c->json, "train"), "variants"), variant), "torch_f32_error");
-    OptimConfig config = {json_number_value(json_array_get(betas, 0)), json_number_value(json_array_get(betas, 1)),
-                          number(hyper, "eps"), number(hyper, "weight_decay"),
-                          json_is_number(json_object_get(hyper, "clip")) ? number(hyper, "clip") : 0};
+    const json_t *hyper = json_object_get(
+        json_object_get(json_object_get(json_object_get(c->json, "train"), "variants"), variant),
+        "hyper");
+    const json_t *betas = json_object_get(hyper, "betas"),
+                 *errors = json_object_get(
+                     json_object_get(json_object_get(json_object_get(c->json, "train"), "variants"),
+                                     variant),
+                     "torch_f32_error");
+    OptimConfig config = {
+        json_number_value(json_array_get(betas, 0)), json_number_value(json_array_get(betas, 1)),
+        number(hyper, "eps"), number(hyper, "weight_decay"),
+        json_is_number(json_object_get(hyper, "clip")) ? number(hyper, "clip") : 0};
     Optim optim;
     optim_init(&optim, &config);
     if (load(c, build, 2)) {
@@ -276,13 +296,16 @@ static void run_training(Case *c, const char *variant, const char *build)
             loss += (double)losses[b];
         }
         snprintf(key, sizeof key, "train.%s.lr", variant);
-        double norm = optim_step(&optim, &c->model, element(safetensors_find(&c->golden, key), (size_t)s));
+        double norm = optim_step(&optim, &c->model,
+                                 element(safetensors_find(&c->golden, key), (size_t)s));
         float value = (float)(loss / g.examples), norm_value = (float)norm;
         size_t at = (size_t)s;
         snprintf(key, sizeof key, "train.%s.loss", variant);
-        compare(c, key, &value, safetensors_find(&c->golden, key), &at, 1, 4 * number(errors, "loss"));
+        compare(c, key, &value, safetensors_find(&c->golden, key), &at, 1,
+                4 * number(errors, "loss"));
         snprintf(key, sizeof key, "train.%s.norm", variant);
-        compare(c, key, &norm_value, safetensors_find(&c->golden, key), &at, 1, 4 * number(errors, "grad_norm"));
+        compare(c, key, &norm_value, safetensors_find(&c->golden, key), &at, 1,
+                4 * number(errors, "grad_norm"));
         batch_free(&g);
     }
     for (int i = 0; i < c->model.params.count; i++) {
@@ -294,7 +317,9 @@ static void run_training(Case *c, const char *variant, const char *build)
             CHECK(0, "%s: no golden %s", c->folder, key);
             continue;
         }
-        compare(c, key, x, truth, NULL, p->count, 4 * number(errors, zero_gradient(p->name) ? "final_zero_gradient/max_abs" : "final/max_abs"));
+        compare(c, key, x, truth, NULL, p->count,
+                4 * number(errors, zero_gradient(p->name) ? "final_zero_gradient/max_abs"
+                                                          : "final/max_abs"));
     }
     model_free(&c->model);
     backend_free(&c->backend);
@@ -314,11 +339,13 @@ static void run_exactness(Case *c)
             if (load(c, builds[b], threads) || batch_load(&g, c, "")) {
                 return;
             }
-            c->model.config.dropout = c->model.config.attention_dropout = c->model.config.head_dropout = 0.1f;
+            c->model.config.dropout = c->model.config.attention_dropout =
+                c->model.config.head_dropout = 0.1f;
             model_forward(&c->model, &g.batch, &step);
             model_loss(&c->model, &g.batch, &step, losses, 0.125f, 1);
             sha256_hex(digest, c->model.params.gradients, c->model.params.total * sizeof(float));
-            CHECK(!*first || !strcmp(first, digest), "%s: %s with %d threads has other bits", c->folder, builds[b], threads);
+            CHECK(!*first || !strcmp(first, digest), "%s: %s with %d threads has other bits",
+                  c->folder, builds[b], threads);
             memcpy(first, digest, sizeof first);
             batch_free(&g);
             model_free(&c->model);
@@ -338,7 +365,8 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         Case c = {.folder = argv[i]};
         Error error;
-        char *golden = string_format("%s/golden.safetensors", argv[i]), *json = string_format("%s/golden.json", argv[i]);
+        char *golden = string_format("%s/golden.safetensors", argv[i]),
+             *json = string_format("%s/golden.json", argv[i]);
         int before = checks_passed + checks_failed;
         if (safetensors_open(&c.golden, golden, &error) || json_read_file(&c.json, json, &error)) {
             CHECK(0, "%s", error.text);
@@ -351,12 +379,15 @@ int main(int argc, char **argv)
                 }
             }
             static const char *const variants[] = {"main", "noclip", "default"};
-            for (int v = 0; v < 3 && json_is_object(json_object_get(json_object_get(c.json, "train"), "variants")); v++) {
+            for (int v = 0;
+                 v < 3 &&
+                 json_is_object(json_object_get(json_object_get(c.json, "train"), "variants"));
+                 v++) {
                 run_training(&c, variants[v], builds[count - 1]);
             }
             run_exactness(&c);
-            printf("%s: %d comparisons, worst %.2f of its tolerance (%s)\n", argv[i], checks_passed + checks_failed - before, c.worst,
-                   c.worst_name);
+            printf("%s: %d comparisons, worst %.2f of its tolerance (%s)\n", argv[i],
+                   checks_passed + checks_failed - before, c.worst, c.worst_name);
             safetensors_close(&c.golden);
             json_decref(c.json);
         }

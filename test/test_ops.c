@@ -1,8 +1,10 @@
-/* Every op of ops.def at odd shapes: the same bits from every build and thread count, values against a plain float64
- * definition, gradients against central differences of that definition. An op without a case fails.
+/* Every op of ops.def at odd shapes: the same bits from every build and thread count, values
+ * against a plain float64 definition, gradients against central differences of that definition. An
+ * op without a case fails.
  *
- * Tolerances: a sum of n float32 operations on terms t_i is off by at most n 2^-24 sum |t_i| (Higham 2002, section 3.1),
- * to first order; each comparison states its n and its sum. Differences with step h are off by about h^2. */
+ * Tolerances: a sum of n float32 operations on terms t_i is off by at most n 2^-24 sum |t_i|
+ * (Higham 2002, section 3.1), to first order; each comparison states its n and its sum. Differences
+ * with step h are off by about h^2. */
 #include "check.h"
 #include "backend.h"
 
@@ -40,7 +42,8 @@ static double *zeros(size_t n)
 }
 
 /* ours against truth with one tolerance for each element. */
-static void near(const char *what, const float *ours, const double *truth, const double *tolerance, size_t n)
+static void near(const char *what, const float *ours, const double *truth, const double *tolerance,
+                 size_t n)
 {
     size_t bad = 0, worst = 0;
     double share = 0;
@@ -53,11 +56,12 @@ static void near(const char *what, const float *ours, const double *truth, const
             worst = i;
         }
     }
-    CHECK(bad == 0, "%s: %zu of %zu are off; worst at %zu: %.9g, truth %.9g, tolerance %.3g", what, bad, n, worst, (double)ours[worst],
-          truth[worst], tolerance[worst]);
+    CHECK(bad == 0, "%s: %zu of %zu are off; worst at %zu: %.9g, truth %.9g, tolerance %.3g", what,
+          bad, n, worst, (double)ours[worst], truth[worst], tolerance[worst]);
 }
 
-static void near_all(const char *what, const float *ours, const double *truth, double tolerance, size_t n)
+static void near_all(const char *what, const float *ours, const double *truth, double tolerance,
+                     size_t n)
 {
     double *list = zeros(n);
     for (size_t i = 0; i < n; i++) {
@@ -74,7 +78,8 @@ static const int slots[B] = {0, 3, 1, 9, 4}, places[B] = {0};
 
 /* --- products --- */
 
-static const int products[][3] = {{1, 1, 1}, {13, 7, 5}, {67, 33, 70}, {29, 300, 50}, {100, 64, 31}};     /* M, K, O */
+static const int products[][3] = {
+    {1, 1, 1}, {13, 7, 5}, {67, 33, 70}, {29, 300, 50}, {100, 64, 31}}; /* M, K, O */
 enum { PRODUCTS = sizeof products / sizeof *products };
 
 static void run_matmul(const Ops *ops, Context *ctx, Output *out)
@@ -82,7 +87,8 @@ static void run_matmul(const Ops *ops, Context *ctx, Output *out)
     for (int s = 0; s < PRODUCTS; s++) {
         int M = products[s][0], K = products[s][1], O = products[s][2];
         size_t mk = (size_t)M * (size_t)K, ok = (size_t)O * (size_t)K, mo = (size_t)M * (size_t)O;
-        float *x = input(1, mk), *w = input(2, ok), *bias = input(3, (size_t)O), *y = input(4, mo), *d = input(5, mo);
+        float *x = input(1, mk), *w = input(2, ok), *bias = input(3, (size_t)O), *y = input(4, mo),
+              *d = input(5, mo);
         ops->matmul_forward(ctx, y, x, w, bias, M, K, O);
         put(out, y, mo);
         ops->matmul_forward(ctx, y, x, w, NULL, M, K, O);
@@ -220,7 +226,8 @@ static void run_norm(const Ops *ops, Context *ctx, Output *out)
 {
     for (int s = 0; s < WIDTHS; s++) {
         size_t C = (size_t)widths[s], n = N * C;
-        float *x = input(10, n), *r = input(11, n), *w = input(12, C), *b = input(13, C), *y = input(14, n), *sum = input(15, n), *d = input(16, n);
+        float *x = input(10, n), *r = input(11, n), *w = input(12, C), *b = input(13, C),
+              *y = input(14, n), *sum = input(15, n), *d = input(16, n);
         float mean[N], rstd[N];
         ops->layernorm_forward(ctx, y, mean, rstd, x, w, b, N, (int)C, norm_eps);
         put(out, y, n);
@@ -234,7 +241,8 @@ static void run_norm(const Ops *ops, Context *ctx, Output *out)
         put(out, y, n);
         put(out, dw, C);
         put(out, db, C);
-        ops->layernorm_backward(ctx, d, dw, db, d, sum, mean, rstd, w, cu, B, (int)C);     /* in place */
+        ops->layernorm_backward(ctx, d, dw, db, d, sum, mean, rstd, w, cu, B,
+                                (int)C); /* in place */
         CHECK(!memcmp(d, y, n * sizeof *d), "layernorm_backward in place");
         free(x);
         free(r);
@@ -266,10 +274,12 @@ static void check_norm(const float *out)
 {
     for (int s = 0; s < WIDTHS; s++) {
         size_t C = (size_t)widths[s], n = N * C;
-        float *x = input(10, n), *r = input(11, n), *w = input(12, C), *b = input(13, C), *d = input(16, n), *dw = input(17, C), *db = input(18, C);
-        double *truth = zeros(n), *row = zeros(C), *shifted = zeros(C), *plus = zeros(C), *minus = zeros(C), *tw = zeros(C), *tb = zeros(C);
-        /* Values are of order 1 to 4 and every step adds at most a few roundings of the row's largest value: C + 8 of
-         * them in the mean and the variance. */
+        float *x = input(10, n), *r = input(11, n), *w = input(12, C), *b = input(13, C),
+              *d = input(16, n), *dw = input(17, C), *db = input(18, C);
+        double *truth = zeros(n), *row = zeros(C), *shifted = zeros(C), *plus = zeros(C),
+               *minus = zeros(C), *tw = zeros(C), *tb = zeros(C);
+        /* Values are of order 1 to 4 and every step adds at most a few roundings of the row's
+         * largest value: C + 8 of them in the mean and the variance. */
         double tolerance = ((double)C + 8) * U * 20;
         for (int residual = 0; residual < 2; residual++) {
             for (size_t i = 0; i < N; i++) {
@@ -292,7 +302,8 @@ static void check_norm(const float *out)
             }
             norm_double(plus, row, w, b, C);
             for (size_t c = 0; c < C; c++) {
-                tw[c] += (double)d[i * C + c] * (w[c] != 0 ? (plus[c] - (double)b[c]) / (double)w[c] : 0);
+                tw[c] += (double)d[i * C + c] *
+                         (w[c] != 0 ? (plus[c] - (double)b[c]) / (double)w[c] : 0);
                 tb[c] += (double)d[i * C + c];
             }
             for (size_t c = 0; c < C; c++) {
@@ -338,14 +349,28 @@ typedef struct AttentionCase {
     float p;
 } AttentionCase;
 
-static const AttentionCase attentions[] = {{3, 3, 12, 0, 0, 0}, {4, 2, 16, 1, 0, 0}, {6, 2, 10, 1, 0, 0.3f}, {2, 2, 33, 0, 1, 0}, {3, 1, 8, 0, 0, 0.25f}};
+static const AttentionCase attentions[] = {{3, 3, 12, 0, 0, 0},
+                                           {4, 2, 16, 1, 0, 0},
+                                           {6, 2, 10, 1, 0, 0.3f},
+                                           {2, 2, 33, 0, 1, 0},
+                                           {3, 1, 8, 0, 0, 0.25f}};
 enum { ATTENTIONS = sizeof attentions / sizeof *attentions };
 static const int counting[B + 1] = {0, 1, 2, 3, 4, 5};
 
 static AttentionShape attention_of(const AttentionCase *c)
 {
-    return (AttentionShape){B, c->H, c->K, c->D, c->causal, 1.0f / sqrtf((float)c->D), c->pooled ? counting : cu, cu, places, slots,
-                            c->H * c->D, 2 * c->K * c->D};
+    return (AttentionShape){B,
+                            c->H,
+                            c->K,
+                            c->D,
+                            c->causal,
+                            1.0f / sqrtf((float)c->D),
+                            c->pooled ? counting : cu,
+                            cu,
+                            places,
+                            slots,
+                            c->H * c->D,
+                            2 * c->K * c->D};
 }
 
 static void run_attention(const Ops *ops, Context *ctx, Output *out)
@@ -354,8 +379,10 @@ static void run_attention(const Ops *ops, Context *ctx, Output *out)
         const AttentionCase *c = &attentions[s];
         AttentionShape shape = attention_of(c);
         DropoutSite drop = {9, 3, 5, c->p};
-        size_t rows = c->pooled ? B : N, nq = rows * (size_t)(c->H * c->D), nk = N * (size_t)(2 * c->K * c->D), V = (size_t)(c->K * c->D);
-        float *q = input(20, nq), *kv = input(21, nk), *y = input(22, nq), *d = input(23, nq), *dq = input(24, nq), *dkv = input(25, nk);
+        size_t rows = c->pooled ? B : N, nq = rows * (size_t)(c->H * c->D),
+               nk = N * (size_t)(2 * c->K * c->D), V = (size_t)(c->K * c->D);
+        float *q = input(20, nq), *kv = input(21, nk), *y = input(22, nq), *d = input(23, nq),
+              *dq = input(24, nq), *dkv = input(25, nk);
         float *max = input(26, rows * (size_t)c->H), *rsum = input(27, rows * (size_t)c->H);
         ops->attention_forward(ctx, y, max, rsum, q, kv, kv + V, &shape, &drop);
         put(out, y, nq);
@@ -374,27 +401,36 @@ static void run_attention(const Ops *ops, Context *ctx, Output *out)
 }
 
 /* sum(out dout) of one sequence and head in double; also writes out if y is given. */
-static double attention_double(double *y, const double *q, const double *kv, const float *d, const AttentionCase *c, int b, int h)
+static double attention_double(double *y, const double *q, const double *kv, const float *d,
+                               const AttentionCase *c, int b, int h)
 {
     AttentionShape shape = attention_of(c);
     DropoutSite drop = {9, 3, 5, c->p};
-    size_t D = (size_t)c->D, HD = (size_t)(c->H * c->D), KD = (size_t)(c->K * c->D), g = (size_t)(h / (c->H / c->K));
+    size_t D = (size_t)c->D, HD = (size_t)(c->H * c->D), KD = (size_t)(c->K * c->D),
+           g = (size_t)(h / (c->H / c->K));
     double total = 0;
     for (int i = shape.cu_q[b]; i < shape.cu_q[b + 1]; i++) {
         double p[N], sum = 0, mix[64] = {0};
-        int place = i - shape.cu_q[b], keys = cu[b + 1] - cu[b], n = c->causal && place + 1 < keys ? place + 1 : keys;
+        int place = i - shape.cu_q[b], keys = cu[b + 1] - cu[b],
+            n = c->causal && place + 1 < keys ? place + 1 : keys;
         for (int j = 0; j < n; j++) {
             double s = 0;
             for (size_t e = 0; e < D; e++) {
-                s += q[(size_t)i * HD + (size_t)h * D + e] * kv[(size_t)(cu[b] + j) * 2 * KD + g * D + e];
+                s += q[(size_t)i * HD + (size_t)h * D + e] *
+                     kv[(size_t)(cu[b] + j) * 2 * KD + g * D + e];
             }
             p[j] = exp(s / sqrt((double)D));
             sum += p[j];
         }
         for (int j = 0; j < n; j++) {
             uint32_t e = (uint32_t)j;
-            Philox words = dropout_words(&drop, e / DROPOUT_BLOCK * DROPOUT_LANES + e % DROPOUT_LANES, (uint32_t)place, (uint32_t)h, (uint32_t)slots[b]);
-            double keep = c->p > 0 ? (words.word[e / DROPOUT_LANES % 4] >= dropout_threshold(c->p) ? 1 / (1 - (double)c->p) : 0) : 1;
+            Philox words = dropout_words(&drop,
+                                         e / DROPOUT_BLOCK * DROPOUT_LANES + e % DROPOUT_LANES,
+                                         (uint32_t)place, (uint32_t)h, (uint32_t)slots[b]);
+            double keep = c->p > 0 ? (words.word[e / DROPOUT_LANES % 4] >= dropout_threshold(c->p)
+                                          ? 1 / (1 - (double)c->p)
+                                          : 0)
+                                   : 1;
             for (size_t f = 0; f < D; f++) {
                 mix[f] += keep * p[j] / sum * kv[(size_t)(cu[b] + j) * 2 * KD + KD + g * D + f];
             }
@@ -413,10 +449,12 @@ static void check_attention(const float *out)
 {
     for (int s = 0; s < ATTENTIONS; s++) {
         const AttentionCase *c = &attentions[s];
-        size_t rows = c->pooled ? B : N, nq = rows * (size_t)(c->H * c->D), nk = N * (size_t)(2 * c->K * c->D);
+        size_t rows = c->pooled ? B : N, nq = rows * (size_t)(c->H * c->D),
+               nk = N * (size_t)(2 * c->K * c->D);
         size_t HD = (size_t)(c->H * c->D), KD = (size_t)(c->K * c->D), D = (size_t)c->D;
         float *qf = input(20, nq), *kvf = input(21, nk), *d = input(23, nq);
-        double *q = zeros(nq), *kv = zeros(nk), *y = zeros(nq), *dq = zeros(nq), *dkv = zeros(nk), h = 1e-5;
+        double *q = zeros(nq), *kv = zeros(nk), *y = zeros(nq), *dq = zeros(nq), *dkv = zeros(nk),
+               h = 1e-5;
         for (size_t i = 0; i < nq; i++) {
             q[i] = (double)qf[i];
         }
@@ -440,7 +478,7 @@ static void check_attention(const float *out)
             dq[i] = (up - attention_double(NULL, q, kv, d, c, b, head)) / (2 * h);
             q[i] = x;
         }
-        for (size_t i = 0; i < nk; i += 3) {            /* every third: the differences are slow */
+        for (size_t i = 0; i < nk; i += 3) { /* every third: the differences are slow */
             int b = 0, group = (int)(i % KD / D), each = c->H / c->K;
             while (cu[b + 1] <= (int)(i / (2 * KD))) {
                 b++;
@@ -454,8 +492,9 @@ static void check_attention(const float *out)
             }
             kv[i] = x;
         }
-        /* Scores of size below 20 have 2 D roundings each, exp turns them into relative errors of p; outputs and
-         * gradients are sums of at most N (times heads) such products of size below 30. */
+        /* Scores of size below 20 have 2 D roundings each, exp turns them into relative errors of
+         * p; outputs and gradients are sums of at most N (times heads) such products of size
+         * below 30. */
         double tolerance = (2.0 * c->D + N) * U * 30;
         near_all("attention_forward", out, y, tolerance, nq);
         near_all("attention_backward dq", out + nq, dq, tolerance + 1e-7, nq);
@@ -513,16 +552,19 @@ static void check_elementwise(const float *out)
         truth[k] = zeros(E);
     }
     for (size_t i = 0; i < E; i++) {
-        double x = (double)(3 * xf[i]), cdf = 0.5 * erfc(-x / sqrt(2.0)), g = (double)d[i], t = tanh(x);
+        double x = (double)(3 * xf[i]), cdf = 0.5 * erfc(-x / sqrt(2.0)), g = (double)d[i],
+               t = tanh(x);
         truth[0][i] = x * cdf;
         truth[1][i] = g * (cdf + x * exp(-x * x / 2) / sqrt(2 * 3.14159265358979323846));
         truth[2][i] = t;
         truth[3][i] = g * (1 - t * t);
         truth[4][i] = (double)(3 * xf[i] + d[i]);
     }
-    /* values up to 15 with at most 8 roundings of 1 ulp; 1 + erf cancels to an absolute error of 2 ulp of 1 */
+    /* values up to 15 with at most 8 roundings of 1 ulp; 1 + erf cancels to an absolute error of 2
+     * ulp of 1 */
     static const double tolerances[6] = {8 * 15, 8 * 15, 2, 8 * 5, 0.5, 0.5};
-    static const char *const names[6] = {"gelu_forward", "gelu_backward", "tanh_forward", "tanh_backward", "add", "fill_zero"};
+    static const char *const names[6] = {"gelu_forward",  "gelu_backward", "tanh_forward",
+                                         "tanh_backward", "add",           "fill_zero"};
     for (int k = 0; k < 6; k++) {
         near_all(names[k], out + (size_t)k * E, truth[k], tolerances[k] * U, E);
         free(truth[k]);
@@ -549,7 +591,8 @@ static void run_rows(const Ops *ops, Context *ctx, Output *out)
     int tokens[N], positions[N], types[N];
     static const int rows[4] = {3, 0, 66, 12};
     tokens_of(tokens, positions, types);
-    float *word = input(40, V * C1), *position = input(41, P * C1), *type = input(42, 2 * C1), *y = input(43, N * C1), *d = input(44, N * C1);
+    float *word = input(40, V * C1), *position = input(41, P * C1), *type = input(42, 2 * C1),
+          *y = input(43, N * C1), *d = input(44, N * C1);
     ops->embedding_forward(ctx, y, tokens, positions, types, word, position, type, N, C1);
     put(out, y, N * C1);
     ops->embedding_backward(ctx, word, position, type, d, tokens, positions, types, N, C1, 7, 2);
@@ -578,7 +621,8 @@ static void check_rows(const float *out)
 {
     int tokens[N], positions[N], types[N];
     tokens_of(tokens, positions, types);
-    float *word = input(40, V * C1), *position = input(41, P * C1), *type = input(42, 2 * C1), *d = input(44, N * C1);
+    float *word = input(40, V * C1), *position = input(41, P * C1), *type = input(42, 2 * C1),
+          *d = input(44, N * C1);
     double *y = zeros(N * C1), *tw = zeros(V * C1), *tp = zeros(P * C1), *tt = zeros(2 * C1);
     for (size_t i = 0; i < V * C1; i++) {
         tw[i] = (double)word[i];
@@ -591,7 +635,9 @@ static void check_rows(const float *out)
     }
     for (size_t n = 0; n < N; n++) {
         for (size_t c = 0; c < C1; c++) {
-            y[n * C1 + c] = (double)word[(size_t)tokens[n] * C1 + c] + (double)position[(size_t)positions[n] * C1 + c] + (double)type[(size_t)types[n] * C1 + c];
+            y[n * C1 + c] = (double)word[(size_t)tokens[n] * C1 + c] +
+                            (double)position[(size_t)positions[n] * C1 + c] +
+                            (double)type[(size_t)types[n] * C1 + c];
             tw[(size_t)tokens[n] * C1 + c] += tokens[n] == 7 ? 0 : (double)d[n * C1 + c];
             tp[(size_t)positions[n] * C1 + c] += positions[n] == 2 ? 0 : (double)d[n * C1 + c];
             tt[(size_t)types[n] * C1 + c] += (double)d[n * C1 + c];
@@ -625,7 +671,8 @@ static void check_rows(const float *out)
     }
     double share = (double)dropped / (N * C1);
     /* six standard errors of a share of 0.1 among N C1 independent draws */
-    CHECK(wrong == 0 && fabs(share - 0.1) < 6 * sqrt(0.09 / (N * C1)), "dropout: %zu wrong, share %g", wrong, share);
+    CHECK(wrong == 0 && fabs(share - 0.1) < 6 * sqrt(0.09 / (N * C1)),
+          "dropout: %zu wrong, share %g", wrong, share);
     free(word);
     free(position);
     free(type);
@@ -653,7 +700,8 @@ static void run_loss(const Ops *ops, Context *ctx, Output *out)
         put(out, losses, N);
         put(out, d, (size_t)(N * O));
         ops->cross_entropy(ctx, losses, NULL, z, labels, N, O, 0.25f);
-        CHECK(!memcmp(losses, out->x + out->n - N - N * O, sizeof losses), "cross_entropy without gradient");
+        CHECK(!memcmp(losses, out->x + out->n - N - N * O, sizeof losses),
+              "cross_entropy without gradient");
         free(z);
         free(d);
     }
@@ -738,7 +786,8 @@ static void check_loss(const float *out)
         double grad = (double)g[i] * (double)0.7f;
         tm[i] = (double)m[i] + (double)0.1f * (grad - (double)m[i]);
         tv[i] = (double)0.98f * (double)(v[i] * v[i]) + (double)0.02f * grad * grad;
-        tp[i] = (double)0.9999f * (double)p[i] - (double)2e-3f * tm[i] / (sqrt(tv[i]) / 0.5 + (double)1e-6f);
+        tp[i] = (double)0.9999f * (double)p[i] -
+                (double)2e-3f * tm[i] / (sqrt(tv[i]) / 0.5 + (double)1e-6f);
     }
     near_all("adamw parameter", out, tp, 8 * U * 8, E);
     near_all("adamw m", out + E, tm, 4 * U * 8, E);
@@ -757,7 +806,7 @@ static void check_loss(const float *out)
 /* --- the list --- */
 
 typedef struct OpCase {
-    const char *ops;                /* names that it covers, each between spaces */
+    const char *ops; /* names that it covers, each between spaces */
     void (*run)(const Ops *, Context *, Output *);
     void (*check)(const float *);
 } OpCase;
@@ -767,8 +816,10 @@ static const OpCase cases[] = {
     {" bias_backward ", run_bias, check_bias},
     {" layernorm_forward residual_layernorm_forward layernorm_backward ", run_norm, check_norm},
     {" attention_forward attention_backward ", run_attention, check_attention},
-    {" gelu_forward gelu_backward tanh_forward tanh_backward add fill_zero ", run_elementwise, check_elementwise},
-    {" embedding_forward embedding_backward gather_rows scatter_add_rows dropout ", run_rows, check_rows},
+    {" gelu_forward gelu_backward tanh_forward tanh_backward add fill_zero ", run_elementwise,
+     check_elementwise},
+    {" embedding_forward embedding_backward gather_rows scatter_add_rows dropout ", run_rows,
+     check_rows},
     {" cross_entropy mean_squared_error sum_squares adamw ", run_loss, check_loss},
 };
 enum { CASES = sizeof cases / sizeof *cases };
@@ -785,13 +836,14 @@ static void run_case(const OpCase *c)
             Error error;
             Output out = {0};
             CHECK(!backend_init(&backend, builds[b], threads[t], &error), "%s", error.text);
-            backend_reserve(&backend, attention_scratch(40, 40, threads[t]) + matmul_scratch(400, 400, 400));
+            backend_reserve(&backend,
+                            attention_scratch(40, 40, threads[t]) + matmul_scratch(400, 400, 400));
             c->run(&backend.ops, &backend.ctx, &out);
             if (!first.x) {
                 first = out;
             } else {
-                CHECK(out.n == first.n && !memcmp(out.x, first.x, out.n * sizeof *out.x), "%s: %s with %d threads has other bits", c->ops,
-                      builds[b], threads[t]);
+                CHECK(out.n == first.n && !memcmp(out.x, first.x, out.n * sizeof *out.x),
+                      "%s: %s with %d threads has other bits", c->ops, builds[b], threads[t]);
                 free(out.x);
             }
             backend_free(&backend);
@@ -823,7 +875,8 @@ static void run_variants(void)
         CHECK(!strcmp(backend.variants, choices[i]), "recorded as '%s'", backend.variants);
         backend_reserve(&backend, attention_scratch(40, 40, 2) + matmul_scratch(400, 400, 400));
         for (int c = 0; c < CASES; c++) {
-            if (strstr(cases[c].ops, op) && !strstr(choices[i], "matmul_forward") && !strstr(choices[i], "bias_backward")) {
+            if (strstr(cases[c].ops, op) && !strstr(choices[i], "matmul_forward") &&
+                !strstr(choices[i], "bias_backward")) {
                 Output out = {0};
                 cases[c].run(&backend.ops, &backend.ctx, &out);
                 cases[c].check(out.x);

@@ -1,7 +1,8 @@
 /* Files to accept or to refuse: build/test_safetensors MANIFEST.json...
- * manifest.json beside files/ (containers), preds_manifest.json beside preds/ (prediction files), hf_manifest.json beside
- * hf/ (config.json files). Every container and prediction file is also cut at every length (at most 4096 of them), every
- * configuration at every byte: a cut file must be refused, never crash. Without arguments only the round trip is tested. */
+ * manifest.json beside files/ (containers), preds_manifest.json beside preds/ (prediction files),
+ * hf_manifest.json beside hf/ (config.json files). Every container and prediction file is also cut
+ * at every length (at most 4096 of them), every configuration at every byte: a cut file must be
+ * refused, never crash. Without arguments only the round trip is tested. */
 #include "check.h"
 #include "config.h"
 #include "preds.h"
@@ -21,7 +22,7 @@ static int open_container(const char *path, Error *error)
     unsigned sum = 0;
     for (size_t i = 0; !code && i < st.count; i++) {
         for (size_t j = 0; j < st.tensors[i].bytes; j++) {
-            sum += st.tensors[i].data[j];           /* touch every byte */
+            sum += st.tensors[i].data[j]; /* touch every byte */
         }
     }
     if (!code) {
@@ -102,26 +103,32 @@ static void check_manifest(const char *path)
         CHECK(0, "%s", error.text);
         return;
     }
-    json_object_foreach(manifest, name, entry) {
+    json_object_foreach(manifest, name, entry)
+    {
         char *file = string_format("%.*s%s/%s", folder, path, folders[kind], name);
         const char *expect = json_string_value(json_object_get(entry, "expect"));
         int code = 0;
-        if (kind == 2 && (!strncmp(name, "adapter_config", 14) || (strstr(name, "ok_llama") || strstr(name, "ok_rope") || strstr(name, "ok_head")))) {
-            skipped++;                              /* decoders and adapters are not implemented */
+        if (kind == 2 &&
+            (!strncmp(name, "adapter_config", 14) ||
+             (strstr(name, "ok_llama") || strstr(name, "ok_rope") || strstr(name, "ok_head")))) {
+            skipped++; /* decoders and adapters are not implemented */
         } else {
             code = openers[kind](file, &error);
-            if (kind == 2 && *expect == 'a' && code && strstr(error.text, "model_type 'llama' is not implemented")) {
+            if (kind == 2 && *expect == 'a' && code &&
+                strstr(error.text, "model_type 'llama' is not implemented")) {
                 skipped++;
             } else {
-                CHECK(*expect == 'e' || (*expect == 'a' ? !code : code == EXIT_BAD_DATA), "%s: exit code %d, should %s (%s)%s%s", file, code, expect,
-                      json_string_value(json_object_get(entry, "reason")), code ? ": " : "", code ? error.text : "");
+                CHECK(*expect == 'e' || (*expect == 'a' ? !code : code == EXIT_BAD_DATA),
+                      "%s: exit code %d, should %s (%s)%s%s", file, code, expect,
+                      json_string_value(json_object_get(entry, "reason")), code ? ": " : "",
+                      code ? error.text : "");
                 check_cuts(file, openers[kind], !code);
             }
         }
         free(file);
     }
-    printf("%s: %zu files, %d comparisons, %d not implemented and not compared\n", path, json_object_size(manifest),
-           checks_passed + checks_failed - before, skipped);
+    printf("%s: %zu files, %d comparisons, %d not implemented and not compared\n", path,
+           json_object_size(manifest), checks_passed + checks_failed - before, skipped);
     json_decref(manifest);
 }
 
@@ -130,7 +137,10 @@ static void check_round_trip(void)
     float a[6] = {1, -2, 3, 0, 5, INFINITY};
     int32_t b[2] = {7, -7};
     uint64_t c = 1ull << 63;
-    TensorSource sources[] = {{"b", DTYPE_I32, 1, {2}, b}, {"a", DTYPE_F32, 2, {2, 3}, a}, {"scalar", DTYPE_U64, 0, {0}, &c}, {"empty", DTYPE_F32, 1, {0}, a}};
+    TensorSource sources[] = {{"b", DTYPE_I32, 1, {2}, b},
+                              {"a", DTYPE_F32, 2, {2, 3}, a},
+                              {"scalar", DTYPE_U64, 0, {0}, &c},
+                              {"empty", DTYPE_F32, 1, {0}, a}};
     json_t *metadata = json_pack("{s:s, s:s}", "k", "v\"\n\xC3\xA9", "data_sha256", "");
     Error error;
     Safetensors st;
@@ -143,14 +153,21 @@ static void check_round_trip(void)
     const Tensor *x = safetensors_find(&st, "a"), *s = safetensors_find(&st, "scalar");
     char hex[65];
     sha256_hex(hex, st.file.bytes + st.data_offset, st.file.size - st.data_offset);
-    CHECK(st.count == 4 && x && x->rank == 2 && x->shape[1] == 3 && !memcmp(x->data, a, sizeof a), "tensor a");
+    CHECK(st.count == 4 && x && x->rank == 2 && x->shape[1] == 3 && !memcmp(x->data, a, sizeof a),
+          "tensor a");
     CHECK(s && s->rank == 0 && s->count == 1 && !memcmp(s->data, &c, 8), "scalar");
-    CHECK(!strcmp(safetensors_meta(&st, "k"), "v\"\n\xC3\xA9") && !strcmp(safetensors_meta(&st, "data_sha256"), hex), "metadata");
-    CHECK(st.data_offset % 8 == 0 && s->data == st.file.bytes + st.data_offset, "alignment and order");
+    CHECK(!strcmp(safetensors_meta(&st, "k"), "v\"\n\xC3\xA9") &&
+              !strcmp(safetensors_meta(&st, "data_sha256"), hex),
+          "metadata");
+    CHECK(st.data_offset % 8 == 0 && s->data == st.file.bytes + st.data_offset,
+          "alignment and order");
     CHECK(!safetensors_find(&st, "missing"), "missing tensor");
     safetensors_close(&st);
-    CHECK(safetensors_open(&st, "/nonexistent/x", &error) == EXIT_NO_INPUT && safetensors_open(&st, "/", &error) == EXIT_BAD_DATA, "no file");
-    CHECK(safetensors_write("/nonexistent/x", sources, 4, NULL, &error) == EXIT_BUSY, "no folder: %s", error.text);
+    CHECK(safetensors_open(&st, "/nonexistent/x", &error) == EXIT_NO_INPUT &&
+              safetensors_open(&st, "/", &error) == EXIT_BAD_DATA,
+          "no file");
+    CHECK(safetensors_write("/nonexistent/x", sources, 4, NULL, &error) == EXIT_BUSY,
+          "no folder: %s", error.text);
 }
 
 int main(int argc, char **argv)

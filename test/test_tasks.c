@@ -1,6 +1,7 @@
 /* Compares examples with golden cases: build/test_tasks DATA_DIR CASES.jsonl...|counts.json
- * The tokenizer is RoBERTa's, in $SEEDBED_TOKENIZER or DATA_DIR/../tokenizers/roberta-base. The task is named by the case
- * file. Compared: label, segments, ids, ids cut to 64 tokens, example_hash; not the decoder's text and ids. */
+ * The tokenizer is RoBERTa's, in $SEEDBED_TOKENIZER or DATA_DIR/../tokenizers/roberta-base. The
+ * task is named by the case file. Compared: label, segments, ids, ids cut to 64 tokens,
+ * example_hash; not the decoder's text and ids. */
 #include "check.h"
 #include "encode.h"
 #include "json.h"
@@ -12,21 +13,27 @@
 
 static Tokenizer *tokenizer;
 
-static void compare_ids(const Encoded *encoded, size_t sequence, const json_t *expected, const char *where, const char *what)
+static void compare_ids(const Encoded *encoded, size_t sequence, const json_t *expected,
+                        const char *where, const char *what)
 {
-    size_t length = encoded->start[sequence + 1] - encoded->start[sequence], same = json_array_size(expected) == length;
+    size_t length = encoded->start[sequence + 1] - encoded->start[sequence],
+           same = json_array_size(expected) == length;
     for (size_t i = 0; same && i < length; i++) {
-        same = json_integer_value(json_array_get(expected, i)) == encoded->ids[encoded->start[sequence] + i];
+        same = json_integer_value(json_array_get(expected, i)) ==
+               encoded->ids[encoded->start[sequence] + i];
     }
-    CHECK(same, "%s: %s differ (%zu ids, expected %zu)", where, what, length, json_array_size(expected));
+    CHECK(same, "%s: %s differ (%zu ids, expected %zu)", where, what, length,
+          json_array_size(expected));
 }
 
-static void compare_segments(const Example *example, int choice, const json_t *object, const char *where)
+static void compare_segments(const Example *example, int choice, const json_t *object,
+                             const char *where)
 {
     const json_t *segments = json_object_get(object, "segments");
     for (size_t i = 0; i < json_array_size(segments); i++) {
         const char *text = example->text[choice][i];
-        CHECK(text && !strcmp(text, json_string_value(json_array_get(segments, i))), "%s: segment %zu differs", where, i);
+        CHECK(text && !strcmp(text, json_string_value(json_array_get(segments, i))),
+              "%s: segment %zu differs", where, i);
     }
 }
 
@@ -41,16 +48,22 @@ static void compare_case(const Dataset *dataset, const json_t *object, const cha
     Dataset one = *dataset;
     one.examples = &dataset->examples[index];
     one.count = 1;
-    CHECK(!strcmp(example->id, json_string_value(json_object_get(object, "id"))), "%s: id %s", where, example->id);
-    CHECK(example->line == json_integer_value(json_object_get(object, "line")), "%s: line %d", where, example->line);
-    CHECK(XXH64(example->id, strlen(example->id), 0) == strtoull(json_string_value(json_object_get(object, "example_hash")), NULL, 10),
+    CHECK(!strcmp(example->id, json_string_value(json_object_get(object, "id"))), "%s: id %s",
+          where, example->id);
+    CHECK(example->line == json_integer_value(json_object_get(object, "line")), "%s: line %d",
+          where, example->line);
+    CHECK(XXH64(example->id, strlen(example->id), 0) ==
+              strtoull(json_string_value(json_object_get(object, "example_hash")), NULL, 10),
           "%s: example_hash", where);
     if (dataset->task->kind == KIND_REGRESSION) {
-        CHECK(example->target == strtof(json_string_value(json_object_get(object, "target")), NULL), "%s: target %a", where,
-              (double)example->target);
+        CHECK(example->target == strtof(json_string_value(json_object_get(object, "target")), NULL),
+              "%s: target %a", where, (double)example->target);
     } else {
-        CHECK(example->label == json_integer_value(json_object_get(object, "label")), "%s: label %d", where, example->label);
-        CHECK(!strcmp(dataset->task->labels[example->label], json_string_value(json_object_get(object, "label_name"))), "%s: label name", where);
+        CHECK(example->label == json_integer_value(json_object_get(object, "label")),
+              "%s: label %d", where, example->label);
+        CHECK(!strcmp(dataset->task->labels[example->label],
+                      json_string_value(json_object_get(object, "label_name"))),
+              "%s: label name", where);
     }
     const json_t *choices = json_object_get(object, "choices");
     for (int cut = 0; cut < 2; cut++) {
@@ -58,16 +71,19 @@ static void compare_case(const Dataset *dataset, const json_t *object, const cha
         Error error;
         const char *key = cut ? "ids_64" : "ids";
         const json_t *first = choices ? json_array_get(choices, 0) : object;
-        int fails = cut && json_is_null(json_object_get(first, key)) ;
-        int code = encode(&encoded, &one, tokenizer, cut ? 64 : dataset->task->longest, 1 << 20, &error);
-        CHECK(fails ? code == EXIT_BAD_DATA : !code, "%s: encoding to %s gives %d", where, key, code);
+        int fails = cut && json_is_null(json_object_get(first, key));
+        int code = encode(&encoded, &one, tokenizer, cut ? 64 : dataset->task->longest, 1 << 20,
+                          &error);
+        CHECK(fails ? code == EXIT_BAD_DATA : !code, "%s: encoding to %s gives %d", where, key,
+              code);
         for (int c = 0; !code && c < encoded.choices; c++) {
             const json_t *part = choices ? json_array_get(choices, (size_t)c) : object;
             if (!cut) {
                 compare_segments(example, c, part, where);
             }
             const json_t *expected = json_object_get(part, key);
-            compare_ids(&encoded, (size_t)c, expected ? expected : json_object_get(part, "ids"), where, key);
+            compare_ids(&encoded, (size_t)c, expected ? expected : json_object_get(part, "ids"),
+                        where, key);
         }
         if (!code) {
             encoded_free(&encoded);
@@ -84,27 +100,32 @@ static void compare_counts(const char *data, const char *path)
         CHECK(0, "%s", error.text);
         return;
     }
-    json_object_foreach(counts, name, entry) {
+    json_object_foreach(counts, name, entry)
+    {
         const Task *task = task_find(name, &error);
         if (!task) {
             printf("%s: task not implemented, not compared\n", name);
             continue;
         }
-        json_object_foreach(entry, split_name, split) {
+        json_object_foreach(entry, split_name, split)
+        {
             Dataset dataset;
             if (dataset_read(&dataset, task, data, split_name, 0, &error)) {
                 CHECK(0, "%s", error.text);
                 continue;
             }
-            CHECK(dataset.count == json_integer_value(json_object_get(split, "examples")), "%s %s: %d examples", name, split_name, dataset.count);
-            CHECK(!strcmp(dataset.sha256, json_string_value(json_object_get(split, "sha256"))), "%s %s: sha256", name, split_name);
+            CHECK(dataset.count == json_integer_value(json_object_get(split, "examples")),
+                  "%s %s: %d examples", name, split_name, dataset.count);
+            CHECK(!strcmp(dataset.sha256, json_string_value(json_object_get(split, "sha256"))),
+                  "%s %s: sha256", name, split_name);
             for (int k = 0; k < task->K && task->kind != KIND_REGRESSION; k++) {
                 int count = 0;
                 for (int i = 0; i < dataset.count; i++) {
                     count += dataset.examples[i].label == k;
                 }
-                CHECK(count == json_integer_value(json_object_get(json_object_get(split, "labels"), task->labels[k])), "%s %s: %d of label %s",
-                      name, split_name, count, task->labels[k]);
+                CHECK(count == json_integer_value(json_object_get(json_object_get(split, "labels"),
+                                                                  task->labels[k])),
+                      "%s %s: %d of label %s", name, split_name, count, task->labels[k]);
             }
             dataset_free(&dataset);
         }
@@ -126,7 +147,8 @@ static void compare_file(const char *data, const char *path)
         CHECK(0, "%s", error.text);
         return;
     }
-    if (file_map(&file, path, &error) || dataset_read(&dataset, task, data, "validation", 0, &error)) {
+    if (file_map(&file, path, &error) ||
+        dataset_read(&dataset, task, data, "validation", 0, &error)) {
         CHECK(0, "%s", error.text);
         return;
     }
@@ -144,8 +166,8 @@ static void compare_file(const char *data, const char *path)
         free(where);
         at += length + 1;
     }
-    printf("%s: %d cases, %d comparisons (decoder text and ids: not implemented, not compared)\n", path, lines,
-           checks_passed + checks_failed - before);
+    printf("%s: %d cases, %d comparisons (decoder text and ids: not implemented, not compared)\n",
+           path, lines, checks_passed + checks_failed - before);
     dataset_free(&dataset);
     file_unmap(&file);
 }
@@ -158,7 +180,8 @@ int main(int argc, char **argv)
     }
     Error error;
     const char *chosen = getenv("SEEDBED_TOKENIZER");
-    char *folder = chosen ? string_copy(chosen) : string_format("%s/../tokenizers/roberta-base", argv[1]);
+    char *folder = chosen ? string_copy(chosen)
+                          : string_format("%s/../tokenizers/roberta-base", argv[1]);
     if (tokenizer_open(&tokenizer, folder, &error)) {
         fprintf(stderr, "%s\n", error.text);
         return error.code;

@@ -1,5 +1,5 @@
-/* Compares token ids with golden cases: build/test_tokenizer TOKENIZER_DIR CASES.jsonl... A manifest.json instead of a
- * tokenizer lists files beside it to accept or to refuse. */
+/* Compares token ids with golden cases: build/test_tokenizer TOKENIZER_DIR CASES.jsonl... A
+ * manifest.json instead of a tokenizer lists files beside it to accept or to refuse. */
 #include "check.h"
 #include "json.h"
 #include "tokenizer.h"
@@ -48,16 +48,19 @@ static Ids encode(const Tokenizer *t, const json_t *text, int literal)
     return ids;
 }
 
-static Ids with_template(const Tokenizer *t, const Ids first, const Ids *second, int longest, Ids *types)
+static Ids with_template(const Tokenizer *t, const Ids first, const Ids *second, int longest,
+                         Ids *types)
 {
     Ids ids = NULL;
-    CHECK(!tokenizer_build(t, &ids, types, first, second, longest, TRUNCATE_LONGEST_FIRST), "cannot build");
+    CHECK(!tokenizer_build(t, &ids, types, first, second, longest, TRUNCATE_LONGEST_FIRST),
+          "cannot build");
     return ids;
 }
 
 static void check_pair(const Tokenizer *t, const json_t *object, const char *path, int line)
 {
-    Ids first = encode(t, json_object_get(object, "a"), 0), second = encode(t, json_object_get(object, "b"), 0), types = NULL;
+    Ids first = encode(t, json_object_get(object, "a"), 0),
+        second = encode(t, json_object_get(object, "b"), 0), types = NULL;
     const json_t *expected = json_object_get(object, "ids"), *item;
     expect(path, line, "pair", with_template(t, first, &second, 1 << 20, &types), expected);
     if (json_object_get(object, "type_ids")) {
@@ -66,7 +69,8 @@ static void check_pair(const Tokenizer *t, const json_t *object, const char *pat
         arrfree(types);
     }
     size_t i;
-    json_array_foreach(json_object_get(object, "cases"), i, item) {
+    json_array_foreach(json_object_get(object, "cases"), i, item)
+    {
         static const char *const strategies[] = {"longest_first", "only_first", "only_second"};
         const char *strategy = json_string_value(json_object_get(item, "strategy"));
         int which = 0;
@@ -74,13 +78,16 @@ static void check_pair(const Tokenizer *t, const json_t *object, const char *pat
             which++;
         }
         Ids ids = NULL, cut_types = NULL;
-        int code = tokenizer_build(t, &ids, &cut_types, first, &second, (int)json_integer_value(json_object_get(item, "max")),
+        int code = tokenizer_build(t, &ids, &cut_types, first, &second,
+                                   (int)json_integer_value(json_object_get(item, "max")),
                                    (Truncation)which);
         if (json_object_get(item, "error")) {
             CHECK(code, "%s:%d: case %zu should fail", path, line, i);
             arrfree(ids);
         } else {
-            expect(path, line, strategy, ids, json_is_true(json_object_get(item, "same")) ? expected : json_object_get(item, "ids"));
+            expect(path, line, strategy, ids,
+                   json_is_true(json_object_get(item, "same")) ? expected
+                                                               : json_object_get(item, "ids"));
         }
         if (json_object_get(item, "type_ids")) {
             expect(path, line, "cut type_ids", cut_types, json_object_get(item, "type_ids"));
@@ -92,7 +99,8 @@ static void check_pair(const Tokenizer *t, const json_t *object, const char *pat
     arrfree(second);
 }
 
-static void check_hex(const Tokenizer *t, const json_t *object, const char *name, const char *path, int line)
+static void check_hex(const Tokenizer *t, const json_t *object, const char *name, const char *path,
+                      int line)
 {
     const char *hex = json_string_value(json_object_get(object, "hex"));
     char bytes[4096];
@@ -107,7 +115,8 @@ static void check_hex(const Tokenizer *t, const json_t *object, const char *name
     expect(path, line, hex, ids, json_object_get(json_object_get(object, "ids"), name));
 }
 
-static void check_line(const Tokenizer *t, const json_t *object, const char *name, const char *path, int line)
+static void check_line(const Tokenizer *t, const json_t *object, const char *name, const char *path,
+                       int line)
 {
     const char *key;
     json_t *value;
@@ -122,7 +131,8 @@ static void check_line(const Tokenizer *t, const json_t *object, const char *nam
         return;
     }
     Ids ids = encode(t, json_object_get(object, "text"), 0);
-    json_object_foreach((json_t *)object, key, value) {
+    json_object_foreach((json_t *)object, key, value)
+    {
         if (!strcmp(key, "special")) {
             expect(path, line, key, with_template(t, ids, NULL, 1 << 20, NULL), value);
         } else if (!strncmp(key, "max_", 4)) {
@@ -146,13 +156,15 @@ static void check_manifest(const char *path)
         return;
     }
     int folder = (int)(strrchr(path, '/') ? strrchr(path, '/') - path + 1 : 0);
-    json_object_foreach(manifest, name, entry) {
+    json_object_foreach(manifest, name, entry)
+    {
         char *file = string_format("%.*s%s", folder, path, name);
         const char *wanted = json_string_value(json_object_get(entry, "expect"));
         Tokenizer *t;
         int code = tokenizer_open(&t, file, &error);
-        CHECK(!strcmp(wanted, "either") || (*wanted == 'a' ? !code : code == EXIT_BAD_DATA), "%s: exit code %d, should %s: %s", file, code,
-              wanted, code ? error.text : "accepted");
+        CHECK(!strcmp(wanted, "either") || (*wanted == 'a' ? !code : code == EXIT_BAD_DATA),
+              "%s: exit code %d, should %s: %s", file, code, wanted,
+              code ? error.text : "accepted");
         tokenizer_close(t);
         free(file);
     }
@@ -162,7 +174,8 @@ static void check_manifest(const char *path)
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        fputs("usage: test_tokenizer TOKENIZER_DIR CASES.jsonl... | test_tokenizer manifest.json\n", stderr);
+        fputs("usage: test_tokenizer TOKENIZER_DIR CASES.jsonl... | test_tokenizer manifest.json\n",
+              stderr);
         return EXIT_USAGE;
     }
     if (argc == 2) {
@@ -191,7 +204,8 @@ int main(int argc, char **argv)
             const unsigned char *end = memchr(file.bytes + at, '\n', file.size - at);
             size_t length = end ? (size_t)(end - file.bytes) - at : file.size - at;
             json_error_t problem;
-            json_t *object = json_loadb((const char *)file.bytes + at, length, JSON_ALLOW_NUL, &problem);
+            json_t *object = json_loadb((const char *)file.bytes + at, length, JSON_ALLOW_NUL,
+                                        &problem);
             CHECK(object != NULL, "%s:%d: %s", argv[i], line + 1, problem.text);
             if (object) {
                 check_line(t, object, name, argv[i], line + 1);
@@ -200,7 +214,8 @@ int main(int argc, char **argv)
             at += length + 1;
         }
         file_unmap(&file);
-        printf("%s: %d lines, %d comparisons\n", argv[i], line, checks_passed + checks_failed - before);
+        printf("%s: %d lines, %d comparisons\n", argv[i], line,
+               checks_passed + checks_failed - before);
     }
     free(folder);
     tokenizer_close(t);

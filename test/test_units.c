@@ -1,5 +1,6 @@
-/* Small parts: schedules, recipes, orders, packing, options, metrics and the built-in data. With arguments, golden files:
- * build/test_units [.../ops/golden.safetensors] [.../tasks/metrics.json] */
+/* Small parts: schedules, recipes, orders, packing, options, metrics and the built-in data. With
+ * arguments, golden files: build/test_units [.../ops/golden.safetensors] [.../tasks/metrics.json]
+ */
 #include "agreement.h"
 #include "check.h"
 #include "encode.h"
@@ -15,13 +16,19 @@
 
 static void check_schedules(void)
 {
-    CHECK(schedule_factor(SCHEDULE_LINEAR, 0, 3, 10) == 0 && schedule_factor(SCHEDULE_LINEAR, 3, 3, 10) == 1, "warm-up");
+    CHECK(schedule_factor(SCHEDULE_LINEAR, 0, 3, 10) == 0 &&
+              schedule_factor(SCHEDULE_LINEAR, 3, 3, 10) == 1,
+          "warm-up");
     CHECK(fabs(schedule_factor(SCHEDULE_LINEAR, 9, 3, 10) - 1.0 / 7) < 1e-15, "last linear step");
     CHECK(schedule_factor(SCHEDULE_LINEAR, 0, 0, 10) == 1, "no warm-up");
     /* scalar_cos is right to half a float ulp; pi / 2 as a float is off by 4e-8 */
-    CHECK(fabs(schedule_factor(SCHEDULE_COSINE, 5, 0, 10) - 0.5) < 1e-7 && schedule_factor(SCHEDULE_COSINE, 0, 0, 10) == 1, "cosine");
+    CHECK(fabs(schedule_factor(SCHEDULE_COSINE, 5, 0, 10) - 0.5) < 1e-7 &&
+              schedule_factor(SCHEDULE_COSINE, 0, 0, 10) == 1,
+          "cosine");
     CHECK(schedule_factor(SCHEDULE_CONSTANT, 9, 3, 10) == 1, "constant");
-    CHECK(schedule_warmup(0.1, 375) == 38 && schedule_warmup(0, 10) == 0 && schedule_warmup(12, 100) == 12, "warm-up steps");
+    CHECK(schedule_warmup(0.1, 375) == 38 && schedule_warmup(0, 10) == 0 &&
+              schedule_warmup(12, 100) == 12,
+          "warm-up steps");
 }
 
 static void check_schedule_golden(const char *path)
@@ -41,7 +48,8 @@ static void check_schedule_golden(const char *path)
         const json_t *entry = json_object_get(json_object_get(root, "ops"), name);
         snprintf(name, sizeof name, "schedule.%d.factor", i);
         const Tensor *t = safetensors_find(&st, name);
-        int steps = (int)json_integer_value(json_object_get(entry, "total")), warmup = (int)json_integer_value(json_object_get(entry, "warmup"));
+        int steps = (int)json_integer_value(json_object_get(entry, "total")),
+            warmup = (int)json_integer_value(json_object_get(entry, "warmup"));
         if (!entry || !t || !json_object_get(entry, "total")) {
             char *text = json_dumps(entry, JSON_COMPACT);
             CHECK(0, "%s has no %s: %s", path, name, text ? text : "");
@@ -51,7 +59,8 @@ static void check_schedule_golden(const char *path)
         for (size_t s = 0; s < t->count; s++) {
             double truth;
             memcpy(&truth, t->data + 8 * s, 8);
-            CHECK(fabs(schedule_factor(SCHEDULE_LINEAR, (int)s, warmup, steps) - truth) < 1e-14, "%s step %zu", name, s);
+            CHECK(fabs(schedule_factor(SCHEDULE_LINEAR, (int)s, warmup, steps) - truth) < 1e-14,
+                  "%s step %zu", name, s);
         }
     }
     json_decref(root);
@@ -72,7 +81,8 @@ static void check_order(void)
     for (int i = 0; i < 1000; i++) {
         CHECK(seen[i] == 1, "example %d stands %d times", i, seen[i]);
     }
-    CHECK(fixed < 10, "%d of 1000 in place", fixed);         /* Poisson(1): more than 9 has probability 1e-7 */
+    CHECK(fixed < 10, "%d of 1000 in place",
+          fixed); /* Poisson(1): more than 9 has probability 1e-7 */
     epoch_order(b, 1000, 52, 4);
     CHECK(memcmp(a, b, sizeof a), "epochs differ");
     epoch_order(b, 1000, 53, 3);
@@ -106,7 +116,8 @@ static void check_builtin(void)
         }
         CHECK(unknown == 0, "%s: %d unknown words", tasks[i].name, unknown);
         for (int k = 0; k < tasks[i].K; k++) {
-            CHECK(labels[k] * 5 > train.count, "%s: label %d has %d of %d", tasks[i].name, k, labels[k], train.count);
+            CHECK(labels[k] * 5 > train.count, "%s: label %d has %d of %d", tasks[i].name, k,
+                  labels[k], train.count);
         }
         CHECK(strcmp(train.sha256, dev.sha256), "%s: train is dev", tasks[i].name);
         encoded_free(&encoded);
@@ -148,14 +159,16 @@ static void check_recipe(void)
     char *argv[] = {"train_gpt", "--task", "rte", "--lr=3e-5", NULL};
     CHECK(!options_parse(&options, 4, argv, &error), "%s", error.text);
     CHECK(!recipe_make(&recipe, &options, task_find("rte", &error), 0, &error), "%s", error.text);
-    CHECK(recipe.lr == 3e-5 && recipe.batch == 16 && recipe.epochs == 20 && recipe.warmup == 0.1, "task's recipe with one change");
+    CHECK(recipe.lr == 3e-5 && recipe.batch == 16 && recipe.epochs == 20 && recipe.warmup == 0.1,
+          "task's recipe with one change");
     Seeds seeds = {52, 52, 52, 52}, other = {62, 1, 2, 3};
     json_t *a = recipe_json(&recipe, &seeds), *b = recipe_json(&recipe, &other);
     char x[65], y[65], *text = json_canonical(a);
     recipe_sha256(x, a);
     recipe_sha256(y, b);
     CHECK(!strcmp(x, y), "the digest does not depend on seeds");
-    CHECK(strstr(text, "\"lr\":\"3e-05\"") && strstr(text, "\"batch\":16,") && !strchr(text, ' '), "%s", text);
+    CHECK(strstr(text, "\"lr\":\"3e-05\"") && strstr(text, "\"batch\":16,") && !strchr(text, ' '),
+          "%s", text);
     json_decref(a);
     json_decref(b);
     free(text);
@@ -166,8 +179,11 @@ static void check_recipe(void)
     free(text);
     json_decref(accent);
     uint64_t list[MAX_SEEDS];
-    CHECK(options_seeds(list, "42,52,18446744073709551615", &error) == 3 && list[2] == UINT64_MAX, "seeds");
-    CHECK(options_seeds(list, "42,,1", &error) < 0 && options_seeds(list, "1,1", &error) < 0 && options_seeds(list, "-1", &error) < 0, "bad seeds");
+    CHECK(options_seeds(list, "42,52,18446744073709551615", &error) == 3 && list[2] == UINT64_MAX,
+          "seeds");
+    CHECK(options_seeds(list, "42,,1", &error) < 0 && options_seeds(list, "1,1", &error) < 0 &&
+              options_seeds(list, "-1", &error) < 0,
+          "bad seeds");
 }
 
 static double expected(const json_t *object, const char *key)
@@ -176,9 +192,11 @@ static double expected(const json_t *object, const char *key)
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
-static void check_number(const char *name, const char *key, double got, double truth, double tolerance)
+static void check_number(const char *name, const char *key, double got, double truth,
+                         double tolerance)
 {
-    CHECK((isnan(truth) && isnan(got)) || fabs(got - truth) <= tolerance, "%s %s: %.17g, expected %.17g", name, key, got, truth);
+    CHECK((isnan(truth) && isnan(got)) || fabs(got - truth) <= tolerance,
+          "%s %s: %.17g, expected %.17g", name, key, got, truth);
 }
 
 static int *int_list(const json_t *list)
@@ -209,22 +227,29 @@ static void check_metrics(const char *path)
         CHECK(0, "%s", error.text);
         return;
     }
-    json_array_foreach(json_object_get(root, "cases"), i, item) {
-        const char *name = json_string_value(json_object_get(item, "name")), *kind = json_string_value(json_object_get(item, "kind"));
+    json_array_foreach(json_object_get(root, "cases"), i, item)
+    {
+        const char *name = json_string_value(json_object_get(item, "name")),
+                   *kind = json_string_value(json_object_get(item, "kind"));
         const json_t *expect = json_object_get(item, "expect");
         double tolerance = strstr(name, "large_offset") ? 1e-6 : 1e-12;
         if (!strcmp(kind, "classes")) {
             const json_t *labels = json_object_get(item, "labels");
-            int *label = int_list(labels), *pred = int_list(json_object_get(item, "preds")), K = (int)json_integer_value(json_object_get(item, "K"));
+            int *label = int_list(labels), *pred = int_list(json_object_get(item, "preds")),
+                K = (int)json_integer_value(json_object_get(item, "K"));
             Confusion c;
             confusion_count(&c, label, pred, json_array_size(labels), K);
-            check_number(name, "accuracy", metric_accuracy(&c), expected(expect, "accuracy"), tolerance);
-            CHECK((json_int_t)c.correct == json_integer_value(json_object_get(expect, "correct")), "%s correct", name);
+            check_number(name, "accuracy", metric_accuracy(&c), expected(expect, "accuracy"),
+                         tolerance);
+            CHECK((json_int_t)c.correct == json_integer_value(json_object_get(expect, "correct")),
+                  "%s correct", name);
             check_number(name, "mcc", metric_mcc(&c), expected(expect, "mcc"), tolerance);
-            check_number(name, "macro_f1", metric_macro_f1(&c), expected(expect, "macro_f1"), tolerance);
+            check_number(name, "macro_f1", metric_macro_f1(&c), expected(expect, "macro_f1"),
+                         tolerance);
             const json_t *each = json_object_get(expect, "f1_per_class");
             for (int k = 0; k < K && json_array_size(each) == (size_t)K; k++) {
-                check_number(name, "f1", metric_f1(&c, k), json_number_value(json_array_get(each, (size_t)k)), tolerance);
+                check_number(name, "f1", metric_f1(&c, k),
+                             json_number_value(json_array_get(each, (size_t)k)), tolerance);
             }
             confusion_free(&c);
             free(label);
@@ -232,15 +257,18 @@ static void check_metrics(const char *path)
         } else if (!strcmp(kind, "regression")) {
             const json_t *xs = json_object_get(item, "preds");
             double *x = number_list(xs), *y = number_list(json_object_get(item, "labels"));
-            check_number(name, "pearson", metric_pearson(x, y, json_array_size(xs)), expected(expect, "pearson"), tolerance);
-            check_number(name, "spearman", metric_spearman(x, y, json_array_size(xs)), expected(expect, "spearman"), tolerance);
+            check_number(name, "pearson", metric_pearson(x, y, json_array_size(xs)),
+                         expected(expect, "pearson"), tolerance);
+            check_number(name, "spearman", metric_spearman(x, y, json_array_size(xs)),
+                         expected(expect, "spearman"), tolerance);
             free(x);
             free(y);
         } else {
             skipped++;
         }
     }
-    printf("%s: %zu cases, %zu of a kind that is not implemented\n", path, json_array_size(json_object_get(root, "cases")), skipped);
+    printf("%s: %zu cases, %zu of a kind that is not implemented\n", path,
+           json_array_size(json_object_get(root, "cases")), skipped);
     json_decref(root);
 }
 

@@ -1,5 +1,6 @@
-/* Measures this machine in one run: its float32 FMA peak, matrix products and training steps of RoBERTa-base as a share of
- * that peak. bench [products|step] [threads]. docs/BENCH.md is the diary. */
+/* Measures this machine in one run: its float32 FMA peak, matrix products and training steps of
+ * RoBERTa-base as a share of that peak. bench [products|step] [threads]. docs/BENCH.md is the
+ * diary. */
 #include "model.h"
 #include "optim.h"
 
@@ -7,31 +8,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Sixteen independent chains of vectors hide the latency of every known machine; the loop is the whole measurement. */
+/* Sixteen independent chains of vectors hide the latency of every known machine; the loop is the
+ * whole measurement. */
 enum { CHAINS = 16, ROUNDS = 1 << 15 };
-#define PEAK(name, target_, vector_bytes)                                                                              \
-    __attribute__((target(target_), noinline)) static double name(float seed)                                          \
-    {                                                                                                                  \
-        typedef float V __attribute__((vector_size(vector_bytes)));                                                    \
-        V sum[CHAINS], a, b;                                                                                           \
-        for (size_t l = 0; l < sizeof(V) / 4; l++) {                                                                   \
-            a[l] = 0.999f + seed;                                                                                      \
-            b[l] = 0.001f + seed;                                                                                      \
-        }                                                                                                              \
-        _Pragma("GCC unroll 16") for (int i = 0; i < CHAINS; i++) {                                                    \
-            sum[i] = b * (float)i;                                                                                     \
-        }                                                                                                              \
-        for (int r = 0; r < ROUNDS; r++) {                                                                             \
-            _Pragma("GCC unroll 16") for (int i = 0; i < CHAINS; i++) {                                                \
-                FMA_##name(sum[i], a, b);                                                                              \
-            }                                                                                                          \
-        }                                                                                                              \
-        _Pragma("GCC unroll 16") for (int i = 1; i < CHAINS; i++) {                                                    \
-            sum[0] += sum[i];                                                                                          \
-        }                                                                                                              \
-        volatile float sink = sum[0][0];                                                                               \
-        (void)sink;                                                                                                    \
-        return 2.0 * CHAINS * ROUNDS * (double)(sizeof(V) / 4);                                                        \
+#define PEAK(name, target_, vector_bytes)                                                          \
+    __attribute__((target(target_), noinline)) static double name(float seed)                      \
+    {                                                                                              \
+        typedef float V __attribute__((vector_size(vector_bytes)));                                \
+        V sum[CHAINS], a, b;                                                                       \
+        for (size_t l = 0; l < sizeof(V) / 4; l++) {                                               \
+            a[l] = 0.999f + seed;                                                                  \
+            b[l] = 0.001f + seed;                                                                  \
+        }                                                                                          \
+        _Pragma("GCC unroll 16") for (int i = 0; i < CHAINS; i++)                                  \
+        {                                                                                          \
+            sum[i] = b * (float)i;                                                                 \
+        }                                                                                          \
+        for (int r = 0; r < ROUNDS; r++) {                                                         \
+            _Pragma("GCC unroll 16") for (int i = 0; i < CHAINS; i++)                              \
+            {                                                                                      \
+                FMA_##name(sum[i], a, b);                                                          \
+            }                                                                                      \
+        }                                                                                          \
+        _Pragma("GCC unroll 16") for (int i = 1; i < CHAINS; i++)                                  \
+        {                                                                                          \
+            sum[0] += sum[i];                                                                      \
+        }                                                                                          \
+        volatile float sink = sum[0][0];                                                           \
+        (void)sink;                                                                                \
+        return 2.0 * CHAINS * ROUNDS * (double)(sizeof(V) / 4);                                    \
     }
 #if defined(__x86_64__)
 #define FMA_peak512(c, x, y) __asm__("vfmadd231ps %1, %2, %0" : "+v"(c) : "v"(x), "v"(y))
@@ -50,7 +55,7 @@ static double measure_peak(const Backend *backend)
         double flops = 0, start = 0, end = 0;
 #pragma omp parallel num_threads(backend->ctx.threads) reduction(+ : flops)
         {
-            loop(0.0f);                             /* wake up */
+            loop(0.0f); /* wake up */
 #pragma omp barrier
 #pragma omp master
             start = clock_seconds();
@@ -82,16 +87,19 @@ static void bench_products(Backend *backend)
     static const int shapes[][2] = {{768, 768}, {2304, 768}, {3072, 768}, {768, 3072}};
     const Ops *ops = &backend->ops;
     Context *ctx = &backend->ctx;
-    float *x = arena_alloc(2048 * 3072 * 4), *y = arena_alloc(2048 * 3072 * 4), *w = arena_alloc(3072 * 3072 * 4);
+    float *x = arena_alloc(2048 * 3072 * 4), *y = arena_alloc(2048 * 3072 * 4),
+          *w = arena_alloc(3072 * 3072 * 4);
     fill(x, 2048 * 3072);
     fill(w, 3072 * 3072);
     fill(y, 2048 * 3072);
     backend_reserve(backend, matmul_scratch(3072, 3072, 2048) + matmul_scratch(2048, 3072, 3072));
-    printf("%6s %6s %6s %18s %18s %18s\n", "M", "O", "K", "forward", "backward input", "backward weight");
+    printf("%6s %6s %6s %18s %18s %18s\n", "M", "O", "K", "forward", "backward input",
+           "backward weight");
     for (int M = 512; M <= 2048; M *= 4) {
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
             int O = shapes[s][0], K = shapes[s][1];
-            double best[3] = {1e9, 1e9, 1e9}, peak = measure_peak(backend), flops = 2.0 * M * O * K * 1e-9;
+            double best[3] = {1e9, 1e9, 1e9}, peak = measure_peak(backend),
+                   flops = 2.0 * M * O * K * 1e-9;
             for (int run = 0; run < 12; run++) {
                 for (int kind = 0; kind < 3; kind++) {
                     double start = clock_seconds();
@@ -122,15 +130,17 @@ static void bench_products(Backend *backend)
 }
 
 /* RoBERTa token counts of the first 64 training examples. */
-static const int mrpc_lengths[64] = {50, 60, 48, 67, 60, 52, 62, 33, 48, 61, 56, 45, 43, 61, 53, 45, 54, 70, 58, 67, 68, 36, 49, 60, 46, 49,
-                                     69, 59, 64, 36, 45, 36, 47, 68, 28, 69, 33, 50, 42, 62, 58, 55, 42, 68, 54, 39, 67, 44, 59, 40, 37, 69,
-                                     63, 48, 40, 65, 56, 60, 49, 35, 62, 34, 71, 65};
-static const int cola_lengths[64] = {18, 13, 13, 14, 13, 9, 8, 13, 9, 9, 11, 7, 9, 10, 9, 10, 8, 8, 7, 12, 7, 8, 6, 8, 11, 8, 11, 10, 11, 10, 11,
-                                     9, 10, 9, 13, 8, 8, 9, 7, 7, 12, 12, 8, 9, 11, 10, 10, 12, 10, 11, 13, 11, 9, 8, 11, 12, 9, 9, 12, 12, 9,
-                                     9, 9, 9};
+static const int mrpc_lengths[64] = {
+    50, 60, 48, 67, 60, 52, 62, 33, 48, 61, 56, 45, 43, 61, 53, 45, 54, 70, 58, 67, 68, 36,
+    49, 60, 46, 49, 69, 59, 64, 36, 45, 36, 47, 68, 28, 69, 33, 50, 42, 62, 58, 55, 42, 68,
+    54, 39, 67, 44, 59, 40, 37, 69, 63, 48, 40, 65, 56, 60, 49, 35, 62, 34, 71, 65};
+static const int cola_lengths[64] = {18, 13, 13, 14, 13, 9, 8,  13, 9,  9,  11, 7,  9,  10, 9,  10,
+                                     8,  8,  7,  12, 7,  8, 6,  8,  11, 8,  11, 10, 11, 10, 11, 9,
+                                     10, 9,  13, 8,  8,  9, 7,  7,  12, 12, 8,  9,  11, 10, 10, 12,
+                                     10, 11, 13, 11, 9,  8, 11, 12, 9,  9,  12, 12, 9,  9,  9,  9};
 
-/* Products of one training step: forward, input gradient and weight gradient of every linear layer, and attention; the
- * last layer's rows that are not computed do not count. */
+/* Products of one training step: forward, input gradient and weight gradient of every linear layer,
+ * and attention; the last layer's rows that are not computed do not count. */
 static double step_flops(const Config *c, const int *lengths, int B)
 {
     double linear = 0, N = 0, squares = 0, C = c->C, F = c->F;
@@ -140,7 +150,8 @@ static double step_flops(const Config *c, const int *lengths, int B)
     }
     linear = (c->L - 1) * N * (4 * C * C + 2 * C * F) + N * 2 * C * C + B * (2 * C * C + 2 * C * F);
     double attention = (c->L - 1) * squares * 2 * C + N * 2 * C;
-    return 6 * linear + 2 * attention * 3.5;        /* backward recomputes the scores: 7 products of attention to 2 */
+    return 6 * linear +
+           2 * attention * 3.5; /* backward recomputes the scores: 7 products of attention to 2 */
 }
 
 static void bench_step(Backend *backend, const char *name, const int *lengths)
@@ -148,8 +159,10 @@ static void bench_step(Backend *backend, const char *name, const int *lengths)
     enum { B = 16, STEPS = 4 };
     Error error;
     Config config;
-    json_t *json = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f}", "model_type", "roberta", "vocab_size", 50265, "hidden_size", 768,
-                             "intermediate_size", 3072, "num_hidden_layers", 12, "num_attention_heads", 12, "max_position_embeddings", 514,
+    json_t *json = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f}", "model_type",
+                             "roberta", "vocab_size", 50265, "hidden_size", 768,
+                             "intermediate_size", 3072, "num_hidden_layers", 12,
+                             "num_attention_heads", 12, "max_position_embeddings", 514,
                              "type_vocab_size", 1, "pad_token_id", 1, "layer_norm_eps", 1e-5);
     if (config_from_json(&config, json, "RoBERTa-base", &error)) {
         fprintf(stderr, "%s\n", error.text);
@@ -183,14 +196,15 @@ static void bench_step(Backend *backend, const char *name, const int *lengths)
         model_loss(&model, &batch, &now, losses, 1.0f / B, 1);
         optim_step(&optim, &model, 1e-5);
         double seconds = clock_seconds() - start;
-        if (step && seconds / cu[B] < best) {       /* the first step touches fresh memory */
+        if (step && seconds / cu[B] < best) { /* the first step touches fresh memory */
             best = seconds / cu[B];
             rate = cu[B] / seconds;
             share = step_flops(&config, own, B) * 1e-9 / seconds / peak;
         }
     }
-    printf("RoBERTa-base step, batch 16, %s lengths: %.0f tokens/s, %.0f%% of the FMA peak, peak memory %.2f GB\n", name, rate, 100 * share,
-           (double)memory_peak() * 1e-9);
+    printf("RoBERTa-base step, batch 16, %s lengths: %.0f tokens/s, %.0f%% of the FMA peak, peak "
+           "memory %.2f GB\n",
+           name, rate, 100 * share, (double)memory_peak() * 1e-9);
     model_free(&model);
 }
 
@@ -203,7 +217,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench: %s\n", error.text);
         return error.code;
     }
-    printf("%s kernels, %d threads, float32 FMA peak %.1f GF/s\n", backend.ops.build, backend.ctx.threads, measure_peak(&backend));
+    printf("%s kernels, %d threads, float32 FMA peak %.1f GF/s\n", backend.ops.build,
+           backend.ctx.threads, measure_peak(&backend));
     if (strcmp(what, "step")) {
         bench_products(&backend);
     }

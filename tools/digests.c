@@ -1,4 +1,5 @@
-/* digests FILE: "NAME SHA256" of every tensor of a safetensors file, in the order of the names. What make verify compares. */
+/* digests FILE: "NAME SHA256" of every tensor of a safetensors file, in the order of the names.
+ * What make verify compares. */
 #include "safetensors.h"
 
 int main(int argc, char **argv)

@@ -1,5 +1,6 @@
-/* Makes data/unicode_tables.c from the probed tables of the reference tokenizers: unicode_tables FOLDER > FILE.
- * FOLDER holds classes.txt, bert_pretok.txt, bert_normalizer.txt and bert_reorder.txt: lines "FIRST[..LAST] WHAT ...". */
+/* Makes data/unicode_tables.c from the probed tables of the reference tokenizers: unicode_tables
+ * FOLDER > FILE. FOLDER holds classes.txt, bert_pretok.txt, bert_normalizer.txt and
+ * bert_reorder.txt: lines "FIRST[..LAST] WHAT ...". */
 #include "base.h"
 
 #include <stdlib.h>
@@ -47,11 +48,12 @@ static int row_read(FILE *file, Row *row)
 }
 
 /* Ranges with one value each, neighbours of the same value joined. */
-static void write_ranges(const char *folder, const char *file_name, const char *name, int (*value)(const Row *))
+static void write_ranges(const char *folder, const char *file_name, const char *name,
+                         int (*value)(const Row *))
 {
     FILE *file = table_open(folder, file_name);
     Row row;
-    unsigned first = 0, last = 0, count = 0;
+    unsigned first = 0, last = 0, count = 0, written = 0;
     int current = 0;
     printf("const UnicodeRange %s[] = {\n", name);
     while (row_read(file, &row)) {
@@ -60,14 +62,15 @@ static void write_ranges(const char *folder, const char *file_name, const char *
             continue;
         }
         if (count) {
-            printf("    {0x%04X, 0x%04X, %d},\n", first, last, current);
+            printf("{0x%04X, 0x%04X, %d},%c", first, last, current, ++written % 4 ? ' ' : '\n');
         }
         first = row.first;
         last = row.last;
         current = value(&row);
         count++;
     }
-    printf("    {0x%04X, 0x%04X, %d},\n};\nconst int %s_count = %u;\n\n", first, last, current, name, count);
+    printf("{0x%04X, 0x%04X, %d},\n};\nconst int %s_count = %u;\n\n", first, last, current, name,
+           count);
     fclose(file);
 }
 
@@ -94,7 +97,8 @@ static void write_normalizer(const char *folder)
             kind++;
         }
         int value = kind;
-        if (kind == 4) {            /* 4 + 8 * place of the first code point + number of them in the low bits */
+        if (kind ==
+            4) { /* 4 + 8 * place of the first code point + number of them in the low bits */
             unsigned start = used, n = 0;
             for (char *at = row.rest; *at && used < 16384; n++) {
                 codes[used++] = (unsigned)strtoul(at, &at, 16);
@@ -104,10 +108,10 @@ static void write_normalizer(const char *folder)
             fprintf(stderr, "unicode_tables: unknown rule %s\n", row.what);
             exit(EXIT_BAD_DATA);
         }
-        printf("    {0x%04X, 0x%04X, %d},\n", row.first, row.last, value);
-        count++;
+        printf("{0x%04X, 0x%04X, %d},%c", row.first, row.last, value, ++count % 4 ? ' ' : '\n');
     }
-    printf("};\nconst int unicode_normal_count = %u;\n\nconst unsigned unicode_normal_codes[] = {", count);
+    printf("};\nconst int unicode_normal_count = %u;\n\nconst unsigned unicode_normal_codes[] = {",
+           count);
     for (unsigned i = 0; i < used; i++) {
         printf("%s0x%04X,", i % 12 ? " " : "\n    ", codes[i]);
     }
@@ -121,7 +125,8 @@ int main(int argc, char **argv)
         fputs("usage: unicode_tables FOLDER > data/unicode_tables.c\n", stderr);
         return EXIT_USAGE;
     }
-    printf("/* Made by tools/unicode_tables.c (make unicode); do not edit. Ranges of code points and their values: see\n"
+    printf("/* Made by tools/unicode_tables.c (make unicode); do not edit. Ranges of code points "
+           "and their values: see\n"
            " * unicode.h. */\n#include \"unicode.h\"\n\n");
     write_ranges(argv[1], "classes.txt", "unicode_classes", letter);
     write_ranges(argv[1], "bert_pretok.txt", "unicode_bert_pieces", letter);

@@ -1,4 +1,5 @@
-/* train_gpt: fine-tunes a pretrained encoder from a seed, exactly, and writes one prediction file a run. */
+/* train_gpt: fine-tunes a pretrained encoder from a seed, exactly, and writes one prediction file a
+ * run. */
 #include "study.h"
 
 #include <math.h>
@@ -21,10 +22,15 @@ static int fail(const Error *error)
 static void show_banner(const Study *s)
 {
     if (s->builtin || !s->model_folder) {
-        fprintf(stderr, "NOTE: %s%s%s. This shows that the tool works; it says nothing about the task.\n",
-                s->builtin ? "the data are a built-in sample, not the real task (name it with --data)" : "",
+        fprintf(stderr,
+                "NOTE: %s%s%s. This shows that the tool works; it says nothing about the task.\n",
+                s->builtin
+                    ? "the data are a built-in sample, not the real task (name it with --data)"
+                    : "",
                 s->builtin && !s->model_folder ? "; " : "",
-                s->model_folder ? "" : "the model is a tiny one with random weights (name one with --model)");
+                s->model_folder
+                    ? ""
+                    : "the model is a tiny one with random weights (name one with --model)");
     }
 }
 
@@ -33,31 +39,41 @@ static void show_plan(Study *s, int runs)
     const Model *m = &s->model;
     double mib = 1.0 / (1 << 20), seconds = study_estimate(s);
     size_t parameters = m->params.total * sizeof(float);
-    fprintf(stderr, "task      %s (%s): %d training and %d dev examples%s\n", s->task->name, s->task->benchmark, s->train.count, s->dev.count,
+    fprintf(stderr, "task      %s (%s): %d training and %d dev examples%s\n", s->task->name,
+            s->task->benchmark, s->train.count, s->dev.count,
             s->builtin ? ", built-in sample" : "");
-    fprintf(stderr, "model     %s: %.2f M parameters, %d layers, width %d\n", s->model_name, (double)m->params.total * 1e-6, m->config.L, m->config.C);
-    fprintf(stderr, "recipe    lr %g, batch %d%s, %g epochs, warm-up %d steps, dropout %g, length %d\n", s->recipe.lr, s->recipe.batch,
-            s->micro < s->recipe.batch ? " in micro-batches" : "", s->recipe.epochs, s->warmup, (double)m->config.dropout, s->recipe.max_len);
-    fprintf(stderr, "work      %d run%s of %d steps, %.3f M tokens each; about %.0f s a run\n", runs, runs > 1 ? "s" : "", s->steps,
-            (double)s->tokens * 1e-6, seconds);
-    fprintf(stderr, "memory    %.0f MiB: weights, gradients, moments %.0f each, activations %.0f, scratch %.0f\n",
-            (4.0 * (double)parameters + (double)m->acts_bytes + (double)m->scratch_bytes) * mib, (double)parameters * mib,
-            (double)m->acts_bytes * mib, (double)m->scratch_bytes * mib);
-    fprintf(stderr, "machine   %d threads, %s kernels%s%s\n", s->backend.ctx.threads, s->backend.ops.build,
-            *s->backend.variants ? ", variants " : "", s->backend.variants);
+    fprintf(stderr, "model     %s: %.2f M parameters, %d layers, width %d\n", s->model_name,
+            (double)m->params.total * 1e-6, m->config.L, m->config.C);
+    fprintf(stderr,
+            "recipe    lr %g, batch %d%s, %g epochs, warm-up %d steps, dropout %g, length %d\n",
+            s->recipe.lr, s->recipe.batch, s->micro < s->recipe.batch ? " in micro-batches" : "",
+            s->recipe.epochs, s->warmup, (double)m->config.dropout, s->recipe.max_len);
+    fprintf(stderr, "work      %d run%s of %d steps, %.3f M tokens each; about %.0f s a run\n",
+            runs, runs > 1 ? "s" : "", s->steps, (double)s->tokens * 1e-6, seconds);
+    fprintf(stderr,
+            "memory    %.0f MiB: weights, gradients, moments %.0f each, activations %.0f, scratch "
+            "%.0f\n",
+            (4.0 * (double)parameters + (double)m->acts_bytes + (double)m->scratch_bytes) * mib,
+            (double)parameters * mib, (double)m->acts_bytes * mib, (double)m->scratch_bytes * mib);
+    fprintf(stderr, "machine   %d threads, %s kernels%s%s\n", s->backend.ctx.threads,
+            s->backend.ops.build, *s->backend.variants ? ", variants " : "", s->backend.variants);
     if (s->train_ids.cut + s->dev_ids.cut) {
-        fprintf(stderr, "cut       %d training and %d dev sequences are longer than %d tokens\n", s->train_ids.cut, s->dev_ids.cut, s->recipe.max_len);
+        fprintf(stderr, "cut       %d training and %d dev sequences are longer than %d tokens\n",
+                s->train_ids.cut, s->dev_ids.cut, s->recipe.max_len);
     }
 }
 
 /* Metric, majority, time, file, next command. */
 static void show_outcome(const Study *s, const Seeds *seeds, const Outcome *o)
 {
-    printf("seed %llu: dev %s %.4f (loss %.4f)\n", (unsigned long long)seeds->seed, metric_name(s->task->metric), o->metric, o->dev_loss);
+    printf("seed %llu: dev %s %.4f (loss %.4f)\n", (unsigned long long)seeds->seed,
+           metric_name(s->task->metric), o->metric, o->dev_loss);
     if (s->task->kind == KIND_REGRESSION) {
-        printf("majority: does not apply%s\n", o->collapsed ? "; WARNING: the run collapsed to a constant" : "");
+        printf("majority: does not apply%s\n",
+               o->collapsed ? "; WARNING: the run collapsed to a constant" : "");
     } else {
-        printf("majority rate: %.4f%s\n", o->majority, o->collapsed ? "; WARNING: the run collapsed to a single class" : "");
+        printf("majority rate: %.4f%s\n", o->majority,
+               o->collapsed ? "; WARNING: the run collapsed to a single class" : "");
     }
     printf("time: %.1f s, peak memory %.0f MiB\n", o->seconds, (double)memory_peak() / (1 << 20));
     printf("wrote: %s\n", o->path);
@@ -67,7 +83,8 @@ static void show_outcome(const Study *s, const Seeds *seeds, const Outcome *o)
 
 static Seeds seeds_of(const Options *o, uint64_t seed)
 {
-    return (Seeds){seed, o->seed_init ? option_seed(o->seed_init) : seed, o->seed_data ? option_seed(o->seed_data) : seed,
+    return (Seeds){seed, o->seed_init ? option_seed(o->seed_init) : seed,
+                   o->seed_data ? option_seed(o->seed_data) : seed,
                    o->seed_dropout ? option_seed(o->seed_dropout) : seed};
 }
 
@@ -95,7 +112,9 @@ static int run_all(Study *study, const Options *o, const uint64_t *list, int cou
     for (int i = 0; i < count; i++) {
         Seeds seeds = seeds_of(o, list[i]);
         Outcome outcome;
-        char *save = !o->save ? NULL : count == 1 ? string_copy(o->save) : string_format("%s/s%llu", o->save, (unsigned long long)list[i]);
+        char *save = !o->save     ? NULL
+                     : count == 1 ? string_copy(o->save)
+                                  : string_format("%s/s%llu", o->save, (unsigned long long)list[i]);
         int code = study_run(study, &seeds, save, &outcome, error);
         free(save);
         if (code) {

@@ -31,14 +31,18 @@ double optim_step(Optim *optim, Model *model, double lr)
     optim->beta2_power *= config->beta2;
     /* torch.nn.utils.clip_grad_norm_: min(1, limit / (norm + 1e-6)) */
     double scale = config->clip > 0.0 ? config->clip / (norm + 1e-6) : 1.0;
-    AdamW step = {.beta1_rest = (float)(1.0 - config->beta1), .beta2 = (float)config->beta2, .beta2_rest = (float)(1.0 - config->beta2),
-                  .eps = (float)config->eps, .rate = (float)(lr / (1.0 - optim->beta1_power)),
-                  .correction = (float)sqrt(1.0 - optim->beta2_power), .gradient_scale = (float)(scale < 1.0 ? scale : 1.0)};
+    AdamW step = {.beta1_rest = (float)(1.0 - config->beta1),
+                  .beta2 = (float)config->beta2,
+                  .beta2_rest = (float)(1.0 - config->beta2),
+                  .eps = (float)config->eps,
+                  .rate = (float)(lr / (1.0 - optim->beta1_power)),
+                  .correction = (float)sqrt(1.0 - optim->beta2_power),
+                  .gradient_scale = (float)(scale < 1.0 ? scale : 1.0)};
     for (int i = 0; i < params->count; i++) {
         const Param *p = &params->list[i];
         step.shrink = (float)(1.0 - (p->decay ? lr * config->weight_decay : 0.0));
-        ops->adamw(ctx, params->weights + p->offset, params->m + p->offset, params->v + p->offset, params->gradients + p->offset,
-                   p->count, &step);
+        ops->adamw(ctx, params->weights + p->offset, params->m + p->offset, params->v + p->offset,
+                   params->gradients + p->offset, p->count, &step);
     }
     return norm;
 }

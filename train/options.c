@@ -11,12 +11,13 @@
 typedef enum Kind { TEXT, COUNT, REAL, SEED, FLAG } Kind;
 
 static const struct {
-    const char *name;               /* with hyphens, as typed */
+    const char *name; /* with hyphens, as typed */
     Kind kind;
     const char *value, *preset, *help;
     size_t offset;
 } table[] = {
-#define OPTION(name, kind, value, preset, help) {#name, kind, value, preset, help, offsetof(Options, name)},
+#define OPTION(name, kind, value, preset, help)                                                    \
+    {#name, kind, value, preset, help, offsetof(Options, name)},
 #include "options.def"
 #undef OPTION
 };
@@ -59,7 +60,8 @@ static int check_value(const char *name, Kind kind, const char *text, Error *err
     if (kind == COUNT) {
         long number = strtol(text, &end, 10);
         if (!*text || *end || errno || number < 0 || number > 1000000000) {
-            return error_set(error, EXIT_USAGE, "--%s %s: not a whole number from 0 to 1000000000", name, text);
+            return error_set(error, EXIT_USAGE, "--%s %s: not a whole number from 0 to 1000000000",
+                             name, text);
         }
     } else if (kind == REAL) {
         double number = strtod(text, &end);
@@ -69,7 +71,9 @@ static int check_value(const char *name, Kind kind, const char *text, Error *err
     } else if (kind == SEED) {
         (void)strtoull(text, &end, 10);
         if (!*text || strspn(text, "0123456789") != strlen(text) || errno) {
-            return error_set(error, EXIT_USAGE, "--%s %s: not a whole number from 0 to 18446744073709551615", name, text);
+            return error_set(error, EXIT_USAGE,
+                             "--%s %s: not a whole number from 0 to 18446744073709551615", name,
+                             text);
         }
     }
     return 0;
@@ -89,7 +93,8 @@ int options_seeds(uint64_t seeds[MAX_SEEDS], const char *text, Error *error)
             seeds[count++] = option_seed(part);
             for (int i = 0; i < count - 1; i++) {
                 if (seeds[i] == seeds[count - 1]) {
-                    error_set(error, EXIT_USAGE, "--seeds %s: the seed %s stands twice", text, part);
+                    error_set(error, EXIT_USAGE, "--seeds %s: the seed %s stands twice", text,
+                              part);
                     count = -1;
                     break;
                 }
@@ -109,8 +114,8 @@ static int unknown_option(const char *text, Error *error)
     }
     snprintf(word, sizeof word, "%.*s", (int)strcspn(text, "="), text);
     const char *near = nearest_word(word + strspn(word, "-"), list, OPTIONS);
-    return error_set(error, EXIT_USAGE, "%s: no such option%s%s; train_gpt --help lists them", word, near ? "; did you mean --" : "",
-                     near ? near : "");
+    return error_set(error, EXIT_USAGE, "%s: no such option%s%s; train_gpt --help lists them", word,
+                     near ? "; did you mean --" : "", near ? near : "");
 }
 
 int options_parse(Options *options, int argc, char **argv, Error *error)
@@ -119,7 +124,9 @@ int options_parse(Options *options, int argc, char **argv, Error *error)
     char names[OPTIONS][32];
     *options = (Options){0};
     for (int i = 0; i < OPTIONS; i++) {
-        long_options[i] = (struct option){typed_name(names[i], i), table[i].kind == FLAG ? no_argument : required_argument, NULL, 1000 + i};
+        long_options[i] = (struct option){typed_name(names[i], i),
+                                          table[i].kind == FLAG ? no_argument : required_argument,
+                                          NULL, 1000 + i};
         *slot(options, i) = *table[i].preset ? table[i].preset : NULL;
     }
     opterr = 0;
@@ -130,11 +137,14 @@ int options_parse(Options *options, int argc, char **argv, Error *error)
             break;
         }
         if (option == 'h' || option == 'q' || option == 'v') {
-            *(option == 'h' ? &options->help : option == 'q' ? &options->quiet : &options->verbose) = "yes";
+            *(option == 'h'   ? &options->help
+              : option == 'q' ? &options->quiet
+                              : &options->verbose) = "yes";
             continue;
         }
         if (option == ':') {
-            return error_set(error, EXIT_USAGE, "%s: a value is missing; train_gpt --help says which", argv[index]);
+            return error_set(error, EXIT_USAGE,
+                             "%s: a value is missing; train_gpt --help says which", argv[index]);
         }
         if (option < 1000) {
             return unknown_option(argv[index], error);
@@ -152,7 +162,9 @@ int options_parse(Options *options, int argc, char **argv, Error *error)
         }
     }
     if (optind < argc) {
-        return error_set(error, EXIT_USAGE, "%s: an argument without an option; did you mean --task %s?", argv[optind], argv[optind]);
+        return error_set(error, EXIT_USAGE,
+                         "%s: an argument without an option; did you mean --task %s?", argv[optind],
+                         argv[optind]);
     }
     return 0;
 }
@@ -162,7 +174,9 @@ void options_help(FILE *out)
     int count;
     const Task *tasks = tasks_all(&count);
     fputs("usage: train_gpt --task NAME [--seed N | --seeds N,N,...] [options]\n"
-          "Fine-tunes a pretrained encoder from a seed, exactly, and writes one prediction file a run.\n\nOptions:\n", out);
+          "Fine-tunes a pretrained encoder from a seed, exactly, and writes one prediction file a "
+          "run.\n\nOptions:\n",
+          out);
     for (int i = 0; i < OPTIONS; i++) {
         char name[32], left[48];
         snprintf(left, sizeof left, "--%s %s", typed_name(name, i), table[i].value);
@@ -171,13 +185,16 @@ void options_help(FILE *out)
     }
     fputs("\nTasks:\n", out);
     for (int i = 0; i < count; i++) {
-        fprintf(out, "  %-14s %s, %s; recipe task: lr %g, batch %d, %g epochs, length %d\n", tasks[i].name, tasks[i].benchmark,
-                metric_name(tasks[i].metric), tasks[i].lr, tasks[i].batch, tasks[i].epochs, tasks[i].longest);
+        fprintf(out, "  %-14s %s, %s; recipe task: lr %g, batch %d, %g epochs, length %d\n",
+                tasks[i].name, tasks[i].benchmark, metric_name(tasks[i].metric), tasks[i].lr,
+                tasks[i].batch, tasks[i].epochs, tasks[i].longest);
     }
     fputs("\nKernels:\n", out);
     backend_list_variants(out);
-    fputs("\nExit codes: 0 done, 64 usage, 65 bad data or model, 66 missing input, 71 no memory, 73 cannot create, 74 I/O,\n"
-          "75 stopped by a signal, 77 permission, 79 diverged.\n", out);
+    fputs("\nExit codes: 0 done, 64 usage, 65 bad data or model, 66 missing input, 71 no memory, "
+          "73 cannot create, 74 I/O,\n"
+          "75 stopped by a signal, 77 permission, 79 diverged.\n",
+          out);
 }
 
 void options_print(const Options *options, FILE *out)

@@ -11,11 +11,12 @@ typedef struct Options {
 #define OPTION(name, kind, value, preset, help) const char *name;
 #include "options.def"
 #undef OPTION
-    const char *kernels[MAX_KERNELS];       /* every --kernel */
+    const char *kernels[MAX_KERNELS]; /* every --kernel */
     int kernel_count;
 } Options;
 
-/* Parses and checks the form of every value. Strings point into argv. Errors: 64 with the nearest valid name. */
+/* Parses and checks the form of every value. Strings point into argv. Errors: 64 with the nearest
+ * valid name. */
 int options_parse(Options *options, int argc, char **argv, Error *error);
 
 /* Values by kind; the form was checked by options_parse. 0 if the option was not given. */

@@ -5,17 +5,24 @@
 #include <string.h>
 #include <unistd.h>
 
-int progress_open(Progress *p, const Study *study, const Seeds *seeds, const char *log, Error *error)
+int progress_open(Progress *p, const Study *study, const Seeds *seeds, const char *log,
+                  Error *error)
 {
-    *p = (Progress){.study = study, .terminal = isatty(STDERR_FILENO), .quiet = study->options->quiet != NULL, .start = clock_seconds()};
+    *p = (Progress){.study = study,
+                    .terminal = isatty(STDERR_FILENO),
+                    .quiet = study->options->quiet != NULL,
+                    .start = clock_seconds()};
     p->log = fopen(log, "we");
     if (!p->log) {
         return error_set_errno(error, "create", log);
     }
     json_t *hparams = recipe_json(&study->recipe, seeds);
     char *text = json_canonical(hparams);
-    fprintf(p->log, "{\"event\":\"start\",\"task\":\"%s\",\"threads\":%d,\"simd\":\"%s\",\"steps\":%d,\"hparams\":%s}\n", study->task->name,
-            study->backend.ctx.threads, study->backend.ops.build, study->steps, text);
+    fprintf(p->log,
+            "{\"event\":\"start\",\"task\":\"%s\",\"threads\":%d,\"simd\":\"%s\",\"steps\":%d,"
+            "\"hparams\":%s}\n",
+            study->task->name, study->backend.ctx.threads, study->backend.ops.build, study->steps,
+            text);
     free(text);
     json_decref(hparams);
     return 0;
@@ -26,7 +33,8 @@ static void print_time(char out[16], double seconds)
     if (seconds < 3600) {
         snprintf(out, 16, "%d:%02d", (int)seconds / 60, (int)seconds % 60);
     } else {
-        snprintf(out, 16, "%d:%02d:%02d", (int)(seconds / 3600) % 10000, (int)seconds / 60 % 60, (int)seconds % 60);
+        snprintf(out, 16, "%d:%02d:%02d", (int)(seconds / 3600) % 10000, (int)seconds / 60 % 60,
+                 (int)seconds % 60);
     }
 }
 
@@ -43,12 +51,14 @@ void progress_step(Progress *p, int step, double loss, double norm, double lr, l
     int steps = p->study->steps;
     p->tokens += tokens;
     p->loss = step == 1 ? loss : 0.95 * p->loss + 0.05 * loss;
-    fprintf(p->log, "{\"event\":\"step\",\"step\":%d,\"loss\":%.9g,\"grad_norm\":%.9g,\"lr\":%.9g,\"tokens\":%ld,\"seconds\":%.3f}\n", step, loss,
-            norm, lr, tokens, spent);
+    fprintf(p->log,
+            "{\"event\":\"step\",\"step\":%d,\"loss\":%.9g,\"grad_norm\":%.9g,\"lr\":%.9g,"
+            "\"tokens\":%ld,\"seconds\":%.3f}\n",
+            step, loss, norm, lr, tokens, spent);
     if (p->quiet || (now - p->shown < (p->terminal ? 0.1 : 30.0))) {
         return;
     }
-    if (!p->terminal && p->shown == 0) {            /* the first line elsewhere comes after half a minute */
+    if (!p->terminal && p->shown == 0) { /* the first line elsewhere comes after half a minute */
         p->shown = now;
         return;
     }
@@ -60,22 +70,26 @@ void progress_step(Progress *p, int step, double loss, double norm, double lr, l
     }
     bar[20] = 0;
     clear_line(p);
-    fprintf(stderr, "step %d/%d [%s] loss %.4f  %.0f tokens/s  %s left%s", step, steps, bar, p->loss, (double)p->tokens / spent, left,
-            p->terminal ? "" : "\n");
+    fprintf(stderr, "step %d/%d [%s] loss %.4f  %.0f tokens/s  %s left%s", step, steps, bar,
+            p->loss, (double)p->tokens / spent, left, p->terminal ? "" : "\n");
 }
 
-void progress_epoch(Progress *p, int epoch, double train_loss, double dev_loss, const char *metric, double value)
+void progress_epoch(Progress *p, int epoch, double train_loss, double dev_loss, const char *metric,
+                    double value)
 {
     char text[32] = "null";
     if (isfinite(value)) {
         snprintf(text, sizeof text, "%.9g", value);
     }
-    fprintf(p->log, "{\"event\":\"epoch\",\"epoch\":%d,\"train_loss\":%.9g,\"dev_loss\":%.9g,\"metric\":\"%s\",\"value\":%s}\n", epoch, train_loss,
-            dev_loss, metric, text);
+    fprintf(p->log,
+            "{\"event\":\"epoch\",\"epoch\":%d,\"train_loss\":%.9g,\"dev_loss\":%.9g,\"metric\":\"%"
+            "s\",\"value\":%s}\n",
+            epoch, train_loss, dev_loss, metric, text);
     fflush(p->log);
     if (!p->quiet) {
         clear_line(p);
-        fprintf(stderr, "epoch %d: train loss %.4f, dev loss %.4f, dev %s %.4f\n", epoch, train_loss, dev_loss, metric, value);
+        fprintf(stderr, "epoch %d: train loss %.4f, dev loss %.4f, dev %s %.4f\n", epoch,
+                train_loss, dev_loss, metric, value);
     }
 }
 
@@ -83,8 +97,10 @@ void progress_close(Progress *p, int code)
 {
     p->seconds = clock_seconds() - p->start;
     clear_line(p);
-    fprintf(p->log, "{\"event\":\"end\",\"code\":%d,\"seconds\":%.3f,\"tokens_per_second\":%.1f,\"peak_bytes\":%zu}\n", code, p->seconds,
-            p->seconds > 0 ? (double)p->tokens / p->seconds : 0.0, memory_peak());
+    fprintf(p->log,
+            "{\"event\":\"end\",\"code\":%d,\"seconds\":%.3f,\"tokens_per_second\":%.1f,\"peak_"
+            "bytes\":%zu}\n",
+            code, p->seconds, p->seconds > 0 ? (double)p->tokens / p->seconds : 0.0, memory_peak());
     fclose(p->log);
     p->log = NULL;
 }

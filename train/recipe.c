@@ -9,8 +9,9 @@ typedef struct Preset {
     int batch;
 } Preset;
 
-/* lr, epochs, warm-up and batch of "task" come from the task's row. Sources: fairseq's RoBERTa configurations for its
- * AdamW settings, transformers' TrainingArguments for hf; tiny is ours, for a model with random weights. */
+/* lr, epochs, warm-up and batch of "task" come from the task's row. Sources: fairseq's RoBERTa
+ * configurations for its AdamW settings, transformers' TrainingArguments for hf; tiny is ours, for
+ * a model with random weights. */
 static const Preset presets[] = {
     {"task", 0, 0, 0, 0.1, 0.9, 0.98, 1e-6, 1.0, 0},
     {"hf", 5e-5, 3, 0, 0, 0.9, 0.999, 1e-8, 1.0, 8},
@@ -25,7 +26,8 @@ static double real(const char *given, double preset)
 int recipe_make(Recipe *recipe, const Options *o, const Task *task, int tiny, Error *error)
 {
     const char *name = o->recipe ? o->recipe : tiny ? "tiny" : "task";
-    static const char *const names[] = {"task", "hf", "tiny"}, *const schedules[] = {"linear", "cosine", "constant"};
+    static const char *const names[] = {"task", "hf", "tiny"}, *const schedules[] = {
+                                                                   "linear", "cosine", "constant"};
     Preset preset = {0};
     int schedule = 0;
     for (int i = 0; i < 3; i++) {
@@ -35,16 +37,19 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, int tiny, Er
     }
     if (!preset.name) {
         const char *near = nearest_word(name, names, 3);
-        return error_set(error, EXIT_USAGE, "--recipe %s: no such recipe%s%s; there are task, hf and tiny", name, near ? "; did you mean " : "",
-                         near ? near : "");
+        return error_set(error, EXIT_USAGE,
+                         "--recipe %s: no such recipe%s%s; there are task, hf and tiny", name,
+                         near ? "; did you mean " : "", near ? near : "");
     }
     while (schedule < 3 && strcmp(o->schedule, schedules[schedule])) {
         schedule++;
     }
     if (schedule == 3) {
         const char *near = nearest_word(o->schedule, schedules, 3);
-        return error_set(error, EXIT_USAGE, "--schedule %s: no such schedule%s%s; there are linear, cosine and constant", o->schedule,
-                         near ? "; did you mean " : "", near ? near : "");
+        return error_set(
+            error, EXIT_USAGE,
+            "--schedule %s: no such schedule%s%s; there are linear, cosine and constant",
+            o->schedule, near ? "; did you mean " : "", near ? near : "");
     }
     if (strcmp(o->select, "last") && strcmp(o->select, "best")) {
         return error_set(error, EXIT_USAGE, "--select %s: choose last or best", o->select);
@@ -56,22 +61,34 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, int tiny, Er
         preset.batch = task->batch;
     }
     *recipe = (Recipe){
-        .optim = {real(o->beta1, preset.beta1), real(o->beta2, preset.beta2), real(o->eps, preset.eps),
-                  real(o->weight_decay, preset.weight_decay), real(o->clip, preset.clip)},
-        .schedule = (Schedule)schedule, .lr = real(o->lr, preset.lr), .warmup = real(o->warmup, preset.warmup),
-        .epochs = real(o->epochs, preset.epochs), .batch = o->batch ? option_count(o->batch) : preset.batch,
-        .max_steps = option_count(o->max_steps), .max_len = option_count(o->max_len) ? option_count(o->max_len) : task->longest,
-        .max_train = option_count(o->max_train), .max_eval = option_count(o->max_eval), .select_best = *o->select == 'b',
-        .dropout = o->dropout ? option_real(o->dropout) : -1.0, .kernels = "",
+        .optim = {real(o->beta1, preset.beta1), real(o->beta2, preset.beta2),
+                  real(o->eps, preset.eps), real(o->weight_decay, preset.weight_decay),
+                  real(o->clip, preset.clip)},
+        .schedule = (Schedule)schedule,
+        .lr = real(o->lr, preset.lr),
+        .warmup = real(o->warmup, preset.warmup),
+        .epochs = real(o->epochs, preset.epochs),
+        .batch = o->batch ? option_count(o->batch) : preset.batch,
+        .max_steps = option_count(o->max_steps),
+        .max_len = option_count(o->max_len) ? option_count(o->max_len) : task->longest,
+        .max_train = option_count(o->max_train),
+        .max_eval = option_count(o->max_eval),
+        .select_best = *o->select == 'b',
+        .dropout = o->dropout ? option_real(o->dropout) : -1.0,
+        .kernels = "",
     };
-    if (recipe->batch < 1 || recipe->epochs <= 0 || recipe->epochs > 10000 || recipe->batch > 65536) {
-        return error_set(error, EXIT_USAGE, "--batch %d --epochs %g: both must be above 0, at most 65536 and 10000", recipe->batch, recipe->epochs);
+    if (recipe->batch < 1 || recipe->epochs <= 0 || recipe->epochs > 10000 ||
+        recipe->batch > 65536) {
+        return error_set(error, EXIT_USAGE,
+                         "--batch %d --epochs %g: both must be above 0, at most 65536 and 10000",
+                         recipe->batch, recipe->epochs);
     }
     if (recipe->optim.beta1 >= 1 || recipe->optim.beta2 >= 1 || recipe->dropout >= 1) {
         return error_set(error, EXIT_USAGE, "--beta1, --beta2 and --dropout must be below 1");
     }
     if (recipe->warmup > 1e9) {
-        return error_set(error, EXIT_USAGE, "--warmup %g: more steps than any run has", recipe->warmup);
+        return error_set(error, EXIT_USAGE, "--warmup %g: more steps than any run has",
+                         recipe->warmup);
     }
     return 0;
 }
@@ -105,7 +122,8 @@ json_t *recipe_json(const Recipe *r, const Seeds *seeds)
     json_object_set_new(object, "beta1", real_json(r->optim.beta1));
     json_object_set_new(object, "beta2", real_json(r->optim.beta2));
     json_object_set_new(object, "clip", real_json(r->optim.clip));
-    json_object_set_new(object, "dropout", r->dropout < 0 ? json_string("config") : real_json(r->dropout));
+    json_object_set_new(object, "dropout",
+                        r->dropout < 0 ? json_string("config") : real_json(r->dropout));
     json_object_set_new(object, "dtype", json_string("float32"));
     json_object_set_new(object, "epochs", real_json(r->epochs));
     json_object_set_new(object, "eps", real_json(r->optim.eps));

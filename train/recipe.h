@@ -14,19 +14,20 @@ typedef struct Recipe {
     double lr, warmup, epochs;
     int batch, max_steps, max_len, max_train, max_eval;
     int select_best;
-    double dropout;                 /* -1: as the model's config says */
-    const char *kernels;            /* variants in force */
+    double dropout;      /* -1: as the model's config says */
+    const char *kernels; /* variants in force */
 } Recipe;
 
 typedef struct Seeds {
     uint64_t seed, init, data, dropout;
 } Seeds;
 
-/* From the named recipe (NULL: task, or tiny for the tiny model) and the options that were given. Errors: 64. */
+/* From the named recipe (NULL: task, or tiny for the tiny model) and the options that were given.
+ * Errors: 64. */
 int recipe_make(Recipe *recipe, const Options *options, const Task *task, int tiny, Error *error);
 
-/* hparams of the prediction file: recipe and seeds. Numbers that are no integers are texts, "1e-05", so that no number
- * formatter can change the digest. The caller owns it. */
+/* hparams of the prediction file: recipe and seeds. Numbers that are no integers are texts,
+ * "1e-05", so that no number formatter can change the digest. The caller owns it. */
 json_t *recipe_json(const Recipe *recipe, const Seeds *seeds);
 
 #endif

@@ -1,5 +1,5 @@
-/* One run: from the seeds to the prediction file. The step, in order: pack, forward, loss, backward for every micro-batch;
- * then norm, clipping and AdamW. */
+/* One run: from the seeds to the prediction file. The step, in order: pack, forward, loss, backward
+ * for every micro-batch; then norm, clipping and AdamW. */
 #include "metrics.h"
 #include "preds.h"
 #include "progress.h"
@@ -13,8 +13,8 @@ volatile sig_atomic_t stop_signal;
 
 /* Predictions of one evaluation. */
 typedef struct Evaluation {
-    float *logits;                      /* [count, K] */
-    int *pred;                          /* [count] */
+    float *logits; /* [count, K] */
+    int *pred;     /* [count] */
     double metric, majority, loss;
     int collapsed, epoch;
 } Evaluation;
@@ -23,10 +23,10 @@ typedef struct Run {
     Study *study;
     const Seeds *seeds;
     Packed packed;
-    float *losses;                      /* [micro] */
+    float *losses; /* [micro] */
     Optim optim;
-    Evaluation now, kept;               /* the last one; the one to write */
-    float *best_weights;                /* with --select best and --save */
+    Evaluation now, kept; /* the last one; the one to write */
+    float *best_weights;  /* with --select best and --save */
     Progress progress;
     double train_loss;
     int step, epoch;
@@ -61,7 +61,8 @@ static void score(const Study *study, Evaluation *e)
         for (int i = 0; i < dev->count; i++) {
             target[i] = dev->examples[i].target;
         }
-        e->metric = metric_of_values(metric_name(study->task->metric), e->logits, target, (size_t)dev->count);
+        e->metric = metric_of_values(metric_name(study->task->metric), e->logits, target,
+                                     (size_t)dev->count);
         e->majority = NAN;
         e->collapsed = isnan(e->metric);
         free(target);
@@ -73,7 +74,7 @@ static void score(const Study *study, Evaluation *e)
         const float *z = e->logits + (size_t)i * (size_t)K;
         int best = 0;
         for (int k = 1; k < K; k++) {
-            best = z[k] > z[best] ? k : best;       /* ties go to the smaller class */
+            best = z[k] > z[best] ? k : best; /* ties go to the smaller class */
         }
         e->pred[i] = best;
         label[i] = dev->examples[i].label;
@@ -105,7 +106,9 @@ static int evaluate(Run *run, Evaluation *e, Error *error)
             loss += (double)run->losses[i];
         }
         if (stop_signal) {
-            return error_set(error, EXIT_STOPPED, "stopped by a signal during evaluation; nothing was written, run again");
+            return error_set(
+                error, EXIT_STOPPED,
+                "stopped by a signal during evaluation; nothing was written, run again");
         }
     }
     e->loss = loss / study->dev.count;
@@ -140,8 +143,11 @@ static int diverged(Run *run, const Step *step, const char *what, Error *error)
     model_forward(model, &batch, step);
     model->observe = NULL;
     const char *first = *culprit.name ? culprit.name : gradient ? gradient : "their sum of squares";
-    return error_set(error, EXIT_DIVERGED, "step %d: the %s is not finite; first in %s%s; nothing was written, lower --lr or set --clip", run->step + 1,
-                     what, *culprit.name || !gradient ? "" : "the gradient of ", first);
+    return error_set(error, EXIT_DIVERGED,
+                     "step %d: the %s is not finite; first in %s%s; nothing was written, lower "
+                     "--lr or set --clip",
+                     run->step + 1, what, *culprit.name || !gradient ? "" : "the gradient of ",
+                     first);
 }
 
 /* One optimizer step on examples [first, end) of the order. */
@@ -166,7 +172,8 @@ static int train_step(Run *run, const int *order, int first, int end, Error *err
             return diverged(run, &step, "loss", error);
         }
     }
-    double lr = study->recipe.lr * schedule_factor(study->recipe.schedule, run->step, study->warmup, study->steps);
+    double lr = study->recipe.lr *
+                schedule_factor(study->recipe.schedule, run->step, study->warmup, study->steps);
     double norm = optim_step(&run->optim, model, lr);
     if (!isfinite(norm)) {
         return diverged(run, &step, "gradient norm", error);
@@ -174,7 +181,11 @@ static int train_step(Run *run, const int *order, int first, int end, Error *err
     run->train_loss += loss;
     run->step++;
     progress_step(&run->progress, run->step, loss / (end - first), norm, lr, tokens);
-    return stop_signal ? error_set(error, EXIT_STOPPED, "stopped by a signal after step %d; nothing was written, run again", run->step) : 0;
+    return stop_signal
+               ? error_set(error, EXIT_STOPPED,
+                           "stopped by a signal after step %d; nothing was written, run again",
+                           run->step)
+               : 0;
 }
 
 /* NaN is worse than any number. */
@@ -194,21 +205,25 @@ static void keep(Run *run)
     kept->logits = memcpy(logits, run->now.logits, count * K * sizeof *logits);
     kept->pred = memcpy(pred, run->now.pred, count * sizeof *pred);
     if (run->best_weights) {
-        memcpy(run->best_weights, study->model.params.weights, study->model.params.total * sizeof(float));
+        memcpy(run->best_weights, study->model.params.weights,
+               study->model.params.total * sizeof(float));
     }
 }
 
 static int train(Run *run, Error *error)
 {
     Study *study = run->study;
-    int examples = study->train.count, every = option_count(study->options->eval_every), code = 0, evaluated = 0;
+    int examples = study->train.count, every = option_count(study->options->eval_every), code = 0,
+        evaluated = 0;
     int *order = memory_alloc((size_t)examples, sizeof *order);
     for (run->epoch = 0; run->step < study->steps && !code; run->epoch++) {
         int seen = 0;
         run->train_loss = 0;
         epoch_order(order, examples, run->seeds->data, run->epoch);
-        for (int first = 0; first < examples && run->step < study->steps && !code; first += study->recipe.batch) {
-            int end = examples - first < study->recipe.batch ? examples : first + study->recipe.batch;
+        for (int first = 0; first < examples && run->step < study->steps && !code;
+             first += study->recipe.batch) {
+            int end = examples - first < study->recipe.batch ? examples
+                                                             : first + study->recipe.batch;
             code = train_step(run, order, first, end, error);
             seen += end - first;
         }
@@ -216,8 +231,10 @@ static int train(Run *run, Error *error)
         if (!code && (run->step == study->steps || (every && (run->epoch + 1) % every == 0))) {
             code = evaluate(run, &run->now, error);
             if (!code) {
-                progress_epoch(&run->progress, run->epoch + 1, run->train_loss, run->now.loss, metric_name(study->task->metric), run->now.metric);
-                if (!study->recipe.select_best || !evaluated || better(run->now.metric, run->kept.metric)) {
+                progress_epoch(&run->progress, run->epoch + 1, run->train_loss, run->now.loss,
+                               metric_name(study->task->metric), run->now.metric);
+                if (!study->recipe.select_best || !evaluated ||
+                    better(run->now.metric, run->kept.metric)) {
                     keep(run);
                 }
                 evaluated = 1;
@@ -235,12 +252,14 @@ static json_t *number_text(const char *format, double value)
     return json_string(text);
 }
 
-/* Nothing that may differ between two equal runs has a place in the file: no time, no thread count. */
+/* Nothing that may differ between two equal runs has a place in the file: no time, no thread count.
+ */
 static json_t *metadata(const Run *run)
 {
     const Study *study = run->study;
     const Task *task = study->task;
-    json_t *hparams = recipe_json(&study->recipe, run->seeds), *names = json_array(), *m = json_object();
+    json_t *hparams = recipe_json(&study->recipe, run->seeds), *names = json_array(),
+           *m = json_object();
     char digest[65], *text = json_canonical(hparams);
     recipe_sha256(digest, hparams);
     for (int k = 0; k < task->K; k++) {
@@ -249,13 +268,29 @@ static json_t *metadata(const Run *run)
     char *label_names = json_canonical(names), epoch[32];
     snprintf(epoch, sizeof epoch, "epoch:%d", run->kept.epoch + 1);
     static const char *const problems[] = {"single", "multichoice", "regression"};
-    const struct { const char *key, *value; } fields[] = {
-        {"benchmark", task->benchmark}, {"task", task->name}, {"split", "validation"}, {"model", study->model_name}, {"adapter", "full"},
-        {"label_names", label_names}, {"problem", problems[task->kind]}, {"metric", metric_name(task->metric)},
-        {"dataset", study->builtin ? "builtin sample" : task->folder}, {"dataset_sha256", study->dev.sha256},
-        {"tokenizer_sha256", tokenizer_sha256(study->tokenizer)}, {"hparams", text}, {"recipe_sha256", digest},
-        {"checkpoint", study->recipe.select_best ? epoch : "last"}, {"status", "ok"}, {"device", "cpu"}, {"arithmetic", "exact"},
-        {"kernels", study->backend.variants}, {"tool_version", TOOL_VERSION}, {"git_commit", git_commit()},
+    const struct {
+        const char *key, *value;
+    } fields[] = {
+        {"benchmark", task->benchmark},
+        {"task", task->name},
+        {"split", "validation"},
+        {"model", study->model_name},
+        {"adapter", "full"},
+        {"label_names", label_names},
+        {"problem", problems[task->kind]},
+        {"metric", metric_name(task->metric)},
+        {"dataset", study->builtin ? "builtin sample" : task->folder},
+        {"dataset_sha256", study->dev.sha256},
+        {"tokenizer_sha256", tokenizer_sha256(study->tokenizer)},
+        {"hparams", text},
+        {"recipe_sha256", digest},
+        {"checkpoint", study->recipe.select_best ? epoch : "last"},
+        {"status", "ok"},
+        {"device", "cpu"},
+        {"arithmetic", "exact"},
+        {"kernels", study->backend.variants},
+        {"tool_version", TOOL_VERSION},
+        {"git_commit", git_commit()},
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         json_object_set_new(m, fields[i].key, json_text(fields[i].value));
@@ -280,10 +315,12 @@ static char *output_name(const Study *study, const Seeds *s, const char *digest)
     if (s->seed == s->init && s->seed == s->data && s->seed == s->dropout) {
         snprintf(seed, sizeof seed, "s%llu", (unsigned long long)s->seed);
     } else {
-        snprintf(seed, sizeof seed, "s%llu-%llu-%llu", (unsigned long long)s->init, (unsigned long long)s->data, (unsigned long long)s->dropout);
+        snprintf(seed, sizeof seed, "s%llu-%llu-%llu", (unsigned long long)s->init,
+                 (unsigned long long)s->data, (unsigned long long)s->dropout);
     }
-    return string_format("%s/%s.%s.validation.%s.%.8s.%s", study->options->preds, study->task->benchmark, study->task->name,
-                         study->model_name, digest, seed);
+    return string_format("%s/%s.%s.validation.%s.%.8s.%s", study->options->preds,
+                         study->task->benchmark, study->task->name, study->model_name, digest,
+                         seed);
 }
 
 static int write_predictions(Run *run, const char *path, Error *error)
@@ -291,8 +328,13 @@ static int write_predictions(Run *run, const char *path, Error *error)
     Study *study = run->study;
     const Dataset *dev = &study->dev;
     size_t count = (size_t)dev->count;
-    Preds preds = {.path = (char *)path, .N = count, .K = study->task->K, .regression = study->task->kind == KIND_REGRESSION,
-                   .pred = run->kept.pred, .logits = run->kept.logits, .metadata = metadata(run)};
+    Preds preds = {.path = (char *)path,
+                   .N = count,
+                   .K = study->task->K,
+                   .regression = study->task->kind == KIND_REGRESSION,
+                   .pred = run->kept.pred,
+                   .logits = run->kept.logits,
+                   .metadata = metadata(run)};
     preds.label = memory_alloc(count, sizeof *preds.label);
     preds.target = memory_alloc(count, sizeof *preds.target);
     preds.id = memory_alloc(count, sizeof *preds.id);
@@ -332,7 +374,8 @@ static int write_model(Run *run, const char *folder, Error *error)
 {
     Study *study = run->study;
     if (run->best_weights) {
-        memcpy(study->model.params.weights, run->best_weights, study->model.params.total * sizeof(float));
+        memcpy(study->model.params.weights, run->best_weights,
+               study->model.params.total * sizeof(float));
     }
     if (model_write(&study->model, folder, study->task->labels, study->task->K, error)) {
         return error->code;
@@ -345,7 +388,8 @@ static int write_model(Run *run, const char *folder, Error *error)
         free(path);
     }
     for (int i = 0; i < count && !code; i++) {
-        char *from = string_format("%s/%s", study->model_folder, files[i]), *to = string_format("%s/%s", folder, files[i]);
+        char *from = string_format("%s/%s", study->model_folder, files[i]),
+             *to = string_format("%s/%s", folder, files[i]);
         code = copy_file(from, to, error);
         free(from);
         free(to);
@@ -370,7 +414,7 @@ static int reset(Run *run, Error *error)
     if (model_read(model, study->model_folder, run->seeds->init, &made, error)) {
         return error->code;
     }
-    if (strcmp(study->made, made) && !study->options->quiet) {      /* the first run says it for all */
+    if (strcmp(study->made, made) && !study->options->quiet) { /* the first run says it for all */
         fprintf(stderr, "made from the seed, for the model has none: %s\n", made);
     }
     snprintf(study->made, sizeof study->made, "%s", made);
@@ -387,7 +431,8 @@ int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outco
     recipe_sha256(digest, hparams);
     json_decref(hparams);
     *outcome = (Outcome){0};
-    char *name = output_name(study, seeds, digest), *path = string_format("%s.bin", name), *log = string_format("%s.jsonl", name);
+    char *name = output_name(study, seeds, digest), *path = string_format("%s.bin", name),
+         *log = string_format("%s.jsonl", name);
     if (save && study->recipe.select_best) {
         run.best_weights = arena_alloc(study->model.params.total * sizeof(float));
     }
@@ -406,10 +451,13 @@ int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outco
         progress_close(&run.progress, code);
     }
     if (!code) {
-        code = write_predictions(&run, path, error) || (save && write_model(&run, save, error)) ? error->code : 0;
+        code = write_predictions(&run, path, error) || (save && write_model(&run, save, error))
+                   ? error->code
+                   : 0;
     }
     if (!code) {
-        *outcome = (Outcome){run.kept.metric, run.kept.majority, run.train_loss, run.kept.loss, run.progress.seconds, run.kept.collapsed,
+        *outcome = (Outcome){run.kept.metric,  run.kept.majority,    run.train_loss,
+                             run.kept.loss,    run.progress.seconds, run.kept.collapsed,
                              string_copy(path)};
     }
     arena_free(run.best_weights, study->model.params.total * sizeof(float));

@@ -8,10 +8,12 @@
 /* The stand-in model: BERT's architecture, small, over the words of the built-in grammars. */
 static json_t *tiny_config(int V)
 {
-    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:s}", "model_type", "bert", "vocab_size", V,
-                     "hidden_size", 64, "intermediate_size", 128, "num_hidden_layers", 2, "num_attention_heads", 4,
-                     "max_position_embeddings", 512, "type_vocab_size", 2, "pad_token_id", 0, "layer_norm_eps", 1e-5,
-                     "hidden_dropout_prob", 0.1, "attention_probs_dropout_prob", 0.1, "initializer_range", 0.05, "hidden_act", "gelu");
+    return json_pack(
+        "{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:s}", "model_type",
+        "bert", "vocab_size", V, "hidden_size", 64, "intermediate_size", 128, "num_hidden_layers",
+        2, "num_attention_heads", 4, "max_position_embeddings", 512, "type_vocab_size", 2,
+        "pad_token_id", 0, "layer_norm_eps", 1e-5, "hidden_dropout_prob", 0.1,
+        "attention_probs_dropout_prob", 0.1, "initializer_range", 0.05, "hidden_act", "gelu");
 }
 
 static int open_model_files(Study *study, Config *config, Error *error)
@@ -26,7 +28,9 @@ static int open_model_files(Study *study, Config *config, Error *error)
         return config_from_json(config, tiny_config(count), "tiny", error);
     }
     if (!path_is_folder(folder)) {
-        return error_set(error, EXIT_NO_INPUT, "%s: no such model folder; get one with: huggingface-cli download FacebookAI/roberta-base --local-dir %s",
+        return error_set(error, EXIT_NO_INPUT,
+                         "%s: no such model folder; get one with: huggingface-cli download "
+                         "FacebookAI/roberta-base --local-dir %s",
                          folder, folder);
     }
     study->model_folder = folder;
@@ -41,7 +45,9 @@ static int open_model_files(Study *study, Config *config, Error *error)
     char *path = string_format("%s/config.json", folder);
     int code = config_read(config, path, error);
     if (code == EXIT_NO_INPUT) {
-        error_set(error, code, "%s: no config.json; name a Hugging Face folder, or get one with: huggingface-cli download FacebookAI/roberta-base --local-dir %s",
+        error_set(error, code,
+                  "%s: no config.json; name a Hugging Face folder, or get one with: "
+                  "huggingface-cli download FacebookAI/roberta-base --local-dir %s",
                   folder, folder);
     }
     free(path);
@@ -68,17 +74,25 @@ static int open_data(Study *study, Error *error)
         return 0;
     }
     if (!path_is_folder(folder)) {
-        return error_set(error, EXIT_NO_INPUT, "%s: no such data folder; put the official files there (docs/TASKS.md says where to get them)", folder);
+        return error_set(error, EXIT_NO_INPUT,
+                         "%s: no such data folder; put the official files there (docs/TASKS.md "
+                         "says where to get them)",
+                         folder);
     }
     return dataset_read(&study->train, study->task, folder, "train", r->max_train, error) ||
-           dataset_read(&study->dev, study->task, folder, "validation", r->max_eval, error) ? error->code : 0;
+                   dataset_read(&study->dev, study->task, folder, "validation", r->max_eval, error)
+               ? error->code
+               : 0;
 }
 
 static int check_types(const Study *study, const Encoded *encoded, int types, Error *error)
 {
-    for (size_t i = 0; i < encoded->start[(size_t)encoded->dataset->count * (size_t)encoded->choices]; i++) {
+    for (size_t i = 0;
+         i < encoded->start[(size_t)encoded->dataset->count * (size_t)encoded->choices]; i++) {
         if (encoded->types[i] < 0 || encoded->types[i] >= types) {
-            return error_set(error, EXIT_BAD_DATA, "%s: the tokenizer makes token type %d, config.json has type_vocab_size %d; they belong to different models",
+            return error_set(error, EXIT_BAD_DATA,
+                             "%s: the tokenizer makes token type %d, config.json has "
+                             "type_vocab_size %d; they belong to different models",
                              study->model_name, encoded->types[i], types);
         }
     }
@@ -91,10 +105,12 @@ int study_open(Study *study, const Options *options, Error *error)
     Config config = {0};
     *study = (Study){.options = options};
     if (!options->task) {
-        return error_set(error, EXIT_USAGE, "--task is missing; for example: train_gpt --task boolq --seed 52");
+        return error_set(error, EXIT_USAGE,
+                         "--task is missing; for example: train_gpt --task boolq --seed 52");
     }
     study->task = task_find(options->task, error);
-    if (!study->task || backend_init(&study->backend, options->simd, option_count(options->threads), error)) {
+    if (!study->task ||
+        backend_init(&study->backend, options->simd, option_count(options->threads), error)) {
         return error->code;
     }
     for (int i = 0; i < options->kernel_count; i++) {
@@ -104,7 +120,10 @@ int study_open(Study *study, const Options *options, Error *error)
     }
     const char *variable = getenv("SEEDBED_MODEL");
     int tiny = options->model ? !strcmp(options->model, "tiny") : !variable || !*variable;
-    int code = recipe_make(&study->recipe, options, study->task, tiny, error) || open_model_files(study, &config, error) ? error->code : 0;
+    int code = recipe_make(&study->recipe, options, study->task, tiny, error) ||
+                       open_model_files(study, &config, error)
+                   ? error->code
+                   : 0;
     if (!code && open_data(study, error)) {
         config_free(&config);
         code = error->code;
@@ -115,16 +134,20 @@ int study_open(Study *study, const Options *options, Error *error)
     }
     study->recipe.kernels = study->backend.variants;
     if (study->recipe.dropout >= 0) {
-        config.dropout = config.attention_dropout = config.head_dropout = (float)study->recipe.dropout;
+        config.dropout = config.attention_dropout = config.head_dropout = (float)
+                                                                              study->recipe.dropout;
     }
     int longest = config_longest(&config), types = config.types;
     if (study->recipe.max_len > longest) {
         study->recipe.max_len = longest;
     }
     model_init(&study->model, config, problems[study->task->kind], study->task->K, &study->backend);
-    if (encode(&study->train_ids, &study->train, study->tokenizer, study->recipe.max_len, config.V, error) ||
-        encode(&study->dev_ids, &study->dev, study->tokenizer, study->recipe.max_len, config.V, error) ||
-        check_types(study, &study->train_ids, types, error) || check_types(study, &study->dev_ids, types, error)) {
+    if (encode(&study->train_ids, &study->train, study->tokenizer, study->recipe.max_len, config.V,
+               error) ||
+        encode(&study->dev_ids, &study->dev, study->tokenizer, study->recipe.max_len, config.V,
+               error) ||
+        check_types(study, &study->train_ids, types, error) ||
+        check_types(study, &study->dev_ids, types, error)) {
         study_close(study);
         return error->code;
     }
@@ -158,17 +181,20 @@ void study_plan(Study *study, const uint64_t *data_seeds, int count)
     study->steps = r->max_steps ? r->max_steps : (int)ceil(r->epochs * study->steps_per_epoch);
     study->warmup = schedule_warmup(r->warmup, study->steps);
     study->tokens = 0;
-    study->max_tokens = max_int(study->train_ids.longest, study->dev_ids.longest) * study->dev_ids.choices;
+    study->max_tokens = max_int(study->train_ids.longest, study->dev_ids.longest) *
+                        study->dev_ids.choices;
     int *order = memory_alloc((size_t)examples, sizeof *order);
     for (int s = 0; s < count; s++) {
         for (int step = 0; step < study->steps; step++) {
-            int epoch = step / study->steps_per_epoch, first = step % study->steps_per_epoch * r->batch;
+            int epoch = step / study->steps_per_epoch,
+                first = step % study->steps_per_epoch * r->batch;
             int end = first + r->batch < examples ? first + r->batch : examples;
             if (step % study->steps_per_epoch == 0) {
                 epoch_order(order, examples, data_seeds[s], epoch);
             }
             for (int at = first; at < end; at += study->micro) {
-                int n = end - at < study->micro ? end - at : study->micro, tokens = pack_tokens(&study->train_ids, order, at, n);
+                int n = end - at < study->micro ? end - at : study->micro,
+                    tokens = pack_tokens(&study->train_ids, order, at, n);
                 study->max_tokens = max_int(study->max_tokens, tokens);
                 study->tokens += s == 0 ? tokens : 0;
             }
@@ -188,7 +214,8 @@ double study_estimate(Study *study)
     int rows = study->max_tokens < ROWS ? study->max_tokens : ROWS;
     /* The memory of the gradients is free now: out [rows, F], x [rows, C], weight [F, C]. */
     float *weight = m->params.weights, *x = m->params.m, *out = m->params.v;
-    if ((size_t)rows * (size_t)c->F > m->params.total || (size_t)c->F * (size_t)c->C > m->params.total) {
+    if ((size_t)rows * (size_t)c->F > m->params.total ||
+        (size_t)c->F * (size_t)c->C > m->params.total) {
         return 0.0;
     }
     double start = clock_seconds(), seconds;
@@ -200,7 +227,10 @@ double study_estimate(Study *study)
     } while (seconds < 0.05);
     ops->fill_zero(&study->backend.ctx, out, (size_t)rows * (size_t)c->F);
     double rate = 2.0 * rows * c->C * c->F * runs / seconds;
-    double per_token = 6.0 * c->L * (4.0 * c->C * c->C + 2.0 * c->C * c->F) + 12.0 * c->L * c->C * study->train_ids.longest;
-    /* A quarter more for everything that is no product, and the optimizer's pass over 7 arrays at 10 GB/s. */
-    return 1.25 * per_token * (double)study->tokens / rate + (double)study->steps * 28.0 * (double)m->params.total / 1e10;
+    double per_token = 6.0 * c->L * (4.0 * c->C * c->C + 2.0 * c->C * c->F) +
+                       12.0 * c->L * c->C * study->train_ids.longest;
+    /* A quarter more for everything that is no product, and the optimizer's pass over 7 arrays at
+     * 10 GB/s. */
+    return 1.25 * per_token * (double)study->tokens / rate +
+           (double)study->steps * 28.0 * (double)m->params.total / 1e10;
 }

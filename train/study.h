@@ -1,4 +1,5 @@
-/* Everything that the runs of one command share: data, model, recipe, backend; and one run of it. */
+/* Everything that the runs of one command share: data, model, recipe, backend; and one run of it.
+ */
 #ifndef STUDY_H
 #define STUDY_H
 
@@ -18,35 +19,37 @@ typedef struct Study {
     Encoded train_ids, dev_ids;
     Backend backend;
     Model model;
-    const char *model_folder;           /* NULL for the tiny model */
+    const char *model_folder; /* NULL for the tiny model */
     char *model_name;
-    int builtin;                        /* the data are the built-in sample */
-    int micro;                          /* examples of a micro-batch */
+    int builtin; /* the data are the built-in sample */
+    int micro;   /* examples of a micro-batch */
     int steps_per_epoch, steps, warmup;
-    long tokens;                        /* of all training steps */
-    int max_tokens;                     /* of a micro-batch or an evaluation batch */
-    char made[512];                     /* parameters that were made from the seed; "" for none */
+    long tokens;    /* of all training steps */
+    int max_tokens; /* of a micro-batch or an evaluation batch */
+    char made[512]; /* parameters that were made from the seed; "" for none */
 } Study;
 
 /* Reads and checks everything. On failure what was opened is closed. */
 int study_open(Study *study, const Options *options, Error *error);
 void study_close(Study *study);
 
-/* Finds the largest micro-batch of all epochs of all these seeds, allocates for it, and counts steps and tokens. */
+/* Finds the largest micro-batch of all epochs of all these seeds, allocates for it, and counts
+ * steps and tokens. */
 void study_plan(Study *study, const uint64_t *data_seeds, int count);
 
-/* Seconds that the training steps will take, from a short measurement of this machine's products. */
+/* Seconds that the training steps will take, from a short measurement of this machine's products.
+ */
 double study_estimate(Study *study);
 
 /* What one run ended with. */
 typedef struct Outcome {
     double metric, majority, train_loss, dev_loss, seconds;
-    int collapsed;                      /* a single class was predicted */
-    char *path;                         /* prediction file; free it */
+    int collapsed; /* a single class was predicted */
+    char *path;    /* prediction file; free it */
 } Outcome;
 
-/* Trains from the seeds and writes the prediction file, the log and the model folder (save, or NULL). Errors: 79 not
- * finite, 75 stopped by a signal, and those of writing. */
+/* Trains from the seeds and writes the prediction file, the log and the model folder (save, or
+ * NULL). Errors: 79 not finite, 75 stopped by a signal, and those of writing. */
 int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outcome, Error *error);
 
 /* Set by the handler of SIGINT and SIGTERM; checked after every step. */
