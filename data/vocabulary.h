@@ -1,5 +1,5 @@
-/* Inside of the tokenizers: the vocabulary and the two models over it. Only tokenizer.c, bpe.c and
- * wordpiece.c use it. */
+/* Inside of the tokenizers: the vocabulary, the two models over it and the rest of a tokenizer.
+ * Only the tokenizer*.c, bpe.c and wordpiece.c use it. */
 #ifndef VOCABULARY_H
 #define VOCABULARY_H
 
@@ -31,6 +31,29 @@ typedef struct Vocabulary {
     char *prefix;     /* "##" */
     int longest_word; /* code points */
 } Vocabulary;
+
+typedef struct AddedToken {
+    char *text;
+    size_t size;
+    int id, lstrip, rstrip, special;
+} AddedToken;
+
+/* A template is a list of these: a special token, or segment A or B. */
+typedef struct TemplateItem {
+    int segment; /* 0 A, 1 B, -1 a special token */
+    int id, type;
+} TemplateItem;
+
+struct Tokenizer {
+    Vocabulary vocabulary;
+    int wordpiece;
+    AddedToken *added; /* stb_ds arrays */
+    TemplateItem *single, *pair;
+    int size;
+    char sha256[65];
+    const char *files[2];
+    int file_count;
+};
 
 /* Adds a token; 0, or 65 if the id is out of range or taken. */
 int vocabulary_add(Vocabulary *vocabulary, const char *word, long long id, const char *where,

@@ -35,6 +35,7 @@ run() {
 
 run layers test/layers.sh
 run ops "$build/test_ops"
+run parsers "$build/test_parsers"
 if [ -d "$shared" ]; then
     run scalar "$build/test_scalar" --quick $shared/models/ops/golden.safetensors
     run units "$build/test_units" $shared/models/ops/golden.safetensors $shared/tasks/metrics.json

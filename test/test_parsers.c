@@ -1,0 +1,228 @@
+/* Every parser on damaged input: files of our own making, cut at every length and with one byte
+ * changed in many places. A parser accepts (0) or refuses (65) with one line; it never crashes,
+ * reads out of bounds or leaks (make asan, make ubsan). */
+#include "check.h"
+#include "config.h"
+#include "encode.h"
+#include "preds.h"
+#include "rng.h"
+#include "safetensors.h"
+
+#include <stb/stb_ds.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char folder[64];
+
+static char *in_folder(const char *name)
+{
+    return string_format("%s/%s", folder, name);
+}
+
+static void write_bytes(const char *path, const void *bytes, size_t size)
+{
+    FILE *out = fopen(path, "wb");
+    if (!out || fwrite(bytes, 1, size, out) != size || fclose(out)) {
+        perror(path);
+        exit(EXIT_IO);
+    }
+}
+
+static int open_container(const char *path, Error *error)
+{
+    Safetensors st;
+    int code = safetensors_open(&st, path, error);
+    float out[64];
+    for (size_t i = 0; !code && i < st.count; i++) {
+        if (st.tensors[i].count <= 64 && tensor_to_float(out, &st.tensors[i], path, error)) {
+            continue; /* another type */
+        }
+    }
+    if (!code) {
+        safetensors_close(&st);
+    }
+    return code;
+}
+
+static int open_preds(const char *path, Error *error)
+{
+    Preds preds;
+    int code = preds_read(&preds, path, error);
+    if (!code) {
+        preds_free(&preds);
+    }
+    return code;
+}
+
+static int open_config(const char *path, Error *error)
+{
+    Config config;
+    int code = config_read(&config, path, error);
+    if (!code) {
+        config_free(&config);
+    }
+    return code;
+}
+
+static int open_tokenizer(const char *path, Error *error)
+{
+    Tokenizer *t;
+    int code = tokenizer_open(&t, path, error);
+    if (!code) {
+        static const char text[] = "the cat's \xC3\xA9\xFF <s> 12  x";
+        int *ids = NULL, *built = NULL;
+        tokenizer_encode(t, &ids, text, sizeof text - 1, 0);
+        (void)tokenizer_build(t, &built, NULL, ids, &ids, 12, TRUNCATE_LONGEST_FIRST);
+        arrfree(ids);
+        arrfree(built);
+        tokenizer_close(t);
+    }
+    return code;
+}
+
+static const char *split_task;
+
+/* path is the training file of a folder named as its task's. */
+static int open_data(const char *path, Error *error)
+{
+    Dataset dataset;
+    char *parent = string_format("%.*s", (int)(strrchr(path, '/') - path), path);
+    int code = dataset_read(&dataset, task_find(split_task, error), parent, "train", 0, error);
+    if (!code) {
+        dataset_free(&dataset);
+    }
+    free(parent);
+    return code;
+}
+
+static void check_damage(const char *name, const char *path, const void *bytes, size_t size,
+                         int (*open)(const char *, Error *), int cuts_refused)
+{
+    unsigned char *copy = memory_alloc(size, 1);
+    size_t accepted = 0, wrong = 0;
+    Error error;
+    write_bytes(path, bytes, size);
+    CHECK(!open(path, &error), "%s: the undamaged file is refused: %s", name, error.text);
+    for (size_t cut = 0; cut < size; cut++) {
+        write_bytes(path, bytes, cut);
+        int code = open(path, &error);
+        accepted += code == 0;
+        wrong += code != 0 && code != EXIT_BAD_DATA;
+        wrong += code != 0 && strchr(error.text, '\n') != NULL;
+    }
+    CHECK(wrong == 0, "%s: %zu cuts have another exit code or line: %s", name, wrong, error.text);
+    CHECK(!cuts_refused || accepted == 0, "%s: %zu cuts are accepted", name, accepted);
+    for (uint64_t i = 0; i < 3000; i++) {
+        memcpy(copy, bytes, size);
+        copy[rng_below(1, 2 * i, (uint32_t)size)] = (unsigned char)rng_below(1, 2 * i + 1, 256);
+        write_bytes(path, copy, size);
+        int code = open(path, &error);
+        wrong += code != 0 && code != EXIT_BAD_DATA;
+    }
+    CHECK(wrong == 0, "%s: %zu changed files have another exit code: %s", name, wrong, error.text);
+    printf("%s: %zu cuts (%zu accepted), 3000 changed bytes\n", name, size, accepted);
+    free(copy);
+    unlink(path);
+}
+
+static void check_file(const char *name, const char *path, int (*open)(const char *, Error *))
+{
+    File file;
+    Error error;
+    if (file_map(&file, path, &error)) {
+        CHECK(0, "%s", error.text);
+        return;
+    }
+    char *damaged = in_folder("damaged");
+    check_damage(name, damaged, file.bytes, file.size, open, 1);
+    free(damaged);
+    file_unmap(&file);
+    unlink(path);
+}
+
+static void check_containers(void)
+{
+    float a[6] = {1, 2, 3, 4, 5, 6};
+    int16_t b[3] = {1, 2, 3};
+    TensorSource sources[] = {{"a", DTYPE_F32, 2, {2, 3}, a}, {"b", DTYPE_BF16, 1, {3}, b}};
+    json_t *metadata = json_pack("{s:s}", "k", "v");
+    Error error;
+    char *path = in_folder("container");
+    CHECK(!safetensors_write(path, sources, 2, metadata, &error), "%s", error.text);
+    json_decref(metadata);
+    check_file("safetensors", path, open_container);
+
+    char *id[2] = {"validation-0", "validation-1"}, digest[65];
+    int pred[2] = {0, 1}, label[2] = {1, 1};
+    float logits[4] = {1, 2, 3, 4};
+    json_t *hparams = json_pack("{s:s}", "lr", "1e-05");
+    recipe_sha256(digest, hparams);
+    json_decref(hparams);
+    Preds preds = {
+        .path = path, .N = 2, .K = 2, .pred = pred, .label = label, .logits = logits, .id = id};
+    static const char *const fields[][2] = {
+        {"benchmark", "b"},     {"task", "t"},           {"split", "validation"},
+        {"model", "m"},         {"seed", "1"},           {"seed_init", "1"},
+        {"seed_data", "1"},     {"seed_dropout", "1"},   {"label_names", "[\"x\",\"y\"]"},
+        {"metric", "accuracy"}, {"dataset_sha256", "0"}, {"hparams", "{\"lr\":\"1e-05\"}"},
+        {"status", "ok"}};
+    preds.metadata = json_object();
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        json_object_set_new(preds.metadata, fields[i][0], json_string(fields[i][1]));
+    }
+    json_object_set_new(preds.metadata, "recipe_sha256", json_string(digest));
+    CHECK(!preds_write(&preds, &error), "%s", error.text);
+    free(preds.hash);
+    json_decref(preds.metadata);
+    check_file("predictions", path, open_preds);
+    free(path);
+}
+
+static void check_texts(void)
+{
+    static const char config[] =
+        "{\"model_type\": \"bert\", \"vocab_size\": 30, \"hidden_size\": 8, "
+        "\"intermediate_size\": 16, \"num_hidden_layers\": 2, \"num_attention_heads\": 2, "
+        "\"max_position_embeddings\": 40, \"layer_norm_eps\": 1e-12, \"hidden_act\": \"gelu\"}";
+    static const char words[] = "{\"added_tokens\": [{\"id\": 2, \"content\": \"[CLS]\", "
+                                "\"special\": true, \"lstrip\": true}], \"normalizer\": "
+                                "{\"type\": \"BertNormalizer\", \"clean_text\": true, "
+                                "\"handle_chinese_chars\": true, \"lowercase\": true}, "
+                                "\"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"}, "
+                                "\"post_processor\": {\"type\": \"BertProcessing\", \"sep\": "
+                                "[\"[SEP]\", 3], \"cls\": [\"[CLS]\", 2]}, \"model\": {\"type\": "
+                                "\"WordPiece\", \"unk_token\": \"[UNK]\", \"vocab\": "
+                                "{\"[PAD]\": 0, \"[UNK]\": 1, \"[CLS]\": 2, \"[SEP]\": 3, \"the\": "
+                                "4, \"cat\": 5, \"##s\": 6}}}";
+    static const char tsv[] = "index\tsentence1\tsentence2\tlabel\r\n0\ta "
+                              "\xC3\xA9\tb\tentailment\n1\tc\td\tnot_entailment\n";
+    static const char jsonl[] =
+        "{\"premise\": \"a\", \"hypothesis\": \"b\\u00e9\", \"label\": \"neutral\"}\n"
+        "{\"premise\": \"a\", \"hypothesis\": \"\\ud83d\\ude00\", \"label\": \"entailment\"}\n";
+    char *path = in_folder("text"), *tsv_path = in_folder("train.tsv"),
+         *jsonl_path = in_folder("train.jsonl");
+    check_damage("config.json", path, config, sizeof config - 1, open_config, 1);
+    check_damage("tokenizer.json", path, words, sizeof words - 1, open_tokenizer, 1);
+    split_task = "rte";
+    check_damage("TSV", tsv_path, tsv, sizeof tsv - 1, open_data, 0);
+    split_task = "cb";
+    check_damage("JSONL", jsonl_path, jsonl, sizeof jsonl - 1, open_data, 0);
+    free(path);
+    free(tsv_path);
+    free(jsonl_path);
+}
+
+int main(void)
+{
+    snprintf(folder, sizeof folder, "/tmp/test_parsers-%ld", (long)getpid());
+    Error error;
+    if (folder_make(folder, &error)) {
+        fprintf(stderr, "%s\n", error.text);
+        return error.code;
+    }
+    check_containers();
+    check_texts();
+    rmdir(folder);
+    return checks_close("test_parsers");
+}
