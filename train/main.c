@@ -51,8 +51,8 @@ static void show_plan(Study *s, int runs)
     fprintf(stderr, "work      %d run%s of %d steps, %.3f M tokens each; about %.0f s a run\n",
             runs, runs > 1 ? "s" : "", s->steps, (double)s->tokens * 1e-6, seconds);
     fprintf(stderr,
-            "memory    %.0f MiB: weights, gradients, moments %.0f each, activations %.0f, scratch "
-            "%.0f\n",
+            "memory    %.1f MiB: weights, gradients, moments %.1f each, activations %.1f, scratch "
+            "%.1f\n",
             (4.0 * (double)parameters + (double)m->acts_bytes + (double)m->scratch_bytes) * mib,
             (double)parameters * mib, (double)m->acts_bytes * mib, (double)m->scratch_bytes * mib);
     fprintf(stderr, "machine   %d threads, %s kernels%s%s\n", s->backend.ctx.threads,

@@ -218,15 +218,18 @@ double study_estimate(Study *study)
         (size_t)c->F * (size_t)c->C > m->params.total) {
         return 0.0;
     }
-    double start = clock_seconds(), seconds;
-    int runs = 0;
-    do {
-        ops->matmul_forward(&study->backend.ctx, out, x, weight, NULL, rows, c->C, c->F);
-        runs++;
-        seconds = clock_seconds() - start;
-    } while (seconds < 0.05);
+    /* The fastest call of one thread in 50 ms, times threads: on a busy machine two threads that
+     * wait for each other would make the plan look hopeless. */
+    Context one = study->backend.ctx;
+    one.threads = 1;
+    double end = clock_seconds() + 0.05, fastest = 1e9;
+    for (double start = clock_seconds(), now; start < end; start = now) {
+        ops->matmul_forward(&one, out, x, weight, NULL, rows, c->C, c->F);
+        now = clock_seconds();
+        fastest = now - start < fastest ? now - start : fastest;
+    }
     ops->fill_zero(&study->backend.ctx, out, (size_t)rows * (size_t)c->F);
-    double rate = 2.0 * rows * c->C * c->F * runs / seconds;
+    double rate = 2.0 * rows * c->C * c->F / fastest * study->backend.ctx.threads;
     double per_token = 6.0 * c->L * (4.0 * c->C * c->C + 2.0 * c->C * c->F) +
                        12.0 * c->L * c->C * study->train_ids.longest;
     /* A quarter more for everything that is no product, and the optimizer's pass over 7 arrays at
