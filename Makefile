@@ -127,7 +127,7 @@ unicode: $(BUILD)/unicode_tables
 
 SOURCES = $(wildcard base/*.[ch] kernels/*.[ch] model/*.[ch] data/*.[ch] train/*.[ch] eval/*.[ch] tools/*.c test/*.[ch])
 tidy:
-	clang-tidy --quiet $(filter %.c,$(filter-out kernels/% data/unicode_tables.c,$(SOURCES))) -- -std=gnu11 $(INCLUDE_test)
+	clang-tidy --quiet --checks='-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-clang-analyzer-security.FloatLoopCounter' $(filter %.c,$(filter-out kernels/% data/unicode_tables.c,$(SOURCES))) -- -std=gnu11 $(INCLUDE_test)
 format:
 	clang-format -i $(filter-out data/unicode_tables.c,$(SOURCES))
 

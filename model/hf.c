@@ -190,7 +190,7 @@ int model_read(Model *model, const char *folder, uint64_t seed_init, char **made
         } else {
             code = error_set(error, EXIT_BAD_DATA,
                              "%s: tensor '%s' is missing; get the whole model folder again",
-                             shards.files[0].path, param->name);
+                             folder, param->name);
         }
     }
     shards_close(&shards);
