@@ -133,9 +133,10 @@ int tokenizer_build(const Tokenizer *t, Ids *ids, Ids *types, const Ids first, c
             /* The rule of the Rust library: the shorter keeps all if it fits into half, the odd
              * token goes to the longer, of two equal ones to the second. */
             int swapped = n[0] > n[1];
-            ptrdiff_t small = n[swapped], large = small > room           ? small
-                                                  : small > room - small ? small
-                                                                         : room - small;
+            ptrdiff_t small = n[swapped], large = room - small;
+            if (small > room || small > large) {
+                large = small;
+            }
             if (small + large > room) {
                 small = room / 2;
                 large = small + room % 2;
