@@ -102,7 +102,7 @@ typedef struct GoldenBatch {
 static int batch_load(GoldenBatch *g, const Case *c, const char *prefix)
 {
     char name[64];
-    size_t N, B1, n;
+    size_t N = 0, B1 = 0, n;
     *g = (GoldenBatch){0};
     snprintf(name, sizeof name, "%stokens", prefix);
     g->tokens = ints(&c->golden, name, &N);

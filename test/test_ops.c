@@ -13,6 +13,9 @@
 
 static const double U = 0x1p-24;
 
+/* A variant has another order of sums: its values are compared, its bits are not. */
+static int variant_runs;
+
 /* What one run of a case wrote, all outputs one behind the other. */
 typedef struct Output {
     float *x;
@@ -131,7 +134,7 @@ static void check_matmul(const float *out)
                 }
             }
             near("matmul_forward", out, truth, size, M * O);
-            CHECK(chain_differs == 0, "matmul_forward is not the chain over k");
+            CHECK(variant_runs || chain_differs == 0, "matmul_forward is not the chain over k");
             out += M * O;
         }
         float *updated = memory_alloc(O * K, sizeof *updated);
@@ -190,7 +193,8 @@ static void run_bias(const Ops *ops, Context *ctx, Output *out)
     int rest[4] = {0, 7, 26, N - 34};
     ops->bias_backward(ctx, again, d, cu, 2, O1);
     ops->bias_backward(ctx, again, d + 34 * O1, rest, 3, O1);
-    CHECK(!memcmp(again, out->x, sizeof(float) * O1), "bias_backward in two micro-batches");
+    CHECK(variant_runs || !memcmp(again, out->x, sizeof(float) * O1),
+          "bias_backward in two micro-batches");
     free(again);
     free(d);
     free(bias);
@@ -875,8 +879,7 @@ static void run_variants(void)
         CHECK(!strcmp(backend.variants, choices[i]), "recorded as '%s'", backend.variants);
         backend_reserve(&backend, attention_scratch(40, 40, 2) + matmul_scratch(400, 400, 400));
         for (int c = 0; c < CASES; c++) {
-            if (strstr(cases[c].ops, op) && !strstr(choices[i], "matmul_forward") &&
-                !strstr(choices[i], "bias_backward")) {
+            if (strstr(cases[c].ops, op)) {
                 Output out = {0};
                 cases[c].run(&backend.ops, &backend.ctx, &out);
                 cases[c].check(out.x);
@@ -906,6 +909,7 @@ int main(void)
         }
         CHECK(found, "op %s has no case", names[i]);
     }
+    variant_runs = 1;
     run_variants();
     return checks_close("test_ops");
 }
