@@ -161,6 +161,7 @@ make_data() {
     [ "$status" -eq 64 ] && grep -q 'value is missing' "$work/err"
     fails 64 'choose one of these' $train --task rte --simd neon
     fails 64 'did you mean --task rte' $train rte
+    fails 64 'at most 1024' $train --task rte --threads 5000
     fails 64 'below 1' $train --task rte --dropout 1
 }
 
@@ -224,6 +225,15 @@ make_data() {
     fresh; rm "$bad/model.safetensors"
     printf '{"weight_map": {"a": "../../etc/passwd"}}' >"$bad/model.safetensors.index.json"
     fails 65 'not a file of this folder' $train --task rte --model "$bad" --data builtin
+}
+
+@test "$SEEDBED_DATA and $SEEDBED_MODEL stand in for the options" {
+    make_data
+    short_run first
+    SEEDBED_DATA="$work/data" SEEDBED_MODEL="$work/first/model" $train --task rte --max-steps 1 --preds "$work/env" >/dev/null 2>"$work/err"
+    grep -q 'rte (glue): 2 training and 2 dev examples' "$work/err"
+    if grep -q 'NOTE' "$work/err"; then false; fi
+    ls "$work/env" | grep -q 'rte.validation.model'
 }
 
 @test "a sharded model gives the same run as one file" {

@@ -198,7 +198,15 @@ static int load(Case *c, const char *build, int threads)
     }
     CHECK(!*made, "%s: made from the seed: %s", c->folder, made);
     free(made);
-    model_plan(&c->model, 4096, 64, config_longest(&config), 1);
+    /* The largest of all batches in the file. */
+    size_t tokens = 1, sequences = 1;
+    for (size_t i = 0; i < c->golden.count; i++) {
+        const Tensor *t = &c->golden.tensors[i];
+        const char *dot = strrchr(t->name, '.'), *kind = dot ? dot + 1 : t->name;
+        tokens = !strcmp(kind, "tokens") && t->count > tokens ? t->count : tokens;
+        sequences = !strcmp(kind, "cu_seqlens") && t->count > sequences ? t->count : sequences;
+    }
+    model_plan(&c->model, (int)tokens, (int)sequences, config_longest(&config), 1);
     return 0;
 }
 
@@ -287,7 +295,7 @@ static void run_training(Case *c, const char *variant, const char *build)
             return;
         }
         Step step = {.train = 0};
-        float losses[64];
+        float *losses = memory_alloc((size_t)g.examples, sizeof *losses);
         double loss = 0;
         model_zero_gradients(&c->model);
         model_forward(&c->model, &g.batch, &step);
@@ -306,6 +314,7 @@ static void run_training(Case *c, const char *variant, const char *build)
         snprintf(key, sizeof key, "train.%s.norm", variant);
         compare(c, key, &norm_value, safetensors_find(&c->golden, key), &at, 1,
                 4 * number(errors, "grad_norm"));
+        free(losses);
         batch_free(&g);
     }
     for (int i = 0; i < c->model.params.count; i++) {
@@ -335,10 +344,10 @@ static void run_exactness(Case *c)
         for (int threads = 1; threads <= 3; threads++) {
             GoldenBatch g;
             Step step = {.train = 1, .step = 7, .seed_dropout = 52};
-            float losses[64];
             if (load(c, builds[b], threads) || batch_load(&g, c, "")) {
                 return;
             }
+            float *losses = memory_alloc((size_t)g.examples, sizeof *losses);
             c->model.config.dropout = c->model.config.attention_dropout =
                 c->model.config.head_dropout = 0.1f;
             model_forward(&c->model, &g.batch, &step);
@@ -347,6 +356,7 @@ static void run_exactness(Case *c)
             CHECK(!*first || !strcmp(first, digest), "%s: %s with %d threads has other bits",
                   c->folder, builds[b], threads);
             memcpy(first, digest, sizeof first);
+            free(losses);
             batch_free(&g);
             model_free(&c->model);
             backend_free(&c->backend);

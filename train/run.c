@@ -112,6 +112,12 @@ static int evaluate(Run *run, Evaluation *e, Error *error)
         }
     }
     e->loss = loss / study->dev.count;
+    if (!isfinite(e->loss)) {
+        return error_set(error, EXIT_DIVERGED,
+                         "step %d: the dev loss is not finite; nothing was written, lower --lr or "
+                         "set --clip",
+                         run->step);
+    }
     e->epoch = run->epoch;
     score(study, e);
     return 0;

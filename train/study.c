@@ -108,6 +108,9 @@ int study_open(Study *study, const Options *options, Error *error)
         return error_set(error, EXIT_USAGE,
                          "--task is missing; for example: train_gpt --task boolq --seed 52");
     }
+    if (option_count(options->threads) > 1024) {
+        return error_set(error, EXIT_USAGE, "--threads %s: at most 1024", options->threads);
+    }
     study->task = task_find(options->task, error);
     if (!study->task ||
         backend_init(&study->backend, options->simd, option_count(options->threads), error)) {
