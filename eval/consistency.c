@@ -1,6 +1,7 @@
 /* consistency FILE...: how much runs that differ in the seed alone agree, as a whole and example by
  * example. */
-#include "agreement.h"
+#include "group.h"
+#include "statistics.h"
 
 #include <getopt.h>
 #include <math.h>
@@ -8,7 +9,7 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: consistency [--format text|json] FILE...\n"
+    "usage: consistency [--format text|json] [--pairs] [--expect EXPECTED.json [--tol X]] FILE...\n"
     "Compares prediction files of runs that differ in their seeds. Files are grouped by benchmark, "
     "task,\n"
     "split, model and recipe; one line a group:\n"
@@ -17,7 +18,13 @@ static const char usage[] =
     "  VAR   its population standard deviation over runs\n"
     "  CON   share of examples on which two runs predict the same, mean over all pairs\n"
     "  CCON  the same, and both are right\n"
-    "Exit codes: 0 done, 64 usage, 65 damaged or unfitting file, 66 missing file.\n";
+    "--format json gives every statistic (docs/STATISTICS.md); --pairs adds all pairs and "
+    "examples. --expect compares one group with expected\n"
+    "values to a relative tolerance (1e-9) and exits with 4 if any differs.\n"
+    "Exit codes: 0 done, 4 expectation missed, 64 usage, 65 damaged or unfitting file, 66 missing "
+    "file.\n";
+
+enum { EXIT_MISSED = 4 };
 
 static int fail(const Error *error)
 {
@@ -40,132 +47,182 @@ static int by_group(const void *a, const void *b)
 }
 
 /* A percentage, or n/a. */
-static const char *percent(char out[16], double value, int exists)
+static const char *percent(char out[16], const json_t *value)
 {
-    snprintf(out, 16, exists && !isnan(value) ? "%.2f" : "n/a", 100 * value);
+    if (json_is_number(value)) {
+        snprintf(out, 16, "%.2f", 100 * json_number_value(value));
+    } else {
+        snprintf(out, 16, "n/a");
+    }
     return out;
 }
 
-static void print_text(const Group *group, const Agreement *a, int first)
+static void print_text(const Group *group, const json_t *o, int first)
 {
-    char zeta[16], var[16], con[16], ccon[16];
+    char zeta[16], var[16], con[16], ccon[16], majority[16];
     const Preds *run = group->runs[0];
+    size_t collapsed = json_array_size(json_object_get(json_object_get(o, "degenerate"), "any"));
     if (first) {
         printf("%-14s %-20s %-8s %4s %6s %9s %7s %7s %7s %7s\n", "task", "model", "recipe", "S",
                "N", "metric", "zeta", "VAR", "CON", "CCON");
     }
     printf("%-14.14s %-20.20s %-8.8s %4zu %6zu %9.9s %7s %7s %7s %7s\n", preds_meta(run, "task"),
            preds_meta(run, "model"), preds_meta(run, "recipe_sha256"), group->S, group->N,
-           preds_meta(run, "metric"), percent(zeta, a->zeta_mean, 1), percent(var, a->var, 1),
-           percent(con, a->con, a->pairs), percent(ccon, a->ccon, a->pairs));
+           preds_meta(run, "metric"), percent(zeta, json_object_get(o, "zeta")),
+           percent(var, json_object_get(o, "VAR")), percent(con, json_object_get(o, "CON")),
+           percent(ccon, json_object_get(o, "CCON")));
+    const json_t *ends = json_object_get(json_object_get(o, "CON_ci"), "ci95");
+    if (ends) {
+        char low[16], high[16];
+        const json_t *right = json_object_get(json_object_get(o, "CCON_ci"), "ci95");
+        printf("  95 %% interval over seeds and examples: CON %s to %s",
+               percent(low, json_array_get(ends, 0)), percent(high, json_array_get(ends, 1)));
+        printf(", CCON %s to %s\n", percent(low, json_array_get(right, 0)),
+               percent(high, json_array_get(right, 1)));
+    }
     if (!strcmp(preds_meta(run, "dataset"), "builtin sample")) {
         printf("  data: built-in sample, not the task itself\n");
     }
-    if (a->degenerate) {
+    if (collapsed) {
         printf(
-            "  %zu of %zu runs collapsed: a single class, or not above the majority rate of %.2f\n",
-            a->degenerate, group->S, 100 * a->majority);
+            "  %zu of %zu runs collapsed: a single class, or not above the majority rate of %s\n",
+            collapsed, group->S, percent(majority, json_object_get(o, "majority_rate")));
     }
     if (group->S == 1) {
         printf("  CON and CCON need at least two runs\n");
     }
 }
 
-static json_t *number(double value, int exists)
+static json_t *group_json(const Group *group, json_t *statistics)
 {
-    return exists && isfinite(value) ? json_real(value) : json_null();
-}
-
-static json_t *group_json(const Group *group, const Agreement *a)
-{
-    json_t *object = json_object(), *seeds = json_array(), *zeta = json_array();
+    json_t *object = json_object();
     for (int i = 0; i < KEYS; i++) {
         json_object_set_new(object, keys[i], json_text(preds_meta(group->runs[0], keys[i])));
     }
-    for (size_t s = 0; s < group->S; s++) {
-        json_array_append_new(seeds, json_text(preds_meta(group->runs[s], "seed")));
-        json_array_append_new(zeta, number(a->zeta[s], 1));
-    }
     json_object_set_new(object, "dataset", json_text(preds_meta(group->runs[0], "dataset")));
     json_object_set_new(object, "metric", json_text(preds_meta(group->runs[0], "metric")));
-    json_object_set_new(object, "S", json_integer((json_int_t)group->S));
-    json_object_set_new(object, "N", json_integer((json_int_t)group->N));
-    json_object_set_new(object, "K", json_integer(group->K));
-    json_object_set_new(object, "seeds", seeds);
-    json_object_set_new(object, "zeta", zeta);
-    json_object_set_new(object, "zeta_mean", number(a->zeta_mean, 1));
-    json_object_set_new(object, "VAR", number(a->var, 1));
-    json_object_set_new(object, "CON", number(a->con, a->pairs));
-    json_object_set_new(object, "CCON", number(a->ccon, a->pairs));
-    if (a->pairs) {
-        json_object_set_new(object, "CON_numerator", json_integer((json_int_t)a->con_numerator));
-        json_object_set_new(object, "CCON_numerator", json_integer((json_int_t)a->ccon_numerator));
-        json_object_set_new(object, "CON_denominator", json_integer((json_int_t)a->denominator));
-    }
-    json_object_set_new(object, "degenerate", json_integer((json_int_t)a->degenerate));
+    json_object_update(object, statistics);
     return object;
 }
 
-int main(int argc, char **argv)
+typedef struct Options {
+    int json, pairs;
+    const char *expect;
+    double tolerance;
+} Options;
+
+/* 0, -1 for help that was printed, or 64. */
+static int parse(Options *options, int argc, char **argv, Error *error)
 {
-    static const struct option options[] = {
-        {"format", required_argument, NULL, 'f'}, {"help", no_argument, NULL, 'h'}, {0}};
-    int json = 0, option;
-    Error error;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
-        if (option == 'h') {
+    static const struct option known[] = {
+        {"format", required_argument, NULL, 'f'}, {"pairs", no_argument, NULL, 'p'},
+        {"expect", required_argument, NULL, 'e'}, {"tol", required_argument, NULL, 't'},
+        {"help", no_argument, NULL, 'h'},         {0}};
+    int option;
+    char *end;
+    *options = (Options){.tolerance = 1e-9};
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":h", known, NULL)) >= 0) {
+        switch (option) {
+        case 'h':
             fputs(usage, stdout);
-            return 0;
+            return -1;
+        case 'p':
+            options->pairs = 1;
+            break;
+        case 'e':
+            options->expect = optarg;
+            break;
+        case 't':
+            options->tolerance = strtod(optarg, &end);
+            if (!*optarg || *end || !(options->tolerance >= 0)) {
+                return error_set(error, EXIT_USAGE, "--tol %s: not a number from 0", optarg);
+            }
+            break;
+        case 'f':
+            options->json = !strcmp(optarg, "json");
+            if (!options->json && strcmp(optarg, "text")) {
+                return error_set(error, EXIT_USAGE,
+                                 "--format %s: no such format; choose text or json", optarg);
+            }
+            break;
+        default:
+            return error_set(error, EXIT_USAGE, "%s: %s; consistency --help lists the options",
+                             argv[optind - 1],
+                             option == ':' ? "a value is missing" : "no such option");
         }
-        if (option == 'f' && (!strcmp(optarg, "json") || !strcmp(optarg, "text"))) {
-            json = optarg[0] == 'j';
-            continue;
-        }
-        if (option == 'f') {
-            error_set(&error, EXIT_USAGE, "--format %s: no such format; choose text or json",
-                      optarg);
-            return fail(&error);
-        }
-        return EXIT_USAGE;
     }
-    size_t count = (size_t)(argc - optind);
-    if (!count) {
-        fputs("consistency: no files; name prediction files: ./consistency preds/*.bin\n", stderr);
-        return EXIT_USAGE;
+    if (optind == argc) {
+        return error_set(error, EXIT_USAGE,
+                         "no files; name prediction files: ./consistency preds/*.bin");
     }
-    Preds *all = memory_calloc(count, sizeof *all), **runs = memory_alloc(count, sizeof(Preds *));
+    return 0;
+}
+
+/* Compares one group with expected values: 0, 4 if any differs, or an error. */
+static int expect(const Options *options, const Group *group, const json_t *statistics,
+                  Error *error)
+{
+    json_t *expected;
+    int compared = 0;
+    if (json_read_file(&expected, options->expect, error)) {
+        return error->code;
+    }
+    if (!json_is_object(expected)) {
+        json_decref(expected);
+        return error_set(error, EXIT_BAD_DATA, "%s: not a JSON object of expected values",
+                         options->expect);
+    }
+    int bad = statistics_expect(expected, statistics, group, options->tolerance, stdout, &compared);
+    json_decref(expected);
+    printf("%s: %d values compared, %d differ\n", options->expect, compared, bad);
+    return bad || !compared ? EXIT_MISSED : 0;
+}
+
+static size_t group_end(Preds **runs, size_t first, size_t count)
+{
+    size_t end = first;
+    while (end < count && !by_group(&runs[first], &runs[end])) {
+        end++;
+    }
+    return end;
+}
+
+/* Joins, computes and prints every group. All are checked before the first line is printed. */
+static int report(const Options *options, Preds **runs, size_t count, Error *error)
+{
     int code = 0;
-    for (size_t i = 0; i < count && !code; i++) {
-        code = preds_read(&all[i], argv[optind + (int)i], &error);
-        runs[i] = &all[i];
+    qsort(runs, count, sizeof *runs, by_group);
+    if (options->expect && group_end(runs, 0, count) != count) {
+        return error_set(error, EXIT_BAD_DATA,
+                         "--expect %s: the files are of several groups; name those of one",
+                         options->expect);
     }
     json_t *list = json_array();
-    if (!code) {
-        qsort(runs, count, sizeof *runs, by_group);
-    }
-    /* All groups are checked before the first line is printed. */
     for (int print = 0; print < 2 && !code; print++) {
         for (size_t first = 0, end; first < count && !code; first = end) {
-            for (end = first; end < count && !by_group(&runs[first], &runs[end]); end++) {
-            }
             Group group;
-            Agreement agreement;
-            code = group_join(&group, runs + first, end - first, &error);
-            if (!code && print) {
-                agreement_compute(&agreement, &group);
-                if (json) {
-                    json_array_append_new(list, group_json(&group, &agreement));
+            end = group_end(runs, first, count);
+            code = group_join(&group, runs + first, end - first, error);
+            if (code) {
+                break;
+            }
+            if (print) {
+                StatisticsOptions all = {.level = 0.95, .pairs = options->pairs || options->expect};
+                json_t *statistics = statistics_compute(&group, &all);
+                if (options->expect) {
+                    code = expect(options, &group, statistics, error);
+                } else if (options->json) {
+                    json_array_append_new(list, group_json(&group, statistics));
                 } else {
-                    print_text(&group, &agreement, first == 0);
+                    print_text(&group, statistics, first == 0);
                 }
-                agreement_free(&agreement);
+                json_decref(statistics);
             }
-            if (!code) {
-                group_free(&group);
-            }
+            group_free(&group);
         }
     }
-    if (!code && json) {
+    if (!code && options->json && !options->expect) {
         json_t *root = json_pack("{s:s, s:i, s:O}", "format", "consistency-report", "version", 1,
                                  "groups", list);
         json_dumpf(root, stdout, JSON_INDENT(2));
@@ -173,13 +230,33 @@ int main(int argc, char **argv)
         json_decref(root);
     }
     json_decref(list);
+    if (!code && (fflush(stdout) || ferror(stdout))) {
+        code = error_set(error, EXIT_IO, "cannot write the report; free some space and run again");
+    }
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    Options options;
+    Error error;
+    int code = parse(&options, argc, argv, &error);
+    if (code) {
+        return code < 0 ? 0 : fail(&error);
+    }
+    size_t count = (size_t)(argc - optind);
+    Preds *all = memory_calloc(count, sizeof *all), **runs = memory_alloc(count, sizeof(Preds *));
+    for (size_t i = 0; i < count && !code; i++) {
+        code = preds_read(&all[i], argv[optind + (int)i], &error);
+        runs[i] = &all[i];
+    }
+    if (!code) {
+        code = report(&options, runs, count, &error);
+    }
     for (size_t i = 0; i < count; i++) {
         preds_free(&all[i]);
     }
     free(all);
     free(runs);
-    if (!code && (fflush(stdout) || ferror(stdout))) {
-        code = error_set(&error, EXIT_IO, "cannot write the report; free some space and run again");
-    }
-    return code ? fail(&error) : 0;
+    return code && code != EXIT_MISSED ? fail(&error) : code;
 }

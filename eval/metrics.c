@@ -7,11 +7,15 @@
 
 void confusion_count(Confusion *c, const int *labels, const int *predictions, size_t N, int K)
 {
-    *c = (Confusion){.K = K, .N = N};
+    *c = (Confusion){.K = K};
     c->label = memory_calloc(3 * (size_t)K, sizeof *c->label);
     c->predicted = c->label + K;
     c->both = c->label + 2 * K;
     for (size_t i = 0; i < N; i++) {
+        if (labels[i] < 0) {
+            continue;
+        }
+        c->N++;
         c->label[labels[i]]++;
         if (predictions[i] >= 0) {
             c->predicted[predictions[i]]++;

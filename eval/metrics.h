@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* Counts of (label, prediction) over N examples; predictions of -1 count as wrong. */
+/* Counts of (label, prediction) over the N labelled examples; predictions of -1 count as wrong. */
 typedef struct Confusion {
     int K;
     size_t N, correct;
@@ -13,7 +13,8 @@ typedef struct Confusion {
     size_t *both;      /* [K] right ones */
 } Confusion;
 
-/* labels must be in [0, K), predictions in [-1, K). The caller frees with confusion_free. */
+/* Labels and predictions are in [-1, K); an example with a hidden label (-1) has no part in
+ * it. The caller frees with confusion_free. */
 void confusion_count(Confusion *confusion, const int *labels, const int *predictions, size_t N,
                      int K);
 void confusion_free(Confusion *confusion);

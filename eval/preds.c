@@ -244,18 +244,15 @@ static int read_ids(Preds *preds, const Safetensors *st, Error *error)
                         preds->path, bytes->count, begin);
 }
 
-/* epoch_pred [E, N], epoch_logits [E, N, K], cluster [N]: shapes only. */
+/* epoch_pred [E, N], epoch_logits [E, N, K]: shapes only. */
 static int check_others(const Preds *preds, const Safetensors *st, Error *error)
 {
     const Tensor *pred = safetensors_find(st, "epoch_pred"),
-                 *logits = safetensors_find(st, "epoch_logits"),
-                 *cluster = safetensors_find(st, "cluster");
+                 *logits = safetensors_find(st, "epoch_logits");
     if ((pred && (pred->dtype != DTYPE_I32 || pred->rank != 2 || pred->shape[1] != preds->N)) ||
         (logits && (logits->dtype != DTYPE_F32 || logits->rank != 3 ||
-                    logits->shape[1] != preds->N || logits->shape[2] != (size_t)preds->K)) ||
-        (cluster &&
-         (cluster->dtype != DTYPE_I32 || cluster->rank != 1 || cluster->shape[0] != preds->N))) {
-        return REFUSE("%s: epoch_pred, epoch_logits or cluster does not fit %zu examples and %d "
+                    logits->shape[1] != preds->N || logits->shape[2] != (size_t)preds->K))) {
+        return REFUSE("%s: epoch_pred or epoch_logits does not fit %zu examples and %d "
                       "classes; write the file again",
                       preds->path, preds->N, preds->K);
     }
@@ -273,6 +270,7 @@ static int read_tensors(Preds *preds, const Safetensors *st, Error *error)
                     error) ||
         read_tensor((void **)&preds->target, preds, st, "target", DTYPE_F32, 0, preds->regression,
                     error) ||
+        read_tensor((void **)&preds->cluster, preds, st, "cluster", DTYPE_I32, 0, 0, error) ||
         check_classes(preds, preds->pred, "pred", error) ||
         check_classes(preds, preds->label, "label", error) || check_hashes(preds, error) ||
         read_ids(preds, st, error) || check_others(preds, st, error)) {
@@ -312,6 +310,7 @@ void preds_free(Preds *preds)
     free(preds->logits);
     free(preds->value);
     free(preds->target);
+    free(preds->cluster);
     json_decref(preds->metadata);
     *preds = (Preds){0};
 }

@@ -15,6 +15,7 @@ typedef struct Preds {
     uint64_t *hash;        /* [N] XXH64 of the id: the join key */
     float *logits;         /* [N, K] or NULL */
     float *value, *target; /* [N], regression; else NULL */
+    int *cluster;          /* [N] or NULL */
     char **id;             /* [N] or NULL */
     json_t *metadata;      /* object of strings */
 } Preds;

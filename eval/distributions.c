@@ -1,0 +1,133 @@
+#include "distributions.h"
+
+#include <math.h>
+
+enum { STEPS = 100000 };
+
+/* The continued fraction of the incomplete beta function, for x below (a + 1) / (a + b + 2). */
+static double beta_fraction(double x, double a, double b)
+{
+    const double tiny = 1e-300;
+    double c = 1, d = 1 - (a + b) * x / (a + 1), f;
+    d = 1 / (fabs(d) < tiny ? tiny : d);
+    f = d;
+    for (int m = 1; m < STEPS; m++) {
+        double even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
+        double odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
+        d = 1 + even * d;
+        c = 1 + even / c;
+        d = 1 / (fabs(d) < tiny ? tiny : d);
+        c = fabs(c) < tiny ? tiny : c;
+        f *= d * c;
+        d = 1 + odd * d;
+        c = 1 + odd / c;
+        d = 1 / (fabs(d) < tiny ? tiny : d);
+        c = fabs(c) < tiny ? tiny : c;
+        f *= d * c;
+        if (fabs(d * c - 1) < 1e-16) {
+            break;
+        }
+    }
+    return f;
+}
+
+double beta_cdf(double x, double a, double b)
+{
+    if (!(x > 0)) {
+        return 0;
+    }
+    if (!(x < 1)) {
+        return 1;
+    }
+    double front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x));
+    return x < (a + 1) / (a + b + 2) ? front * beta_fraction(x, a, b) / a
+                                     : 1 - front * beta_fraction(1 - x, b, a) / b;
+}
+
+double chi2_tail(double x, double df)
+{
+    double a = df / 2, y = x / 2;
+    if (!(y > 0)) {
+        return 1;
+    }
+    double front = exp(a * log(y) - y - lgamma(a));
+    if (y < a + 1) { /* series of the lower part */
+        double term = 1 / a, sum = term;
+        for (int n = 1; n < STEPS && term > sum * 1e-17; n++) {
+            term *= y / (a + n);
+            sum += term;
+        }
+        return 1 - front * sum;
+    }
+    const double tiny = 1e-300;
+    double b = y + 1 - a, c = 1 / tiny, d = 1 / b, f = d;
+    for (int n = 1; n < STEPS; n++) {
+        double an = -n * (n - a);
+        b += 2;
+        d = an * d + b;
+        c = b + an / c;
+        d = 1 / (fabs(d) < tiny ? tiny : d);
+        c = fabs(c) < tiny ? tiny : c;
+        f *= d * c;
+        if (fabs(d * c - 1) < 1e-16) {
+            break;
+        }
+    }
+    return front * f;
+}
+
+double beta_quantile(double p, double a, double b)
+{
+    double low = 0, high = 1;
+    for (int i = 0; i < 1100 && low < high; i++) {
+        double middle = low + (high - low) / 2;
+        if (middle == low || middle == high) {
+            break;
+        }
+        *(beta_cdf(middle, a, b) < p ? &low : &high) = middle;
+    }
+    return high;
+}
+
+double chi2_quantile(double p, double df)
+{
+    double low = 0, high = df + 10;
+    while (1 - chi2_tail(high, df) < p) {
+        high *= 2;
+    }
+    for (int i = 0; i < 1100; i++) {
+        double middle = low + (high - low) / 2;
+        if (middle == low || middle == high) {
+            break;
+        }
+        *(1 - chi2_tail(middle, df) < p ? &low : &high) = middle;
+    }
+    return high;
+}
+
+double t_quantile(double p, double df)
+{
+    if (p < 0.5) {
+        return -t_quantile(1 - p, df);
+    }
+    /* t^2 / (df + t^2) follows Beta(1 / 2, df / 2) */
+    double x = beta_quantile(2 * p - 1, 0.5, df / 2);
+    return sqrt(df * x / (1 - x));
+}
+
+double fair_coin_p(unsigned long k, unsigned long m)
+{
+    unsigned long n = k + m, less = k < m ? k : m;
+    if (n == 0 || k == m) {
+        return 1;
+    }
+    double p = 2 * beta_cdf(0.5, (double)(n - less), (double)less + 1);
+    return p < 1 ? p : 1;
+}
+
+void clopper_pearson(double interval[2], unsigned long k, unsigned long n, double level)
+{
+    double tail = (1 - level) / 2, x = (double)k, size = (double)n;
+    interval[0] = k == 0 ? 0 : beta_quantile(tail, x, size - x + 1);
+    interval[1] = k == n ? 1 : beta_quantile(1 - tail, x + 1, size - x);
+}

@@ -1,0 +1,27 @@
+/* Every statistic of one group of runs, by the names of docs/STATISTICS.md. */
+#ifndef STATISTICS_H
+#define STATISTICS_H
+
+#include "group.h"
+
+typedef struct StatisticsOptions {
+    double level; /* of intervals, 0.95 */
+    int pairs;    /* list every pair of runs, and the values of every example */
+} StatisticsOptions;
+
+/* A JSON object; what is undefined is null. The caller owns it. */
+json_t *statistics_compute(const Group *group, const StatisticsOptions *options);
+
+/* CON and CCON of weighted runs and examples, distinct pairs of runs only: runs [S] and examples
+ * [N] multiplicities. */
+void statistics_resampled(const Group *group, const int *runs, const int *examples, double *con,
+                          double *ccon);
+
+/* Compares what is expected (a JSON object of the same names) with what was computed: relative
+ * tolerance for numbers, exactly for integers, null only with null. Keys that were not computed are
+ * listed on out as not compared. Returns how many values differ, each a line on out; counts
+ * comparisons in *compared. */
+int statistics_expect(const json_t *expected, const json_t *computed, const Group *group,
+                      double tolerance, FILE *out, int *compared);
+
+#endif
