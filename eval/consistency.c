@@ -9,7 +9,8 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: consistency [--format text|json] [--pairs] [--expect EXPECTED.json [--tol X]] FILE...\n"
+    "usage: consistency [--format text|json] [--pairs] [--boot B [--boot-seed N]] [--expect "
+    "EXPECTED.json [--tol X]] FILE...\n"
     "Compares prediction files of runs that differ in their seeds. Files are grouped by benchmark, "
     "task,\n"
     "split, model and recipe; one line a group:\n"
@@ -80,6 +81,12 @@ static void print_text(const Group *group, const json_t *o, int first)
         printf(", CCON %s to %s\n", percent(low, json_array_get(right, 0)),
                percent(high, json_array_get(right, 1)));
     }
+    ends = json_object_get(json_object_get(o, "bootstrap"), "percentile95");
+    if (ends) {
+        char low[16], high[16];
+        printf("  bootstrap of distinct pairs: CON %s to %s\n",
+               percent(low, json_array_get(ends, 0)), percent(high, json_array_get(ends, 1)));
+    }
     if (!strcmp(preds_meta(run, "dataset"), "builtin sample")) {
         printf("  data: built-in sample, not the task itself\n");
     }
@@ -107,6 +114,8 @@ static json_t *group_json(const Group *group, json_t *statistics)
 
 typedef struct Options {
     int json, pairs;
+    size_t boot; /* draws; 0 for none */
+    uint64_t boot_seed;
     const char *expect;
     double tolerance;
 } Options;
@@ -116,6 +125,7 @@ static int parse(Options *options, int argc, char **argv, Error *error)
 {
     static const struct option known[] = {
         {"format", required_argument, NULL, 'f'}, {"pairs", no_argument, NULL, 'p'},
+        {"boot", required_argument, NULL, 'b'},   {"boot-seed", required_argument, NULL, 's'},
         {"expect", required_argument, NULL, 'e'}, {"tol", required_argument, NULL, 't'},
         {"help", no_argument, NULL, 'h'},         {0}};
     int option;
@@ -129,6 +139,20 @@ static int parse(Options *options, int argc, char **argv, Error *error)
             return -1;
         case 'p':
             options->pairs = 1;
+            break;
+        case 'b':
+        case 's':
+            if (!*optarg || strlen(optarg) > 18 || strspn(optarg, "0123456789") != strlen(optarg) ||
+                (option == 'b' && strtoull(optarg, NULL, 10) > 10000000)) {
+                return error_set(error, EXIT_USAGE, "--boot%s %s: not a whole number%s",
+                                 option == 'b' ? "" : "-seed", optarg,
+                                 option == 'b' ? " up to 10000000" : "");
+            }
+            if (option == 'b') {
+                options->boot = strtoull(optarg, NULL, 10);
+            } else {
+                options->boot_seed = strtoull(optarg, NULL, 10);
+            }
             break;
         case 'e':
             options->expect = optarg;
@@ -210,6 +234,11 @@ static int report(const Options *options, Preds **runs, size_t count, Error *err
             if (print) {
                 StatisticsOptions all = {.level = 0.95, .pairs = options->pairs || options->expect};
                 json_t *statistics = statistics_compute(&group, &all);
+                if (options->boot) {
+                    json_t *bootstrap = statistics_bootstrap(&group, options->boot,
+                                                             options->boot_seed, all.level);
+                    json_object_set_new(statistics, "bootstrap", bootstrap);
+                }
                 if (options->expect) {
                     code = expect(options, &group, statistics, error);
                 } else if (options->json) {

@@ -17,6 +17,11 @@ json_t *statistics_compute(const Group *group, const StatisticsOptions *options)
 void statistics_resampled(const Group *group, const int *runs, const int *examples, double *con,
                           double *ccon);
 
+/* The bootstrap of distinct pairs (seeds and examples drawn with replacement, a run never paired
+ * with itself): B, mean, sd, percentile95 of CON and CCON. The same seed gives the same draws
+ * everywhere. */
+json_t *statistics_bootstrap(const Group *group, size_t B, uint64_t seed, double level);
+
 /* Compares what is expected (a JSON object of the same names) with what was computed: relative
  * tolerance for numbers, exactly for integers, null only with null. Keys that were not computed are
  * listed on out as not compared. Returns how many values differ, each a line on out; counts

@@ -308,6 +308,26 @@ make_data() {
     [ "$($consistency "$@" "$work"/more/*.bin | grep -c '^rte')" -eq 2 ]
 }
 
+@test "consistency: JSON, intervals, bootstrap and expected values" {
+    $train $short --seeds 1,2,3,4 --preds "$work/preds" >/dev/null 2>&1
+    $consistency --format json --pairs --boot 500 --boot-seed 7 "$work"/preds/*.bin >"$work/a"
+    $consistency --format json --pairs --boot 500 --boot-seed 7 "$work"/preds/*.bin >"$work/b"
+    cmp "$work/a" "$work/b"
+    for key in CON_ci fleiss_kappa krippendorff_alpha cochran_q churn degenerate bootstrap jsd_pairs; do
+        grep -q "\"$key\"" "$work/a"
+    done
+    $consistency "$work"/preds/*.bin | grep -q '95 % interval over seeds and examples: CON'
+    printf '{"S": 4, "N": 64}' >"$work/right.json"
+    $consistency --expect "$work/right.json" "$work"/preds/*.bin | grep -q '2 values compared, 0 differ'
+    printf '{"S": 5, "N": 64}' >"$work/wrong.json"
+    local status=0
+    $consistency --expect "$work/wrong.json" "$work"/preds/*.bin >"$work/out" || status=$?
+    [ "$status" -eq 4 ] && grep -q 'S: 4, expected 5' "$work/out"
+    status=0
+    $consistency --boot many "$work"/preds/*.bin 2>/dev/null || status=$?
+    [ "$status" -eq 64 ]
+}
+
 @test "predictions are read by numpy alone" {
     python3 -c 'import numpy' 2>/dev/null || skip "needs python3-numpy"
     $train $short --preds "$work/preds" >/dev/null 2>&1

@@ -56,6 +56,9 @@ if [ -d "$shared" ]; then
     tasks=
     for t in BoolQ CB COPA CoLA MNLI MRPC QNLI QQP RTE-glue RTE-superglue SST-2 STS-B; do tasks="$tasks $shared/tasks/$t.jsonl"; done
     run tasks "$build/test_tasks" ../shared/data $tasks $shared/tasks/counts.json
+    for set in $shared/stats/sets/*/; do
+        run "statistics $(basename "$set")" test/expect.sh "$set"
+    done
 else
     echo "SKIPPED: ../shared/goldens is not there: goldens of models, tokenizers, tasks and files are not compared"
     run scalar "$build/test_scalar" --quick

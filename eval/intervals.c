@@ -1,0 +1,100 @@
+#include "intervals.h"
+#include "distributions.h"
+#include "result.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Item 1: the metric over runs. */
+void put_spread(json_t *o, const double *zeta, size_t S, double level)
+{
+    double m = mean(zeta, S), s = S > 1 ? sqrt(squares(zeta, S) / (double)(S - 1)) : NAN,
+           df = (double)S - 1, tail = (1 - level) / 2;
+    double *sorted = memory_alloc(S, sizeof *sorted);
+    memcpy(sorted, zeta, S * sizeof *sorted);
+    qsort(sorted, S, sizeof *sorted, by_size);
+    put(o, "zeta", m);
+    put(o, "VAR", sqrt(squares(zeta, S) / (double)S));
+    put(o, "SD_sample", s);
+    double half = S > 1 ? t_quantile(1 - tail, df) * s / sqrt((double)S) : NAN;
+    json_object_set_new(o, "SD_ci95",
+                        S > 1 ? interval(s * sqrt(df / chi2_quantile(1 - tail, df)),
+                                         s * sqrt(df / chi2_quantile(tail, df)))
+                              : json_null());
+    json_object_set_new(o, "mean_ci95_t", interval(m - half, m + half));
+    put(o, "rel_se_sd", S > 1 ? 1 / sqrt(2 * df) : NAN);
+    put(o, "median", S % 2 ? sorted[S / 2] : (sorted[S / 2 - 1] + sorted[S / 2]) / 2);
+    put(o, "iqm", mean(sorted + S / 4, S - 2 * (S / 4)));
+    put(o, "min", sorted[0]);
+    put(o, "max", sorted[S - 1]);
+    free(sorted);
+}
+
+/* Item 7: the two-way interval of CON, or of CCON if right. cluster [N] or NULL replaces the
+ * examples' part by clusters'. */
+json_t *two_way(const Table *t, int right, const int *cluster, double level)
+{
+    size_t S = t->S, N = t->N;
+    if (S < 3 || N < 2) {
+        return json_null();
+    }
+    double (*pairs)(const Table *, size_t) = right ? pairs_right : pairs_same;
+    double con = agreement(t, pairs), scale = 1 / ((double)S * (double)(S - 1));
+    double *a = memory_alloc(N, sizeof *a), *u = memory_calloc(S * N, sizeof *u),
+           *u_mean = memory_alloc(S, sizeof *u_mean);
+    double examples = 0, jackknife = 0, interaction = 0, n = (double)N;
+    double f = (double)(S - 1) / (double)S * 4 / ((double)(S - 2) * (double)(S - 2));
+    for (size_t i = 0; i < N; i++) {
+        a[i] = pairs(t, i) * scale;
+        examples += (a[i] - con) * (a[i] - con) / (n * (n - 1));
+    }
+    for (size_t s = 0; s < S; s++) {
+        for (size_t i = 0; i < N; i++) {
+            int p = t->pred[s * N + i];
+            if (p >= 0 && (!right || p == t->label[i])) {
+                u[s * N + i] = (double)(t->votes[i * t->K + (size_t)p] - 1) / (double)(S - 1);
+            }
+        }
+        u_mean[s] = mean(u + s * N, N);
+        jackknife += f * (u_mean[s] - con) * (u_mean[s] - con);
+    }
+    for (size_t s = 0; s < S; s++) {
+        for (size_t i = 0; i < N; i++) {
+            double r = u[s * N + i] - u_mean[s] - a[i] + con;
+            interaction += f * r * r / (n * (n - 1));
+        }
+    }
+    if (cluster) {
+        /* clusters in the order of their first example */
+        double sum_squares = 0;
+        size_t G = 0;
+        char *done = memory_calloc(N, 1);
+        for (size_t i = 0; i < N; i++) {
+            double sum = 0;
+            for (size_t j = i; j < N && !done[i]; j++) {
+                if (cluster[j] == cluster[i] && !done[j]) {
+                    sum += a[j] - con;
+                    done[j] = (char)(j != i);
+                }
+            }
+            G += !done[i];
+            sum_squares += done[i] ? 0 : sum * sum;
+            done[i] = 1;
+        }
+        examples = G > 1 ? (double)G / (double)(G - 1) * sum_squares / (n * n) : NAN;
+        free(done);
+    }
+    double v = fmax(examples + jackknife - interaction, fmax(examples, jackknife)), se = sqrt(v);
+    double half = t_quantile(1 - (1 - level) / 2, (double)S - 1) * se;
+    json_t *o = json_object();
+    put(o, "V_examples", examples);
+    put(o, "V_seed_jackknife", jackknife);
+    put(o, "V_interaction", interaction);
+    put(o, "SE", se);
+    json_object_set_new(o, "ci95", interval(fmax(0, con - half), fmin(1, con + half)));
+    free(a);
+    free(u);
+    free(u_mean);
+    return o;
+}

@@ -1,0 +1,53 @@
+#include "result.h"
+
+#include <math.h>
+
+void put(json_t *object, const char *key, double value)
+{
+    json_object_set_new(object, key, isfinite(value) ? json_real(value) : json_null());
+}
+
+void put_count(json_t *object, const char *key, size_t value)
+{
+    json_object_set_new(object, key, json_integer((json_int_t)value));
+}
+
+json_t *real_list(const double *values, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++) {
+        json_array_append_new(list, isfinite(values[i]) ? json_real(values[i]) : json_null());
+    }
+    return list;
+}
+
+json_t *interval(double low, double high)
+{
+    double ends[2] = {low, high};
+    return isfinite(low) && isfinite(high) ? real_list(ends, 2) : json_null();
+}
+
+double mean(const double *x, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += x[i];
+    }
+    return sum / (double)n;
+}
+
+/* Sum of squares about the mean. */
+double squares(const double *x, size_t n)
+{
+    double m = mean(x, n), sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += (x[i] - m) * (x[i] - m);
+    }
+    return sum;
+}
+
+int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}

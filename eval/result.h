@@ -1,0 +1,23 @@
+/* Results as JSON objects: what is undefined is null. And the few sums that all statistics share.
+ */
+#ifndef RESULT_H
+#define RESULT_H
+
+#include "json.h"
+
+/* Sets a key; a value that is not finite becomes null. */
+void put(json_t *object, const char *key, double value);
+void put_count(json_t *object, const char *key, size_t value);
+
+/* New lists, owned by the caller; interval is null if an end is not finite. */
+json_t *real_list(const double *values, size_t n);
+json_t *interval(double low, double high);
+
+/* Mean, and sum of squares about it, of n > 0 values. */
+double mean(const double *x, size_t n);
+double squares(const double *x, size_t n);
+
+/* For qsort of doubles. */
+int by_size(const void *a, const void *b);
+
+#endif

@@ -1,0 +1,29 @@
+/* A group of runs as a dense table, and its agreement. */
+#ifndef TABLE_H
+#define TABLE_H
+
+#include "group.h"
+
+/* The group as a dense table, perhaps of some runs or examples only. */
+typedef struct Table {
+    size_t S, N, K;
+    int *pred;       /* [S, N] */
+    int *label;      /* [N] */
+    int *votes;      /* [N, K] */
+    int *right;      /* [N] */
+    size_t *correct; /* [S] */
+    size_t missing;  /* predictions of -1 */
+} Table;
+
+/* Runs with use_run[s], examples with use_example[i]; NULL takes all. Freed by table_free. */
+Table table_make(const Group *group, const char *use_run, const char *use_example);
+void table_free(Table *table);
+
+/* Ordered pairs of runs that agree on example i, or agree and are right. */
+double pairs_same(const Table *table, size_t i);
+double pairs_right(const Table *table, size_t i);
+
+/* CON (pairs_same) or CCON (pairs_right): a sum of integers below 2^53 and one division. S > 1. */
+double agreement(const Table *table, double (*pairs)(const Table *, size_t));
+
+#endif
