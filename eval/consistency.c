@@ -232,7 +232,9 @@ static int report(const Options *options, Preds **runs, size_t count, Error *err
                 break;
             }
             if (print) {
-                StatisticsOptions all = {.level = 0.95, .pairs = options->pairs || options->expect};
+                StatisticsOptions all = {.level = 0.95,
+                                         .summary = !options->json && !options->expect,
+                                         .pairs = options->pairs || options->expect};
                 json_t *statistics = statistics_compute(&group, &all);
                 if (options->boot) {
                     json_t *bootstrap = statistics_bootstrap(&group, options->boot,

@@ -235,12 +235,14 @@ static void put_classes(json_t *o, const Group *g, const StatisticsOptions *opti
         put_count(o, "CCON_numerator", (size_t)llround(ccon * n * S * (S - 1)));
         put_count(o, "CON_denominator", t.N * t.S * (t.S - 1));
         put(o, "calibration_gap", (1 - con) - (1 - accuracy));
-        put_pairs(o, &t, options->pairs);
+        if (!options->summary) {
+            put_pairs(o, &t, options->pairs);
+            put_logits(o, g, &t, options->pairs);
+        }
         put_cochran(o, &t, ccon);
         put_chance_corrected(o, &t);
         json_object_set_new(o, "CON_ci", two_way(&t, 0, NULL, options->level));
         json_object_set_new(o, "CCON_ci", two_way(&t, 1, NULL, options->level));
-        put_logits(o, g, &t, options->pairs);
         if (g->runs[0]->cluster) {
             int *cluster = memory_alloc(t.N, sizeof *cluster);
             for (size_t i = 0; i < t.N; i++) {

@@ -6,6 +6,7 @@
 
 typedef struct StatisticsOptions {
     double level; /* of intervals, 0.95 */
+    int summary;  /* only what the table shows: nothing over pairs of runs, no logits */
     int pairs;    /* list every pair of runs, and the values of every example */
 } StatisticsOptions;
 

@@ -5,6 +5,7 @@
 #include "encode.h"
 #include "metrics.h"
 #include "options.h"
+#include "preds.h"
 #include "recipe.h"
 #include "rng.h"
 #include "safetensors.h"
