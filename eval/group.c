@@ -49,34 +49,52 @@ static Row *sorted_rows(const Preds *run)
     return rows;
 }
 
-/* Example i is row i of the first run; first_rows are that run's sorted rows. */
-static int join_run(Group *group, size_t s, const Row *first_rows, Error *error)
+/* Rows of a run in the order of the first run's rows, into order [N]. */
+static int match_rows(uint32_t *order, const Preds *first, const Preds *run, Error *error)
+{
+    if (!memcmp(first->hash, run->hash, run->N * sizeof *run->hash)) {
+        for (size_t i = 0; i < run->N; i++) {
+            order[i] = (uint32_t)i;
+        }
+        return 0;
+    }
+    Row *from = sorted_rows(first), *to = sorted_rows(run);
+    int code = 0;
+    for (size_t i = 0; i < run->N && !code; i++) {
+        order[from[i].row] = (uint32_t)to[i].row;
+        if (from[i].hash != to[i].hash) {
+            code = REFUSE("%s: its examples are not those of %s; compare runs of one data set",
+                          run->path, first->path);
+        }
+    }
+    free(from);
+    free(to);
+    return code;
+}
+
+static int join_run(Group *group, size_t s, Error *error)
 {
     const Preds *first = group->runs[0], *run = group->runs[s];
+    uint32_t *order = group->order + s * group->N;
     if (run->N != first->N || run->K != first->K ||
         strcmp(preds_meta(run, "label_names"), preds_meta(first, "label_names"))) {
         return REFUSE("%s: %zu examples of %d classes, but %s has %zu of %d, or other label names; "
                       "compare runs of one data set",
                       run->path, run->N, run->K, first->path, first->N, first->K);
     }
-    Row *rows = sorted_rows(run);
-    int code = 0;
-    for (size_t i = 0; i < run->N && !code; i++) {
-        size_t row = rows[i].row, first_row = first_rows[i].row;
-        group->order[s * group->N + first_row] = row;
-        if (rows[i].hash != first_rows[i].hash) {
-            code = REFUSE("%s: its examples are not those of %s; compare runs of one data set",
-                          run->path, first->path);
-        } else if (run->label[row] != first->label[first_row] ||
-                   (run->target && run->target[row] != first->target[first_row])) {
-            code = REFUSE(
+    if (match_rows(order, first, run, error)) {
+        return error->code;
+    }
+    for (size_t i = 0; i < run->N; i++) {
+        if (run->label[order[i]] != first->label[i] ||
+            (run->target && run->target[order[i]] != first->target[i])) {
+            return REFUSE(
                 "%s: the label of example %s differs from that in %s; compare runs of one "
                 "data set",
-                run->path, run->id ? run->id[row] : "?", first->path);
+                run->path, run->id ? run->id[order[i]] : "?", first->path);
         }
     }
-    free(rows);
-    return code;
+    return 0;
 }
 
 int group_join(Group *group, Preds **runs, size_t S, Error *error)
@@ -84,17 +102,15 @@ int group_join(Group *group, Preds **runs, size_t S, Error *error)
     qsort(runs, S, sizeof *runs, by_seed);
     *group = (Group){.runs = runs, .S = S, .N = runs[0]->N, .K = runs[0]->K};
     group->order = memory_alloc(S * group->N, sizeof *group->order);
-    Row *rows = sorted_rows(runs[0]);
     int code = 0;
     for (size_t s = 0; s < S && !code; s++) {
         if (s && !compare_seeds(runs[s - 1], runs[s])) {
             code = REFUSE("%s: the same seeds as %s (seed %s); name each run once", runs[s]->path,
                           runs[s - 1]->path, preds_meta(runs[s], "seed"));
         } else {
-            code = join_run(group, s, rows, error);
+            code = join_run(group, s, error);
         }
     }
-    free(rows);
     if (code) {
         group_free(group);
     }

@@ -8,7 +8,7 @@ typedef struct Group {
     Preds **runs; /* [S] sorted by seed; not owned */
     size_t S, N;
     int K;
-    size_t *order; /* [S, N] row in run s of example i; example i is row i of run 0 */
+    uint32_t *order; /* [S, N] row in run s of example i; example i is row i of run 0 */
 } Group;
 
 /* Joins the runs by example_hash: refuses (65) other example sets, labels or classes, and two runs

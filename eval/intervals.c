@@ -33,6 +33,16 @@ void put_spread(json_t *o, const double *zeta, size_t S, double level)
 
 /* Item 7: the two-way interval of CON, or of CCON if right. cluster [N] or NULL replaces the
  * examples' part by clusters'. */
+/* u of run s and example i: the share of the other runs that predict what it predicts; with right,
+ * only if it is right. */
+static double agreement_of(const Table *t, int right, size_t s, size_t i)
+{
+    int p = t->pred[s * t->N + i];
+    return p >= 0 && (!right || p == t->label[i])
+               ? (double)(t->votes[i * t->K + (size_t)p] - 1) / (double)(t->S - 1)
+               : 0;
+}
+
 json_t *two_way(const Table *t, int right, const int *cluster, double level)
 {
     size_t S = t->S, N = t->N;
@@ -41,8 +51,7 @@ json_t *two_way(const Table *t, int right, const int *cluster, double level)
     }
     double (*pairs)(const Table *, size_t) = right ? pairs_right : pairs_same;
     double con = agreement(t, pairs), scale = 1 / ((double)S * (double)(S - 1));
-    double *a = memory_alloc(N, sizeof *a), *u = memory_calloc(S * N, sizeof *u),
-           *u_mean = memory_alloc(S, sizeof *u_mean);
+    double *a = memory_alloc(N, sizeof *a), *u_mean = memory_alloc(S, sizeof *u_mean);
     double examples = 0, jackknife = 0, interaction = 0, n = (double)N;
     double f = (double)(S - 1) / (double)S * 4 / ((double)(S - 2) * (double)(S - 2));
     for (size_t i = 0; i < N; i++) {
@@ -50,18 +59,16 @@ json_t *two_way(const Table *t, int right, const int *cluster, double level)
         examples += (a[i] - con) * (a[i] - con) / (n * (n - 1));
     }
     for (size_t s = 0; s < S; s++) {
+        u_mean[s] = 0;
         for (size_t i = 0; i < N; i++) {
-            int p = t->pred[s * N + i];
-            if (p >= 0 && (!right || p == t->label[i])) {
-                u[s * N + i] = (double)(t->votes[i * t->K + (size_t)p] - 1) / (double)(S - 1);
-            }
+            u_mean[s] += agreement_of(t, right, s, i);
         }
-        u_mean[s] = mean(u + s * N, N);
+        u_mean[s] /= n;
         jackknife += f * (u_mean[s] - con) * (u_mean[s] - con);
     }
     for (size_t s = 0; s < S; s++) {
         for (size_t i = 0; i < N; i++) {
-            double r = u[s * N + i] - u_mean[s] - a[i] + con;
+            double r = agreement_of(t, right, s, i) - u_mean[s] - a[i] + con;
             interaction += f * r * r / (n * (n - 1));
         }
     }
@@ -94,7 +101,6 @@ json_t *two_way(const Table *t, int right, const int *cluster, double level)
     put(o, "SE", se);
     json_object_set_new(o, "ci95", interval(fmax(0, con - half), fmin(1, con + half)));
     free(a);
-    free(u);
     free(u_mean);
     return o;
 }
