@@ -2,9 +2,8 @@
  * changed in many places. A parser accepts (0) or refuses (65) with one line; it never crashes,
  * reads out of bounds or leaks (make asan, make ubsan). */
 #include "check.h"
-#include "config.h"
 #include "encode.h"
-#include "preds.h"
+#include "openers.h"
 #include "rng.h"
 #include "safetensors.h"
 
@@ -45,26 +44,6 @@ static int open_container(const char *path, Error *error)
     return code;
 }
 
-static int open_preds(const char *path, Error *error)
-{
-    Preds preds;
-    int code = preds_read(&preds, path, error);
-    if (!code) {
-        preds_free(&preds);
-    }
-    return code;
-}
-
-static int open_config(const char *path, Error *error)
-{
-    Config config;
-    int code = config_read(&config, path, error);
-    if (!code) {
-        config_free(&config);
-    }
-    return code;
-}
-
 static int open_tokenizer(const char *path, Error *error)
 {
     Tokenizer *t;
@@ -97,7 +76,7 @@ static int open_data(const char *path, Error *error)
 }
 
 static void check_damage(const char *name, const char *path, const void *bytes, size_t size,
-                         int (*open)(const char *, Error *), int cuts_refused)
+                         Opener open, int cuts_refused)
 {
     unsigned char *copy = memory_alloc(size, 1);
     size_t accepted = 0, wrong = 0;
@@ -126,7 +105,7 @@ static void check_damage(const char *name, const char *path, const void *bytes, 
     unlink(path);
 }
 
-static void check_file(const char *name, const char *path, int (*open)(const char *, Error *))
+static void check_file(const char *name, const char *path, Opener open)
 {
     File file;
     Error error;

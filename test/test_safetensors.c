@@ -4,16 +4,13 @@
  * at every length (at most 4096 of them), every configuration at every byte: a cut file must be
  * refused, never crash. Without arguments only the round trip is tested. */
 #include "check.h"
-#include "config.h"
-#include "preds.h"
+#include "openers.h"
 #include "safetensors.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-typedef int (*Opener)(const char *path, Error *error);
 
 static int open_container(const char *path, Error *error)
 {
@@ -29,26 +26,6 @@ static int open_container(const char *path, Error *error)
         safetensors_close(&st);
     }
     return code == 0 && sum == ~0u ? -1 : code;
-}
-
-static int open_preds(const char *path, Error *error)
-{
-    Preds preds;
-    int code = preds_read(&preds, path, error);
-    if (!code) {
-        preds_free(&preds);
-    }
-    return code;
-}
-
-static int open_config(const char *path, Error *error)
-{
-    Config config;
-    int code = config_read(&config, path, error);
-    if (!code) {
-        config_free(&config);
-    }
-    return code;
 }
 
 static char scratch[64];
