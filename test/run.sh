@@ -56,12 +56,14 @@ if [ -d "$shared" ]; then
     tasks=
     for t in BoolQ CB COPA CoLA MNLI MRPC QNLI QQP RTE-glue RTE-superglue SST-2 STS-B; do tasks="$tasks $shared/tasks/$t.jsonl"; done
     run tasks "$build/test_tasks" ../shared/data $tasks $shared/tasks/counts.json
+    run statistics "$build/test_stats" $shared/stats/golden.json $shared/stats/small.json
     for set in $shared/stats/sets/*/; do
         run "statistics $(basename "$set")" test/expect.sh "$set"
     done
 else
     echo "SKIPPED: ../shared/goldens is not there: goldens of models, tokenizers, tasks and files are not compared"
     run scalar "$build/test_scalar" --quick
+    run statistics "$build/test_stats"
     run units "$build/test_units"
     run safetensors "$build/test_safetensors"
 fi
