@@ -132,7 +132,7 @@ format:
 	clang-format -i $(filter-out data/unicode_tables.c,$(SOURCES))
 
 clean:
-	rm -rf build build-asan build-ubsan build-tsan build-other train_gpt consistency
+	rm -rf build build-asan build-ubsan build-tsan train_gpt consistency
 
 FORCE:
 .PHONY: all report help deps test verify bench asan ubsan tsan unicode tidy format clean FORCE

@@ -98,10 +98,10 @@ make_data() {
     command -v gcc >/dev/null && command -v clang >/dev/null || skip "needs gcc and clang"
     local other=clang
     [ "${CC:-gcc}" = clang ] && other=gcc
-    env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES make -j2 CC=$other BUILD=build-other PROGRAMS=build-other build-other/train_gpt >"$work/make.log" 2>&1 || { tail "$work/make.log"; false; }
+    env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u SANITIZE -u OPT make -j2 CC=$other BUILD="$work/build" PROGRAMS="$work/build" "$work/build/train_gpt" >"$work/make.log" 2>&1 || { tail "$work/make.log"; false; }
     if grep -i warning "$work/make.log" >"$work/warnings"; then head "$work/warnings"; false; fi
     short_run first
-    train="$PWD/build-other/train_gpt"
+    train="$work/build/train_gpt"
     short_run other
     same first other
 }
