@@ -245,15 +245,6 @@ int writer_commit(Writer *writer, Error *error)
     return code;
 }
 
-void writer_abort(Writer *writer)
-{
-    if (writer->stream) {
-        fclose(writer->stream);
-        unlink(writer->temporary);
-        writer_release(writer);
-    }
-}
-
 int path_is_folder(const char *path)
 {
     struct stat status;

@@ -63,7 +63,7 @@ int file_map(File *file, const char *path, Error *error);
 void file_unmap(File *file);
 
 /* Writing: path.tmp-PID in the same folder; writer_commit fsyncs, renames to path and fsyncs the
- * folder, writer_abort removes it. So a file under its final name is always whole. */
+ * folder, or removes it on failure. So a file under its final name is always whole. */
 typedef struct Writer {
     FILE *stream;
     char *path, *temporary;
@@ -71,7 +71,6 @@ typedef struct Writer {
 
 int writer_open(Writer *writer, const char *path, Error *error);
 int writer_commit(Writer *writer, Error *error);
-void writer_abort(Writer *writer);
 
 /* Makes a folder and its parents. Errors: 73, 74 or 77. */
 int folder_make(const char *path, Error *error);

@@ -18,7 +18,7 @@ int json_read_bytes(json_t **value, const void *bytes, size_t size, const char *
 /* Canonical text: sorted keys, no spaces, ASCII with lower-case \u escapes. The caller frees it. */
 char *json_canonical(const json_t *value);
 
-/* Appends text to a JSON array or sets a key, replacing what is not UTF-8 by '?'. */
+/* A new JSON string; in text that is not UTF-8 every byte above 7F becomes '?'. */
 json_t *json_text(const char *text);
 
 #endif

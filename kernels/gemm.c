@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* The copy that turns W rows of x into columns of a panel, 16 or 8 k at a time so that the compiler
+/* The copy that turns W rows of x into columns of a panel, 16 k at a time so that the compiler
  * can keep the block in registers or at least in the first level cache. */
 static void pack_rows(float *restrict out, const float *restrict x, size_t row, int rows, size_t K,
                       int W)
@@ -30,8 +30,7 @@ static void pack_rows(float *restrict out, const float *restrict x, size_t row, 
 }
 
 #if defined(__AVX512F__)
-/* 16 x 16 transpose: 16 rows of x, 16 k, to a panel of width W. The plain loops above are five
- * times slower. */
+/* 16 x 16 transpose: 16 rows of x, 16 k, to a panel of width W. */
 static void pack_16(float *out, const float *x, size_t row, size_t K, int W)
 {
     for (size_t k = 0; k + 16 <= K; k += 16) {
