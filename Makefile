@@ -15,7 +15,7 @@ INCLUDE_base = -Ibase
 INCLUDE_kernels = -Ibase -Ikernels
 INCLUDE_model = -Ibase -Ikernels -Imodel
 INCLUDE_data = -Ibase -Ikernels -Idata
-INCLUDE_eval = -Ibase -Ikernels -Ieval
+INCLUDE_eval = -Ibase -Ikernels -Idata -Ieval
 INCLUDE_train = -Ibase -Ikernels -Imodel -Idata -Ieval -Itrain
 INCLUDE_tools = $(INCLUDE_train)
 INCLUDE_test = $(INCLUDE_train) -Itest
@@ -47,7 +47,7 @@ all: report $(PROGRAMS)/train_gpt $(PROGRAMS)/consistency $(BUILD)/bench $(BUILD
 
 $(PROGRAMS)/train_gpt: $(BUILD)/train/main.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
-$(PROGRAMS)/consistency: $(BUILD)/eval/consistency.o $(EVAL) $(BASE)
+$(PROGRAMS)/consistency: $(BUILD)/eval/consistency.o $(EVAL) $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ -ljansson -lxxhash -lmd -lm
 $(BUILD)/bench: $(BUILD)/tools/bench.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)

@@ -21,13 +21,13 @@ void statistics_resampled(const Group *g, const int *runs, const int *examples, 
         /* pairs of distinct runs that predict c: (sum of m)^2 - sum of m^2 over the runs that do */
         memset(sum, 0, 2 * (size_t)g->K * sizeof *sum);
         for (size_t s = 0; s < g->S; s++) {
-            int p = g->runs[s]->pred[g->order[s * g->N + i]];
+            int p = g->runs[s]->pred[i];
             if (p >= 0) {
                 sum[2 * p] += runs[s];
                 sum[2 * p + 1] += (double)runs[s] * runs[s];
             }
         }
-        int label = g->runs[0]->label[i];
+        int label = g->label[i];
         weights += examples[i];
         for (int c = 0; c < g->K; c++) {
             double pairs = (sum[2 * c] * sum[2 * c] - sum[2 * c + 1]) * examples[i];
@@ -74,6 +74,7 @@ json_t *statistics_bootstrap(const Group *g, size_t B, uint64_t seed, double lev
         (void)draw(examples, g->N, key, &at);
         statistics_resampled(g, runs, examples, &con[b], &ccon[b]);
     }
+    char name[32];
     json_t *o = json_object();
     put_count(o, "B", B);
     put(o, "mean", mean(con, B));
@@ -81,9 +82,9 @@ json_t *statistics_bootstrap(const Group *g, size_t B, uint64_t seed, double lev
     qsort(con, B, sizeof *con, by_size);
     qsort(ccon, B, sizeof *ccon, by_size);
     double tail = (1 - level) / 2;
-    json_object_set_new(o, "percentile95",
+    json_object_set_new(o, leveled(name, "percentile", level),
                         interval(percentile(con, B, tail), percentile(con, B, 1 - tail)));
-    json_object_set_new(o, "CCON_percentile95",
+    json_object_set_new(o, leveled(name, "CCON_percentile", level),
                         interval(percentile(ccon, B, tail), percentile(ccon, B, 1 - tail)));
     free(con);
     free(ccon);

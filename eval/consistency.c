@@ -1,191 +1,333 @@
 /* consistency FILE...: how much runs that differ in the seed alone agree, as a whole and example by
- * example. */
+ * example. Reads files, forms groups, computes one report (a JSON object) and shows it. */
+#include "audit.h"
+#include "compare.h"
 #include "group.h"
+#include "import.h"
+#include "known.h"
+#include "report.h"
+#include "result.h"
 #include "statistics.h"
+#include "tasks.h"
 
-#include <getopt.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char usage[] =
-    "usage: consistency [--format text|json] [--pairs] [--boot B [--boot-seed N]] [--expect "
-    "EXPECTED.json [--tol X]] FILE...\n"
-    "Compares prediction files of runs that differ in their seeds. Files are grouped by benchmark, "
-    "task,\n"
-    "split, model and recipe; one line a group:\n"
-    "  S     runs         N     examples\n"
-    "  zeta  mean of the task's metric over runs\n"
-    "  VAR   its population standard deviation over runs\n"
-    "  CON   share of examples on which two runs predict the same, mean over all pairs\n"
-    "  CCON  the same, and both are right\n"
-    "--format json gives every statistic (docs/STATISTICS.md); --pairs adds all pairs and "
-    "examples. --expect compares one group with expected\n"
-    "values to a relative tolerance (1e-9) and exits with 4 if any differs.\n"
-    "Exit codes: 0 done, 4 expectation missed, 64 usage, 65 damaged or unfitting file, 66 missing "
-    "file.\n";
-
-enum { EXIT_MISSED = 4 };
-
-static int fail(const Error *error)
-{
-    fprintf(stderr, "consistency: %s\n", error->text);
-    return error->code;
-}
+enum { EXIT_WARNED = 3, EXIT_MISSED = 4 };
 
 static const char *const keys[] = {"benchmark", "task",          "split",
                                    "model",     "recipe_sha256", "dataset_sha256"};
-enum { KEYS = sizeof keys / sizeof *keys };
+enum { KEYS = sizeof keys / sizeof *keys, KEYS_OF_EXAMPLES = 3 };
 
-static int by_group(const void *a, const void *b)
+typedef struct Study {
+    const Arguments *options;
+    Preds *all;   /* [count] */
+    Preds **runs; /* [count] sorted by group */
+    size_t count;
+    json_t *groups, *comparisons;
+} Study;
+
+static int compare_keys(const Preds *x, const Preds *y, int count)
 {
-    const Preds *x = *(Preds *const *)a, *y = *(Preds *const *)b;
     int order = 0;
-    for (int i = 0; i < KEYS && !order; i++) {
+    for (int i = 0; i < count && !order; i++) {
         order = strcmp(preds_meta(x, keys[i]), preds_meta(y, keys[i]));
     }
     return order;
 }
 
-/* A percentage, or n/a. */
-static const char *percent(char out[16], const json_t *value)
+static int by_group(const void *a, const void *b)
 {
-    if (json_is_number(value)) {
-        snprintf(out, 16, "%.2f", 100 * json_number_value(value));
-    } else {
-        snprintf(out, 16, "n/a");
-    }
-    return out;
+    const Preds *x = *(Preds *const *)a, *y = *(Preds *const *)b;
+    int order = compare_keys(x, y, KEYS_OF_EXAMPLES);
+    order = order ? order : x->side - y->side;
+    return order ? order : compare_keys(x, y, KEYS);
 }
 
-static void print_text(const Group *group, const json_t *o, int first)
+/* Whether a run belongs to the side with this name: its model, the first digits of its recipe, its
+ * folder, or KEY=VALUE of its metadata. */
+static int is_of_side(const Preds *run, const char *side)
 {
-    char zeta[16], var[16], con[16], ccon[16], majority[16];
-    const Preds *run = group->runs[0];
-    size_t collapsed = json_array_size(json_object_get(json_object_get(o, "degenerate"), "any"));
-    if (first) {
-        printf("%-14s %-20s %-8s %4s %6s %9s %7s %7s %7s %7s\n", "task", "model", "recipe", "S",
-               "N", "metric", "zeta", "VAR", "CON", "CCON");
+    const char *equals = strchr(side, '='), *recipe = preds_meta(run, "recipe_sha256");
+    size_t n = strlen(side), folder = n && side[n - 1] == '/' ? n - 1 : n;
+    if (equals) {
+        char *key = string_format("%.*s", (int)(equals - side), side);
+        int same = !strcmp(preds_meta(run, key), equals + 1);
+        free(key);
+        return same;
     }
-    printf("%-14.14s %-20.20s %-8.8s %4zu %6zu %9.9s %7s %7s %7s %7s\n", preds_meta(run, "task"),
-           preds_meta(run, "model"), preds_meta(run, "recipe_sha256"), group->S, group->N,
-           preds_meta(run, "metric"), percent(zeta, json_object_get(o, "zeta")),
-           percent(var, json_object_get(o, "VAR")), percent(con, json_object_get(o, "CON")),
-           percent(ccon, json_object_get(o, "CCON")));
-    const json_t *ends = json_object_get(json_object_get(o, "CON_ci"), "ci95");
-    if (ends) {
-        char low[16], high[16];
-        const json_t *right = json_object_get(json_object_get(o, "CCON_ci"), "ci95");
-        printf("  95 %% interval over seeds and examples: CON %s to %s",
-               percent(low, json_array_get(ends, 0)), percent(high, json_array_get(ends, 1)));
-        printf(", CCON %s to %s\n", percent(low, json_array_get(right, 0)),
-               percent(high, json_array_get(right, 1)));
-    }
-    ends = json_object_get(json_object_get(o, "bootstrap"), "percentile95");
-    if (ends) {
-        char low[16], high[16];
-        printf("  bootstrap of distinct pairs: CON %s to %s\n",
-               percent(low, json_array_get(ends, 0)), percent(high, json_array_get(ends, 1)));
-    }
-    if (!strcmp(preds_meta(run, "dataset"), "builtin sample")) {
-        printf("  data: built-in sample, not the task itself\n");
-    }
-    if (collapsed) {
-        printf(
-            "  %zu of %zu runs collapsed: a single class, or not above the majority rate of %s\n",
-            collapsed, group->S, percent(majority, json_object_get(o, "majority_rate")));
-    }
-    if (group->S == 1) {
-        printf("  CON and CCON need at least two runs\n");
-    }
+    return !strcmp(preds_meta(run, "model"), side) || (n >= 4 && !strncmp(recipe, side, n)) ||
+           (folder && !strncmp(run->path, side, folder) && run->path[folder] == '/');
 }
 
-static json_t *group_json(const Group *group, json_t *statistics)
+/* Drops the runs of neither side. */
+static int choose_sides(Study *study, Error *error)
 {
-    json_t *object = json_object();
-    for (int i = 0; i < KEYS; i++) {
-        json_object_set_new(object, keys[i], json_text(preds_meta(group->runs[0], keys[i])));
-    }
-    json_object_set_new(object, "dataset", json_text(preds_meta(group->runs[0], "dataset")));
-    json_object_set_new(object, "metric", json_text(preds_meta(group->runs[0], "metric")));
-    json_object_update(object, statistics);
-    return object;
-}
-
-typedef struct Options {
-    int json, pairs;
-    size_t boot; /* draws; 0 for none */
-    uint64_t boot_seed;
-    const char *expect;
-    double tolerance;
-} Options;
-
-/* 0, -1 for help that was printed, or 64. */
-static int parse(Options *options, int argc, char **argv, Error *error)
-{
-    static const struct option known[] = {
-        {"format", required_argument, NULL, 'f'}, {"pairs", no_argument, NULL, 'p'},
-        {"boot", required_argument, NULL, 'b'},   {"boot-seed", required_argument, NULL, 's'},
-        {"expect", required_argument, NULL, 'e'}, {"tol", required_argument, NULL, 't'},
-        {"help", no_argument, NULL, 'h'},         {0}};
-    int option;
-    char *end;
-    *options = (Options){.tolerance = 1e-9};
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":h", known, NULL)) >= 0) {
-        switch (option) {
-        case 'h':
-            fputs(usage, stdout);
-            return -1;
-        case 'p':
-            options->pairs = 1;
-            break;
-        case 'b':
-        case 's':
-            if (!*optarg || strlen(optarg) > 18 || strspn(optarg, "0123456789") != strlen(optarg) ||
-                (option == 'b' && strtoull(optarg, NULL, 10) > 10000000)) {
-                return error_set(error, EXIT_USAGE, "--boot%s %s: not a whole number%s",
-                                 option == 'b' ? "" : "-seed", optarg,
-                                 option == 'b' ? " up to 10000000" : "");
-            }
-            if (option == 'b') {
-                options->boot = strtoull(optarg, NULL, 10);
-            } else {
-                options->boot_seed = strtoull(optarg, NULL, 10);
-            }
-            break;
-        case 'e':
-            options->expect = optarg;
-            break;
-        case 't':
-            options->tolerance = strtod(optarg, &end);
-            if (!*optarg || *end || !(options->tolerance >= 0)) {
-                return error_set(error, EXIT_USAGE, "--tol %s: not a number from 0", optarg);
-            }
-            break;
-        case 'f':
-            options->json = !strcmp(optarg, "json");
-            if (!options->json && strcmp(optarg, "text")) {
-                return error_set(error, EXIT_USAGE,
-                                 "--format %s: no such format; choose text or json", optarg);
-            }
-            break;
-        default:
-            return error_set(error, EXIT_USAGE, "%s: %s; consistency --help lists the options",
-                             argv[optind - 1],
-                             option == ':' ? "a value is missing" : "no such option");
+    const char *const *side = study->options->side;
+    size_t found[2] = {0}, kept = 0;
+    for (size_t i = 0; i < study->count; i++) {
+        Preds *run = study->runs[i];
+        int a = is_of_side(run, side[0]), b = is_of_side(run, side[1]);
+        if (a && b) {
+            return error_set(error, EXIT_USAGE, "--compare %s %s: %s is of both sides", side[0],
+                             side[1], run->path);
+        }
+        if (a || b) {
+            run->side = b;
+            found[b]++;
+            study->runs[kept++] = run;
         }
     }
-    if (optind == argc) {
-        return error_set(error, EXIT_USAGE,
-                         "no files; name prediction files: ./consistency preds/*.bin");
+    study->count = kept;
+    for (int k = 0; k < 2; k++) {
+        if (!found[k]) {
+            return error_set(error, EXIT_USAGE,
+                             "--compare %s %s: no file is of '%s'; name a model, the first digits "
+                             "of a recipe, a folder, or KEY=VALUE",
+                             side[0], side[1], side[k]);
+        }
     }
     return 0;
 }
 
+static int read_files(Study *study, Error *error)
+{
+    const Arguments *options = study->options;
+    ImportOptions import = {options->labels, options->metric, options->gold};
+    Gold gold = {0};
+    int code = options->gold ? gold_read(&gold, options->gold, error) : 0;
+    for (size_t i = 0; i < study->count && !code; i++) {
+        study->runs[i] = &study->all[i];
+        code = import_is(options->files[i])
+                   ? import_read(&study->all[i], options->files[i], options->gold ? &gold : NULL,
+                                 &import, error)
+                   : preds_read_header(&study->all[i], options->files[i], error);
+    }
+    gold_free(&gold);
+    return code;
+}
+
+/* Examples of the list get the text of the task's data file, where that is the file of the runs. */
+static void put_texts(json_t *o, const char *folder)
+{
+    Error ignored;
+    Dataset dataset;
+    const Task *task = task_find(text_of(o, "task"), &ignored);
+    json_t *entry, *list = json_object_get(o, "examples");
+    size_t i;
+    if (!task || strcmp(text_of(o, "benchmark"), task->benchmark) ||
+        dataset_read(&dataset, task, folder, text_of(o, "split"), 0, &ignored)) {
+        return;
+    }
+    json_array_foreach(list, i, entry)
+    {
+        const char *id = text_of(entry, "id");
+        for (int k = 0; k < dataset.count && !strcmp(dataset.sha256, text_of(o, "dataset_sha256"));
+             k++) {
+            const Example *example = &dataset.examples[k];
+            if (!strcmp(example->id, id)) {
+                char *text = string_format("%s%s%s%s%s", example->text[0][0],
+                                           example->text[0][1] ? " | " : "",
+                                           example->text[0][1] ? example->text[0][1] : "",
+                                           task->kind == KIND_CHOICE ? " / " : "",
+                                           task->kind == KIND_CHOICE ? example->text[1][1] : "");
+                json_object_set_new(entry, "text", json_text(text));
+                free(text);
+            }
+        }
+    }
+    dataset_free(&dataset);
+}
+
+__attribute__((format(printf, 2, 3))) static void warn(json_t *list, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    json_array_append_new(list, json_text(text));
+}
+
+/* Values of a metadata key that are not that of the first run. */
+static size_t others(const Group *g, const char *key)
+{
+    size_t count = 0;
+    for (size_t s = 1; s < g->S; s++) {
+        count += strcmp(preds_meta(g->runs[0], key), preds_meta(g->runs[s], key)) != 0;
+    }
+    return count;
+}
+
+static json_t *warnings_of(const Group *g, const json_t *o, const Arguments *options,
+                           size_t dropped)
+{
+    static const char *const same[] = {"git_commit", "device", "arithmetic", "checkpoint"};
+    json_t *list = json_array();
+    const json_t *degenerate = json_object_get(o, "degenerate");
+    size_t bad = json_array_size(json_object_get(degenerate, "any")), stopped = 0, odd = 0;
+    if (!strcmp(preds_meta(g->runs[0], "dataset"), "builtin sample")) {
+        warn(list, "data: built-in sample, not the task itself");
+    }
+    if (g->S < options->min_seeds) {
+        warn(list, "%zu run%s: %zu or more are needed%s", g->S, g->S == 1 ? "" : "s",
+             options->min_seeds,
+             g->S == 1   ? "; CON and CCON are of pairs"
+             : g->S == 2 ? "; no interval over seeds"
+                         : "");
+    }
+    if (bad) {
+        char seeds[256] = "";
+        for (size_t i = 0; i < bad; i++) {
+            size_t s = (size_t)json_integer_value(
+                json_array_get(json_object_get(degenerate, "any"), i));
+            const char *seed = preds_meta(g->runs[s], "seed");
+            if (strlen(seeds) + strlen(seed) + 8 > sizeof seeds) {
+                strcat(seeds, ", ...");
+                break;
+            }
+            strcat(strcat(seeds, i ? ", " : ""), seed);
+        }
+        warn(list,
+             "%zu of %zu runs collapsed (a single class, not above the majority rate, or "
+             "diverged): seed%s %s",
+             bad, g->S, bad == 1 ? "" : "s", seeds);
+    }
+    if (dropped) {
+        warn(list, "%zu collapsed run%s left out (--drop-degenerate)", dropped,
+             dropped == 1 ? "" : "s");
+    }
+    if (g->lost) {
+        warn(list, "%zu examples that not all runs have are left out (--intersect)", g->lost);
+    }
+    if (number_of(o, "missing") > 0) {
+        warn(list, "%.0f predictions are missing: they count as wrong and agree with nothing",
+             number_of(o, "missing"));
+    }
+    for (size_t s = 0; s < g->S; s++) {
+        stopped += !strcmp(preds_meta(g->runs[s], "status"), "interrupted");
+        for (size_t i = 0; g->runs[s]->logits && i < g->N * (size_t)g->K; i++) {
+            if (!isfinite(g->runs[s]->logits[i])) {
+                odd++;
+                break;
+            }
+        }
+    }
+    if (stopped) {
+        warn(list, "%zu run%s interrupted before the end", stopped,
+             stopped == 1 ? " was" : "s were");
+    }
+    if (odd) {
+        warn(list, "%zu run%s logits that are not finite: no statistics of logits", odd,
+             odd == 1 ? " has" : "s have");
+    }
+    for (size_t k = 0; k < sizeof same / sizeof *same; k++) {
+        if (others(g, same[k])) {
+            warn(list, "the runs differ in %s", same[k]);
+        }
+    }
+    if (options->cluster && !g->cluster) {
+        warn(list, "no clusters in the files: intervals are by examples");
+    }
+    return list;
+}
+
+/* Runs that are not in the list of degenerate ones, into kept. */
+static Group without_degenerate(const Group *g, Preds **kept, size_t *dropped)
+{
+    StatisticsOptions summary = {.level = 0.95, .summary = 1};
+    json_t *o = statistics_compute(g, &summary), *index;
+    char *use = memory_alloc(g->S, 1);
+    size_t i;
+    memset(use, 1, g->S);
+    json_array_foreach(json_object_get(json_object_get(o, "degenerate"), "any"), i, index)
+    {
+        use[json_integer_value(index)] = 0;
+        ++*dropped;
+    }
+    Group part = group_part(g, use, kept);
+    json_decref(o);
+    free(use);
+    return part;
+}
+
+static json_t *runs_json(const Group *g)
+{
+    static const char *const facts[] = {"seed",   "seed_init",  "seed_data",  "seed_dropout",
+                                        "status", "git_commit", "data_sha256"};
+    json_t *list = json_array();
+    for (size_t s = 0; s < g->S; s++) {
+        json_t *run = json_object();
+        for (size_t k = 0; k < sizeof facts / sizeof *facts; k++) {
+            if (*preds_meta(g->runs[s], facts[k])) {
+                json_object_set_new(run, facts[k], json_text(preds_meta(g->runs[s], facts[k])));
+            }
+        }
+        json_object_set_new(run, "file", json_text(g->runs[s]->path));
+        json_array_append_new(list, run);
+    }
+    return list;
+}
+
+static json_t *group_json(const Group *joined, const Arguments *options)
+{
+    static const char *const facts[] = {"dataset", "metric",  "label_names", "kernels",
+                                        "device",  "adapter", "checkpoint"};
+    Preds **kept = memory_alloc(joined->S, sizeof *kept);
+    size_t dropped = 0;
+    Group g = *joined;
+    if (options->drop && !g.regression) {
+        g = without_degenerate(joined, kept, &dropped);
+    }
+    json_t *o = json_object();
+    const Preds *first = joined->runs[0];
+    for (int i = 0; i < KEYS; i++) {
+        json_object_set_new(o, keys[i], json_text(preds_meta(first, keys[i])));
+    }
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
+        json_object_set_new(o, facts[i], json_text(preds_meta(first, facts[i])));
+    }
+    if (options->side[0]) {
+        json_object_set_new(o, "side", json_string(first->side ? "B" : "A"));
+    }
+    if (g.S == 0) { /* all runs collapsed and were dropped */
+        put_count(o, "S", 0);
+        put_count(o, "N", g.N);
+        json_t *list = json_array();
+        warn(list, "all %zu runs collapsed and are left out (--drop-degenerate)", dropped);
+        json_object_set_new(o, "warnings", list);
+        free(kept);
+        return o;
+    }
+    int html = options->format == FORMAT_HTML, text = options->format == FORMAT_TEXT;
+    StatisticsOptions wanted = {.level = options->level,
+                                .summary = text && !options->pairs,
+                                .pairs = options->pairs || (html && g.S <= 40),
+                                .examples = options->listed || html ? options->examples : 0};
+    json_t *statistics = statistics_compute(&g, &wanted);
+    json_object_update(o, statistics);
+    json_decref(statistics);
+    put(o, "level", options->level);
+    if (options->boot && !g.regression) {
+        json_object_set_new(
+            o, "bootstrap",
+            statistics_bootstrap(&g, options->boot, options->boot_seed, options->level));
+    }
+    if (wanted.examples && options->data) {
+        put_texts(o, options->data);
+    }
+    json_object_set_new(o, "runs", runs_json(&g));
+    put_count(o, "dropped", dropped);
+    put_count(o, "examples_lost", g.lost);
+    json_object_set_new(o, "warnings", warnings_of(&g, o, options, dropped));
+    free(kept);
+    return o;
+}
+
 /* Compares one group with expected values: 0, 4 if any differs, or an error. */
-static int expect(const Options *options, const Group *group, const json_t *statistics,
-                  Error *error)
+static int expect(const Arguments *options, const Group *group, Error *error)
 {
     json_t *expected;
     int compared = 0;
@@ -197,97 +339,320 @@ static int expect(const Options *options, const Group *group, const json_t *stat
         return error_set(error, EXIT_BAD_DATA, "%s: not a JSON object of expected values",
                          options->expect);
     }
+    StatisticsOptions all = {.level = options->level, .pairs = 1};
+    json_t *statistics = statistics_compute(group, &all);
     int bad = statistics_expect(expected, statistics, group, options->tolerance, stdout, &compared);
     json_decref(expected);
+    json_decref(statistics);
     printf("%s: %d values compared, %d differ\n", options->expect, compared, bad);
     return bad || !compared ? EXIT_MISSED : 0;
 }
 
-static size_t group_end(Preds **runs, size_t first, size_t count)
+/* Behind the last run of the group that begins at first; a comparison joins both sides. */
+static size_t group_end(const Study *study, size_t first, int examples_only)
 {
     size_t end = first;
-    while (end < count && !by_group(&runs[first], &runs[end])) {
+    while (end < study->count &&
+           !(examples_only ? compare_keys(study->runs[first], study->runs[end], KEYS_OF_EXAMPLES)
+                           : by_group(&study->runs[first], &study->runs[end]))) {
         end++;
     }
     return end;
 }
 
-/* Joins, computes and prints every group. All are checked before the first line is printed. */
-static int report(const Options *options, Preds **runs, size_t count, Error *error)
+static json_t *side_json(const Preds *run)
 {
-    int code = 0;
-    qsort(runs, count, sizeof *runs, by_group);
-    if (options->expect && group_end(runs, 0, count) != count) {
+    return json_pack("{s:o, s:o, s:o}", "model", json_text(preds_meta(run, "model")),
+                     "recipe_sha256", json_text(preds_meta(run, "recipe_sha256")), "kernels",
+                     json_text(preds_meta(run, "kernels")));
+}
+
+/* Both sides of one task: joined, compared, and each computed. */
+static int compare_task(Study *study, size_t first, size_t end, Error *error)
+{
+    Preds **runs = study->runs + first;
+    Group joined;
+    size_t b = 0;
+    while (b < end - first && runs[b]->side == 0) {
+        b++;
+    }
+    for (size_t i = 1; i < end - first; i++) {
+        if (runs[i]->side == runs[i - 1]->side && compare_keys(runs[i - 1], runs[i], KEYS - 1)) {
+            return error_set(error, EXIT_BAD_DATA,
+                             "--compare: '%s' has several models or recipes for %s: %s and %s; "
+                             "name one of them",
+                             study->options->side[runs[i]->side], preds_meta(runs[i], "task"),
+                             runs[i - 1]->path, runs[i]->path);
+        }
+    }
+    if (b == 0 || b == end - first) {
+        fprintf(stderr, "consistency: %s: %s has no runs of '%s'; not compared\n", runs[0]->path,
+                preds_meta(runs[0], "task"), study->options->side[b != 0]);
+    }
+    json_t *a_json = b ? side_json(runs[0]) : NULL;
+    json_t *b_json = b < end - first ? side_json(runs[b]) : NULL;
+    int code = group_join(&joined, runs, end - first, study->options->intersect, error);
+    for (int side = 0; side < 2 && !code; side++) {
+        Group part = group_side(&joined, side);
+        if (part.S) {
+            json_array_append_new(study->groups, group_json(&part, study->options));
+        }
+    }
+    if (!code && a_json && b_json) {
+        json_t *o = json_object(), *rest = compare_groups(&joined, study->options->level);
+        for (int i = 0; i < KEYS_OF_EXAMPLES; i++) {
+            json_object_set_new(o, keys[i], json_text(preds_meta(joined.runs[0], keys[i])));
+        }
+        json_object_set(o, "A", a_json);
+        json_object_set(o, "B", b_json);
+        json_object_update(o, rest);
+        json_decref(rest);
+        json_array_append_new(study->comparisons, o);
+    }
+    json_decref(a_json);
+    json_decref(b_json);
+    return code;
+}
+
+static int compute_groups(Study *study, Error *error)
+{
+    const Arguments *options = study->options;
+    int code = options->side[0] ? choose_sides(study, error) : 0;
+    if (code) {
+        return code;
+    }
+    qsort(study->runs, study->count, sizeof *study->runs, by_group);
+    if (options->expect && group_end(study, 0, 0) != study->count) {
         return error_set(error, EXIT_BAD_DATA,
                          "--expect %s: the files are of several groups; name those of one",
                          options->expect);
     }
-    json_t *list = json_array();
-    for (int print = 0; print < 2 && !code; print++) {
-        for (size_t first = 0, end; first < count && !code; first = end) {
+    for (size_t first = 0, end; first < study->count && !code; first = end) {
+        end = group_end(study, first, options->side[0] != NULL);
+        if (options->side[0]) {
+            code = compare_task(study, first, end, error);
+        } else {
             Group group;
-            end = group_end(runs, first, count);
-            code = group_join(&group, runs + first, end - first, error);
-            if (code) {
-                break;
+            code = group_join(&group, study->runs + first, end - first, options->intersect, error);
+            if (!code && options->expect) {
+                return expect(options, &group, error);
             }
-            if (print) {
-                StatisticsOptions all = {.level = 0.95,
-                                         .summary = !options->json && !options->expect,
-                                         .pairs = options->pairs || options->expect};
-                json_t *statistics = statistics_compute(&group, &all);
-                if (options->boot) {
-                    json_t *bootstrap = statistics_bootstrap(&group, options->boot,
-                                                             options->boot_seed, all.level);
-                    json_object_set_new(statistics, "bootstrap", bootstrap);
-                }
-                if (options->expect) {
-                    code = expect(options, &group, statistics, error);
-                } else if (options->json) {
-                    json_array_append_new(list, group_json(&group, statistics));
-                } else {
-                    print_text(&group, statistics, first == 0);
-                }
-                json_decref(statistics);
+            if (!code) {
+                json_array_append_new(study->groups, group_json(&group, options));
             }
-            group_free(&group);
         }
-    }
-    if (!code && options->json && !options->expect) {
-        json_t *root = json_pack("{s:s, s:i, s:O}", "format", "consistency-report", "version", 1,
-                                 "groups", list);
-        json_dumpf(root, stdout, JSON_INDENT(2));
-        putchar('\n');
-        json_decref(root);
-    }
-    json_decref(list);
-    if (!code && (fflush(stdout) || ferror(stdout))) {
-        code = error_set(error, EXIT_IO, "cannot write the report; free some space and run again");
+        for (size_t i = first; i < end; i++) { /* what was computed needs no files any more */
+            preds_free(study->runs[i]);
+        }
     }
     return code;
 }
 
+/* Whether the report can show Fig. 2 without being asked: three tasks or more, all public. */
+static int sizes_known(const json_t *groups)
+{
+    json_t *group;
+    size_t i;
+    json_array_foreach((json_t *)groups, i, group)
+    {
+        if (!known_task(text_of(group, "task"), text_of(group, "benchmark"))) {
+            return 0;
+        }
+    }
+    return json_array_size(groups) >= 3;
+}
+
+/* Rows of groups or of an audited table for correlations. */
+static json_t *correlation_rows(const json_t *groups, const json_t *audit)
+{
+    static const char *const copied[] = {"model", "task", "benchmark", "zeta",
+                                         "VAR",   "CON",  "CCON"};
+    const json_t *lists[2] = {groups, json_object_get(audit, "cells")};
+    json_t *rows = json_array(), *entry;
+    for (int k = 0; k < 2; k++) {
+        size_t i;
+        json_array_foreach((json_t *)lists[k], i, entry)
+        {
+            json_t *row = json_object();
+            for (size_t c = 0; c < sizeof copied / sizeof *copied; c++) {
+                json_t *value = json_object_get(entry, copied[c]);
+                if (json_is_number(value)) { /* groups have shares, tables percent */
+                    value = json_real(json_number_value(value) * (k ? 1 : 100));
+                    json_object_set_new(row, copied[c], value);
+                } else if (value) {
+                    json_object_set(row, copied[c], value);
+                }
+            }
+            json_array_append_new(rows, row);
+        }
+    }
+    return rows;
+}
+
+static json_t *report_make(const Study *study, json_t *audit, json_t *correlations)
+{
+    const Arguments *o = study->options;
+    json_t *report = json_pack("{s:s, s:i, s:s}", "format", "consistency-report", "version", 1,
+                               "tool", "seedbed consistency");
+    json_t *options = json_pack("{s:f, s:i, s:b, s:b, s:b, s:I}", "level", o->level, "ddof",
+                                o->ddof, "drop_degenerate", o->drop, "intersect", o->intersect,
+                                "cluster", o->cluster, "boot", (json_int_t)o->boot);
+    if (o->boot) {
+        char seed[24];
+        snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->boot_seed);
+        json_object_set_new(options, "boot_seed", json_string(seed));
+        json_object_set_new(options, "generator", json_string("Philox4x32-10"));
+    }
+    json_object_set_new(report, "options", options);
+    json_object_set(report, "groups", study->groups);
+    if (o->side[0]) {
+        json_t *sides = json_array();
+        json_array_append_new(sides, json_text(o->side[0]));
+        json_array_append_new(sides, json_text(o->side[1]));
+        json_object_set_new(report, "compared", sides);
+        json_object_set(report, "comparisons", study->comparisons);
+        json_object_set_new(report, "across_tasks", compare_across(study->comparisons));
+    }
+    if (correlations) {
+        json_object_set(report, "correlations", correlations);
+    }
+    if (audit) {
+        json_object_set(report, "audit", audit);
+    }
+    return report;
+}
+
+static void show(FILE *out, const json_t *report, const Arguments *options)
+{
+    json_t *group;
+    size_t i;
+    switch (options->format) {
+    case FORMAT_JSON:
+        json_dumpf(report, out, JSON_INDENT(2));
+        fputc('\n', out);
+        break;
+    case FORMAT_JSONL: /* one line a group, then one with the rest */
+        json_array_foreach(json_object_get(report, "groups"), i, group)
+        {
+            json_dumpf(group, out, JSON_COMPACT);
+            fputc('\n', out);
+        }
+        if (json_object_get(report, "comparisons") || json_object_get(report, "audit") ||
+            json_object_get(report, "correlations")) {
+            json_t *rest = json_copy((json_t *)report);
+            json_object_del(rest, "groups");
+            json_dumpf(rest, out, JSON_COMPACT);
+            fputc('\n', out);
+            json_decref(rest);
+        }
+        break;
+    case FORMAT_CSV:
+        report_csv(out, report, options);
+        break;
+    case FORMAT_MD:
+        report_md(out, report, options);
+        break;
+    case FORMAT_LATEX:
+        report_latex(out, report, options);
+        break;
+    case FORMAT_HTML:
+        report_html(out, report, options);
+        break;
+    case FORMAT_TEXT:
+        report_text(out, report, options);
+        break;
+    }
+}
+
+static int write_report(const json_t *report, const Arguments *options, Error *error)
+{
+    if (options->output) {
+        Writer writer;
+        if (writer_open(&writer, options->output, error)) {
+            return error->code;
+        }
+        show(writer.stream, report, options);
+        return writer_commit(&writer, error);
+    }
+    show(stdout, report, options);
+    return fflush(stdout) || ferror(stdout)
+               ? error_set(error, EXIT_IO,
+                           "cannot write the report: %s; free some space and run "
+                           "again",
+                           strerror(errno))
+               : 0;
+}
+
+/* Warnings of all groups: how many; formats that do not show them leave them on stderr. */
+static size_t count_warnings(const json_t *groups, Format format)
+{
+    json_t *group, *warning;
+    size_t i, k, count = 0;
+    int hidden = format == FORMAT_CSV || format == FORMAT_LATEX;
+    json_array_foreach((json_t *)groups, i, group)
+    {
+        json_array_foreach(json_object_get(group, "warnings"), k, warning)
+        {
+            count++;
+            if (hidden) {
+                fprintf(stderr, "consistency: %s %s: %s\n", text_of(group, "task"),
+                        text_of(group, "model"), json_string_value(warning));
+            }
+        }
+    }
+    return count;
+}
+
 int main(int argc, char **argv)
 {
-    Options options;
+    Arguments options;
     Error error;
-    int code = parse(&options, argc, argv, &error);
-    if (code) {
-        return code < 0 ? 0 : fail(&error);
+    int code = arguments_parse(&options, argc, argv, &error);
+    if (!code && options.help) {
+        arguments_help(stdout);
+        return 0;
     }
-    size_t count = (size_t)(argc - optind);
-    Preds *all = memory_calloc(count, sizeof *all), **runs = memory_alloc(count, sizeof(Preds *));
-    for (size_t i = 0; i < count && !code; i++) {
-        code = preds_read(&all[i], argv[optind + (int)i], &error);
-        runs[i] = &all[i];
-    }
+    Study study = {.options = &options, .groups = json_array(), .comparisons = json_array()};
+    json_t *audit = NULL, *correlations = NULL;
     if (!code) {
-        code = report(&options, runs, count, &error);
+        study.count = options.count;
+        study.all = memory_calloc(options.count + 1, sizeof *study.all);
+        study.runs = memory_alloc(options.count + 1, sizeof *study.runs);
+        code = read_files(&study, &error);
     }
-    for (size_t i = 0; i < count; i++) {
-        preds_free(&all[i]);
+    if (!code && study.count) {
+        code = compute_groups(&study, &error);
     }
-    free(all);
-    free(runs);
-    return code && code != EXIT_MISSED ? fail(&error) : code;
+    if (!code && options.audit) {
+        code = audit_table(&audit, options.audit, &error);
+    }
+    if (!code && !options.correlate && options.format == FORMAT_HTML && sizes_known(study.groups)) {
+        options.correlate = "public";
+    }
+    if (!code && options.correlate) {
+        json_t *rows = correlation_rows(study.groups, audit);
+        code = correlate_sizes(&correlations, rows, options.correlate, options.level, &error);
+        json_decref(rows);
+    }
+    if (!code && !options.expect) {
+        json_t *report = report_make(&study, audit, correlations);
+        code = write_report(report, &options, &error);
+        json_decref(report);
+        if (!code && count_warnings(study.groups, options.format) && options.strict) {
+            code = EXIT_WARNED;
+        }
+    }
+    for (size_t i = 0; study.all && i < options.count; i++) {
+        preds_free(&study.all[i]);
+    }
+    free(study.all);
+    free(study.runs);
+    json_decref(study.groups);
+    json_decref(study.comparisons);
+    json_decref(audit);
+    json_decref(correlations);
+    if (code && code != EXIT_WARNED && code != EXIT_MISSED) {
+        fprintf(stderr, "consistency: %s\n", error.text);
+    }
+    return code;
 }

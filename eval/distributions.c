@@ -131,3 +131,22 @@ void clopper_pearson(double interval[2], unsigned long k, unsigned long n, doubl
     interval[0] = k == 0 ? 0 : beta_quantile(tail, x, size - x + 1);
     interval[1] = k == n ? 1 : beta_quantile(1 - tail, x + 1, size - x);
 }
+
+double t_two_sided(double t, double df)
+{
+    return beta_cdf(df / (df + t * t), df / 2, 0.5);
+}
+
+double normal_quantile(double p)
+{
+    /* z^2 follows chi-square with 1 */
+    return p < 0.5   ? -sqrt(chi2_quantile(1 - 2 * p, 1))
+           : p > 0.5 ? sqrt(chi2_quantile(2 * p - 1, 1))
+                     : 0;
+}
+
+double f_quantile(double p, double df1, double df2)
+{
+    double x = beta_quantile(p, df1 / 2, df2 / 2);
+    return df2 * x / (df1 * (1 - x));
+}

@@ -14,6 +14,11 @@ double chi2_tail(double x, double df);
 double beta_quantile(double p, double a, double b);
 double chi2_quantile(double p, double df);
 double t_quantile(double p, double df);
+double f_quantile(double p, double df1, double df2);
+double normal_quantile(double p);
+
+/* P(|T| >= |t|) of Student's t, also for df that are not whole. */
+double t_two_sided(double t, double df);
 
 /* Two-sided exact binomial test of a fair coin with k and m of each side (McNemar 1947); 1 where
  * both are 0. */

@@ -12,113 +12,223 @@ static int compare_seed_text(const char *a, const char *b)
     return n != m ? (n < m ? -1 : 1) : strcmp(a, b);
 }
 
-static int compare_seeds(const Preds *a, const Preds *b)
+static int compare_runs(const Preds *a, const Preds *b)
 {
     static const char *const seeds[] = {"seed", "seed_init", "seed_data", "seed_dropout"};
-    int order = 0;
+    int order = a->side - b->side;
     for (int i = 0; i < 4 && !order; i++) {
         order = compare_seed_text(preds_meta(a, seeds[i]), preds_meta(b, seeds[i]));
     }
     return order;
 }
 
-static int by_seed(const void *a, const void *b)
+static int by_side_and_seed(const void *a, const void *b)
 {
-    return compare_seeds(*(Preds *const *)a, *(Preds *const *)b);
+    return compare_runs(*(Preds *const *)a, *(Preds *const *)b);
 }
 
-typedef struct Row {
-    uint64_t hash;
-    size_t row;
-} Row;
+/* Where the first run has a hash: open addressing. */
+typedef struct Index {
+    const uint64_t *hash;
+    uint32_t *slots; /* 1 + row, 0 for empty */
+    size_t size;
+} Index;
 
-static int by_hash(const void *a, const void *b)
+static size_t slot_of(const Index *index, uint64_t hash)
 {
-    uint64_t x = ((const Row *)a)->hash, y = ((const Row *)b)->hash;
-    return (x > y) - (x < y);
+    size_t at = (hash * 0x9E3779B97F4A7C15u >> 20) & (index->size - 1);
+    while (index->slots[at] && index->hash[index->slots[at] - 1] != hash) {
+        at = (at + 1) & (index->size - 1);
+    }
+    return at;
 }
 
-/* Rows of a run sorted by their hash; the caller frees them. */
-static Row *sorted_rows(const Preds *run)
+static Index index_make(const Preds *first)
 {
-    Row *rows = memory_alloc(run->N, sizeof *rows);
+    Index index = {.hash = first->hash, .size = 4};
+    while (index.size < 2 * first->N) {
+        index.size *= 2;
+    }
+    index.slots = memory_calloc(index.size, sizeof *index.slots);
+    for (size_t i = 0; i < first->N; i++) {
+        index.slots[slot_of(&index, first->hash[i])] = (uint32_t)i + 1;
+    }
+    return index;
+}
+
+/* New array of n elements: element i is old[from[i]]. */
+static void *gather(void *old, const size_t *from, size_t n, size_t size)
+{
+    if (!old) {
+        return NULL;
+    }
+    unsigned char *new = memory_alloc(n, size);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(new + i *size, (unsigned char *)old + from[i] * size, size);
+    }
+    free(old);
+    return new;
+}
+
+/* Puts the run's own values in the order of the first run; rows that it lacks get any value and
+ * keep[i] = 0. */
+static int align(const Preds *first, const Index *index, Preds *run, char *keep, int intersect,
+                 Error *error)
+{
+    size_t N = first->N, found = 0, none = SIZE_MAX;
+    size_t *from = memory_alloc(N, sizeof *from);
+    memset(from, 0xff, N * sizeof *from);
     for (size_t i = 0; i < run->N; i++) {
-        rows[i] = (Row){run->hash[i], i};
-    }
-    qsort(rows, run->N, sizeof *rows, by_hash);
-    return rows;
-}
-
-/* Rows of a run in the order of the first run's rows, into order [N]. */
-static int match_rows(uint32_t *order, const Preds *first, const Preds *run, Error *error)
-{
-    if (!memcmp(first->hash, run->hash, run->N * sizeof *run->hash)) {
-        for (size_t i = 0; i < run->N; i++) {
-            order[i] = (uint32_t)i;
-        }
-        return 0;
-    }
-    Row *from = sorted_rows(first), *to = sorted_rows(run);
-    int code = 0;
-    for (size_t i = 0; i < run->N && !code; i++) {
-        order[from[i].row] = (uint32_t)to[i].row;
-        if (from[i].hash != to[i].hash) {
-            code = REFUSE("%s: its examples are not those of %s; compare runs of one data set",
-                          run->path, first->path);
+        uint32_t at = index->slots[slot_of(index, run->hash[i])];
+        if (at) {
+            from[at - 1] = i;
+            found++;
         }
     }
+    if (!intersect && (found != N || run->N != N)) {
+        free(from);
+        return REFUSE("%s: its examples are not those of %s (%zu of %zu and %zu are common); "
+                      "compare runs of one data set, or use --intersect",
+                      run->path, first->path, found, run->N, N);
+    }
+    for (size_t i = 0; i < N; i++) {
+        if (from[i] == none) {
+            keep[i] = 0;
+            from[i] = 0;
+        } else if (run->label[from[i]] != first->label[i] ||
+                   (run->target && first->target && run->target[from[i]] != first->target[i])) {
+            int code = REFUSE("%s: the label of example %s differs from that in %s; compare runs "
+                              "of one data set",
+                              run->path, run->id ? run->id[from[i]] : "?", first->path);
+            free(from);
+            return code;
+        }
+    }
+    run->pred = gather(run->pred, from, N, sizeof *run->pred);
+    run->logits = gather(run->logits, from, N, (size_t)run->K * sizeof *run->logits);
+    run->value = gather(run->value, from, N, sizeof *run->value);
     free(from);
-    free(to);
-    return code;
-}
-
-static int join_run(Group *group, size_t s, Error *error)
-{
-    const Preds *first = group->runs[0], *run = group->runs[s];
-    uint32_t *order = group->order + s * group->N;
-    if (run->N != first->N || run->K != first->K ||
-        strcmp(preds_meta(run, "label_names"), preds_meta(first, "label_names"))) {
-        return REFUSE("%s: %zu examples of %d classes, but %s has %zu of %d, or other label names; "
-                      "compare runs of one data set",
-                      run->path, run->N, run->K, first->path, first->N, first->K);
-    }
-    if (match_rows(order, first, run, error)) {
-        return error->code;
-    }
-    for (size_t i = 0; i < run->N; i++) {
-        if (run->label[order[i]] != first->label[i] ||
-            (run->target && run->target[order[i]] != first->target[i])) {
-            return REFUSE(
-                "%s: the label of example %s differs from that in %s; compare runs of one "
-                "data set",
-                run->path, run->id ? run->id[order[i]] : "?", first->path);
-        }
-    }
     return 0;
 }
 
-int group_join(Group *group, Preds **runs, size_t S, Error *error)
+static int join_run(const Preds *first, const Index *index, Preds *run, char *keep, int intersect,
+                    Error *error)
 {
-    qsort(runs, S, sizeof *runs, by_seed);
-    *group = (Group){.runs = runs, .S = S, .N = runs[0]->N, .K = runs[0]->K};
-    group->order = memory_alloc(S * group->N, sizeof *group->order);
-    int code = 0;
-    for (size_t s = 0; s < S && !code; s++) {
-        if (s && !compare_seeds(runs[s - 1], runs[s])) {
-            code = REFUSE("%s: the same seeds as %s (seed %s); name each run once", runs[s]->path,
-                          runs[s - 1]->path, preds_meta(runs[s], "seed"));
-        } else {
-            code = join_run(group, s, error);
+    if (!run->pred && preds_read_data(run, error)) {
+        return error->code;
+    }
+    if (run->K != first->K || run->regression != first->regression ||
+        strcmp(preds_meta(run, "label_names"), preds_meta(first, "label_names"))) {
+        return REFUSE("%s: %d classes %s, but %s has %d: %s; compare runs of one data set",
+                      run->path, run->K, preds_meta(run, "label_names"), first->path, first->K,
+                      preds_meta(first, "label_names"));
+    }
+    int same = run->N == first->N && !memcmp(first->hash, run->hash, run->N * sizeof *run->hash) &&
+               !memcmp(first->label, run->label, run->N * sizeof *run->label) && !run->target;
+    if (!same && align(first, index, run, keep, intersect, error)) {
+        return error->code;
+    }
+    preds_free_examples(run);
+    run->N = first->N;
+    return 0;
+}
+
+/* Leaves the examples that every run has. */
+static void compress(Preds **runs, size_t S, const char *keep)
+{
+    Preds *first = runs[0];
+    size_t N = first->N, n = 0;
+    size_t *from = memory_alloc(N, sizeof *from);
+    for (size_t i = 0; i < N; i++) {
+        if (keep[i]) {
+            from[n++] = i;
+        } else if (first->id) {
+            free(first->id[i]);
         }
     }
-    if (code) {
-        group_free(group);
+    for (size_t s = 0; s < S; s++) {
+        Preds *run = runs[s];
+        run->pred = gather(run->pred, from, n, sizeof *run->pred);
+        run->logits = gather(run->logits, from, n, (size_t)run->K * sizeof *run->logits);
+        run->value = gather(run->value, from, n, sizeof *run->value);
+        run->N = n;
     }
+    first->label = gather(first->label, from, n, sizeof *first->label);
+    first->hash = gather(first->hash, from, n, sizeof *first->hash);
+    first->target = gather(first->target, from, n, sizeof *first->target);
+    first->cluster = gather(first->cluster, from, n, sizeof *first->cluster);
+    first->id = gather(first->id, from, n, sizeof *first->id);
+    free(from);
+}
+
+int group_join(Group *group, Preds **runs, size_t S, int intersect, Error *error)
+{
+    qsort(runs, S, sizeof *runs, by_side_and_seed);
+    for (size_t s = 1; s < S; s++) {
+        if (!compare_runs(runs[s - 1], runs[s])) {
+            return REFUSE("%s: the same seeds as %s (seed %s); name each run once", runs[s]->path,
+                          runs[s - 1]->path, preds_meta(runs[s], "seed"));
+        }
+    }
+    Preds *first = runs[0];
+    if (!first->pred && preds_read_data(first, error)) {
+        return error->code;
+    }
+    Index index = index_make(first);
+    char *keep = memory_alloc(first->N, 1);
+    size_t kept = 0, all = first->N, most = first->N;
+    int code = 0;
+    memset(keep, 1, first->N);
+    for (size_t s = 1; s < S && !code; s++) {
+        most = runs[s]->N > most ? runs[s]->N : most;
+        code = join_run(first, &index, runs[s], keep, intersect, error);
+    }
+    for (size_t i = 0; i < all; i++) {
+        kept += keep[i] != 0;
+    }
+    if (!code && kept == 0) {
+        code = REFUSE("%s: no example is common to all runs of its group", first->path);
+    }
+    if (!code && kept < all) {
+        compress(runs, S, keep);
+    }
+    free(keep);
+    free(index.slots);
+    *group = (Group){.runs = runs,
+                     .S = S,
+                     .N = first->N,
+                     .K = first->K,
+                     .regression = first->regression,
+                     .label = first->label,
+                     .cluster = first->cluster,
+                     .target = first->target,
+                     .id = first->id,
+                     .lost = most - kept};
     return code;
 }
 
-void group_free(Group *group)
+Group group_side(const Group *group, int side)
 {
-    free(group->order);
-    *group = (Group){0};
+    Group part = *group;
+    size_t first = 0;
+    while (first < group->S && group->runs[first]->side != side) {
+        first++;
+    }
+    part.runs = group->runs + first;
+    for (part.S = 0; first + part.S < group->S && part.runs[part.S]->side == side; part.S++) {
+    }
+    return part;
+}
+
+Group group_part(const Group *group, const char *use, Preds **runs)
+{
+    Group part = *group;
+    part.runs = runs;
+    part.S = 0;
+    for (size_t s = 0; s < group->S; s++) {
+        if (use[s]) {
+            runs[part.S++] = group->runs[s];
+        }
+    }
+    return part;
 }

@@ -5,15 +5,26 @@
 #include "preds.h"
 
 typedef struct Group {
-    Preds **runs; /* [S] sorted by seed; not owned */
+    Preds **runs; /* [S] sorted by side and seed; not owned. Row i of each is example i */
     size_t S, N;
-    int K;
-    uint32_t *order; /* [S, N] row in run s of example i; example i is row i of run 0 */
+    int K, regression;
+    /* of the examples, as the first run has them; not owned */
+    const int *label, *cluster; /* [N]; cluster may be NULL */
+    const float *target;        /* [N] or NULL */
+    char *const *id;            /* [N] or NULL */
+    size_t lost; /* examples of the largest run that some run lacks (intersect only) */
 } Group;
 
-/* Joins the runs by example_hash: refuses (65) other example sets, labels or classes, and two runs
- * of the same seeds. The array is sorted by seed, so the order of files changes nothing. */
-int group_join(Group *group, Preds **runs, size_t S, Error *error);
-void group_free(Group *group);
+/* Reads the tensors of the runs whose headers alone were read and joins the runs by example_hash,
+ * in the order of the first run. Only that run keeps labels, hashes and ids. Refuses (65) other
+ * labels or classes, two runs of the same seeds, and other example sets unless intersect, which
+ * keeps the common examples. The array is sorted, so the order of files changes nothing. */
+int group_join(Group *group, Preds **runs, size_t S, int intersect, Error *error);
+
+/* The runs of one side (0 or 1) of a joined group, as a group. */
+Group group_side(const Group *group, int side);
+
+/* The runs with use[s], as a group; it uses runs [S] of the caller. */
+Group group_part(const Group *group, const char *use, Preds **runs);
 
 #endif

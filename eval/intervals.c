@@ -17,12 +17,15 @@ void put_spread(json_t *o, const double *zeta, size_t S, double level)
     put(o, "zeta", m);
     put(o, "VAR", sqrt(squares(zeta, S) / (double)S));
     put(o, "SD_sample", s);
+    char key[32];
     double half = S > 1 ? t_quantile(1 - tail, df) * s / sqrt((double)S) : NAN;
-    json_object_set_new(o, "SD_ci95",
+    json_object_set_new(o, leveled(key, "SD_ci", level),
                         S > 1 ? interval(s * sqrt(df / chi2_quantile(1 - tail, df)),
                                          s * sqrt(df / chi2_quantile(tail, df)))
                               : json_null());
-    json_object_set_new(o, "mean_ci95_t", interval(m - half, m + half));
+    leveled(key, "mean_ci", level);
+    strcat(key, "_t");
+    json_object_set_new(o, key, interval(m - half, m + half));
     put(o, "rel_se_sd", S > 1 ? 1 / sqrt(2 * df) : NAN);
     put(o, "median", S % 2 ? sorted[S / 2] : (sorted[S / 2 - 1] + sorted[S / 2]) / 2);
     put(o, "iqm", mean(sorted + S / 4, S - 2 * (S / 4)));
@@ -31,8 +34,6 @@ void put_spread(json_t *o, const double *zeta, size_t S, double level)
     free(sorted);
 }
 
-/* Item 7: the two-way interval of CON, or of CCON if right. cluster [N] or NULL replaces the
- * examples' part by clusters'. */
 /* u of run s and example i: the share of the other runs that predict what it predicts; with right,
  * only if it is right. */
 static double agreement_of(const Table *t, int right, size_t s, size_t i)
@@ -41,6 +42,40 @@ static double agreement_of(const Table *t, int right, size_t s, size_t i)
     return p >= 0 && (!right || p == t->label[i])
                ? (double)(t->votes[i * t->K + (size_t)p] - 1) / (double)(t->S - 1)
                : 0;
+}
+
+typedef struct Member {
+    int cluster;
+    size_t example;
+} Member;
+
+static int by_cluster(const void *a, const void *b)
+{
+    const Member *x = a, *y = b;
+    return x->cluster != y->cluster ? (x->cluster > y->cluster) - (x->cluster < y->cluster)
+                                    : (x->example > y->example) - (x->example < y->example);
+}
+
+/* G/(G-1) sum over clusters of (sum of a_i - con)^2 / N^2. */
+static double cluster_variance(const double *a, const int *cluster, size_t N, double con)
+{
+    Member *members = memory_alloc(N, sizeof *members);
+    double total = 0, sum = 0, n = (double)N;
+    size_t G = 0;
+    for (size_t i = 0; i < N; i++) {
+        members[i] = (Member){cluster[i], i};
+    }
+    qsort(members, N, sizeof *members, by_cluster);
+    for (size_t i = 0; i < N; i++) {
+        sum += a[members[i].example] - con;
+        if (i + 1 == N || members[i + 1].cluster != members[i].cluster) {
+            total += sum * sum;
+            sum = 0;
+            G++;
+        }
+    }
+    free(members);
+    return G > 1 ? (double)G / (double)(G - 1) * total / (n * n) : NAN;
 }
 
 json_t *two_way(const Table *t, int right, const int *cluster, double level)
@@ -73,33 +108,18 @@ json_t *two_way(const Table *t, int right, const int *cluster, double level)
         }
     }
     if (cluster) {
-        /* clusters in the order of their first example */
-        double sum_squares = 0;
-        size_t G = 0;
-        char *done = memory_calloc(N, 1);
-        for (size_t i = 0; i < N; i++) {
-            double sum = 0;
-            for (size_t j = i; j < N && !done[i]; j++) {
-                if (cluster[j] == cluster[i] && !done[j]) {
-                    sum += a[j] - con;
-                    done[j] = (char)(j != i);
-                }
-            }
-            G += !done[i];
-            sum_squares += done[i] ? 0 : sum * sum;
-            done[i] = 1;
-        }
-        examples = G > 1 ? (double)G / (double)(G - 1) * sum_squares / (n * n) : NAN;
-        free(done);
+        examples = cluster_variance(a, cluster, N, con);
     }
     double v = fmax(examples + jackknife - interaction, fmax(examples, jackknife)), se = sqrt(v);
     double half = t_quantile(1 - (1 - level) / 2, (double)S - 1) * se;
+    char key[32];
     json_t *o = json_object();
     put(o, "V_examples", examples);
     put(o, "V_seed_jackknife", jackknife);
     put(o, "V_interaction", interaction);
     put(o, "SE", se);
-    json_object_set_new(o, "ci95", interval(fmax(0, con - half), fmin(1, con + half)));
+    json_object_set_new(o, leveled(key, "ci", level),
+                        interval(fmax(0, con - half), fmin(1, con + half)));
     free(a);
     free(u_mean);
     return o;

@@ -153,6 +153,61 @@ double metric_spearman(const double *x, const double *y, size_t n)
     return r;
 }
 
+double metric_mae(const double *x, const double *y, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += fabs(x[i] - y[i]);
+    }
+    return n ? sum / (double)n : NAN;
+}
+
+typedef struct Answer {
+    int question;
+    int label, prediction;
+} Answer;
+
+static int by_question(const void *a, const void *b)
+{
+    int x = ((const Answer *)a)->question, y = ((const Answer *)b)->question;
+    return (x > y) - (x < y);
+}
+
+Multirc metric_multirc(const int *question, const int *labels, const int *predictions, size_t n)
+{
+    Answer *answers = memory_alloc(n, sizeof *answers);
+    for (size_t i = 0; i < n; i++) {
+        answers[i] = (Answer){question[i], labels[i], predictions[i]};
+    }
+    qsort(answers, n, sizeof *answers, by_question);
+    double questions = 0, whole = 0, f1 = 0, precision = 0, recall = 0;
+    size_t hits = 0, sum = 0;
+    for (size_t i = 0, j; i < n; i = j) {
+        size_t found = 0, said = 0, there = 0, right = 0;
+        for (j = i; j < n && answers[j].question == answers[i].question; j++) {
+            found += answers[j].label == 1 && answers[j].prediction == 1;
+            said += answers[j].prediction == 1;
+            there += answers[j].label == 1;
+            right += answers[j].label == answers[j].prediction;
+        }
+        questions++;
+        whole += right == j - i;
+        f1 += said + there ? 2 * (double)found / (double)(said + there) : 0;
+        precision += said ? (double)found / (double)said : 1;
+        recall += there ? (double)found / (double)there : 1;
+        hits += found;
+        sum += said + there;
+    }
+    free(answers);
+    precision /= questions;
+    recall /= questions;
+    return (Multirc){
+        .f1a = sum ? 2 * (double)hits / (double)sum : 0,
+        .em = whole / questions,
+        .f1m = f1 / questions,
+        .f1m_paper = precision + recall > 0 ? 2 * precision * recall / (precision + recall) : 0};
+}
+
 double metric_by_name(const char *name, const Confusion *c)
 {
     return !strcmp(name, "accuracy")          ? metric_accuracy(c)
@@ -171,6 +226,7 @@ double metric_of_values(const char *name, const float *values, const float *targ
     }
     double metric = !strcmp(name, "pearson")    ? metric_pearson(x, y, n)
                     : !strcmp(name, "spearman") ? metric_spearman(x, y, n)
+                    : !strcmp(name, "mae")      ? metric_mae(x, y, n)
                                                 : NAN;
     free(x);
     free(y);

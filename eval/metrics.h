@@ -33,6 +33,18 @@ double metric_majority(const Confusion *confusion);
 double metric_pearson(const double *x, const double *y, size_t n);
 double metric_spearman(const double *x, const double *y, size_t n);
 
+/* Mean absolute error; NaN for n = 0. */
+double metric_mae(const double *x, const double *y, size_t n);
+
+/* MultiRC (Khashabi et al. 2018): F1 over all answers, the share of questions with every answer
+ * right, the mean F1 of questions (0 where undefined, as Hugging Face's metric), and the harmonic
+ * mean of mean precision and mean recall (1 where nothing was to be found). question [n] numbers
+ * them in any order. */
+typedef struct Multirc {
+    double f1a, em, f1m, f1m_paper;
+} Multirc;
+Multirc metric_multirc(const int *question, const int *labels, const int *predictions, size_t n);
+
 /* The metric of this name (pearson, spearman) of values as the files hold them, or NaN for another
  * name. */
 double metric_of_values(const char *name, const float *values, const float *targets, size_t n);

@@ -71,7 +71,7 @@ static int check_label_names(const Preds *preds, Error *error)
                         preds->path, preds->K);
 }
 
-static int check_metadata(Preds *preds, const Safetensors *st, Error *error)
+static int check_metadata(Preds *preds, Error *error)
 {
     uint64_t number;
     char hex[65];
@@ -134,13 +134,18 @@ static int check_metadata(Preds *preds, const Safetensors *st, Error *error)
             "%s: recipe_sha256 is not the digest of hparams without seeds; write the file again",
             preds->path);
     }
-    sha256_hex(hex, st->file.bytes + st->data_offset, st->file.size - st->data_offset);
-    if (strcmp(hex, preds_meta(preds, "data_sha256"))) {
-        return REFUSE("%s: offset %zu: data_sha256 does not match the data; the file is damaged, "
-                      "get it again",
-                      preds->path, st->data_offset);
-    }
     return 0;
+}
+
+static int check_digest(const Preds *preds, const Safetensors *st, Error *error)
+{
+    char hex[65];
+    sha256_hex(hex, st->file.bytes + st->data_offset, st->file.size - st->data_offset);
+    return strcmp(hex, preds_meta(preds, "data_sha256"))
+               ? REFUSE("%s: offset %zu: data_sha256 does not match the data; the file is damaged, "
+                        "get it again",
+                        preds->path, st->data_offset)
+               : 0;
 }
 
 /* A tensor of this type and of shape [N] or [N, K] copied out; *out stays NULL if it is absent and
@@ -281,7 +286,7 @@ static int read_tensors(Preds *preds, const Safetensors *st, Error *error)
     return 0;
 }
 
-int preds_read(Preds *preds, const char *path, Error *error)
+int preds_read_header(Preds *preds, const char *path, Error *error)
 {
     Safetensors st;
     *preds = (Preds){0};
@@ -290,29 +295,65 @@ int preds_read(Preds *preds, const char *path, Error *error)
     }
     preds->path = string_copy(path);
     preds->metadata = st.metadata ? json_deep_copy(st.metadata) : json_object();
-    int code = check_metadata(preds, &st, error) || read_tensors(preds, &st, error) ? error->code
-                                                                                    : 0;
     safetensors_close(&st);
-    if (code) {
+    if (check_metadata(preds, error)) {
         preds_free(preds);
+        return error->code;
     }
+    return 0;
+}
+
+int preds_read_data(Preds *preds, Error *error)
+{
+    Safetensors st;
+    if (safetensors_open(&st, preds->path, error)) {
+        return error->code;
+    }
+    int code = check_digest(preds, &st, error) || read_tensors(preds, &st, error) ? error->code : 0;
+    safetensors_close(&st);
     return code;
 }
 
-void preds_free(Preds *preds)
+int preds_read(Preds *preds, const char *path, Error *error)
+{
+    if (preds_read_header(preds, path, error)) {
+        return error->code;
+    }
+    if (preds_read_data(preds, error)) {
+        preds_free(preds);
+        return error->code;
+    }
+    return 0;
+}
+
+static void free_ids(Preds *preds)
 {
     for (size_t i = 0; preds->id && i < preds->N; i++) {
         free(preds->id[i]);
     }
     free(preds->id);
-    free(preds->path);
-    free(preds->pred);
+    preds->id = NULL;
+}
+
+void preds_free_examples(Preds *preds)
+{
+    free_ids(preds);
     free(preds->label);
     free(preds->hash);
-    free(preds->logits);
-    free(preds->value);
     free(preds->target);
     free(preds->cluster);
+    preds->label = preds->cluster = NULL;
+    preds->hash = NULL;
+    preds->target = NULL;
+}
+
+void preds_free(Preds *preds)
+{
+    preds_free_examples(preds);
+    free(preds->path);
+    free(preds->pred);
+    free(preds->logits);
+    free(preds->value);
     json_decref(preds->metadata);
     *preds = (Preds){0};
 }

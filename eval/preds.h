@@ -11,6 +11,7 @@ typedef struct Preds {
     size_t N;
     int K;
     int regression;
+    int side;              /* of a comparison: 0 or 1 */
     int *pred, *label;     /* [N], -1 none or hidden */
     uint64_t *hash;        /* [N] XXH64 of the id: the join key */
     float *logits;         /* [N, K] or NULL */
@@ -20,9 +21,16 @@ typedef struct Preds {
     json_t *metadata;      /* object of strings */
 } Preds;
 
-/* Reads and checks a file. Errors: those of safetensors_open, 65 with path and what is wrong. */
+/* Reads and checks a file: all of it; or first the metadata alone (path, metadata, N, K,
+ * regression), and the tensors of that file later. Errors: those of safetensors_open, 65 with path
+ * and what is wrong. */
 int preds_read(Preds *preds, const char *path, Error *error);
+int preds_read_header(Preds *preds, const char *path, Error *error);
+int preds_read_data(Preds *preds, Error *error);
 void preds_free(Preds *preds);
+
+/* Frees what belongs to the examples and not to the run: labels, hashes, targets, clusters, ids. */
+void preds_free_examples(Preds *preds);
 
 /* A metadata value, "" if absent. */
 const char *preds_meta(const Preds *preds, const char *key);

@@ -12,6 +12,18 @@ void put_count(json_t *object, const char *key, size_t value)
     json_object_set_new(object, key, json_integer((json_int_t)value));
 }
 
+const char *leveled(char out[32], const char *name, double level)
+{
+    (void)snprintf(out, 32, "%.16s%.6g", name, 100 * level);
+    return out;
+}
+
+double number_of(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
 json_t *real_list(const double *values, size_t n)
 {
     json_t *list = json_array();

@@ -9,6 +9,12 @@
 void put(json_t *object, const char *key, double value);
 void put_count(json_t *object, const char *key, size_t value);
 
+/* "SD_ci95" of "SD_ci" and 0.95: names of intervals say their level. */
+const char *leveled(char out[32], const char *name, double level);
+
+/* The number of this key, NaN if there is none. */
+double number_of(const json_t *object, const char *key);
+
 /* New lists, owned by the caller; interval is null if an end is not finite. */
 json_t *real_list(const double *values, size_t n);
 json_t *interval(double low, double high);

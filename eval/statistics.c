@@ -3,49 +3,41 @@
 #include "statistics.h"
 #include "coefficients.h"
 #include "distributions.h"
+#include "examples.h"
+#include "inference.h"
 #include "intervals.h"
 #include "metrics.h"
 #include "result.h"
+#include "sources.h"
 #include "values.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Shares of examples by how many runs are right, and the majority vote (ties to the smallest
- * class). */
-static void put_examples(json_t *o, const Table *t)
+/* A loss or logits that are not finite, or a training loss that is not below the entropy of the
+ * labels: no more than their frequencies was learned. */
+static int has_diverged(const Preds *run, double entropy)
 {
-    size_t unanimous = 0, vote = 0;
-    size_t *histogram = memory_calloc(t->S + 1, sizeof *histogram);
-    for (size_t i = 0; i < t->N; i++) {
-        size_t best = 0;
-        for (size_t c = 1; c < t->K; c++) {
-            best = t->votes[i * t->K + c] > t->votes[i * t->K + best] ? c : best;
-        }
-        unanimous += (size_t)t->votes[i * t->K + best] == t->S;
-        vote += (int)best == t->label[i];
-        histogram[t->right[i]]++;
+    const char *loss = preds_meta(run, "final_train_loss"), *status = preds_meta(run, "status");
+    char *end;
+    double value = strtod(loss, &end);
+    int bad = !strcmp(status, "nan") || !strcmp(status, "diverged") ||
+              (*loss && !*end && !(value < entropy));
+    for (size_t i = 0; run->logits && i < run->N * (size_t)run->K && !bad; i++) {
+        bad = !isfinite(run->logits[i]);
     }
-    double n = (double)t->N;
-    put(o, "unanimous", (double)unanimous / n);
-    put(o, "always_correct", (double)histogram[t->S] / n);
-    put(o, "always_wrong", (double)histogram[0] / n);
-    put(o, "vote_accuracy", (double)vote / n);
-    json_t *list = json_array();
-    for (size_t k = 0; k <= t->S; k++) {
-        json_array_append_new(list, json_integer((json_int_t)histogram[k]));
-    }
-    json_object_set_new(o, "correct_histogram", list);
-    free(histogram);
+    return bad;
 }
 
 /* Item 10. Fills collapsed [S] and returns how many. */
-static size_t put_degenerate(json_t *o, const Table *t, char *collapsed, double level)
+static size_t put_degenerate(json_t *o, const Group *g, const Table *t, char *collapsed,
+                             double level)
 {
     size_t most = 0, majority = 0, any = 0;
     json_t *degenerate = json_object(), *single = json_array(), *below = json_array(),
-           *either = json_array();
+           *lost = json_array(), *either = json_array();
+    double entropy = 0; /* of the labels, in nats */
     for (size_t c = 0; c < t->K; c++) {
         size_t count = 0;
         for (size_t i = 0; i < t->N; i++) {
@@ -55,13 +47,16 @@ static size_t put_degenerate(json_t *o, const Table *t, char *collapsed, double 
             most = count;
             majority = c;
         }
+        double share = (double)count / (double)t->N;
+        entropy -= share > 0 ? share * log(share) : 0;
     }
     for (size_t s = 0; s < t->S; s++) {
         int one = 1, low = t->correct[s] <= most;
         for (size_t i = 1; i < t->N && one; i++) {
             one = t->pred[s * t->N + i] == t->pred[s * t->N];
         }
-        collapsed[s] = (char)(one || low);
+        int diverged = has_diverged(g->runs[s], entropy);
+        collapsed[s] = (char)(one || low || diverged);
         any += (size_t)collapsed[s];
         json_t *index = json_integer((json_int_t)s);
         if (one) {
@@ -70,20 +65,26 @@ static size_t put_degenerate(json_t *o, const Table *t, char *collapsed, double 
         if (low) {
             json_array_append(below, index);
         }
+        if (diverged) {
+            json_array_append(lost, index);
+        }
         if (collapsed[s]) {
             json_array_append(either, index);
         }
         json_decref(index);
     }
+    char key[32];
     double ends[2];
     clopper_pearson(ends, any, t->S, level);
     put_count(o, "majority_class", majority);
     put(o, "majority_rate", (double)most / (double)t->N);
     json_object_set_new(degenerate, "single_class", single);
     json_object_set_new(degenerate, "not_above_majority", below);
+    json_object_set_new(degenerate, "diverged", lost);
     json_object_set_new(degenerate, "any", either);
     put(degenerate, "rate", (double)any / (double)t->S);
-    json_object_set_new(degenerate, "clopper_pearson95", interval(ends[0], ends[1]));
+    json_object_set_new(degenerate, leveled(key, "clopper_pearson", level),
+                        interval(ends[0], ends[1]));
     json_object_set_new(o, "degenerate", degenerate);
     return any;
 }
@@ -155,63 +156,45 @@ static size_t count_distinct(int *values, size_t n)
     return count;
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* MultiRC: ids p<paragraph>-q<question>-a<answer>. F1a over all answers, and the share of questions
- * with every answer right (Khashabi et al. 2018). */
+/* MultiRC: ids p<paragraph>-q<question>-a<answer>. */
 static void put_multirc(json_t *o, const Group *g, const Table *t)
 {
-    char **question = memory_alloc(t->N, sizeof *question),
-         **sorted = memory_alloc(t->N, sizeof *sorted);
-    double *f1a = memory_alloc(t->S, sizeof *f1a), *em = memory_alloc(t->S, sizeof *em);
-    int named = g->runs[0]->id != NULL;
-    size_t count = 0, done = 0;
-    for (; named && done < t->N; done++) {
-        const char *id = g->runs[0]->id[done], *answer = strstr(id, "-a");
-        named = id[0] == 'p' && answer;
-        question[done] = string_format("%.*s", named ? (int)(answer - id) : 0, id);
+    static const char *const names[] = {"f1a", "em", "f1m", "f1m_paper"};
+    int *question = memory_alloc(t->N, sizeof *question);
+    double *values = memory_alloc(4 * t->S, sizeof *values);
+    int named = g->id != NULL;
+    for (size_t i = 0; named && i < t->N; i++) {
+        unsigned paragraph, number, answer;
+        named = sscanf(g->id[i], "p%5u-q%4u-a%u", &paragraph, &number, &answer) == 3;
+        question[i] = named ? (int)(paragraph * 10000 + number) : 0;
     }
     if (named) {
-        memcpy(sorted, question, t->N * sizeof *sorted);
-        qsort(sorted, t->N, sizeof *sorted, by_text);
-        for (size_t i = 0; i < t->N; i++) {
-            if (i == 0 || strcmp(sorted[i], sorted[count - 1])) {
-                sorted[count++] = sorted[i];
-            }
-        }
-        char *whole = memory_alloc(count, 1);
-        for (size_t s = 0; s < t->S; s++) {
-            Confusion c;
-            size_t right = 0;
-            memset(whole, 1, count);
-            for (size_t i = 0; i < t->N; i++) {
-                char **at = bsearch(&question[i], sorted, count, sizeof *sorted, by_text);
-                whole[at - sorted] &= t->pred[s * t->N + i] == t->label[i];
-            }
-            for (size_t q = 0; q < count; q++) {
-                right += (size_t)whole[q];
-            }
-            confusion_count(&c, t->label, t->pred + s * t->N, t->N, (int)t->K);
-            f1a[s] = metric_f1(&c, 1);
-            em[s] = (double)right / (double)count;
-            confusion_free(&c);
-        }
         json_t *multirc = json_object();
-        json_object_set_new(multirc, "f1a", real_list(f1a, t->S));
-        json_object_set_new(multirc, "em", real_list(em, t->S));
+        for (size_t s = 0; s < t->S; s++) {
+            Multirc m = metric_multirc(question, t->label, t->pred + s * t->N, t->N);
+            values[s] = m.f1a;
+            values[t->S + s] = m.em;
+            values[2 * t->S + s] = m.f1m;
+            values[3 * t->S + s] = m.f1m_paper;
+        }
+        for (int m = 0; m < 4; m++) {
+            json_object_set_new(multirc, names[m], real_list(values + (size_t)m * t->S, t->S));
+        }
         json_object_set_new(o, "multirc", multirc);
-        free(whole);
-    }
-    for (size_t i = 0; i < done; i++) {
-        free(question[i]);
     }
     free(question);
-    free(sorted);
-    free(f1a);
-    free(em);
+    free(values);
+}
+
+/* Share of pairs of runs that are both wrong and differ, mean over examples. */
+static double wrong_apart(const Table *t)
+{
+    double sum = 0, S = (double)t->S;
+    for (size_t i = 0; i < t->N; i++) {
+        double wrong = S - t->right[i];
+        sum += wrong * (wrong - 1) - (pairs_same(t, i) - pairs_right(t, i));
+    }
+    return sum / ((double)t->N * S * (S - 1));
 }
 
 static void put_classes(json_t *o, const Group *g, const StatisticsOptions *options)
@@ -222,8 +205,8 @@ static void put_classes(json_t *o, const Group *g, const StatisticsOptions *opti
     put_count(o, "missing", t.missing);
     put_metrics(o, &t, zeta, preds_meta(g->runs[0], "metric"));
     put_spread(o, zeta, t.S, options->level);
-    size_t any = put_degenerate(o, &t, collapsed, options->level);
-    put_examples(o, &t);
+    size_t any = put_degenerate(o, g, &t, collapsed, options->level);
+    put_shares(o, &t);
     if (t.S > 1) {
         double con = agreement(&t, pairs_same), ccon = agreement(&t, pairs_right), accuracy = 0;
         for (size_t s = 0; s < t.S; s++) {
@@ -231,6 +214,7 @@ static void put_classes(json_t *o, const Group *g, const StatisticsOptions *opti
         }
         put(o, "CON", con);
         put(o, "CCON", ccon);
+        put(o, "identity_residual", fabs(ccon - (accuracy - (1 - con) / 2 + wrong_apart(&t) / 2)));
         put_count(o, "CON_numerator", (size_t)llround(con * n * S * (S - 1)));
         put_count(o, "CCON_numerator", (size_t)llround(ccon * n * S * (S - 1)));
         put_count(o, "CON_denominator", t.N * t.S * (t.S - 1));
@@ -243,17 +227,25 @@ static void put_classes(json_t *o, const Group *g, const StatisticsOptions *opti
         put_chance_corrected(o, &t);
         json_object_set_new(o, "CON_ci", two_way(&t, 0, NULL, options->level));
         json_object_set_new(o, "CCON_ci", two_way(&t, 1, NULL, options->level));
-        if (g->runs[0]->cluster) {
+        if (g->cluster) {
             int *cluster = memory_alloc(t.N, sizeof *cluster);
             for (size_t i = 0; i < t.N; i++) {
-                cluster[i] = g->runs[0]->cluster[g->order[i]];
+                cluster[i] = g->cluster[i];
             }
             json_object_set_new(o, "CON_ci_cluster", two_way(&t, 0, cluster, options->level));
             json_object_set_new(o, "CCON_ci_cluster", two_way(&t, 1, cluster, options->level));
             put_count(o, "clusters", count_distinct(cluster, t.N));
-            put_multirc(o, g, &t);
             free(cluster);
         }
+    }
+    if (t.K == 2) {
+        put_multirc(o, g, &t);
+    }
+    put_sources(o, g, &t, zeta, options->level);
+    json_object_set_new(o, "zeta_by_run", real_list(zeta, t.S));
+    json_object_set_new(o, "expected_best", expected_best(zeta, t.S));
+    if (options->examples) {
+        put_least_stable(o, g, &t, options->examples);
     }
     if (any && t.S - any >= 2) {
         for (size_t s = 0; s < t.S; s++) {
@@ -295,7 +287,7 @@ json_t *statistics_compute(const Group *group, const StatisticsOptions *options)
     json_object_set_new(o, "seeds", seeds);
     put_count(o, "S", group->S);
     put_count(o, "N", group->N);
-    if (group->runs[0]->regression) {
+    if (group->regression) {
         put_regression(o, group, options->level);
     } else {
         put_count(o, "K", (size_t)group->K);

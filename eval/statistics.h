@@ -5,9 +5,10 @@
 #include "group.h"
 
 typedef struct StatisticsOptions {
-    double level; /* of intervals, 0.95 */
-    int summary;  /* only what the table shows: nothing over pairs of runs, no logits */
-    int pairs;    /* list every pair of runs, and the values of every example */
+    double level;    /* of intervals, 0.95 */
+    int summary;     /* only what the table shows: nothing over pairs of runs, no logits */
+    int pairs;       /* list every pair of runs, and the values of every example */
+    size_t examples; /* how many of the least stable ones to list */
 } StatisticsOptions;
 
 /* A JSON object; what is undefined is null. The caller owns it. */

@@ -28,7 +28,7 @@ Table table_make(const Group *g, const char *use_run, const char *use_example)
     t.label = memory_alloc(g->N, sizeof *t.label);
     for (size_t i = 0; i < g->N; i++) {
         if (!use_example || use_example[i]) {
-            t.label[t.N++] = g->runs[0]->label[g->order[i]];
+            t.label[t.N++] = g->label[i];
         }
     }
     for (size_t s = 0; s < g->S; s++) {
@@ -37,7 +37,7 @@ Table table_make(const Group *g, const char *use_run, const char *use_example)
         }
         for (size_t i = 0, n = 0; i < g->N; i++) {
             if (!use_example || use_example[i]) {
-                t.pred[t.S * t.N + n++] = g->runs[s]->pred[g->order[s * g->N + i]];
+                t.pred[t.S * t.N + n++] = g->runs[s]->pred[i];
             }
         }
         t.S++;

@@ -1,7 +1,9 @@
 #include "values.h"
+#include "examples.h"
 #include "intervals.h"
 #include "metrics.h"
 #include "result.h"
+#include "sources.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -32,28 +34,49 @@ static size_t largest(const double *x, size_t K)
     return best;
 }
 
+/* How many examples fall into each cell of confidence (20 rows of .05) and variability (20 columns
+ * of .025): the data map of Swayamdipta et al. 2020, in counts. */
+static void put_data_map(json_t *o, const double *confidence, const double *variability, size_t N)
+{
+    size_t counts[20][20] = {{0}};
+    for (size_t i = 0; i < N; i++) {
+        if (confidence[i] >= 0) { /* not where the label is hidden */
+            int row = (int)(confidence[i] * 20), column = (int)(variability[i] * 40);
+            counts[row < 20 ? row : 19][column < 20 ? column : 19]++;
+        }
+    }
+    json_t *rows = json_array();
+    for (int row = 0; row < 20; row++) {
+        json_t *list = json_array();
+        for (int column = 0; column < 20; column++) {
+            json_array_append_new(list, json_integer((json_int_t)counts[row][column]));
+        }
+        json_array_append_new(rows, list);
+    }
+    json_object_set_new(o, "data_map", rows);
+}
+
 /* Item 9: Jensen-Shannon divergence of all pairs, confidence and variability of examples,
  * ensembles. */
 void put_logits(json_t *o, const Group *g, const Table *t, int list_all)
 {
     size_t S = t->S, N = t->N, K = t->K, pair = 0, pairs = S * (S - 1) / 2, by_probability = 0,
            by_log = 0;
-    for (size_t s = 0; s < S; s++) {
-        if (!g->runs[s]->logits) {
-            return;
-        }
+    double *confidence = memory_calloc(N, sizeof *confidence),
+           *variability = memory_calloc(N, sizeof *variability);
+    if (label_confidence(confidence, variability, g)) {
+        free(confidence);
+        free(variability);
+        return;
     }
     double *p = memory_alloc(S * N * K, sizeof *p), *log_p = memory_alloc(S * N * K, sizeof *log_p),
            total = 0;
-    double *jsd = memory_calloc(pairs ? pairs : 1, sizeof *jsd),
-           *confidence = memory_calloc(N, sizeof *confidence);
-    double *variability = memory_calloc(N, sizeof *variability),
-           *own = memory_alloc(S, sizeof *own);
+    double *jsd = memory_calloc(pairs ? pairs : 1, sizeof *jsd), agree = 0;
     double *sum = memory_alloc(2 * K, sizeof *sum);
     for (size_t s = 0; s < S; s++) {
         for (size_t i = 0; i < N; i++) {
             size_t at = (s * N + i) * K;
-            softmax(p + at, log_p + at, g->runs[s]->logits + g->order[s * N + i] * K, K);
+            softmax(p + at, log_p + at, g->runs[s]->logits + i * K, K);
         }
     }
     for (size_t s = 0; s < S; s++) {
@@ -68,16 +91,19 @@ void put_logits(json_t *o, const Group *g, const Table *t, int list_all)
     }
     for (size_t i = 0; i < N; i++) {
         memset(sum, 0, 2 * K * sizeof *sum);
+        double own = 0;
         for (size_t s = 0; s < S; s++) {
             const double *x = p + (s * N + i) * K;
-            own[s] = t->label[i] >= 0 ? x[t->label[i]] : NAN;
             for (size_t c = 0; c < K; c++) {
+                own += x[c] * x[c];
                 sum[c] += x[c];
                 sum[K + c] += log_p[(s * N + i) * K + c];
             }
         }
-        confidence[i] = mean(own, S);
-        variability[i] = sqrt(squares(own, S) / (double)S);
+        for (size_t c = 0; c < K; c++) { /* all ordered pairs of distinct runs at once */
+            agree += sum[c] * sum[c];
+        }
+        agree -= own;
         by_probability += (int)largest(sum, K) == t->label[i];
         by_log += (int)largest(sum + K, K) == t->label[i];
     }
@@ -88,6 +114,8 @@ void put_logits(json_t *o, const Group *g, const Table *t, int list_all)
         json_object_set_new(logits, "confidence", real_list(confidence, N));
         json_object_set_new(logits, "variability", real_list(variability, N));
     }
+    put(logits, "probabilistic_agreement", agree / ((double)N * (double)S * (double)(S - 1)));
+    put_data_map(logits, confidence, variability, N);
     put(logits, "ensemble_probability_accuracy", (double)by_probability / (double)N);
     put(logits, "ensemble_log_probability_accuracy", (double)by_log / (double)N);
     json_object_set_new(o, "logits", logits);
@@ -96,7 +124,6 @@ void put_logits(json_t *o, const Group *g, const Table *t, int list_all)
     free(jsd);
     free(confidence);
     free(variability);
-    free(own);
     free(sum);
 }
 
@@ -108,20 +135,27 @@ void put_regression(json_t *o, const Group *g, double level)
     size_t S = g->S, N = g->N;
     double *x = memory_alloc(S * N, sizeof *x), *target = memory_alloc(N, sizeof *target),
            *pearson = memory_alloc(S, sizeof *pearson);
-    double *spearman = memory_alloc(S, sizeof *spearman), n = (double)N, s_count = (double)S;
+    double *spearman = memory_alloc(S, sizeof *spearman), *mae = memory_alloc(S, sizeof *mae),
+           n = (double)N, s_count = (double)S;
     const char *metric = preds_meta(g->runs[0], "metric");
     for (size_t s = 0; s < S; s++) {
         for (size_t i = 0; i < N; i++) {
-            size_t row = g->order[s * N + i];
-            x[s * N + i] = (double)g->runs[s]->value[row];
-            target[i] = s ? target[i] : (double)g->runs[0]->target[row];
+            x[s * N + i] = (double)g->runs[s]->value[i];
+            target[i] = (double)g->target[i];
         }
         pearson[s] = metric_pearson(x + s * N, target, N);
         spearman[s] = metric_spearman(x + s * N, target, N);
+        mae[s] = metric_mae(x + s * N, target, N);
     }
     json_object_set_new(o, "pearson", real_list(pearson, S));
     json_object_set_new(o, "spearman", real_list(spearman, S));
-    put_spread(o, strcmp(metric, "spearman") ? pearson : spearman, S, level);
+    json_object_set_new(o, "mae", real_list(mae, S));
+    const double *zeta = !strcmp(metric, "spearman") ? spearman
+                         : !strcmp(metric, "mae")    ? mae
+                                                     : pearson;
+    put_spread(o, zeta, S, level);
+    put_sources(o, g, NULL, zeta, level);
+    json_object_set_new(o, "zeta_by_run", real_list(zeta, S));
     double r_sum = 0, ccc_sum = 0, difference = 0, within[3] = {0},
            pairs = s_count * (s_count - 1) / 2;
     for (size_t s = 0; s < S; s++) {
@@ -175,4 +209,5 @@ void put_regression(json_t *o, const Group *g, double level)
     free(target);
     free(pearson);
     free(spearman);
+    free(mae);
 }

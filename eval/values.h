@@ -4,7 +4,8 @@
 
 #include "table.h"
 
-/* "logits", if every run has them; list_all adds the values of all pairs and examples. S > 1. */
+/* "logits", if every run has them and all are finite; list_all adds the values of all pairs and
+ * examples. S > 1. */
 void put_logits(json_t *object, const Group *group, const Table *table, int list_all);
 void put_regression(json_t *object, const Group *group, double level);
 

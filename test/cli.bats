@@ -47,7 +47,7 @@ make_data() {
     [ "$(grep -c '^wrote: ' "$work/out")" -eq 3 ]
     $consistency --format json "$work"/preds/*.bin >"$work/report.json"
     grep -q '"dataset": "builtin sample"' "$work/report.json"
-    $consistency "$work"/preds/*.bin | awk '$1 == "boolq" { exit !($4 == 3 && $7 > 70 && $9 > 50 && $9 < 100) }'
+    $consistency "$work"/preds/*.bin | awk '$1 == "boolq" { exit !($3 == 3 && $5 > 70 && $7 > 50 && $7 < 100) }'
 }
 
 @test "every kind of task runs on its built-in sample" {
@@ -282,50 +282,6 @@ make_data() {
 
 @test "divergence: exit code 79, naming step and tensor" {
     fails 79 'step [0-9]*: the .* is not finite; first in' $train $short --lr 1e30 --clip 0 --warmup 0 --epochs 20
-}
-
-@test "consistency: refuses what it must, and the order of files changes nothing" {
-    $train $short --seeds 1,2,3 --preds "$work/preds" >/dev/null 2>&1
-    set -- "$work"/preds/*.bin
-    $consistency "$1" "$2" "$3" >"$work/a"
-    $consistency "$3" "$1" "$2" >"$work/b"
-    cmp "$work/a" "$work/b"
-    refuses() { local code=$1 pattern=$2; shift 2; local status=0; $consistency "$@" >"$work/out" 2>"$work/err" || status=$?
-        [ "$status" -eq "$code" ] && grep -q "$pattern" "$work/err" && [ ! -s "$work/out" ] && [ "$(wc -l <"$work/err")" -eq 1 ] || { echo "$status $(cat "$work/err")"; return 1; }; }
-    refuses 65 'the same seeds' "$1" "$1"
-    refuses 66 'cannot open' "$1" "$work/none.bin"
-    refuses 65 'a folder' "$work"
-    refuses 64 'no files'
-    refuses 64 'no such format' --format xml "$1"
-    head -c 2000 "$1" >"$work/cut.bin"
-    refuses 65 'cut.bin' "$1" "$work/cut.bin"
-    cp "$1" "$work/flip.bin"
-    printf 'x' | dd of="$work/flip.bin" bs=1 seek=$(($(wc -c <"$1") - 9)) conv=notrunc 2>/dev/null
-    refuses 65 'damaged' "$work/flip.bin"
-    $consistency "$1" | grep -q 'need at least two runs'
-    # another number of examples is another recipe: two groups
-    $train $short --max-train 48 --preds "$work/more" >/dev/null 2>&1
-    [ "$($consistency "$@" "$work"/more/*.bin | grep -c '^rte')" -eq 2 ]
-}
-
-@test "consistency: JSON, intervals, bootstrap and expected values" {
-    $train $short --seeds 1,2,3,4 --preds "$work/preds" >/dev/null 2>&1
-    $consistency --format json --pairs --boot 500 --boot-seed 7 "$work"/preds/*.bin >"$work/a"
-    $consistency --format json --pairs --boot 500 --boot-seed 7 "$work"/preds/*.bin >"$work/b"
-    cmp "$work/a" "$work/b"
-    for key in CON_ci fleiss_kappa krippendorff_alpha cochran_q churn degenerate bootstrap jsd_pairs; do
-        grep -q "\"$key\"" "$work/a"
-    done
-    $consistency "$work"/preds/*.bin | grep -q '95 % interval over seeds and examples: CON'
-    printf '{"S": 4, "N": 64}' >"$work/right.json"
-    $consistency --expect "$work/right.json" "$work"/preds/*.bin | grep -q '2 values compared, 0 differ'
-    printf '{"S": 5, "N": 64}' >"$work/wrong.json"
-    local status=0
-    $consistency --expect "$work/wrong.json" "$work"/preds/*.bin >"$work/out" || status=$?
-    [ "$status" -eq 4 ] && grep -q 'S: 4, expected 5' "$work/out"
-    status=0
-    $consistency --boot many "$work"/preds/*.bin 2>/dev/null || status=$?
-    [ "$status" -eq 64 ]
 }
 
 @test "predictions are read by numpy alone" {

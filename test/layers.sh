@@ -1,6 +1,6 @@
 #!/bin/sh
-# Includes point one way, and every header compiles alone: base <- kernels <- model <- train; data and eval see base and
-# rng.h alone.
+# Includes point one way, and every header compiles alone: base <- kernels <- model <- train; data sees base and rng.h
+# alone, eval also data.
 set -u
 cd "$(dirname "$0")/.."
 cc=${CC:-cc}
@@ -16,7 +16,7 @@ allowed() {
     kernels) echo base kernels ;;
     model) echo base kernels model ;;
     data) echo base data ;;
-    eval) echo base eval ;;
+    eval) echo base data eval ;;
     *) echo base kernels model data eval train ;;
     esac
 }

@@ -68,7 +68,7 @@ else
     run safetensors "$build/test_safetensors"
 fi
 echo "== command line"
-bats --tap test/cli.bats >"$log" 2>&1
+bats --tap test/cli.bats test/consistency.bats >"$log" 2>&1
 cat "$log" | grep -v '^ok' | tail -n 60
 p=$(grep -c '^ok' "$log")
 f=$(grep -c '^not ok' "$log")

@@ -1,9 +1,12 @@
 /* Statistics without prediction files: build/test_stats .../stats/golden.json .../stats/small.json
  * golden.json's data are made here from splitmix64; small.json has quantiles and intervals. */
 #include "check.h"
+#include "compare.h"
 #include "distributions.h"
+#include "inference.h"
 #include "statistics.h"
 
+#include <glob.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,15 +70,18 @@ static void check_vector(const json_t *v)
             }
         }
         snprintf(seed, sizeof seed, "%zu", s);
-        runs[s] = (Preds){
-            .path = seed, .N = N, .K = (int)K, .pred = pred, .label = label, .hash = hash};
+        runs[s] = (Preds){.path = string_copy(seed), .N = N, .K = (int)K, .pred = pred};
+        runs[s].label = memory_alloc(N, sizeof *label);
+        runs[s].hash = memory_alloc(N, sizeof *hash);
+        memcpy(runs[s].label, label, N * sizeof *label);
+        memcpy(runs[s].hash, hash, N * sizeof *hash);
         runs[s].metadata = json_pack("{s:s, s:s, s:s, s:s, s:s}", "seed", seed, "seed_init", seed,
                                      "seed_data", seed, "seed_dropout", seed, "metric", "accuracy");
         list[s] = &runs[s];
     }
     Group group;
     StatisticsOptions options = {.level = 0.95, .pairs = 1};
-    CHECK(!group_join(&group, list, S, &error), "%s", error.text);
+    CHECK(!group_join(&group, list, S, 0, &error), "%s", error.text);
     json_t *o = statistics_compute(&group, &options);
     static const char *const keys[][2] = {{"zeta", "zeta"},
                                           {"VAR", "VAR"},
@@ -116,10 +122,8 @@ static void check_vector(const json_t *v)
     near(name, "V_interaction", number(ci, "V_interaction"), number(v, "V_interaction"), 1e-10);
     near(name, "SE_CON", number(ci, "SE"), number(v, "SE_CON"), 1e-10);
     json_decref(o);
-    group_free(&group);
     for (size_t s = 0; s < S; s++) {
-        free(runs[s].pred);
-        json_decref(runs[s].metadata);
+        preds_free(&runs[s]);
     }
     free(runs);
     free(list);
@@ -163,6 +167,20 @@ static void check_small(const json_t *root)
                            json_number_value(json_array_get(row, 1))),
              json_number_value(json_array_get(row, 2)), 1e-9);
     }
+    json_array_foreach(json_object_get(quantiles, "t_two_sided_p"), i, row)
+    {
+        near("t", "two-sided p",
+             t_two_sided(json_number_value(json_array_get(row, 0)),
+                         json_number_value(json_array_get(row, 1))),
+             json_number_value(json_array_get(row, 2)), 1e-9);
+    }
+    json_array_foreach(json_object_get(quantiles, "chi2_sf"), i, row)
+    {
+        near("chi2", "tail",
+             chi2_tail(json_number_value(json_array_get(row, 0)),
+                       json_number_value(json_array_get(row, 1))),
+             json_number_value(json_array_get(row, 2)), 1e-9);
+    }
     json_array_foreach(json_object_get(quantiles, "beta"), i, row)
     {
         near("beta", "quantile",
@@ -181,12 +199,369 @@ static void check_small(const json_t *root)
     }
 }
 
+static double *reals(const json_t *list)
+{
+    double *values = memory_alloc(json_array_size(list) + 1, sizeof *values);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        values[i] = json_number_value(json_array_get(list, i));
+    }
+    return values;
+}
+
+static void near_list(const char *name, const char *key, const double *got, const json_t *expected,
+                      double tolerance)
+{
+    for (size_t i = 0; i < json_array_size(expected); i++) {
+        near(name, key, got[i], json_number_value(json_array_get(expected, i)), tolerance);
+    }
+}
+
+/* Adjusted p values, tests across tasks, expected best, correlations. */
+static void check_inference(const json_t *root)
+{
+    const json_t *tests = json_object_get(root, "multiple_tests"),
+                 *across = json_object_get(root, "across_tasks"),
+                 *best = json_object_get(root, "expected_best");
+    json_t *row;
+    size_t i, n = json_array_size(json_object_get(tests, "p"));
+    double *p = reals(json_object_get(tests, "p")), *adjusted = memory_alloc(n + 1, sizeof *p);
+    holm_adjust(adjusted, p, n);
+    near_list("multiple_tests", "holm", adjusted, json_object_get(tests, "holm"), 1e-10);
+    bh_adjust(adjusted, p, n);
+    near_list("multiple_tests", "bh", adjusted, json_object_get(tests, "bh"), 1e-10);
+    free(p);
+    free(adjusted);
+    const json_t *differences = json_object_get(across, "differences");
+    double *d = reals(differences), statistic;
+    double w = wilcoxon_p(&statistic, d, json_array_size(differences));
+    near("across_tasks", "wilcoxon", statistic, number(across, "wilcoxon_statistic"), 1e-12);
+    near("across_tasks", "wilcoxon p", w, number(across, "wilcoxon_exact_p"), 1e-10);
+    near("across_tasks", "sign p", sign_p(d, json_array_size(differences)),
+         number(across, "sign_test_p"), 1e-10);
+    free(d);
+    const json_t *values = json_object_get(best, "values");
+    double *v = reals(values);
+    json_t *got = expected_best(v, json_array_size(values));
+    static const char *const kinds[] = {"v_statistic", "u_statistic"};
+    for (int k = 0; k < 2; k++) {
+        double *list = reals(json_object_get(got, kinds[k]));
+        near_list("expected_best", kinds[k], list, json_object_get(best, kinds[k]), 1e-10);
+        free(list);
+    }
+    json_decref(got);
+    free(v);
+    json_array_foreach(json_object_get(root, "correlations"), i, row)
+    {
+        static const char *const keys[] = {"pearson", "p", "spearman"}, *const pairs[] = {
+                                                                            "fisher_ci95",
+                                                                            "leave_one_out"};
+        const char *name = json_string_value(json_object_get(row, "name"));
+        const json_t *xs = json_object_get(row, "x");
+        double *x = reals(xs), *y = reals(json_object_get(row, "y"));
+        json_t *c = correlation(x, y, json_array_size(xs), 0.95);
+        for (int k = 0; k < 3; k++) {
+            near(name, keys[k], number(c, keys[k]), number(row, keys[k]), 1e-9);
+        }
+        for (int k = 0; k < 2; k++) {
+            double *ends = reals(json_object_get(c, pairs[k]));
+            near_list(name, pairs[k], ends, json_object_get(row, pairs[k]), 1e-9);
+            free(ends);
+        }
+        json_decref(c);
+        free(x);
+        free(y);
+    }
+    json_array_foreach(json_object_get(root, "relative_se_of_sd"), i, row)
+    {
+        /* S, relative SE, interval of sigma / s, half-width of the mean / s */
+        double *e = reals(row), df = e[0] - 1;
+        near("relative_se_of_sd", "SE", 1 / sqrt(2 * df), e[1], 1e-10);
+        near("relative_se_of_sd", "low", sqrt(df / chi2_quantile(0.975, df)), e[2], 1e-9);
+        near("relative_se_of_sd", "high", sqrt(df / chi2_quantile(0.025, df)), e[3], 1e-9);
+        /* the same library as above: where its t quantile is off, ours must give p back better */
+        double ours = t_quantile(0.975, df), theirs = e[4] * sqrt(e[0]);
+        CHECK(fabs(ours - theirs) <= 1e-9 * ours ||
+                  fabs(t_below(ours, df) - 0.975) < 0.01 * fabs(t_below(theirs, df) - 0.975),
+              "t quantile with %g: %.17g, expected %.17g", df, ours, theirs);
+        free(e);
+    }
+    json_array_foreach(json_object_get(root, "seeds_to_see_a_collapse"), i, row)
+    {
+        double q = json_number_value(json_array_get(row, 0));
+        near("seeds_to_see_a_collapse", "n", ceil(log(0.05) / log(1 - q)),
+             json_number_value(json_array_get(row, 1)), 0);
+    }
+}
+
+static Preds read_run(const char *path)
+{
+    Preds run = {0};
+    Error error;
+    CHECK(!preds_read(&run, path, &error), "%s", error.text);
+    return run;
+}
+
+/* comparisons of small.json: the sets stand beside it. */
+static void check_comparisons(const json_t *root, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    json_t *row;
+    size_t i;
+    json_array_foreach(json_object_get(root, "comparisons"), i, row)
+    {
+        Preds all[64], *runs[64];
+        glob_t files[2];
+        size_t count = 0;
+        for (int side = 0; side < 2; side++) {
+            char *pattern = string_format(
+                "%.*s/sets/%s/*.bin", (int)(slash - path), path,
+                json_string_value(json_object_get(row, side ? "b" : "a")));
+            CHECK(glob(pattern, 0, NULL, &files[side]) == 0, "%s", pattern);
+            for (size_t f = 0; f < files[side].gl_pathc && count < 64; f++) {
+                all[count] = read_run(files[side].gl_pathv[f]);
+                all[count].side = side;
+                runs[count] = &all[count];
+                count++;
+            }
+            globfree(&files[side]);
+            free(pattern);
+        }
+        Group group;
+        Error error;
+        CHECK(!group_join(&group, runs, count, 0, &error), "%s", error.text);
+        json_t *o = compare_groups(&group, 0.95);
+        const json_t *con = json_object_get(o, "CON"), *zeta = json_object_get(o, "zeta");
+        static const char *const keys[][3] = {{"delta_CON", "CON", "delta"},
+                                              {"V_examples", "CON", "V_examples"},
+                                              {"V", "CON", "V"},
+                                              {"df", "CON", "df"},
+                                              {"t", "CON", "t"},
+                                              {"p", "CON", "p"},
+                                              {"delta_zeta", "zeta", "delta"},
+                                              {"welch_t", "zeta", "welch_t"},
+                                              {"welch_df", "zeta", "welch_df"},
+                                              {"welch_p", "zeta", "welch_p"},
+                                              {"permutation_p", "zeta", "permutation_p"}};
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+            near("comparison", keys[k][0],
+                 number(strcmp(keys[k][1], "CON") ? zeta : con, keys[k][2]),
+                 number(row, keys[k][0]), 1e-9);
+        }
+        near("comparison", "permutation_splits", number(zeta, "permutation_splits"),
+             number(row, "permutation_splits"), 0);
+        near("comparison", "permutation_at_least", number(zeta, "permutation_at_least"),
+             number(row, "permutation_at_least"), 0);
+        near("comparison", "probability_of_improvement", number(zeta, "probability_of_improvement"),
+             number(row, "probability_of_improvement"), 1e-12);
+        double *ends = reals(json_object_get(con, "ci95"));
+        near_list("comparison", "ci95", ends, json_object_get(row, "ci95"), 1e-9);
+        free(ends);
+        json_decref(o);
+        for (size_t r = 0; r < count; r++) {
+            preds_free(&all[r]);
+        }
+    }
+}
+
+/* A group of S runs over N examples made from a function of run and example. */
+typedef struct Made {
+    Preds *runs;
+    Preds **list;
+    Group group;
+} Made;
+
+static Made make_group(size_t S, size_t N, int K, const int *label, const int *pred)
+{
+    Made made = {memory_calloc(S, sizeof *made.runs), memory_alloc(S, sizeof *made.list), {0}};
+    Error error;
+    for (size_t s = 0; s < S; s++) {
+        char seed[24];
+        snprintf(seed, sizeof seed, "%zu", s);
+        Preds *run = &made.runs[s];
+        *run = (Preds){.path = string_copy(seed), .N = N, .K = K};
+        run->pred = memory_alloc(N, sizeof *run->pred);
+        run->label = memory_alloc(N, sizeof *run->label);
+        run->hash = memory_alloc(N, sizeof *run->hash);
+        memcpy(run->pred, pred + s * N, N * sizeof *pred);
+        memcpy(run->label, label, N * sizeof *label);
+        for (size_t i = 0; i < N; i++) {
+            run->hash[i] = 1000 + 7 * i; /* ids need not be 0 to N - 1 */
+        }
+        run->metadata = json_pack("{s:s, s:s, s:s, s:s, s:s}", "seed", seed, "seed_init", seed,
+                                  "seed_data", seed, "seed_dropout", seed, "metric", "accuracy");
+        made.list[s] = run;
+    }
+    CHECK(!group_join(&made.group, made.list, S, 0, &error), "%s", error.text);
+    return made;
+}
+
+static void made_free(Made *made)
+{
+    for (size_t s = 0; s < made->group.S; s++) {
+        preds_free(&made->runs[s]);
+    }
+    free(made->runs);
+    free(made->list);
+}
+
+static json_t *statistics_of(const Made *made)
+{
+    StatisticsOptions options = {.level = 0.95, .pairs = 1, .examples = 3};
+    return statistics_compute(&made->group, &options);
+}
+
+/* Published mistakes (statistics of the study's neighbours): what goes wrong there must not here.
+ */
+static void check_published_errors(void)
+{
+    enum { S = 10, N = 4000 };
+    static const double chance[3] = {0.5, 0.7, 0.9};
+    int *label = memory_alloc(N, sizeof *label), *pred = memory_alloc(S * N, sizeof *pred);
+    for (int k = 0; k < 3; k++) {
+        for (int i = 0; i < N; i++) {
+            label[i] = uniform() < chance[k];
+        }
+        for (int i = 0; i < S * N; i++) {
+            pred[i] = uniform() < chance[k];
+        }
+        Made made = make_group(S, N, 2, label, pred);
+        json_t *o = statistics_of(&made);
+        /* chance agreement by class, not by example: random predictions have kappa 0 */
+        CHECK(fabs(number(o, "fleiss_kappa")) < 0.01, "kappa of random predictions: %g",
+              number(o, "fleiss_kappa"));
+        /* pairs of distinct runs: no self-pair lifts the mean of the bootstrap by (1 - CON) / S */
+        json_t *boot = statistics_bootstrap(&made.group, 400, 3, 0.95);
+        CHECK(fabs(number(boot, "mean") - number(o, "CON")) < 0.2 * (1 - number(o, "CON")) / S,
+              "bootstrap mean %g, CON %g", number(boot, "mean"), number(o, "CON"));
+        /* the majority vote counts every example, whatever its id */
+        double right = 0;
+        for (int i = 0; i < N; i++) {
+            int ones = 0;
+            for (int s = 0; s < S; s++) {
+                ones += pred[s * N + i];
+            }
+            right += (ones > S / 2) == label[i];
+        }
+        near("vote", "accuracy", number(o, "vote_accuracy"), right / N, 1e-12);
+        json_decref(boot);
+        json_decref(o);
+        made_free(&made);
+    }
+    free(label);
+    free(pred);
+}
+
+/* What must not change the numbers, and what they are where everything is known. */
+static void check_properties(void)
+{
+    enum { S = 6, N = 90, K = 3 };
+    static const char *const same[] = {
+        "zeta",         "VAR",      "CON",       "CCON",
+        "fleiss_kappa", "gwet_ac1", "cochran_q", "krippendorff_alpha"};
+    int label[N], pred[S * N], other_label[2 * N], other[2 * S * N];
+    for (int i = 0; i < N; i++) {
+        label[i] = (int)(splitmix() % K);
+        for (int s = 0; s < S; s++) {
+            pred[s * N + i] = uniform() < 0.6 ? label[i] : (int)(splitmix() % K);
+        }
+    }
+    Made base = make_group(S, N, K, label, pred);
+    json_t *o = statistics_of(&base);
+    for (int kind = 0; kind < 3; kind++) {
+        int n = kind == 2 ? 2 * N : N; /* reversed examples; other class names; all doubled */
+        for (int i = 0; i < n; i++) {
+            int from = kind == 0 ? N - 1 - i : i % N;
+            other_label[i] = kind == 1 ? (label[from] + 1) % K : label[from];
+            for (int s = 0; s < S; s++) {
+                int p = pred[s * N + from];
+                other[s * n + i] = kind == 1 ? (p + 1) % K : p;
+            }
+        }
+        Made made = make_group(S, (size_t)n, K, other_label, other);
+        json_t *x = statistics_of(&made);
+        for (size_t k = 0; k < sizeof same / sizeof *same; k++) {
+            double scale = kind == 2 && !strcmp(same[k], "cochran_q") ? 2 : 1;
+            if (kind != 2 || strcmp(same[k], "krippendorff_alpha")) {
+                near("property", same[k], number(x, same[k]), scale * number(o, same[k]), 1e-12);
+            }
+        }
+        double V = number(json_object_get(x, "CON_ci"), "V_examples"),
+               V0 = number(json_object_get(o, "CON_ci"), "V_examples");
+        near("property", "V_examples", V, kind == 2 ? V0 * (N - 1) / (2.0 * N - 1) : V0, 1e-10);
+        json_decref(x);
+        made_free(&made);
+    }
+    for (int s = 1; s < S; s++) { /* the same run S times */
+        memcpy(pred + s * N, pred, N * sizeof *pred);
+    }
+    Made made = make_group(S, N, K, label, pred);
+    json_t *x = statistics_of(&made);
+    near("identical", "CON", number(x, "CON"), 1, 0);
+    near("identical", "CCON", number(x, "CCON"), number(x, "zeta"), 1e-15);
+    near("identical", "VAR", number(x, "VAR"), 0, 0);
+    CHECK(json_is_null(json_object_get(x, "cochran_q")), "Q of identical runs");
+    json_decref(x);
+    made_free(&made);
+    json_decref(o);
+    made_free(&base);
+}
+
+/* Two raters of the study's Fig. 1, and the textbook example of Fleiss (1971). */
+static void check_golden_rest(const json_t *root)
+{
+    const json_t *fleiss = json_object_get(root, "fleiss_textbook");
+    const json_t *table = json_object_get(fleiss, "table");
+    if (!table) {
+        return;
+    }
+    /* 14 raters of 10 subjects become 14 runs */
+    size_t N = json_array_size(table), S = 14;
+    int *pred = memory_alloc(S * N, sizeof *pred), *label = memory_calloc(N, sizeof *label);
+    for (size_t i = 0; i < N; i++) {
+        size_t s = 0;
+        for (size_t c = 0; c < 5; c++) {
+            json_int_t votes = json_integer_value(json_array_get(json_array_get(table, i), c));
+            for (json_int_t v = 0; v < votes && s < S; v++, s++) {
+                pred[s * N + i] = (int)c;
+            }
+        }
+    }
+    Made made = make_group(S, N, 5, label, pred);
+    json_t *o = statistics_of(&made);
+    near("fleiss_textbook", "kappa", number(o, "fleiss_kappa"), number(fleiss, "fleiss_kappa"),
+         1e-10);
+    near("fleiss_textbook", "P_bar", number(o, "CON"), number(fleiss, "P_bar"), 1e-10);
+    json_decref(o);
+    made_free(&made);
+    free(pred);
+    free(label);
+    /* two runs with .6 each that are never wrong together: 2 of 10 examples are shared */
+    const json_t *figure = json_object_get(root, "figure1");
+    int two[20], gold[10] = {0};
+    for (int i = 0; i < 10; i++) {
+        two[i] = i >= 6;
+        two[10 + i] = i < 4;
+    }
+    made = make_group(2, 10, 2, gold, two);
+    o = statistics_of(&made);
+    near("figure1", "CON", number(o, "CON"), number(figure, "CON"), 1e-12);
+    near("figure1", "CCON", number(o, "CCON"), number(figure, "CCON"), 1e-12);
+    near("figure1", "VAR", number(o, "VAR"), 0, 1e-12);
+    json_decref(o);
+    made_free(&made);
+}
+
 int main(int argc, char **argv)
 {
     /* P(chi2 with 2 > x) = exp(-x / 2); t with 1 is Cauchy; a fair coin by hand */
     near("chi2", "tail", chi2_tail(700, 2), exp(-350), 1e-11);
     near("t", "Cauchy", t_quantile(0.75, 1), 1, 1e-12);
     near("coin", "1 of 5", fair_coin_p(1, 4), 2 * (1 + 5) / 32.0, 1e-12);
+    near("normal", "quantile", normal_quantile(0.975), 1.959963984540054, 1e-12);
+    near("F", "quantile", f_quantile(0.95, 1, 9), t_quantile(0.975, 9) * t_quantile(0.975, 9),
+         1e-10);
+    check_published_errors();
+    check_properties();
     for (int a = 1; a < argc; a++) {
         json_t *root, *v;
         size_t i;
@@ -200,6 +575,11 @@ int main(int argc, char **argv)
             check_vector(v);
         }
         check_small(root);
+        check_golden_rest(root);
+        if (json_object_get(root, "multiple_tests")) {
+            check_inference(root);
+            check_comparisons(root, argv[a]);
+        }
         json_decref(root);
     }
     return checks_close("test_stats");

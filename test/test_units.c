@@ -263,6 +263,18 @@ static void check_metrics(const char *path)
                          expected(expect, "spearman"), tolerance);
             free(x);
             free(y);
+        } else if (!strcmp(kind, "multirc")) {
+            const json_t *labels = json_object_get(item, "labels");
+            int *label = int_list(labels), *pred = int_list(json_object_get(item, "preds")),
+                *question = int_list(json_object_get(item, "question"));
+            Multirc m = metric_multirc(question, label, pred, json_array_size(labels));
+            check_number(name, "f1a", m.f1a, expected(expect, "f1a"), tolerance);
+            check_number(name, "em", m.em, expected(expect, "em"), tolerance);
+            check_number(name, "f1m", m.f1m, expected(expect, "f1m"), tolerance);
+            check_number(name, "f1m_paper", m.f1m_paper, expected(expect, "f1m_paper"), tolerance);
+            free(label);
+            free(pred);
+            free(question);
         } else {
             skipped++;
         }

@@ -1,0 +1,259 @@
+#include "arguments.h"
+
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_DRAWS = 10000000 };
+
+typedef struct Known {
+    const char *name, *value, *help;
+} Known;
+
+/* One table: what is parsed and what --help prints. */
+static const Known known[] = {
+    {"format", "FORMAT", "text (default), json, jsonl, csv, md, latex or html"},
+    {"output", "FILE", "write there instead of standard output (also -o FILE)"},
+    {"compare", "A B",
+     "test two sets of runs on the same examples; A and B are a model, the "
+     "first digits of a recipe, a folder, or KEY=VALUE of the files' metadata"},
+    {"correlate", "SIZES",
+     "correlate VAR, CON and CCON with training sizes: public, or a file of "
+     "lines task TAB size"},
+    {"audit-table", "FILE", "check whether the numbers of a published table fit together"},
+    {"expect", "FILE", "compare one group with expected values; exit with 4 if any differs"},
+    {"tol", "X", "relative tolerance of --expect (1e-9)"},
+    {"intersect", NULL, "compare the examples that all runs have"},
+    {"drop-degenerate", NULL, "leave out collapsed runs (said in the report)"},
+    {"min-seeds", "N", "warn below N runs (3)"},
+    {"strict", NULL, "exit with 3 if there is a warning"},
+    {"level", "P", "of all intervals (0.95)"},
+    {"ci", "KIND", "interval shown for CON and CCON: two-way (default), boot or none"},
+    {"cluster", NULL, "two-way intervals by clusters of examples (MultiRC's paragraphs)"},
+    {"boot", "B", "bootstrap of distinct pairs with B draws (2000 with --ci boot)"},
+    {"boot-seed", "N", "its seed (0)"},
+    {"ddof", "0|1",
+     "0: VAR, a population SD as in the study (default); 1: the sample SD in its "
+     "place"},
+    {"pairs", NULL, "list all pairs of runs (json, jsonl)"},
+    {"examples", "N", "list the N least stable examples, or all; with csv, a table of examples"},
+    {"data", "DIR", "GLUE and SuperGLUE files: shows the text of listed examples"},
+    {"gold", "FILE",
+     "labels for imported predictions without any: one of our files, index TAB "
+     "label, or CSV with the columns id and label"},
+    {"labels", "A,B,...", "class names of imported files in the order of their ids"},
+    {"metric", "NAME",
+     "of imported files: accuracy (default), mcc, f1, macro-f1, pearson, "
+     "spearman, mae"},
+    {"ascii", NULL, "no Unicode bars"},
+    {"help", NULL, "this text"},
+};
+enum { KNOWN = sizeof known / sizeof *known };
+
+void arguments_help(FILE *out)
+{
+    fputs(
+        "usage: consistency [OPTION]... FILE...\n"
+        "How much do runs agree that differ in their seed alone? Files are grouped by benchmark,\n"
+        "task, split, model, recipe and data. FILE is a prediction file of train_gpt, or an\n"
+        "import: index TAB prediction (.txt, .tsv), or .csv with labels or class scores.\n\n"
+        "  S     runs          bad   collapsed runs\n"
+        "  zeta  mean of the task's metric over runs\n"
+        "  VAR   its population standard deviation over runs\n"
+        "  CON   share of examples on which two runs predict the same, mean over all pairs\n"
+        "  CCON  the same, and both are right\n\n",
+        out);
+    for (int i = 0; i < KNOWN; i++) {
+        char *name = string_format("--%s%s%s", known[i].name, known[i].value ? " " : "",
+                                   known[i].value ? known[i].value : "");
+        const char *text = known[i].help;
+        fprintf(out, "  %-20s", name);
+        for (size_t width = 58, column = 0; *text;) { /* words, wrapped at 80 columns */
+            size_t word = strcspn(text, " ");
+            if (column && column + 1 + word > width) {
+                fprintf(out, "\n%22s", "");
+                column = 0;
+            }
+            fprintf(out, "%s%.*s", column ? " " : "", (int)word, text);
+            column += word + (column > 0);
+            text += word + strspn(text + word, " ");
+        }
+        fputc('\n', out);
+        free(name);
+    }
+    fputs("\nNO_COLOR is honoured. docs/STATISTICS.md defines every number.\n"
+          "Exit codes: 0 done, 3 a warning with --strict, 4 expectation missed, 64 usage,\n"
+          "65 damaged or unfitting file, 66 missing file, 73 or 74 output cannot be written.\n",
+          out);
+}
+
+static int whole(uint64_t *number, const char *option, const char *text, uint64_t least,
+                 uint64_t most, Error *error)
+{
+    char *end;
+    if (*text && strlen(text) < 20 && strspn(text, "0123456789") == strlen(text)) {
+        *number = strtoull(text, &end, 10);
+        if (*number >= least && *number <= most) {
+            return 0;
+        }
+    }
+    return error_set(error, EXIT_USAGE, "--%s %s: not a whole number from %llu to %llu", option,
+                     text, (unsigned long long)least, (unsigned long long)most);
+}
+
+/* The index of a word in a list. */
+static int choice(int *chosen, const char *option, const char *text, const char *const *words,
+                  int count, Error *error)
+{
+    char list[128] = "";
+    for (int i = 0; i < count; i++) {
+        if (!strcmp(text, words[i])) {
+            *chosen = i;
+            return 0;
+        }
+        strcat(strcat(list, i ? ", " : ""), words[i]);
+    }
+    return error_set(error, EXIT_USAGE, "--%s %s: choose one of %s", option, text, list);
+}
+
+static int set(Arguments *o, const char *name, const char *value, Error *error)
+{
+    static const char *const formats[] = {"text", "json", "jsonl", "csv", "md", "latex", "html"};
+    static const char *const intervals[] = {"two-way", "boot", "none"};
+    static const char *const ddofs[] = {"0", "1"};
+    static const char *const metrics[] = {"accuracy", "mcc",      "f1", "macro-f1",
+                                          "pearson",  "spearman", "mae"};
+    int chosen = 0;
+    uint64_t number = 0;
+    char *end;
+    if (!strcmp(name, "format")) {
+        if (choice(&chosen, name, value, formats, 7, error)) {
+            return error->code;
+        }
+        o->format = (Format)chosen;
+    } else if (!strcmp(name, "ci")) {
+        if (choice(&chosen, name, value, intervals, 3, error)) {
+            return error->code;
+        }
+        o->ci = (Interval)chosen;
+    } else if (!strcmp(name, "ddof")) {
+        return choice(&o->ddof, name, value, ddofs, 2, error);
+    } else if (!strcmp(name, "metric")) {
+        if (choice(&chosen, name, value, metrics, 7, error)) {
+            return error->code;
+        }
+        o->metric = value;
+    } else if (!strcmp(name, "boot")) {
+        if (whole(&number, name, value, 1, MAX_DRAWS, error)) {
+            return error->code;
+        }
+        o->boot = number;
+    } else if (!strcmp(name, "boot-seed")) {
+        return whole(&o->boot_seed, name, value, 0, UINT64_MAX, error);
+    } else if (!strcmp(name, "min-seeds")) {
+        if (whole(&number, name, value, 1, 1000000, error)) {
+            return error->code;
+        }
+        o->min_seeds = number;
+    } else if (!strcmp(name, "examples")) {
+        o->listed = 1;
+        o->examples = SIZE_MAX;
+        if (strcmp(value, "all")) {
+            if (whole(&number, name, value, 1, INT32_MAX, error)) {
+                return error->code;
+            }
+            o->examples = number;
+        }
+    } else if (!strcmp(name, "tol") || !strcmp(name, "level")) {
+        double x = strtod(value, &end);
+        int level = *name == 'l';
+        if (!*value || *end || !(x >= 0) || !isfinite(x) || (level && (x < 0.5 || x > 0.9999))) {
+            return error_set(error, EXIT_USAGE, "--%s %s: not a number %s", name, value,
+                             level ? "from 0.5 to 0.9999" : "from 0");
+        }
+        *(level ? &o->level : &o->tolerance) = x;
+    } else if (!strcmp(name, "output")) {
+        o->output = value;
+    } else if (!strcmp(name, "correlate")) {
+        o->correlate = value;
+    } else if (!strcmp(name, "audit-table")) {
+        o->audit = value;
+    } else if (!strcmp(name, "expect")) {
+        o->expect = value;
+    } else if (!strcmp(name, "gold")) {
+        o->gold = value;
+    } else if (!strcmp(name, "labels")) {
+        o->labels = value;
+    } else if (!strcmp(name, "data")) {
+        o->data = value;
+    } else if (!strcmp(name, "compare")) {
+        o->side[0] = value;
+    } else {
+        int *flag = !strcmp(name, "intersect")         ? &o->intersect
+                    : !strcmp(name, "drop-degenerate") ? &o->drop
+                    : !strcmp(name, "strict")          ? &o->strict
+                    : !strcmp(name, "cluster")         ? &o->cluster
+                    : !strcmp(name, "pairs")           ? &o->pairs
+                    : !strcmp(name, "ascii")           ? &o->ascii
+                                                       : &o->help;
+        *flag = 1;
+    }
+    return 0;
+}
+
+static int unknown(const char *given, Error *error)
+{
+    const char *names[KNOWN];
+    char *plain = string_format("%.*s", (int)strcspn(given, "="), given + strspn(given, "-"));
+    for (int i = 0; i < KNOWN; i++) {
+        names[i] = known[i].name;
+    }
+    const char *near = nearest_word(plain, names, KNOWN);
+    free(plain);
+    return error_set(error, EXIT_USAGE, "%s: no such option%s%s; a file of that name is ./%s",
+                     given, near ? "; did you mean --" : "", near ? near : "", given);
+}
+
+int arguments_parse(Arguments *o, int argc, char **argv, Error *error)
+{
+    struct option list[KNOWN + 1] = {0};
+    int option, index = 0;
+    for (int i = 0; i < KNOWN; i++) {
+        list[i] = (struct option){known[i].name, known[i].value ? required_argument : no_argument,
+                                  NULL, 1};
+    }
+    *o = (Arguments){
+        .level = 0.95, .tolerance = 1e-9, .min_seeds = 3, .examples = 10, .metric = "accuracy"};
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":ho:", list, &index)) >= 0) {
+        const char *name = option == 1 ? known[index].name : option == 'o' ? "output" : "help";
+        if (option == ':') {
+            return error_set(error, EXIT_USAGE, "%s: a value is missing", argv[optind - 1]);
+        }
+        if (option == '?') {
+            /* of a cluster of short options, getopt stands at its word until the last letter */
+            int inside = optopt && optind < argc && argv[optind][0] == '-' &&
+                         strchr(argv[optind], optopt) != NULL;
+            return unknown(argv[inside ? optind : optind - 1], error);
+        }
+        if (set(o, name, optarg, error)) {
+            return error->code;
+        }
+        if (!strcmp(name, "compare")) {
+            if (optind >= argc) {
+                return error_set(error, EXIT_USAGE, "--compare %s: name two sets: --compare A B",
+                                 optarg);
+            }
+            o->side[1] = argv[optind++];
+        }
+    }
+    o->files = argv + optind;
+    o->count = (size_t)(argc - optind);
+    o->boot = o->ci == INTERVAL_BOOT && !o->boot ? 2000 : o->boot;
+    if (o->count == 0 && !o->help && !o->audit) {
+        return error_set(error, EXIT_USAGE,
+                         "no files; name prediction files: ./consistency preds/*.bin");
+    }
+    return 0;
+}

@@ -1,0 +1,20 @@
+/* Published tables: do their numbers fit together? And correlations with the size of the task. */
+#ifndef AUDIT_H
+#define AUDIT_H
+
+#include "json.h"
+
+/* Reads a table: JSON {model: {task: [zeta, VAR, CON, CCON]}} in percent (other keys are ignored),
+ * or CSV with a header line model,task,zeta,VAR,CON,CCON and perhaps K and N. Returns {"file",
+ * "cells": [...]}: per cell the identity or bounds of docs/STATISTICS.md, a verdict "consistent",
+ * "beyond rounding", "inconsistent" or "not checked" and its reason, the Cochran Q that the numbers
+ * imply. The caller owns it. Errors: those of file_map, 65 with file and line or task. */
+int audit_table(json_t **audit, const char *path, Error *error);
+
+/* Correlates, for each model, the rows {"model", "task", "benchmark", "zeta", "VAR", "CON", "CCON"}
+ * with training sizes: "public" or a file of lines task TAB size. Returns a list; the caller owns
+ * it. Errors: those of file_map, 65 with line, or a task without a size. */
+int correlate_sizes(json_t **list, const json_t *rows, const char *sizes, double level,
+                    Error *error);
+
+#endif

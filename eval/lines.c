@@ -1,0 +1,112 @@
+#include "lines.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int lines_open(LineFile *f, const char *path, Error *error)
+{
+    size_t n = strlen(path);
+    *f = (LineFile){.path = path, .next = 1};
+    f->separator = n > 4 && !strcmp(path + n - 4, ".csv") ? ',' : '\t';
+    if (file_map(&f->file, path, error)) {
+        return error->code;
+    }
+    f->text = memory_alloc(f->file.size + 2, 1);
+    if (f->file.size >= 3 && !memcmp(f->file.bytes, "\xEF\xBB\xBF", 3)) {
+        f->at = 3;
+    }
+    return 0;
+}
+
+void lines_close(LineFile *f)
+{
+    file_unmap(&f->file);
+    free(f->text);
+    free(f->fields);
+}
+
+static void add_field(LineFile *f, char *text)
+{
+    if (f->count == f->capacity) {
+        f->capacity = f->capacity ? 2 * f->capacity : 16;
+        f->fields = memory_realloc(f->fields, (size_t)f->capacity, sizeof *f->fields);
+    }
+    f->fields[f->count++] = text;
+}
+
+static int read_record(LineFile *f, Error *error)
+{
+    const char *bytes = (const char *)f->file.bytes;
+    size_t size = f->file.size;
+    char *out = f->text;
+    int more = 1;
+    f->count = 0;
+    f->line = f->next;
+    while (more) {
+        char *start = out;
+        if (f->separator == ',' && f->at < size && bytes[f->at] == '"') {
+            for (f->at++;; f->at++) {
+                if (f->at >= size) {
+                    return error_set(error, EXIT_BAD_DATA, "%s:%zu: a quote that does not end",
+                                     f->path, f->line);
+                }
+                if (bytes[f->at] == '"') {
+                    if (f->at + 1 >= size || bytes[f->at + 1] != '"') {
+                        f->at++;
+                        break;
+                    }
+                    f->at++;
+                }
+                f->next += bytes[f->at] == '\n';
+                *out++ = bytes[f->at];
+            }
+        }
+        while (f->at < size && bytes[f->at] != f->separator && bytes[f->at] != '\n') {
+            *out++ = bytes[f->at++];
+        }
+        more = f->at < size && bytes[f->at] == f->separator;
+        f->at++;
+        if (!more && out > start && out[-1] == '\r') {
+            out--;
+        }
+        if (memchr(start, 0, (size_t)(out - start)) ||
+            utf8_valid_prefix(start, (size_t)(out - start)) != (size_t)(out - start)) {
+            return error_set(error, EXIT_BAD_DATA, "%s:%zu: not UTF-8 text", f->path, f->line);
+        }
+        *out++ = 0;
+        add_field(f, start);
+    }
+    f->next++;
+    return 0;
+}
+
+int lines_next(LineFile *f, int *code, Error *error)
+{
+    while (f->at < f->file.size) {
+        if (read_record(f, error)) {
+            *code = error->code;
+            return 0;
+        }
+        if (f->count > 1 || *f->fields[0]) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int lines_column(const LineFile *f, const char *name)
+{
+    for (int i = 0; i < f->count; i++) {
+        if (!strcmp(f->fields[i], name)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+int number_field(double *value, const char *text)
+{
+    char *end;
+    *value = strtod(text, &end);
+    return *text && !*end && *text != ' ' ? 0 : -1;
+}

@@ -1,0 +1,31 @@
+/* Delimited text: CSV (RFC 4180) for names ending in .csv, else TAB without quoting. */
+#ifndef LINES_H
+#define LINES_H
+
+#include "base.h"
+
+typedef struct LineFile {
+    const char *path;
+    File file;
+    size_t at, line, next; /* line: 1-based, of the record read last; next: behind it */
+    char separator;
+    char *text;    /* the fields of the record, each ended by 0 */
+    char **fields; /* [count] */
+    int count, capacity;
+} LineFile;
+
+/* Errors: those of file_map. */
+int lines_open(LineFile *file, const char *path, Error *error);
+void lines_close(LineFile *file);
+
+/* Reads the next record that is not empty: 1, or 0 at the end of the file or after an error (65 in
+ * *code: not UTF-8, a NUL, a quote that does not end). */
+int lines_next(LineFile *file, int *code, Error *error);
+
+/* The field of the current record with this text, or -1. */
+int lines_column(const LineFile *file, const char *name);
+
+/* A whole field as a number; -1 if it is none. "nan" and "inf" are numbers. */
+int number_field(double *value, const char *text);
+
+#endif

@@ -1,0 +1,45 @@
+/* A report is one JSON object (docs/FORMATS.md, "Reports"); each format is a view of it. */
+#ifndef REPORT_H
+#define REPORT_H
+
+#include "json.h"
+#include "arguments.h"
+
+void report_text(FILE *out, const json_t *report, const Arguments *options);
+void report_csv(FILE *out, const json_t *report, const Arguments *options);
+void report_md(FILE *out, const json_t *report, const Arguments *options);
+void report_latex(FILE *out, const json_t *report, const Arguments *options);
+void report_html(FILE *out, const json_t *report, const Arguments *options);
+
+/* What several views share. */
+
+/* A text of the object, "" if there is none. */
+const char *text_of(const json_t *object, const char *key);
+
+/* Whether zeta and VAR of this group are shares (shown in percent). */
+double percent_scale(const json_t *group);
+
+/* value * scale with this many decimals, or n/a. Returns out. */
+const char *decimal(char out[32], double value, double scale, int decimals);
+
+/* The interval [2] of CON or CCON that the options ask for. 0, or -1 if there is none. */
+int shown_interval(double ends[2], const json_t *group, const char *name, const Arguments *options);
+
+/* The ends of an interval value; 0, or -1 if it is none. */
+int ends_of(double ends[2], const json_t *value);
+
+/* The study's Table 1: columns are tasks (GLUE, SuperGLUE, others), blocks are models. */
+typedef struct PaperTable {
+    int columns, blocks;
+    const char **column;    /* [columns] labels */
+    const char **benchmark; /* [columns] glue, superglue or other */
+    char **block;           /* [blocks] */
+    const json_t **cell;    /* [blocks, columns] groups or NULL */
+} PaperTable;
+PaperTable paper_table(const json_t *report);
+void paper_table_free(PaperTable *table);
+
+/* The methods paragraph that says what was done; the caller frees it. */
+char *methods_text(const json_t *report, const Arguments *options);
+
+#endif

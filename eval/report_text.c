@@ -1,0 +1,344 @@
+/* The report on a terminal: 80 columns. */
+#include "report.h"
+#include "result.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Bars of the values from low to high. */
+static void print_bars(FILE *out, const double *values, size_t n, double low, double high,
+                       int ascii)
+{
+    static const char *const blocks[] = {"\u2581", "\u2582", "\u2583", "\u2584",
+                                         "\u2585", "\u2586", "\u2587", "\u2588"};
+    static const char *const plain[] = {"_", ".", "-", "=", "+", "*", "%", "#"};
+    for (size_t i = 0; i < n; i++) {
+        int at = high > low ? (int)((values[i] - low) / (high - low) * 7.999) : 3;
+        fputs(isfinite(values[i]) ? (ascii ? plain : blocks)[at < 0 ? 0 : at] : "?", out);
+    }
+}
+
+static double *values_of(const json_t *list)
+{
+    size_t n = json_array_size(list);
+    double *values = memory_alloc(n + 1, sizeof *values);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *value = json_array_get(list, i);
+        values[i] = json_is_number(value) ? json_number_value(value) : NAN;
+    }
+    return values;
+}
+
+/* Why a coefficient is undefined. */
+static const char *kappa_text(char out[32], const json_t *group, const char *key)
+{
+    double value = number_of(group, key);
+    if (isnan(value)) {
+        snprintf(out, 32, "n/a (%s)",
+                 number_of(group, "missing") > 0 ? "missing predictions"
+                 : number_of(group, "Pe") >= 1   ? "single class"
+                 : number_of(group, "K") < 2     ? "one class"
+                                                 : "no pairs");
+        return out;
+    }
+    return decimal(out, value, 1, 3);
+}
+
+static void print_group(FILE *out, const json_t *g, const Arguments *o)
+{
+    char a[32], b[32], c[32], d[32], e[32], bad[24] = "-", ci[40] = "";
+    double ends[2], scale = percent_scale(g);
+    size_t S = (size_t)number_of(g, "S"),
+           count = json_array_size(json_object_get(json_object_get(g, "degenerate"), "any"));
+    if (count) {
+        snprintf(bad, sizeof bad, "%zu!", count);
+    }
+    if (!shown_interval(ends, g, "CON", o)) {
+        snprintf(ci, sizeof ci, "[%6.2f, %6.2f]", 100 * ends[0], 100 * ends[1]);
+    }
+    fprintf(out, "%-9.9s %-15.15s %5zu %3s %6s %6s %6s %-16s %6s\n", text_of(g, "task"),
+            text_of(g, "model"), S, bad, decimal(a, number_of(g, "zeta"), scale, 2),
+            decimal(b, number_of(g, o->ddof ? "SD_sample" : "VAR"), scale, 2),
+            decimal(c, number_of(g, "CON"), 100, 2), ci, decimal(d, number_of(g, "CCON"), 100, 2));
+    if (S == 0) {
+        return;
+    }
+    fprintf(out, "  %s%.0f examples, %s, recipe %.8s",
+            *text_of(g, "side") ? text_of(g, "side") : "", number_of(g, "N"), text_of(g, "metric"),
+            text_of(g, "recipe_sha256"));
+    if (!shown_interval(ends, g, "CCON", o)) {
+        fprintf(out, "; CCON [%.2f, %.2f]", 100 * ends[0], 100 * ends[1]);
+    }
+    fputc('\n', out);
+    if (S > 1) {
+        char key[32];
+        fprintf(out, "  s %s", decimal(a, number_of(g, "SD_sample"), scale, 2));
+        if (!ends_of(ends, json_object_get(g, leveled(key, "SD_ci", o->level)))) {
+            fprintf(out, " [%.2f, %.2f]", scale * ends[0], scale * ends[1]);
+        }
+    }
+    if (S > 1 && json_object_get(g, "CON")) {
+        fprintf(out, "  kappa %s  phi %s", kappa_text(a, g, "fleiss_kappa"),
+                decimal(b, number_of(g, "phi"), 1, 2));
+        if (json_object_get(g, "cochran_p") && !isnan(number_of(g, "cochran_p"))) {
+            fprintf(out, " (p %.2g)", number_of(g, "cochran_p"));
+        }
+        fprintf(out, "  vote %s\n", decimal(e, number_of(g, "vote_accuracy"), 100, 2));
+    } else if (S > 1) {
+        fprintf(out, "  pair Pearson %s  ICC %s\n",
+                decimal(a, number_of(g, "pair_pearson_mean"), 1, 4),
+                decimal(b, number_of(g, "icc_2_1"), 1, 4));
+    }
+    const json_t *scores = json_object_get(g, "zeta_by_run"),
+                 *right = json_object_get(g, "correct_histogram");
+    if (S > 1 && S <= 24 && json_array_size(scores) == S) {
+        double *z = values_of(scores), most = 0;
+        fprintf(out, "  scores ");
+        print_bars(out, z, S, number_of(g, "min"), number_of(g, "max"), o->ascii);
+        fprintf(out, " %s to %s", decimal(a, number_of(g, "min"), scale, 2),
+                decimal(b, number_of(g, "max"), scale, 2));
+        free(z);
+        if (right && S <= 16) {
+            double *k = values_of(right);
+            for (size_t i = 0; i <= S; i++) {
+                most = fmax(most, k[i]);
+            }
+            fprintf(out, "  right in 0..%zu runs ", S);
+            print_bars(out, k, S + 1, 0, most, o->ascii);
+            free(k);
+        }
+        fputc('\n', out);
+    }
+    const json_t *healthy = json_object_get(g, "without_degenerate");
+    if (healthy) {
+        fprintf(out, "  without the collapsed: S %.0f, accuracy %s, VAR %s, CON %s, CCON %s\n",
+                number_of(healthy, "S"), decimal(a, number_of(healthy, "zeta"), 100, 2),
+                decimal(b, number_of(healthy, "VAR"), 100, 2),
+                decimal(c, number_of(healthy, "CON"), 100, 2),
+                decimal(d, number_of(healthy, "CCON"), 100, 2));
+    }
+    const json_t *sources = json_object_get(g, "sources");
+    json_t *entry;
+    size_t i;
+    json_array_foreach(json_object_get(sources, "components"), i, entry)
+    {
+        char key[32];
+        fprintf(out, "  %s %-22s SD %6s", i ? "             " : "seed variance",
+                text_of(entry, "source"), decimal(a, number_of(entry, "SD"), scale, 2));
+        if (!ends_of(ends, json_object_get(entry, leveled(key, "variance_ci", o->level)))) {
+            fprintf(out, " [%.2f, %.2f]", scale * sqrt(ends[0]), scale * sqrt(ends[1]));
+        }
+        fprintf(out, "  %s %%\n", decimal(b, number_of(entry, "share"), 100, 0));
+    }
+    if (o->ci != INTERVAL_BOOT &&
+        !ends_of(ends, json_object_get(json_object_get(g, "bootstrap"),
+                                       leveled(a, "percentile", o->level)))) {
+        fprintf(out, "  bootstrap of distinct pairs: CON [%.2f, %.2f]\n", 100 * ends[0],
+                100 * ends[1]);
+    }
+}
+
+static void print_warnings(FILE *out, const json_t *g, int color)
+{
+    json_t *warning;
+    size_t i;
+    json_array_foreach(json_object_get(g, "warnings"), i, warning)
+    {
+        fprintf(out, "  %s! %s%s\n", color ? "\033[33m" : "", json_string_value(warning),
+                color ? "\033[0m" : "");
+    }
+}
+
+static void print_pairs(FILE *out, const json_t *g)
+{
+    const json_t *runs = json_object_get(g, "runs");
+    json_t *pair;
+    size_t i;
+    double n = number_of(g, "N");
+    if (json_array_size(json_object_get(g, "pairs"))) {
+        fputs("    seeds              CON   CCON   net  unnecessary  McNemar p\n", out);
+    }
+    json_array_foreach(json_object_get(g, "pairs"), i, pair)
+    {
+        const json_t *at = json_object_get(pair, "pair");
+        size_t s = (size_t)json_integer_value(json_array_get(at, 0)),
+               r = (size_t)json_integer_value(json_array_get(at, 1));
+        double n10 = number_of(pair, "n10"), n01 = number_of(pair, "n01");
+        fprintf(out, "    %-7.7s %-7.7s %6.2f %6.2f %5.2f %12.2f %10.2g\n",
+                text_of(json_array_get(runs, s), "seed"), text_of(json_array_get(runs, r), "seed"),
+                100 * number_of(pair, "agree") / n, 100 * number_of(pair, "both_correct") / n,
+                100 * fabs(n10 - n01) / n, 200 * fmin(n10, n01) / n,
+                number_of(pair, "mcnemar_exact_p"));
+    }
+}
+
+static void print_examples(FILE *out, const json_t *g)
+{
+    json_t *entry;
+    size_t i;
+    if (json_array_size(json_object_get(g, "examples"))) {
+        fputs("    least stable examples: agreement, right, votes by class\n", out);
+    }
+    json_array_foreach(json_object_get(g, "examples"), i, entry)
+    {
+        char *votes = json_dumps(json_object_get(entry, "votes"), JSON_COMPACT), a[32];
+        fprintf(out, "    %-20.20s %6s %4.0f %.40s\n", text_of(entry, "id"),
+                decimal(a, number_of(entry, "a"), 100, 2), number_of(entry, "correct"), votes);
+        free(votes);
+        const char *text = text_of(entry, "text");
+        if (*text) {
+            size_t size = utf8_valid_prefix(text, strlen(text) < 72 ? strlen(text) : 72);
+            fprintf(out, "      %.*s\n", (int)size, text);
+        }
+    }
+}
+
+static void print_delta(FILE *out, const char *name, const json_t *d, const Arguments *o,
+                        const char *p_key)
+{
+    char a[32], b[32], key[32];
+    double ends[2];
+    fprintf(out, "  %-5s %+7.2f", name, 100 * number_of(d, "delta"));
+    if (!ends_of(ends, json_object_get(d, leveled(key, "ci", o->level)))) {
+        fprintf(out, " [%.2f, %.2f]", 100 * ends[0], 100 * ends[1]);
+    }
+    fprintf(out, "  p %s  Holm %s",
+            isnan(number_of(d, p_key)) ? "n/a" : (snprintf(a, 32, "%.2g", number_of(d, p_key)), a),
+            isnan(number_of(d, "p_holm")) ? "n/a"
+                                          : (snprintf(b, 32, "%.2g", number_of(d, "p_holm")), b));
+}
+
+static void print_comparisons(FILE *out, const json_t *report, const Arguments *o)
+{
+    json_t *c;
+    size_t i;
+    char a[32];
+    json_array_foreach(json_object_get(report, "comparisons"), i, c)
+    {
+        const json_t *A = json_object_get(c, "A"), *B = json_object_get(c, "B");
+        fprintf(out, "\n%s: A = %s %.8s (%.0f runs), B = %s %.8s (%.0f runs); A - B in points\n",
+                text_of(c, "task"), text_of(A, "model"), text_of(A, "recipe_sha256"),
+                number_of(c, "S_A"), text_of(B, "model"), text_of(B, "recipe_sha256"),
+                number_of(c, "S_B"));
+        print_delta(out, "zeta", json_object_get(c, "zeta"), o, "permutation_p");
+        fprintf(out, "  (permutation; Welch %s), P(A > B) %s\n",
+                decimal(a, number_of(json_object_get(c, "zeta"), "welch_p"), 1, 4),
+                decimal((char[32]){0},
+                        number_of(json_object_get(c, "zeta"), "probability_of_improvement"), 1, 2));
+        if (json_object_get(c, "CON")) {
+            print_delta(out, "CON", json_object_get(c, "CON"), o, "p");
+            fputs("  (t over seeds and examples)\n", out);
+            print_delta(out, "CCON", json_object_get(c, "CCON"), o, "p");
+            fprintf(out, "\n  agreement across A and B %s",
+                    decimal(a, number_of(c, "CON_across"), 100, 2));
+            if (number_of(c, "equal_seeds") > 0) {
+                fprintf(out, "; of %.0f equal seeds %s, %.0f identical",
+                        number_of(c, "equal_seeds"),
+                        decimal(a, number_of(c, "CON_equal_seeds"), 100, 2),
+                        number_of(c, "equal_seeds_identical"));
+            }
+            fputc('\n', out);
+        }
+    }
+    const json_t *across = json_object_get(report, "across_tasks");
+    if (json_array_size(json_object_get(report, "comparisons")) > 1) {
+        static const char *const names[] = {"zeta", "CON", "CCON"};
+        fputs("\nacross tasks (Wilcoxon signed-rank, sign test)\n", out);
+        for (int k = 0; k < 3; k++) {
+            const json_t *d = json_object_get(across, names[k]);
+            fprintf(out, "  %-5s %.0f tasks  p %.3g, %.3g\n", names[k], number_of(d, "tasks"),
+                    number_of(d, "wilcoxon_exact_p"), number_of(d, "sign_test_p"));
+        }
+    }
+}
+
+static void print_correlations(FILE *out, const json_t *report, const Arguments *o)
+{
+    json_t *c;
+    size_t i;
+    if (json_object_get(report, "correlations")) {
+        fputs("\ncorrelation with training size: Pearson r, interval, p, Spearman, one left out\n",
+              out);
+    }
+    json_array_foreach(json_object_get(report, "correlations"), i, c)
+    {
+        char r[32], p[32], rho[32], key[32], ci[40] = "n/a", drop[40] = "n/a";
+        double ends[2];
+        if (!ends_of(ends, json_object_get(c, leveled(key, "fisher_ci", o->level)))) {
+            snprintf(ci, sizeof ci, "[%5.2f, %5.2f]", ends[0], ends[1]);
+        }
+        if (!ends_of(ends, json_object_get(c, "leave_one_out"))) {
+            snprintf(drop, sizeof drop, "%5.2f to %5.2f", ends[0], ends[1]);
+        }
+        fprintf(out, "  %-16.16s %-5.5s %-4s n %-2.0f %7s %-14s %6s %6s %s\n", text_of(c, "model"),
+                strncmp(text_of(c, "x"), "log", 3) ? "raw" : "log10", text_of(c, "y"),
+                number_of(c, "n"), decimal(r, number_of(c, "pearson"), 1, 3), ci,
+                decimal(p, number_of(c, "p"), 1, 3), decimal(rho, number_of(c, "spearman"), 1, 3),
+                drop);
+    }
+}
+
+static void print_audit(FILE *out, const json_t *audit)
+{
+    json_t *cell;
+    size_t i, bad = 0, odd = 0;
+    fprintf(out, "%-16s %-8s %7s %7s %7s %9s %7s  %s\n", "model", "task", "zeta", "CON", "CCON",
+            "predicted", "off", "verdict");
+    json_array_foreach(json_object_get(audit, "cells"), i, cell)
+    {
+        char a[32], b[32];
+        const char *verdict = text_of(cell, "verdict");
+        bad += !strcmp(verdict, "inconsistent");
+        odd += !strcmp(verdict, "beyond rounding");
+        fprintf(out, "%-16.16s %-8.8s %7.2f %7.2f %7.2f %9s %7s  %s\n", text_of(cell, "model"),
+                text_of(cell, "task"), number_of(cell, "zeta"), number_of(cell, "CON"),
+                number_of(cell, "CCON"), decimal(a, number_of(cell, "predicted_CCON"), 1, 3),
+                decimal(b, number_of(cell, "difference"), 1, 3), verdict);
+        if (!strcmp(verdict, "inconsistent")) {
+            fprintf(out, "    ! %s\n", text_of(cell, "reason"));
+        }
+    }
+    fprintf(out, "%s: %zu cells, %zu inconsistent, %zu beyond rounding\n", text_of(audit, "file"),
+            json_array_size(json_object_get(audit, "cells")), bad, odd);
+}
+
+void report_text(FILE *out, const json_t *report, const Arguments *o)
+{
+    const json_t *groups = json_object_get(report, "groups");
+    json_t *group;
+    size_t i;
+    double residual = 0;
+    int color = !getenv("NO_COLOR") && out == stdout && isatty(STDOUT_FILENO);
+    if (json_array_size(groups)) {
+        char interval[24] = "";
+        if (o->ci != INTERVAL_NONE) {
+            snprintf(interval, sizeof interval, "[%g %%%s]", 100 * o->level,
+                     o->ci == INTERVAL_BOOT ? ", boot" : "");
+        }
+        fprintf(out, "%-9s %-15s %5s %3s %6s %6s %6s %-16s %6s\n", "task", "model", "S", "bad",
+                "zeta", o->ddof ? "SD" : "VAR", "CON", interval, "CCON");
+    }
+    json_array_foreach((json_t *)groups, i, group)
+    {
+        print_group(out, group, o);
+        print_warnings(out, group, color);
+        print_pairs(out, group);
+        print_examples(out, group);
+        residual = fmax(residual, json_object_get(group, "identity_residual")
+                                      ? number_of(group, "identity_residual")
+                                      : 0);
+    }
+    print_comparisons(out, report, o);
+    if (json_object_get(report, "audit")) {
+        print_audit(out, json_object_get(report, "audit"));
+    }
+    print_correlations(out, report, o);
+    if (json_array_size(groups)) {
+        fprintf(out, "zeta, VAR, CON, CCON in %%; %s\n",
+                o->ddof ? "SD has the divisor S - 1" : "VAR is a population SD");
+        fprintf(out, "CCON identity residual <= 1e-12: %s\n",
+                residual <= 1e-12 ? "ok" : "VIOLATED");
+    }
+}
