@@ -53,6 +53,8 @@ $(BUILD)/bench: $(BUILD)/tools/bench.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/digests: $(BUILD)/tools/digests.o $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+$(BUILD)/coverage: $(BUILD)/tools/coverage.o $(EVAL) $(DATA) $(BASE)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/unicode_tables: $(BUILD)/tools/unicode_tables.o $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(TESTS): $(BUILD)/%: $(BUILD)/test/%.o $(ALL)
@@ -91,7 +93,9 @@ help:
 	@echo "make test       run every test; ends with: N passed, N failed"
 	@echo "make verify     train the built-in demonstration and compare its digests with docs/digests"
 	@echo "make bench      measure this machine: products and a training step, as a share of its peak"
+	@echo "make coverage   simulate how often the intervals of consistency hold the true value"
 	@echo "make asan       run the tests under AddressSanitizer (also: make ubsan, make tsan)"
+	@echo "make fuzz       feed the readers of consistency with damaged files (clang's libFuzzer; FUZZ_SECONDS=20)"
 	@echo "make tidy       clang-tidy; make format: clang-format; make unicode: make data/unicode_tables.c again"
 	@echo "make clean      remove what was built"
 	@echo "Variables: CC=clang, BUILD=folder"
@@ -112,6 +116,9 @@ verify: $(PROGRAMS)/train_gpt $(BUILD)/digests
 bench: $(BUILD)/bench
 	@$(BUILD)/bench
 
+coverage: $(BUILD)/coverage
+	@$(BUILD)/coverage
+
 # leaks are looked for too; OpenMP's own thread pool is not ours
 asan:
 	$(MAKE) BUILD=build-asan PROGRAMS=build-asan SANITIZE="-fsanitize=address -fno-omit-frame-pointer" OPT="-O1 -g" test
@@ -120,6 +127,23 @@ ubsan:
 tsan:
 	$(MAKE) BUILD=build-tsan PROGRAMS=build-tsan CC=clang SANITIZE="-fsanitize=thread" OPT="-O1 -g" all build-tsan/test_ops
 	TSAN_OPTIONS="ignore_noninstrumented_modules=1" build-tsan/test_ops
+
+# libFuzzer comes with clang; FUZZ_SECONDS=3600 for a long one
+FUZZ_SECONDS = 20
+fuzz: $(PROGRAMS)/train_gpt
+	@mkdir -p build-fuzz/corpus
+	@$(PROGRAMS)/train_gpt --task rte --model tiny --data builtin --max-train 32 --max-eval 8 --epochs 1 --preds build-fuzz/preds --quiet \
+	    >/dev/null 2>&1; \
+	for f in build-fuzz/preds/*.bin; do [ -f "$$f" ] && { printf '\000'; head -c 60000 "$$f"; } > build-fuzz/corpus/$$(basename $$f); done; \
+	    printf '\001id,label,prediction\n0,a,a\n1,b,"a"\n' > build-fuzz/corpus/labels; \
+	    printf '\001id,label,a,b\n0,a,.5,.5\n1,b,1,-2\n' > build-fuzz/corpus/scores; \
+	    printf '\001model,task,zeta,VAR,CON,CCON\nm,RTE,80,1,90,75\n' > build-fuzz/corpus/table; \
+	    printf '\002index\tprediction\n0\ta\n1\tb\n' > build-fuzz/corpus/index; \
+	    printf '\003{"m": {"RTE": [80, 1, 90, 75]}}' > build-fuzz/corpus/json
+	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(EXACT) -Ibase -Ikernels -Idata -Ieval \
+	    -o build-fuzz/fuzz_preds test/fuzz_preds.c $(filter-out eval/consistency.c,$(wildcard eval/*.c)) $(wildcard base/*.c) \
+	    -ljansson -lxxhash -lmd -lm
+	build-fuzz/fuzz_preds -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 build-fuzz/corpus
 
 unicode: $(BUILD)/unicode_tables
 	$(BUILD)/unicode_tables ../shared/goldens/tokenizers/unicode > data/unicode_tables.c.new
@@ -132,9 +156,9 @@ format:
 	clang-format -i $(filter-out data/unicode_tables.c,$(SOURCES))
 
 clean:
-	rm -rf build build-asan build-ubsan build-tsan train_gpt consistency
+	rm -rf build build-fuzz build-asan build-ubsan build-tsan train_gpt consistency
 
 FORCE:
-.PHONY: all report help deps test verify bench asan ubsan tsan unicode tidy format clean FORCE
+.PHONY: all report help deps test verify bench coverage fuzz asan ubsan tsan unicode tidy format clean FORCE
 .DELETE_ON_ERROR:
 -include $(wildcard $(BUILD)/*/*.d)

@@ -98,6 +98,10 @@ json_t *compare_groups(const Group *joined, double level)
     put_count(o, "S_B", b.S);
     put(macro, "delta", mean(x, a.S) - mean(y, b.S));
     put_score_tests(macro, x, a.S, y, b.S);
+    char key[32];
+    double delta = number_of(macro, "delta"), df = number_of(macro, "welch_df");
+    double half = df > 0 ? t_quantile(1 - (1 - level) / 2, df) * number_of(macro, "welch_se") : NAN;
+    json_object_set_new(macro, leveled(key, "ci", level), interval(delta - half, delta + half));
     json_object_set_new(o, "zeta", macro);
     if (!a.regression) {
         Table ta = table_make(&a, NULL, NULL), tb = table_make(&b, NULL, NULL);

@@ -197,6 +197,7 @@ void put_score_tests(json_t *o, const double *a, size_t n, const double *b, size
     double vb = m > 1 ? squares(b, m) / (double)(m - 1) / (double)m : NAN;
     double t = (mean(a, n) - mean(b, m)) / sqrt(va + vb);
     double df = (va + vb) * (va + vb) / (va * va / (double)(n - 1) + vb * vb / (double)(m - 1));
+    put(o, "welch_se", sqrt(va + vb));
     put(o, "welch_t", t);
     put(o, "welch_df", df);
     put(o, "welch_p", isfinite(t) && isfinite(df) ? t_two_sided(t, df) : NAN);

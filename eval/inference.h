@@ -16,8 +16,8 @@ double wilcoxon_p(double *statistic, const double *differences, size_t n);
 /* Sign test across tasks. */
 double sign_p(const double *differences, size_t n);
 
-/* Scores a [n] and b [m] of two sets of runs: welch_t, welch_df, welch_p; the permutation test of
- * the difference of means (exact up to 2,000,000 splits, else 200,000 drawn ones, said in
+/* Scores a [n] and b [m] of two sets of runs: welch_se, welch_t, welch_df, welch_p; the permutation
+ * test of the difference of means (exact up to 2,000,000 splits, else 200,000 drawn ones, said in
  * permutation_exact; ties count); probability_of_improvement of a over b, ties a half. Put into
  * object. */
 void put_score_tests(json_t *object, const double *a, size_t n, const double *b, size_t m);

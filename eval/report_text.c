@@ -58,15 +58,15 @@ static void print_group(FILE *out, const json_t *g, const Arguments *o)
     if (!shown_interval(ends, g, "CON", o)) {
         snprintf(ci, sizeof ci, "[%6.2f, %6.2f]", 100 * ends[0], 100 * ends[1]);
     }
-    fprintf(out, "%-9.9s %-15.15s %5zu %3s %6s %6s %6s %-16s %6s\n", text_of(g, "task"),
+    fprintf(out, "%-8.8s %-16.16s %5zu %3s %6s %6s %6s %-16s %6s\n", text_of(g, "task"),
             text_of(g, "model"), S, bad, decimal(a, number_of(g, "zeta"), scale, 2),
             decimal(b, number_of(g, o->ddof ? "SD_sample" : "VAR"), scale, 2),
             decimal(c, number_of(g, "CON"), 100, 2), ci, decimal(d, number_of(g, "CCON"), 100, 2));
     if (S == 0) {
         return;
     }
-    fprintf(out, "  %s%.0f examples, %s, recipe %.8s",
-            *text_of(g, "side") ? text_of(g, "side") : "", number_of(g, "N"), text_of(g, "metric"),
+    fprintf(out, "  %s%s%.0f examples, %s, recipe %.8s", text_of(g, "side"),
+            *text_of(g, "side") ? ": " : "", number_of(g, "N"), text_of(g, "metric"),
             text_of(g, "recipe_sha256"));
     if (!shown_interval(ends, g, "CCON", o)) {
         fprintf(out, "; CCON [%.2f, %.2f]", 100 * ends[0], 100 * ends[1]);
@@ -195,6 +195,12 @@ static void print_examples(FILE *out, const json_t *g)
     }
 }
 
+static const char *p_text(char out[32], double p)
+{
+    (void)snprintf(out, 32, isnan(p) ? "n/a" : "%.2g", p);
+    return out;
+}
+
 static void print_delta(FILE *out, const char *name, const json_t *d, const Arguments *o,
                         const char *p_key)
 {
@@ -204,10 +210,8 @@ static void print_delta(FILE *out, const char *name, const json_t *d, const Argu
     if (!ends_of(ends, json_object_get(d, leveled(key, "ci", o->level)))) {
         fprintf(out, " [%.2f, %.2f]", 100 * ends[0], 100 * ends[1]);
     }
-    fprintf(out, "  p %s  Holm %s",
-            isnan(number_of(d, p_key)) ? "n/a" : (snprintf(a, 32, "%.2g", number_of(d, p_key)), a),
-            isnan(number_of(d, "p_holm")) ? "n/a"
-                                          : (snprintf(b, 32, "%.2g", number_of(d, "p_holm")), b));
+    fprintf(out, "  p %s  Holm %s", p_text(a, number_of(d, p_key)),
+            p_text(b, number_of(d, "p_holm")));
 }
 
 static void print_comparisons(FILE *out, const json_t *report, const Arguments *o)
@@ -218,18 +222,20 @@ static void print_comparisons(FILE *out, const json_t *report, const Arguments *
     json_array_foreach(json_object_get(report, "comparisons"), i, c)
     {
         const json_t *A = json_object_get(c, "A"), *B = json_object_get(c, "B");
-        fprintf(out, "\n%s: A = %s %.8s (%.0f runs), B = %s %.8s (%.0f runs); A - B in points\n",
+        fprintf(out,
+                "\n%s, A - B in points\n  A  %.40s %.8s, %.0f runs\n  B  %.40s %.8s, %.0f runs\n",
                 text_of(c, "task"), text_of(A, "model"), text_of(A, "recipe_sha256"),
                 number_of(c, "S_A"), text_of(B, "model"), text_of(B, "recipe_sha256"),
                 number_of(c, "S_B"));
-        print_delta(out, "zeta", json_object_get(c, "zeta"), o, "permutation_p");
-        fprintf(out, "  (permutation; Welch %s), P(A > B) %s\n",
-                decimal(a, number_of(json_object_get(c, "zeta"), "welch_p"), 1, 4),
-                decimal((char[32]){0},
-                        number_of(json_object_get(c, "zeta"), "probability_of_improvement"), 1, 2));
+        const json_t *zeta = json_object_get(c, "zeta");
+        print_delta(out, "zeta", zeta, o, "permutation_p");
+        fputs("  (permutation)\n", out);
+        fprintf(out, "        Welch p %s", p_text(a, number_of(zeta, "welch_p")));
+        fprintf(out, "; P(A > B) %s\n",
+                decimal(a, number_of(zeta, "probability_of_improvement"), 1, 2));
         if (json_object_get(c, "CON")) {
             print_delta(out, "CON", json_object_get(c, "CON"), o, "p");
-            fputs("  (t over seeds and examples)\n", out);
+            fputs("  (t)\n", out);
             print_delta(out, "CCON", json_object_get(c, "CCON"), o, "p");
             fprintf(out, "\n  agreement across A and B %s",
                     decimal(a, number_of(c, "CON_across"), 100, 2));
@@ -317,7 +323,7 @@ void report_text(FILE *out, const json_t *report, const Arguments *o)
             snprintf(interval, sizeof interval, "[%g %%%s]", 100 * o->level,
                      o->ci == INTERVAL_BOOT ? ", boot" : "");
         }
-        fprintf(out, "%-9s %-15s %5s %3s %6s %6s %6s %-16s %6s\n", "task", "model", "S", "bad",
+        fprintf(out, "%-8s %-16s %5s %3s %6s %6s %6s %-16s %6s\n", "task", "model", "S", "bad",
                 "zeta", o->ddof ? "SD" : "VAR", "CON", interval, "CCON");
     }
     json_array_foreach((json_t *)groups, i, group)

@@ -1,8 +1,10 @@
 /* Measures this machine in one run: its float32 FMA peak, matrix products and training steps of
- * RoBERTa-base as a share of that peak. bench [products|step] [threads]. docs/BENCH.md is the
- * diary. */
+ * RoBERTa-base as a share of that peak. bench [products|step|statistics] [threads]. docs/BENCH.md
+ * is the diary. */
 #include "model.h"
 #include "optim.h"
+#include "rng.h"
+#include "statistics.h"
 
 #include <omp.h>
 #include <stdlib.h>
@@ -208,6 +210,46 @@ static void bench_step(Backend *backend, const char *name, const int *lengths)
     model_free(&model);
 }
 
+/* The statistics of the table of S runs over N examples of two classes; time is linear in S N. */
+static void bench_statistics(size_t S, size_t N)
+{
+    Preds *runs = memory_calloc(S, sizeof *runs), **list = memory_alloc(S, sizeof *list);
+    uint64_t key = rng_key(1, "bench");
+    for (size_t s = 0; s < S; s++) {
+        char seed[24];
+        snprintf(seed, sizeof seed, "%zu", s);
+        Preds *run = list[s] = &runs[s];
+        *run = (Preds){.path = string_copy(seed), .N = N, .K = 2};
+        run->pred = memory_alloc(N, sizeof *run->pred);
+        run->label = memory_alloc(N, sizeof *run->label);
+        run->hash = memory_alloc(N, sizeof *run->hash);
+        for (size_t i = 0; i < N; i++) {
+            run->label[i] = (int)(i % 2);
+            run->pred[i] = run->label[i] ^ (rng_below(key, s * N + i, 10) == 0);
+            run->hash[i] = i;
+        }
+        run->metadata = json_pack("{s:s, s:s, s:s, s:s, s:s}", "seed", seed, "seed_init", seed,
+                                  "seed_data", seed, "seed_dropout", seed, "metric", "accuracy");
+    }
+    Group group;
+    Error error;
+    StatisticsOptions options = {.level = 0.95, .summary = 1};
+    double start = clock_seconds();
+    if (group_join(&group, list, S, 0, &error)) {
+        fprintf(stderr, "bench: %s\n", error.text);
+        return;
+    }
+    json_decref(statistics_compute(&group, &options));
+    double seconds = clock_seconds() - start;
+    printf("statistics of %5zu runs x %6zu examples: %8.2f ms, %5.2f ns a prediction\n", S, N,
+           1e3 * seconds, 1e9 * seconds / (double)S / (double)N);
+    for (size_t s = 0; s < S; s++) {
+        preds_free(&runs[s]);
+    }
+    free(runs);
+    free(list);
+}
+
 int main(int argc, char **argv)
 {
     Backend backend;
@@ -219,12 +261,20 @@ int main(int argc, char **argv)
     }
     printf("%s kernels, %d threads, float32 FMA peak %.1f GF/s\n", backend.ops.build,
            backend.ctx.threads, measure_peak(&backend));
-    if (strcmp(what, "step")) {
+    int all = !strcmp(what, "all");
+    if (all || !strcmp(what, "products")) {
         bench_products(&backend);
     }
-    if (strcmp(what, "products")) {
+    if (all || !strcmp(what, "step")) {
         bench_step(&backend, "MRPC", mrpc_lengths);
         bench_step(&backend, "CoLA", cola_lengths);
+    }
+    if (all || !strcmp(what, "statistics")) {
+        bench_statistics(10, 10000);
+        bench_statistics(10, 40430);
+        bench_statistics(10, 160000);
+        bench_statistics(100, 10000);
+        bench_statistics(1000, 10000);
     }
     backend_free(&backend);
     return 0;

@@ -1,0 +1,237 @@
+/* Coverage of the intervals of consistency, simulated: build/coverage [REPEATS]. Run i of an
+ * example of difficulty d predicts class 1 (the right one) if d + tau b_i + noise > 0; a collapsed
+ * run never does. So the population values are integrals over d alone, and every number printed
+ * here is a share of repeats. Same numbers everywhere: the generator is the project's own. */
+#include "compare.h"
+#include "intervals.h"
+#include "result.h"
+#include "rng.h"
+#include "sources.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Model {
+    const char *name;
+    double tau, collapse;
+} Model;
+
+static const Model models[] = {{"healthy", 0, 0}, {"shift", 0.4, 0}, {"collapse", 0, 0.2}};
+static const double centre = 0.8, width = 1.2; /* of the difficulties */
+
+typedef struct Stream {
+    uint64_t key, at;
+} Stream;
+
+static double uniform(Stream *r)
+{
+    return ((double)rng_word(r->key, r->at++) + 0.5) / 4294967296.0;
+}
+
+static double normal(Stream *r)
+{
+    double u = uniform(r), v = uniform(r);
+    return sqrt(-2 * log(u)) * cos(2 * acos(-1.0) * v);
+}
+
+static double phi(double x)
+{
+    return erfc(-x / sqrt(2)) / 2;
+}
+
+/* CON and CCON of two runs drawn at random on an example drawn at random. */
+static void population(double *con, double *ccon, const Model *m)
+{
+    double sum = 0;
+    *con = *ccon = 0;
+    for (int k = -4000; k <= 4000; k++) {
+        double z = k / 500.0, weight = exp(-z * z / 2), d = centre + width * z;
+        double p = (1 - m->collapse) * phi(d / sqrt(1 + m->tau * m->tau));
+        *con += weight * (p * p + (1 - p) * (1 - p));
+        *ccon += weight * p * p;
+        sum += weight;
+    }
+    *con /= sum;
+    *ccon /= sum;
+}
+
+typedef struct Sample {
+    Group group;
+    Preds *runs;
+    int *label;
+} Sample;
+
+static Sample sample_make(size_t S, size_t N, size_t first_side)
+{
+    Sample sample = {.runs = memory_calloc(S, sizeof(Preds)),
+                     .label = memory_alloc(N, sizeof(int))};
+    Preds **list = memory_alloc(S, sizeof *list);
+    for (size_t s = 0; s < S; s++) {
+        char seed[24];
+        snprintf(seed, sizeof seed, "%zu", s);
+        sample.runs[s] = (Preds){.N = N, .K = 2, .side = s >= first_side};
+        sample.runs[s].pred = memory_alloc(N, sizeof(int));
+        sample.runs[s].metadata = json_pack("{s:s, s:s}", "seed", seed, "metric", "accuracy");
+        list[s] = &sample.runs[s];
+    }
+    for (size_t i = 0; i < N; i++) {
+        sample.label[i] = 1;
+    }
+    sample.group = (Group){.runs = list, .S = S, .N = N, .K = 2, .label = sample.label};
+    return sample;
+}
+
+static void sample_free(Sample *sample)
+{
+    for (size_t s = 0; s < sample->group.S; s++) {
+        preds_free(&sample->runs[s]);
+    }
+    free(sample->runs);
+    free(sample->group.runs);
+    free(sample->label);
+}
+
+static void draw(Sample *sample, const Model *m, Stream *r)
+{
+    size_t S = sample->group.S, N = sample->group.N;
+    double *d = memory_alloc(N, sizeof *d);
+    for (size_t i = 0; i < N; i++) {
+        d[i] = centre + width * normal(r);
+    }
+    for (size_t s = 0; s < S; s++) {
+        double shift = m->tau * normal(r);
+        int collapsed = uniform(r) < m->collapse;
+        for (size_t i = 0; i < N; i++) {
+            sample->runs[s].pred[i] = !collapsed && d[i] + shift + normal(r) > 0;
+        }
+    }
+    free(d);
+}
+
+/* Whether the interval [2] has the value; no interval has nothing. */
+static int covers(const json_t *list, double value)
+{
+    return json_array_size(list) == 2 && json_number_value(json_array_get(list, 0)) <= value &&
+           value <= json_number_value(json_array_get(list, 1));
+}
+
+static void intervals_table(int repeats)
+{
+    static const size_t seeds[] = {5, 10, 20}, sizes[] = {100, 277, 1500};
+    printf("coverage of 95 %% intervals, %d repeats: CON / CCON\n\n| runs | N |", repeats);
+    for (int m = 0; m < 3; m++) {
+        printf(" %s |", models[m].name);
+    }
+    puts("\n|---:|---:|---|---|---|");
+    for (int a = 0; a < 3; a++) {
+        for (int b = 0; b < 3; b++) {
+            printf("| %zu | %zu |", seeds[a], sizes[b]);
+            for (int m = 0; m < 3; m++) {
+                Sample sample = sample_make(seeds[a], sizes[b], seeds[a]);
+                Stream r = {rng_key((uint64_t)(100 * a + 10 * b + m), "coverage"), 0};
+                double con, ccon;
+                int hits[2] = {0};
+                population(&con, &ccon, &models[m]);
+                for (int k = 0; k < repeats; k++) {
+                    draw(&sample, &models[m], &r);
+                    Table t = table_make(&sample.group, NULL, NULL);
+                    for (int right = 0; right < 2; right++) {
+                        json_t *o = two_way(&t, right, NULL, 0.95);
+                        hits[right] += covers(json_object_get(o, "ci95"), right ? ccon : con);
+                        json_decref(o);
+                    }
+                    table_free(&t);
+                }
+                printf(" %.3f / %.3f |", (double)hits[0] / repeats, (double)hits[1] / repeats);
+                fflush(stdout);
+                sample_free(&sample);
+            }
+            putchar('\n');
+        }
+    }
+}
+
+/* How often equal models are told apart at 5 %. */
+static void tests_table(int repeats)
+{
+    printf(
+        "\nshare of equal models that the test of CON tells apart at 5 %%, N = 277, %d repeats\n\n"
+        "| runs each | healthy | shift | collapse |\n|---:|---:|---:|---:|\n",
+        repeats);
+    for (size_t S = 5; S <= 8; S += 3) {
+        printf("| %zu |", S);
+        for (int m = 0; m < 3; m++) {
+            Sample sample = sample_make(2 * S, 277, S);
+            Stream r = {rng_key(S * 10 + (uint64_t)m, "tests"), 0};
+            int rejected = 0;
+            for (int k = 0; k < repeats; k++) {
+                draw(&sample, &models[m], &r);
+                json_t *o = compare_groups(&sample.group, 0.95);
+                double p = number_of(json_object_get(o, "CON"), "p");
+                rejected += p < 0.05;
+                json_decref(o);
+            }
+            printf(" %.1f %% |", 100.0 * rejected / repeats);
+            fflush(stdout);
+            sample_free(&sample);
+        }
+        putchar('\n');
+    }
+}
+
+/* Components of scores init + data + rest with SDs 1, 0.5 and 0.5. */
+static void sources_table(int repeats)
+{
+    static const size_t levels[] = {3, 5, 10};
+    static const double truth[3] = {1, 0.25, 0.25};
+    printf("\ncoverage of the intervals of variance components (SD 1, .5, .5), %d repeats\n\n"
+           "| grid | init | data | rest |\n|---|---:|---:|---:|\n",
+           repeats);
+    for (int a = 0; a < 3; a++) {
+        size_t L = levels[a], S = L * L;
+        Sample sample = sample_make(S, 1, S);
+        double *zeta = memory_alloc(S, sizeof *zeta);
+        Stream r = {rng_key((uint64_t)a, "sources"), 0};
+        int hits[3] = {0};
+        for (size_t s = 0; s < S; s++) {
+            char init[24], data[24];
+            snprintf(init, sizeof init, "%zu", s / L);
+            snprintf(data, sizeof data, "%zu", s % L);
+            json_object_set_new(sample.runs[s].metadata, "seed_init", json_string(init));
+            json_object_set_new(sample.runs[s].metadata, "seed_data", json_string(data));
+        }
+        for (int k = 0; k < repeats; k++) {
+            double row[10], column[10];
+            for (size_t l = 0; l < L; l++) {
+                row[l] = normal(&r);
+                column[l] = 0.5 * normal(&r);
+            }
+            for (size_t s = 0; s < S; s++) {
+                zeta[s] = row[s / L] + column[s % L] + 0.5 * normal(&r);
+            }
+            json_t *o = json_object();
+            put_sources(o, &sample.group, NULL, zeta, 0.95);
+            const json_t *list = json_object_get(json_object_get(o, "sources"), "components");
+            for (size_t c = 0; c < 3; c++) {
+                hits[c] += covers(json_object_get(json_array_get(list, c), "variance_ci95"),
+                                  truth[c]);
+            }
+            json_decref(o);
+        }
+        printf("| %zu x %zu | %.3f | %.3f | %.3f |\n", L, L, (double)hits[0] / repeats,
+               (double)hits[1] / repeats, (double)hits[2] / repeats);
+        free(zeta);
+        sample_free(&sample);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int repeats = argc > 1 ? atoi(argv[1]) : 2000;
+    repeats = repeats > 0 ? repeats : 2000;
+    intervals_table(repeats);
+    tests_table(repeats / 2);
+    sources_table(repeats);
+    return 0;
+}
