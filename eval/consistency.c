@@ -583,6 +583,37 @@ static int write_report(const json_t *report, const Arguments *options, Error *e
                : 0;
 }
 
+/* Adds a warning where runs of one model and task are of several recipes or data files. */
+static void warn_mixed(const json_t *groups)
+{
+    json_t *a, *b;
+    size_t i, k;
+    json_array_foreach((json_t *)groups, i, a)
+    {
+        size_t recipes = 0, data = 0;
+        json_array_foreach((json_t *)groups, k, b)
+        {
+            int same = i != k;
+            for (int key = 0; key < KEYS - 2; key++) {
+                same = same && !strcmp(text_of(a, keys[key]), text_of(b, keys[key]));
+            }
+            int recipe = strcmp(text_of(a, "recipe_sha256"), text_of(b, "recipe_sha256")) != 0;
+            recipes += (size_t)(same && recipe);
+            data += (size_t)(same && !recipe);
+        }
+        if (recipes) {
+            warn(json_object_get(a, "warnings"),
+                 "%zu other recipe%s of this model and task: not mixed, a line each", recipes,
+                 recipes == 1 ? "" : "s");
+        }
+        if (data) {
+            warn(json_object_get(a, "warnings"),
+                 "%zu other data file%s of this task: not mixed, a line each", data,
+                 data == 1 ? "" : "s");
+        }
+    }
+}
+
 /* Warnings of all groups: how many; formats that do not show them leave them on stderr. */
 static size_t count_warnings(const json_t *groups, Format format)
 {
@@ -622,6 +653,9 @@ int main(int argc, char **argv)
     }
     if (!code && study.count) {
         code = compute_groups(&study, &error);
+    }
+    if (!options.side[0]) {
+        warn_mixed(study.groups);
     }
     if (!code && options.audit) {
         code = audit_table(&audit, options.audit, &error);

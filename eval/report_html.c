@@ -20,7 +20,7 @@ static const char style[] =
     "p,figcaption,li{max-width:44rem}.dim,figcaption{color:var(--dim);font-size:.875rem}\n"
     ".wide{overflow-x:auto}table{border-collapse:collapse;font-size:.875rem;"
     "font-variant-numeric:tabular-nums}\n"
-    "th,td{padding:.2rem .55rem;text-align:right;vertical-align:top;border-bottom:1px solid "
+    "th,td{padding:.2rem .4rem;text-align:right;vertical-align:top;border-bottom:1px solid "
     "var(--line)}th:first-child,td:first-child,.l{text-align:left}tbody "
     "td:first-child{white-space:nowrap}@media(max-width:40rem){tbody "
     "td:first-child{white-space:normal}}thead th{border-bottom:2px "
@@ -409,7 +409,7 @@ static void histogram(FILE *out, const json_t *g)
     }
     fprintf(out,
             "\"/><text class=d x=45 y=232>bars: k of %zu right; line: a, 0 to 1</text>"
-            "<text class=d x=4 y=14>%% of examples</text></svg>",
+            "<text class=d x=4 y=9>%% of examples</text></svg>",
             S);
     fputs("<figcaption>Bars: examples by the number of right runs. Line: distribution of the "
           "agreement a of examples.</figcaption></figure>\n",

@@ -197,6 +197,25 @@ static double wrong_apart(const Table *t)
     return sum / ((double)t->N * S * (S - 1));
 }
 
+/* The task's metric of the majority vote (ties to the smallest class). */
+static double vote_zeta(const Table *t, const char *metric)
+{
+    Confusion c;
+    int *pred = memory_alloc(t->N, sizeof *pred);
+    for (size_t i = 0; i < t->N; i++) {
+        int best = 0;
+        for (size_t k = 1; k < t->K; k++) {
+            best = t->votes[i * t->K + k] > t->votes[i * t->K + (size_t)best] ? (int)k : best;
+        }
+        pred[i] = t->votes[i * t->K + (size_t)best] ? best : -1;
+    }
+    confusion_count(&c, t->label, pred, t->N, (int)t->K);
+    double zeta = metric_by_name(metric, &c);
+    confusion_free(&c);
+    free(pred);
+    return zeta;
+}
+
 static void put_classes(json_t *o, const Group *g, const StatisticsOptions *options)
 {
     Table t = table_make(g, NULL, NULL);
@@ -207,6 +226,7 @@ static void put_classes(json_t *o, const Group *g, const StatisticsOptions *opti
     put_spread(o, zeta, t.S, options->level);
     size_t any = put_degenerate(o, g, &t, collapsed, options->level);
     put_shares(o, &t);
+    put(o, "vote_zeta", vote_zeta(&t, preds_meta(g->runs[0], "metric")));
     if (t.S > 1) {
         double con = agreement(&t, pairs_same), ccon = agreement(&t, pairs_right), accuracy = 0;
         for (size_t s = 0; s < t.S; s++) {

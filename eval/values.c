@@ -73,6 +73,8 @@ void put_logits(json_t *o, const Group *g, const Table *t, int list_all)
            total = 0;
     double *jsd = memory_calloc(pairs ? pairs : 1, sizeof *jsd), agree = 0;
     double *sum = memory_alloc(2 * K, sizeof *sum);
+    int *ensemble = memory_alloc(N, sizeof *ensemble);
+    Confusion confusion;
     for (size_t s = 0; s < S; s++) {
         for (size_t i = 0; i < N; i++) {
             size_t at = (s * N + i) * K;
@@ -104,7 +106,8 @@ void put_logits(json_t *o, const Group *g, const Table *t, int list_all)
             agree += sum[c] * sum[c];
         }
         agree -= own;
-        by_probability += (int)largest(sum, K) == t->label[i];
+        ensemble[i] = (int)largest(sum, K);
+        by_probability += ensemble[i] == t->label[i];
         by_log += (int)largest(sum + K, K) == t->label[i];
     }
     json_t *logits = json_object();
@@ -118,6 +121,11 @@ void put_logits(json_t *o, const Group *g, const Table *t, int list_all)
     put_data_map(logits, confidence, variability, N);
     put(logits, "ensemble_probability_accuracy", (double)by_probability / (double)N);
     put(logits, "ensemble_log_probability_accuracy", (double)by_log / (double)N);
+    confusion_count(&confusion, t->label, ensemble, N, (int)K);
+    put(logits, "ensemble_probability_zeta",
+        metric_by_name(preds_meta(g->runs[0], "metric"), &confusion));
+    confusion_free(&confusion);
+    free(ensemble);
     json_object_set_new(o, "logits", logits);
     free(p);
     free(log_p);

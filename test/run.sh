@@ -67,6 +67,12 @@ else
     run units "$build/test_units"
     run safetensors "$build/test_safetensors"
 fi
+if echo 'int LLVMFuzzerTestOneInput(const char *b, long n) { return b[0] == n; }' |
+    clang -x c -fsanitize=fuzzer,address -o /dev/null - 2>/dev/null; then
+    run fuzz test/fuzz.sh 5
+else
+    echo "SKIPPED: fuzz needs clang with libFuzzer"
+fi
 echo "== command line"
 bats --tap test/cli.bats test/consistency.bats >"$log" 2>&1
 cat "$log" | grep -v '^ok' | tail -n 60
