@@ -238,6 +238,7 @@ static int read_sizes(json_t **sizes, const char *path, Error *error)
     lines_close(&file);
     if (code) {
         json_decref(*sizes);
+        *sizes = NULL;
     }
     return code;
 }
@@ -266,7 +267,7 @@ int correlate_sizes(json_t **list, const json_t *rows, const char *from, double 
         }
         json_array_append(json_object_get(models, model), row);
     }
-    *list = json_array();
+    json_t *all = json_array();
     json_object_foreach(models, model, members)
     {
         for (int logarithm = 1; logarithm >= 0 && !code; logarithm--) {
@@ -293,7 +294,7 @@ int correlate_sizes(json_t **list, const json_t *rows, const char *from, double 
                 json_object_set_new(o, "tasks", tasks);
                 json_object_set_new(o, "x_values", real_list(x, n));
                 json_object_set_new(o, "y_values", real_list(y, n));
-                json_array_append_new(*list, o);
+                json_array_append_new(all, o);
                 free(x);
                 free(y);
             }
@@ -302,7 +303,9 @@ int correlate_sizes(json_t **list, const json_t *rows, const char *from, double 
     json_decref(models);
     json_decref(sizes);
     if (code) {
-        json_decref(*list);
+        json_decref(all);
+    } else {
+        *list = all;
     }
     return code;
 }

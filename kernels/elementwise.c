@@ -40,6 +40,25 @@ void KERNEL(gelu_backward)(Context *ctx, float *dx, const float *dout, const flo
     FOR_EACH(n, dx[i] = dout[i] * gelu_slope(x[i]))
 }
 
+static inline float sigmoid(float x)
+{
+    return 1.0f / (1.0f + scalar_exp(-x));
+}
+
+void KERNEL(swiglu_forward)(Context *ctx, float *out, const float *gate, const float *up, size_t n)
+{
+    FOR_EACH(n, out[i] = gate[i] * sigmoid(gate[i]) * up[i])
+}
+
+void KERNEL(swiglu_backward)(Context *ctx, float *dgate, float *dup, const float *dout,
+                             const float *gate, const float *up, size_t n)
+{
+    /* forward: out = gate sigmoid(gate) up */
+    FOR_EACH(n, float s = sigmoid(gate[i]); float x = gate[i]; float d = dout[i];
+             float slope = s * fmaf(x, 1.0f - s, 1.0f); dgate[i] = d * up[i] * slope;
+             dup[i] = d * (x * s))
+}
+
 void KERNEL(tanh_forward)(Context *ctx, float *out, const float *x, size_t n)
 {
     FOR_EACH(n, out[i] = scalar_tanh(x[i]))

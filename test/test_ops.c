@@ -577,6 +577,162 @@ static void check_elementwise(const float *out)
     free(d);
 }
 
+/* --- decoder: RMSNorm, RoPE, SwiGLU --- */
+
+enum { HEADS = 3, HEAD = 10 };
+
+static void run_decoder(const Ops *ops, Context *ctx, Output *out)
+{
+    for (int s = 0; s < WIDTHS; s++) {
+        size_t C = (size_t)widths[s], n = N * C;
+        float *x = input(50, n), *r = input(51, n), *w = input(52, C), *y = input(54, n),
+              *sum = input(55, n), *d = input(56, n), *dw = input(57, C);
+        float rstd[N];
+        ops->rmsnorm_forward(ctx, y, rstd, x, w, N, (int)C, norm_eps);
+        put(out, y, n);
+        ops->residual_rmsnorm_forward(ctx, y, sum, rstd, r, x, w, N, (int)C, norm_eps);
+        put(out, y, n);
+        put(out, sum, n);
+        ops->rmsnorm_backward(ctx, y, dw, d, sum, rstd, w, cu, B, (int)C);
+        put(out, y, n);
+        put(out, dw, C);
+        ops->rmsnorm_backward(ctx, d, NULL, d, sum, rstd, w, cu, B, (int)C); /* frozen, in place */
+        CHECK(!memcmp(d, y, n * sizeof *d), "rmsnorm_backward in place");
+        free(x);
+        free(r);
+        free(w);
+        free(y);
+        free(sum);
+        free(d);
+        free(dw);
+    }
+    size_t n = N * HEADS * HEAD;
+    float *x = input(58, n), *c = input(59, N * HEAD / 2), *s = input(60, N * HEAD / 2);
+    int positions[N];
+    for (int i = 0; i < N; i++) {
+        positions[i] = i * 5 % N;
+    }
+    ops->rope(ctx, x, positions, c, s, N, HEADS, HEAD, 1);
+    put(out, x, n);
+    ops->rope(ctx, x, positions, c, s, N, HEADS, HEAD, -1);
+    put(out, x, n);
+    free(x);
+    free(c);
+    free(s);
+    float *gate = input(61, E), *up = input(62, E), *d = input(63, E), *y = input(64, E),
+          *dgate = input(65, E), *dup = input(66, E);
+    for (int i = 0; i < E; i++) {
+        gate[i] *= i % 100 == 0 ? 100.0f : 5.0f; /* far out too: exp(-gate) overflows */
+    }
+    ops->swiglu_forward(ctx, y, gate, up, E);
+    put(out, y, E);
+    ops->swiglu_backward(ctx, dgate, dup, d, gate, up, E);
+    put(out, dgate, E);
+    put(out, dup, E);
+    ops->swiglu_backward(ctx, gate, up, d, gate, up, E);
+    CHECK(!memcmp(gate, dgate, E * sizeof *gate) && !memcmp(up, dup, E * sizeof *up),
+          "swiglu_backward in place");
+    free(gate);
+    free(up);
+    free(d);
+    free(y);
+    free(dgate);
+    free(dup);
+}
+
+static void check_decoder(const float *out)
+{
+    for (int s = 0; s < WIDTHS; s++) {
+        size_t C = (size_t)widths[s], n = N * C;
+        float *x = input(50, n), *r = input(51, n), *w = input(52, C), *d = input(56, n),
+              *dw = input(57, C);
+        double *truth = zeros(n), *tw = zeros(C);
+        /* as for layernorm: a rounding of the row's largest value per term of the sum */
+        double tolerance = ((double)C + 8) * U * 20;
+        for (int pass = 0; pass < 3; pass++) { /* forward, with residual, backward */
+            for (size_t c = 0; c < C; c++) {
+                tw[c] = (double)dw[c];
+            }
+            for (size_t i = 0; i < N; i++) {
+                double square = 0, dot = 0, rstd;
+                for (size_t c = 0; c < C; c++) {
+                    double v = pass ? (double)(x[i * C + c] + r[i * C + c]) : (double)x[i * C + c];
+                    square += v * v / (double)C;
+                }
+                rstd = 1 / sqrt(square + (double)norm_eps);
+                for (size_t c = 0; c < C; c++) {
+                    double v = pass ? (double)(x[i * C + c] + r[i * C + c]) : (double)x[i * C + c];
+                    double g = (double)d[i * C + c];
+                    dot += g * (double)w[c] * v / (double)C;
+                    truth[i * C + c] = v * rstd * (double)w[c];
+                    tw[c] += g * v * rstd;
+                }
+                for (size_t c = 0; c < C && pass == 2; c++) {
+                    /* d/dx of x_c w_c (mean x^2 + eps)^-1/2, by the quotient rule */
+                    double v = (double)(x[i * C + c] + r[i * C + c]);
+                    truth[i * C + c] = rstd * (double)d[i * C + c] * (double)w[c] -
+                                       rstd * rstd * rstd * v * dot;
+                }
+            }
+            /* the second pass is followed by the sums */
+            double size = C == 1 && pass == 2 ? 1e-4 : pass == 2 ? 20 * tolerance : tolerance;
+            near_all("rmsnorm", out, truth, size, n);
+            out += pass == 1 ? 2 * n : n;
+        }
+        near_all("rmsnorm_backward dweight", out, tw, N * U * 60, C);
+        out += C;
+        free(x);
+        free(r);
+        free(w);
+        free(d);
+        free(dw);
+        free(truth);
+        free(tw);
+    }
+    size_t n = N * HEADS * HEAD, half = HEAD / 2;
+    float *x = input(58, n), *c = input(59, N * half), *s = input(60, N * half);
+    double *turned = zeros(n), *back = zeros(n);
+    for (size_t i = 0; i < N; i++) {
+        const float *ci = c + (i * 5 % N) * half, *si = s + (i * 5 % N) * half;
+        for (size_t h = 0; h < HEADS; h++) {
+            for (size_t k = 0; k < half; k++) {
+                size_t a = (i * HEADS + h) * HEAD + k, b = a + half;
+                double p = (double)x[a], q = (double)x[b], co = (double)ci[k], si_ = (double)si[k];
+                turned[a] = p * co - q * si_;
+                turned[b] = q * co + p * si_;
+                back[a] = turned[a] * co + turned[b] * si_;
+                back[b] = turned[b] * co - turned[a] * si_;
+            }
+        }
+    }
+    near_all("rope", out, turned, 4 * U * 32, n); /* products up to 16 here, two roundings */
+    near_all("rope back", out + n, back, 16 * U * 128, n);
+    out += 2 * n;
+    free(x);
+    free(c);
+    free(s);
+    free(turned);
+    free(back);
+    float *gate = input(61, E), *up = input(62, E), *d = input(63, E);
+    double *truth[3] = {zeros(E), zeros(E), zeros(E)}, size[E];
+    for (size_t i = 0; i < E; i++) {
+        double z = (double)(gate[i] * (i % 100 == 0 ? 100.0f : 5.0f)), g = (double)d[i],
+               u = (double)up[i], sg = 1 / (1 + exp(-z));
+        truth[0][i] = z * sg * u;
+        truth[1][i] = g * u * sg * (1 + z * (1 - sg));
+        truth[2][i] = g * z * sg;
+        /* a handful of roundings of the factors; 1 - s is off by a rounding of 1, times z */
+        size[i] = 16 * U * (1 + fabs(z)) * (1 + fabs(g)) * (1 + fabs(u));
+    }
+    for (int k = 0; k < 3; k++) {
+        near("swiglu", out + (size_t)k * E, truth[k], size, E);
+        free(truth[k]);
+    }
+    free(gate);
+    free(up);
+    free(d);
+}
+
 /* --- rows and tables --- */
 
 enum { V = 23, P = 40, C1 = 37 };
@@ -819,6 +975,9 @@ static const OpCase cases[] = {
     {" matmul_forward matmul_backward_input matmul_backward_weight ", run_matmul, check_matmul},
     {" bias_backward ", run_bias, check_bias},
     {" layernorm_forward residual_layernorm_forward layernorm_backward ", run_norm, check_norm},
+    {" rmsnorm_forward residual_rmsnorm_forward rmsnorm_backward rope swiglu_forward "
+     "swiglu_backward ",
+     run_decoder, check_decoder},
     {" attention_forward attention_backward ", run_attention, check_attention},
     {" gelu_forward gelu_backward tanh_forward tanh_backward add fill_zero ", run_elementwise,
      check_elementwise},
