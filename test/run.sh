@@ -38,6 +38,7 @@ run ops "$build/test_ops"
 run parsers "$build/test_parsers"
 if [ -d "$shared" ]; then
     run scalar "$build/test_scalar" --quick $shared/models/ops/golden.safetensors
+    run "decoder ops" "$build/test_decoder_ops" $shared/models/ops/golden.safetensors
     run units "$build/test_units" $shared/models/ops/golden.safetensors $shared/tasks/metrics.json
     run models "$build/test_golden" $shared/models/roberta* $shared/models/bert*
     run safetensors "$build/test_safetensors" $shared/safetensors/manifest.json $shared/safetensors/preds_manifest.json \
