@@ -36,13 +36,15 @@ void KERNEL(embedding_backward)(Context *ctx, float *dword, float *dposition, fl
         int c1 = C - c0 < 2 * LANES ? C : c0 + 2 * LANES;
         for (int n = 0; n < N; n++) {
             const float *dout_n = dout + (size_t)n * channels;
-            float *word_n = dword + (size_t)tokens[n] * channels,
-                  *position_n = dposition + (size_t)positions[n] * channels;
+            float *word_n = dword + (size_t)tokens[n] * channels;
             for (int c = c0; c < c1 && tokens[n] != padding; c++) {
                 word_n[c] += dout_n[c];
             }
-            for (int c = c0; c < c1 && positions[n] != position_padding; c++) {
-                position_n[c] += dout_n[c];
+            if (dposition && positions[n] != position_padding) {
+                float *position_n = dposition + (size_t)positions[n] * channels;
+                for (int c = c0; c < c1; c++) {
+                    position_n[c] += dout_n[c];
+                }
             }
             if (dtype) {
                 float *type_n = dtype + (size_t)types[n] * channels;

@@ -2,7 +2,7 @@
 #include "build.h"
 
 void KERNEL(rope)(Context *ctx, float *x, const int *positions, const float *cosine,
-                  const float *sine, int N, int H, int D, int direction)
+                  const float *sine, int N, int H, int D, int stride, int direction)
 {
     size_t half = (size_t)D / 2;
     float sign = direction < 0 ? -1.0f : 1.0f;
@@ -11,7 +11,7 @@ void KERNEL(rope)(Context *ctx, float *x, const int *positions, const float *cos
         const float *c = cosine + (size_t)positions[n] * half,
                     *s = sine + (size_t)positions[n] * half;
         for (int h = 0; h < H; h++) {
-            float *a = x + ((size_t)n * (size_t)H + (size_t)h) * (size_t)D, *b = a + half;
+            float *a = x + (size_t)n * (size_t)stride + (size_t)h * (size_t)D, *b = a + half;
 #pragma omp simd
             for (size_t i = 0; i < half; i++) {
                 float p = a[i], q = b[i], turn = sign * s[i];

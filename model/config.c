@@ -32,12 +32,15 @@ static int read_int(const Fields *fields, int *value, const char *name, int leas
     return 0;
 }
 
-/* A number in [least, below). */
+/* A number in [least, below). preset below least: the field is required. */
 static int read_real(const Fields *fields, float *value, const char *name, double least,
                      double below, double preset)
 {
     const json_t *field = json_object_get(fields->json, name);
     double number = field && !json_is_null(field) ? json_number_value(field) : preset;
+    if ((!field || json_is_null(field)) && preset < least) {
+        return REFUSE("%s: %s is missing; get the whole model folder again", fields->where, name);
+    }
     if (field && !json_is_null(field) && !json_is_number(field)) {
         return REFUSE("%s: %s must be a number", fields->where, name);
     }
@@ -69,6 +72,121 @@ static int refuse_true(const Fields *fields, const char *name)
     return 0;
 }
 
+/* A number above 0 of an object of the config. */
+static int read_positive(const Fields *fields, double *value, const json_t *object,
+                         const char *name)
+{
+    const json_t *field = json_object_get(object, name);
+    *value = json_number_value(field);
+    return json_is_number(field) && *value > 0 && isfinite(*value)
+               ? 0
+               : REFUSE("%s: %s is missing or not a number above 0", fields->where, name);
+}
+
+/* transformers 5: rope_parameters; 4: rope_theta beside rope_scaling. */
+static int read_rope(Config *config, const Fields *fields)
+{
+    const json_t *parameters = json_object_get(fields->json, "rope_parameters"),
+                 *scaling = json_object_get(fields->json, "rope_scaling"),
+                 *theta = json_object_get(fields->json, "rope_theta");
+    scaling = json_is_object(parameters) ? parameters : scaling;
+    if (json_is_object(parameters) && theta && json_object_get(parameters, "rope_theta") &&
+        json_number_value(theta) != json_number_value(json_object_get(parameters, "rope_theta"))) {
+        return REFUSE("%s: rope_theta %g contradicts that of rope_parameters, %g", fields->where,
+                      json_number_value(theta),
+                      json_number_value(json_object_get(parameters, "rope_theta")));
+    }
+    const json_t *owner = json_object_get(parameters, "rope_theta") ? parameters : fields->json;
+    if (read_positive(fields, &config->rope.theta, owner, "rope_theta")) {
+        return fields->error->code;
+    }
+    if (config->rope.theta < 1) {
+        return REFUSE("%s: rope_theta %g is below 1", fields->where, config->rope.theta);
+    }
+    if (!scaling || json_is_null(scaling)) {
+        return 0;
+    }
+    const json_t *type = json_object_get(scaling, "rope_type");
+    type = type ? type : json_object_get(scaling, "type");
+    const char *name = json_string_value(type);
+    if (!name || (strcmp(name, "default") && strcmp(name, "llama3"))) {
+        return REFUSE("%s: rope_type '%s' is not implemented, only default and llama3",
+                      fields->where, name ? name : "?");
+    }
+    if (!strcmp(name, "llama3")) {
+        double positions;
+        RopeParameters *rope = &config->rope;
+        rope->llama3 = 1;
+        if (read_positive(fields, &rope->factor, scaling, "factor") ||
+            read_positive(fields, &rope->low_freq_factor, scaling, "low_freq_factor") ||
+            read_positive(fields, &rope->high_freq_factor, scaling, "high_freq_factor") ||
+            read_positive(fields, &positions, scaling, "original_max_position_embeddings")) {
+            return fields->error->code;
+        }
+        if (rope->high_freq_factor <= rope->low_freq_factor || positions > LARGEST_SIZE) {
+            return REFUSE("%s: high_freq_factor must be above low_freq_factor, "
+                          "original_max_position_embeddings at most %d",
+                          fields->where, LARGEST_SIZE);
+        }
+        rope->original_positions = (int)positions;
+    }
+    return 0;
+}
+
+static int read_llama(Config *config, const Fields *fields)
+{
+    const json_t *padding = json_object_get(fields->json, "pad_token_id");
+    config->padding = -1;
+    if (read_int(fields, &config->V, "vocab_size", 1, -1) ||
+        read_int(fields, &config->C, "hidden_size", 1, -1) ||
+        read_int(fields, &config->F, "intermediate_size", 1, -1) ||
+        read_int(fields, &config->L, "num_hidden_layers", 1, -1) ||
+        read_int(fields, &config->H, "num_attention_heads", 1, -1) ||
+        read_int(fields, &config->K, "num_key_value_heads", 1, config->H) ||
+        read_int(fields, &config->positions, "max_position_embeddings", 1, -1) ||
+        (json_is_integer(padding) && json_integer_value(padding) != -1 &&
+         read_int(fields, &config->padding, "pad_token_id", 0, 0)) ||
+        read_real(fields, &config->eps, "rms_norm_eps", 0.0, 1.0, -1) ||
+        read_real(fields, &config->attention_dropout, "attention_dropout", 0.0, 1.0, 0.0) ||
+        read_real(fields, &config->init_std, "initializer_range", 0.0, 10.0, 0.02) ||
+        require_text(fields, "hidden_act", "silu") || refuse_true(fields, "attention_bias") ||
+        refuse_true(fields, "mlp_bias") || refuse_true(fields, "quantization_config") ||
+        read_int(fields, &config->D, "head_dim", 1,
+                 config->C % config->H ? 0 : config->C / config->H) ||
+        read_rope(config, fields)) {
+        return fields->error->code;
+    }
+    if (config->D == 0) {
+        return REFUSE("%s: hidden_size %d is not a multiple of num_attention_heads %d, and "
+                      "head_dim is missing",
+                      fields->where, config->C, config->H);
+    }
+    if (config->D % 2) {
+        return REFUSE("%s: head_dim %d is odd; rotary positions need pairs", fields->where,
+                      config->D);
+    }
+    if (config->H % config->K) {
+        return REFUSE("%s: num_attention_heads %d is not a multiple of num_key_value_heads %d",
+                      fields->where, config->H, config->K);
+    }
+    if (config->D > 512 || config->H > 4095 || config->L > 1000) {
+        return REFUSE("%s: heads wider than 512, more than 4095 heads or more than 1000 layers are "
+                      "not implemented",
+                      fields->where);
+    }
+    if ((double)config->V * config->C +
+            (double)config->L * config->C *
+                ((double)config->D * (2.0 * config->H + 2.0 * config->K) + 3.0 * config->F) >
+        1e11) {
+        return REFUSE("%s: these sizes make a model of more than 1e11 parameters", fields->where);
+    }
+    if (config->padding >= config->V) {
+        return REFUSE("%s: pad_token_id %d is outside the vocabulary of %d", fields->where,
+                      config->padding, config->V);
+    }
+    return 0;
+}
+
 static int read_fields(Config *config, const Fields *fields)
 {
     if (!json_is_object(fields->json)) {
@@ -82,8 +200,11 @@ static int read_fields(Config *config, const Fields *fields)
         config->architecture = ARCH_BERT;
     } else if (!strcmp(json_string_value(type), "roberta")) {
         config->architecture = ARCH_ROBERTA;
+    } else if (!strcmp(json_string_value(type), "llama")) {
+        config->architecture = ARCH_LLAMA;
+        return read_llama(config, fields);
     } else {
-        return REFUSE("%s: model_type '%s' is not implemented, only bert and roberta",
+        return REFUSE("%s: model_type '%s' is not implemented, only bert, roberta and llama",
                       fields->where, json_string_value(type));
     }
     int roberta = config->architecture == ARCH_ROBERTA;

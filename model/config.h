@@ -1,26 +1,29 @@
-/* The shape of an encoder, from a Hugging Face config.json. */
+/* The shape of a model, from a Hugging Face config.json. */
 #ifndef CONFIG_H
 #define CONFIG_H
 
 #include "base.h"
 #include "json.h"
+#include "rope.h"
 
-typedef enum Architecture { ARCH_BERT, ARCH_ROBERTA } Architecture;
+typedef enum Architecture { ARCH_BERT, ARCH_ROBERTA, ARCH_LLAMA } Architecture;
 
 typedef struct Config {
     Architecture architecture;
     int V, C, F, L, H;    /* vocabulary, hidden, intermediate, layers, heads */
-    int positions, types; /* rows of the two small embedding tables */
-    int padding;          /* pad_token_id; RoBERTa's positions start behind it */
-    float eps;            /* layer_norm_eps */
+    int K, D;             /* Llama: key/value heads, width of a head */
+    RopeParameters rope;  /* Llama */
+    int positions, types; /* rows of the two small embedding tables; Llama: the longest, 0 */
+    int padding;          /* pad_token_id, -1 for none; RoBERTa's positions start behind it */
+    float eps;            /* layer_norm_eps, rms_norm_eps */
     float dropout, attention_dropout, head_dropout;
     float init_std; /* initializer_range */
     json_t *json;   /* what was read, for writing it again; owned */
 } Config;
 
 /* Checks every field that changes the result and refuses what is not implemented, by name. Errors:
- * those of json_read_file, 65 with path and field. Source: transformers' BertConfig and
- * RobertaConfig. */
+ * those of json_read_file, 65 with path and field. Source: transformers' BertConfig, RobertaConfig
+ * and LlamaConfig, as versions 4 and 5 write them. */
 int config_read(Config *config, const char *path, Error *error);
 
 /* The same from a JSON object; where names it in messages. Takes over the reference to json, also

@@ -1,7 +1,7 @@
 /* The encoder's forward and backward pass. Post-norm as in BERT (Devlin et al. 2019): every block
  * is x = layernorm(x + dropout(block(x))). Reference: transformers modeling_bert.py,
  * modeling_roberta.py. */
-#include "model.h"
+#include "parts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -79,11 +79,10 @@ static int add_table(Params *params, const char *prefix, const char *name, int r
     return params_add(params, full, rows, C, INIT_NORMAL, 1, 0);
 }
 
-void model_init(Model *model, Config config, Problem problem, int classes, Backend *backend)
+void encoder_init(Model *model)
 {
-    *model = (Model){.config = config, .problem = problem, .backend = backend};
-    model->choices = problem == PROBLEM_CHOICE ? classes : 1;
-    model->O = problem == PROBLEM_CHOICE ? 1 : classes;
+    Config config = model->config;
+    Problem problem = model->problem;
     Params *p = &model->params;
     int C = config.C, roberta = config.architecture == ARCH_ROBERTA;
     const char *prefix = roberta ? "roberta." : "bert.";
@@ -120,25 +119,12 @@ void model_init(Model *model, Config config, Problem problem, int classes, Backe
         model->head_dense = add_linear(p, prefix, "pooler.dense", C, C, 1);
         model->head_out = add_linear(p, "", "classifier", model->O, C, 1);
     }
-    params_alloc(p);
 }
 
 /* RoBERTa's classification head drops its input too; a pooler does not. */
 static int head_drops_input(const Model *model)
 {
     return model->config.architecture == ARCH_ROBERTA && model->problem != PROBLEM_CHOICE;
-}
-
-typedef struct Carver {
-    float *memory;
-    size_t used;
-} Carver;
-
-static float *carve(Carver *carver, size_t rows, size_t columns)
-{
-    float *part = carver->memory ? carver->memory + carver->used : NULL;
-    carver->used += (rows * columns + 15) / 16 * 16;
-    return part;
 }
 
 /* Lays out all activations; with memory NULL only counts. Without training one set of layer buffers
@@ -201,7 +187,7 @@ static size_t lay_out(Model *model, float *memory, int train)
     return carver.used;
 }
 
-static void acts_free(Model *model)
+void encoder_free(Model *model)
 {
     if (model->acts) {
         arena_free(model->acts->memory, model->acts_bytes);
@@ -213,20 +199,11 @@ static void acts_free(Model *model)
     }
 }
 
-static size_t larger(size_t a, size_t b)
+size_t encoder_plan(Model *model, int train)
 {
-    return a > b ? a : b;
-}
-
-void model_plan(Model *model, int max_tokens, int max_sequences, int max_length, int train)
-{
-    acts_free(model);
     Acts *acts = model->acts = memory_calloc(1, sizeof *acts);
-    size_t N = (size_t)max_tokens, B = (size_t)max_sequences, C = (size_t)model->config.C,
-           F = (size_t)model->config.F;
-    model->max_tokens = max_tokens;
-    model->max_sequences = max_sequences;
-    model->max_length = max_length;
+    size_t N = (size_t)model->max_tokens, B = (size_t)model->max_sequences,
+           C = (size_t)model->config.C, F = (size_t)model->config.F;
     acts->layer = memory_calloc((size_t)model->config.L, sizeof *acts->layer);
     acts->positions = memory_calloc(3 * N, sizeof *acts->positions);
     acts->token_position = acts->positions + N;
@@ -234,16 +211,15 @@ void model_plan(Model *model, int max_tokens, int max_sequences, int max_length,
     acts->first_rows = memory_calloc(3 * B + 1, sizeof *acts->first_rows);
     acts->zeros = acts->first_rows + B;
     acts->counting = acts->first_rows + 2 * B;
-    for (int b = 0; b <= max_sequences; b++) {
+    for (int b = 0; b <= model->max_sequences; b++) {
         acts->counting[b] = b;
     }
     model->acts_bytes = lay_out(model, NULL, train) * sizeof(float);
     acts->memory = arena_alloc(model->acts_bytes);
     lay_out(model, acts->memory, train);
-    if (train && !model->params.gradients) {
-        params_train(&model->params);
-    }
-    size_t scratch = attention_scratch((size_t)max_length, C / (size_t)model->config.H,
+    model->logits = acts->logits;
+    model->d_logits = acts->d_logits;
+    size_t scratch = attention_scratch((size_t)model->max_length, C / (size_t)model->config.H,
                                        model->backend->ctx.threads);
     scratch = larger(scratch, larger(matmul_scratch(N, F, C), matmul_scratch(N, C, F)));
     scratch = larger(scratch, larger(matmul_scratch(N, 3 * C, C), matmul_scratch(N, C, 3 * C)));
@@ -253,46 +229,7 @@ void model_plan(Model *model, int max_tokens, int max_sequences, int max_length,
     scratch = larger(
         scratch, larger(matmul_scratch(B, C, C),
                         larger(matmul_scratch(C, C, B), matmul_scratch(B, C, (size_t)model->O))));
-    scratch = larger(scratch, model->params.total / SUM_GROUP + 64);
-    backend_reserve(model->backend, scratch);
-    model->scratch_bytes = scratch * sizeof(float);
-}
-
-void model_free(Model *model)
-{
-    acts_free(model);
-    params_free(&model->params);
-    free(model->layers);
-    config_free(&model->config);
-    *model = (Model){0};
-}
-
-static float *weight(const Model *model, int index)
-{
-    return model->params.weights + model->params.list[index].offset;
-}
-
-static float *gradient(const Model *model, int index)
-{
-    return model->params.gradients + model->params.list[index].offset;
-}
-
-static void observe(const Model *model, const char *kind, int l, const float *x, int rows,
-                    int columns)
-{
-    if (model->observe) {
-        char name[32];
-        snprintf(name, sizeof name, l < 0 ? "%s" : "%s.%d", kind, l);
-        model->observe(model->observe_user, name, x, rows, columns);
-    }
-}
-
-static DropoutSite site(const Step *step, int number, float p)
-{
-    return (DropoutSite){.seed = step->seed_dropout,
-                         .step = step->step,
-                         .site = (uint32_t)number,
-                         .p = step->train ? p : 0.0f};
+    return scratch;
 }
 
 /* Table rows, places and slots of all tokens. RoBERTa counts from padding + 1 and gives padding
@@ -375,44 +312,45 @@ static void layer_forward(Model *model, int l, const float *x, const Batch *batc
     int C = model->config.C, F = model->config.F, base = SITE_LAYER * (l + 1);
     Rows rows = rows_of(model, batch, l);
     AttentionShape shape = attention_shape(model, batch, l);
-    DropoutSite probs = site(step, base + SITE_PROBS, model->config.attention_dropout);
-    DropoutSite after = site(step, base + SITE_ATTENTION, model->config.dropout);
-    DropoutSite mlp = site(step, base + SITE_MLP, model->config.dropout);
+    DropoutSite probs = model_site(step, base + SITE_PROBS, model->config.attention_dropout);
+    DropoutSite after = model_site(step, base + SITE_ATTENTION, model->config.dropout);
+    DropoutSite mlp = model_site(step, base + SITE_MLP, model->config.dropout);
     const float *residual = x;
     if (l < model->config.L - 1) {
-        ops->matmul_forward(ctx, a->query, x, weight(model, layer->query),
-                            weight(model, layer->query_bias), batch->N, C, 3 * C);
+        ops->matmul_forward(ctx, a->query, x, model_weight(model, layer->query),
+                            model_weight(model, layer->query_bias), batch->N, C, 3 * C);
     } else {
-        ops->matmul_forward(ctx, a->key, x, weight(model, layer->key),
-                            weight(model, layer->key_bias), batch->N, C, 2 * C);
+        ops->matmul_forward(ctx, a->key, x, model_weight(model, layer->key),
+                            model_weight(model, layer->key_bias), batch->N, C, 2 * C);
         ops->gather_rows(ctx, model->acts->pooled_in, x, model->acts->first_rows, batch->B, C);
         residual = model->acts->pooled_in;
-        ops->matmul_forward(ctx, a->query, residual, weight(model, layer->query),
-                            weight(model, layer->query_bias), batch->B, C, C);
+        ops->matmul_forward(ctx, a->query, residual, model_weight(model, layer->query),
+                            model_weight(model, layer->query_bias), batch->B, C, C);
     }
     ops->attention_forward(ctx, a->mixed, a->max, a->rsum, a->query, a->key, a->key + C, &shape,
                            &probs);
-    ops->matmul_forward(ctx, a->sum1, a->mixed, weight(model, layer->attention_out),
-                        weight(model, layer->attention_out + 1), rows.count, C, C);
+    ops->matmul_forward(ctx, a->sum1, a->mixed, model_weight(model, layer->attention_out),
+                        model_weight(model, layer->attention_out + 1), rows.count, C, C);
     drop(model, a->sum1, &rows, &after);
     ops->residual_layernorm_forward(ctx, a->attn, a->sum1, a->mean1, a->rstd1, residual, a->sum1,
-                                    weight(model, layer->attention_norm),
-                                    weight(model, layer->attention_norm + 1), rows.count, C,
+                                    model_weight(model, layer->attention_norm),
+                                    model_weight(model, layer->attention_norm + 1), rows.count, C,
                                     model->config.eps);
-    observe(model, "attn", l, a->attn, rows.count, C);
-    ops->matmul_forward(ctx, a->up, a->attn, weight(model, layer->up), weight(model, layer->up + 1),
-                        rows.count, C, F);
+    model_observe(model, "attn", l, a->attn, rows.count, C);
+    ops->matmul_forward(ctx, a->up, a->attn, model_weight(model, layer->up),
+                        model_weight(model, layer->up + 1), rows.count, C, F);
     ops->gelu_forward(ctx, a->gelu, a->up, (size_t)rows.count * (size_t)F);
-    ops->matmul_forward(ctx, a->sum2, a->gelu, weight(model, layer->down),
-                        weight(model, layer->down + 1), rows.count, F, C);
+    ops->matmul_forward(ctx, a->sum2, a->gelu, model_weight(model, layer->down),
+                        model_weight(model, layer->down + 1), rows.count, F, C);
     drop(model, a->sum2, &rows, &mlp);
-    ops->residual_layernorm_forward(
-        ctx, a->out, a->sum2, a->mean2, a->rstd2, a->attn, a->sum2, weight(model, layer->mlp_norm),
-        weight(model, layer->mlp_norm + 1), rows.count, C, model->config.eps);
-    observe(model, "hidden", l + 1, a->out, rows.count, C);
+    ops->residual_layernorm_forward(ctx, a->out, a->sum2, a->mean2, a->rstd2, a->attn, a->sum2,
+                                    model_weight(model, layer->mlp_norm),
+                                    model_weight(model, layer->mlp_norm + 1), rows.count, C,
+                                    model->config.eps);
+    model_observe(model, "hidden", l + 1, a->out, rows.count, C);
 }
 
-const float *model_forward(Model *model, const Batch *batch, const Step *step)
+const float *encoder_forward(Model *model, const Batch *batch, const Step *step)
 {
     const Ops *ops = &model->backend->ops;
     Context *ctx = &model->backend->ctx;
@@ -421,35 +359,35 @@ const float *model_forward(Model *model, const Batch *batch, const Step *step)
     int C = config->C, N = batch->N, B = batch->B;
     place_tokens(model, batch);
     ops->embedding_forward(ctx, acts->embedding_sum, batch->tokens, acts->positions, batch->types,
-                           weight(model, model->word), weight(model, model->position),
-                           weight(model, model->type), N, C);
+                           model_weight(model, model->word), model_weight(model, model->position),
+                           model_weight(model, model->type), N, C);
     ops->layernorm_forward(ctx, acts->hidden0, acts->embedding_mean, acts->embedding_rstd,
-                           acts->embedding_sum, weight(model, model->embedding_norm),
-                           weight(model, model->embedding_norm + 1), N, C, config->eps);
+                           acts->embedding_sum, model_weight(model, model->embedding_norm),
+                           model_weight(model, model->embedding_norm + 1), N, C, config->eps);
     Rows all = {N, B, batch->cu_seqlens, acts->token_position, acts->token_slot},
          heads = {B, B, NULL, acts->zeros, batch->slots};
-    DropoutSite embedding = site(step, SITE_EMBEDDING, config->dropout);
+    DropoutSite embedding = model_site(step, SITE_EMBEDDING, config->dropout);
     drop(model, acts->hidden0, &all, &embedding);
-    observe(model, "hidden", 0, acts->hidden0, N, C);
+    model_observe(model, "hidden", 0, acts->hidden0, N, C);
     const float *x = acts->hidden0;
     for (int l = 0; l < config->L; l++) {
         layer_forward(model, l, x, batch, step);
         x = acts->layer[l].out;
     }
     /* head: [dropout,] dense, tanh, dropout, out */
-    DropoutSite input = site(step, SITE_HEAD_IN,
-                             head_drops_input(model) ? config->head_dropout : 0.0f);
-    DropoutSite middle = site(step, SITE_HEAD_MID, config->head_dropout);
+    DropoutSite input = model_site(step, SITE_HEAD_IN,
+                                   head_drops_input(model) ? config->head_dropout : 0.0f);
+    DropoutSite middle = model_site(step, SITE_HEAD_MID, config->head_dropout);
     memcpy(acts->head_in, x, (size_t)B * (size_t)C * sizeof(float));
     drop(model, acts->head_in, &heads, &input);
-    ops->matmul_forward(ctx, acts->dense, acts->head_in, weight(model, model->head_dense),
-                        weight(model, model->head_dense + 1), B, C, C);
+    ops->matmul_forward(ctx, acts->dense, acts->head_in, model_weight(model, model->head_dense),
+                        model_weight(model, model->head_dense + 1), B, C, C);
     ops->tanh_forward(ctx, acts->dense, acts->dense, (size_t)B * (size_t)C);
     memcpy(acts->head_mid, acts->dense, (size_t)B * (size_t)C * sizeof(float));
     drop(model, acts->head_mid, &heads, &middle);
-    ops->matmul_forward(ctx, acts->logits, acts->head_mid, weight(model, model->head_out),
-                        weight(model, model->head_out + 1), B, C, model->O);
-    observe(model, "logits", -1, acts->logits, B / model->choices, model->O * model->choices);
+    ops->matmul_forward(ctx, acts->logits, acts->head_mid, model_weight(model, model->head_out),
+                        model_weight(model, model->head_out + 1), B, C, model->O);
+    model_observe(model, "logits", -1, acts->logits, B / model->choices, model->O * model->choices);
     return acts->logits;
 }
 
@@ -459,8 +397,8 @@ static void linear_gradients(Model *model, int index, const float *dout, const f
 {
     const Ops *ops = &model->backend->ops;
     Context *ctx = &model->backend->ctx;
-    ops->bias_backward(ctx, gradient(model, index + 1), dout, rows->cu, rows->sequences, out);
-    ops->matmul_backward_weight(ctx, gradient(model, index), dout, x, rows->count, in, out);
+    ops->bias_backward(ctx, model_gradient(model, index + 1), dout, rows->cu, rows->sequences, out);
+    ops->matmul_backward_weight(ctx, model_gradient(model, index), dout, x, rows->count, in, out);
 }
 
 /* d_hidden holds the gradient of the layer's output (M, C) and gets that of its input (N, C). */
@@ -476,59 +414,64 @@ static void layer_backward(Model *model, int l, const float *x, const Batch *bat
         last = l == model->config.L - 1;
     Rows rows = rows_of(model, batch, l);
     AttentionShape shape = attention_shape(model, batch, l);
-    DropoutSite probs = site(step, base + SITE_PROBS, model->config.attention_dropout);
-    DropoutSite after = site(step, base + SITE_ATTENTION, model->config.dropout);
-    DropoutSite mlp = site(step, base + SITE_MLP, model->config.dropout);
+    DropoutSite probs = model_site(step, base + SITE_PROBS, model->config.attention_dropout);
+    DropoutSite after = model_site(step, base + SITE_ATTENTION, model->config.dropout);
+    DropoutSite mlp = model_site(step, base + SITE_MLP, model->config.dropout);
     float *d = last ? acts->d_pooled : acts->d_hidden;
 
     /* forward: out = layernorm(attn + dropout(down(gelu(up(attn))))) */
-    ops->layernorm_backward(ctx, d, gradient(model, layer->mlp_norm),
-                            gradient(model, layer->mlp_norm + 1), d, a->sum2, a->mean2, a->rstd2,
-                            weight(model, layer->mlp_norm), rows.cu, batch->B, C);
+    ops->layernorm_backward(ctx, d, model_gradient(model, layer->mlp_norm),
+                            model_gradient(model, layer->mlp_norm + 1), d, a->sum2, a->mean2,
+                            a->rstd2, model_weight(model, layer->mlp_norm), rows.cu, batch->B, C);
     const float *d_masked = drop_backward(model, d, &rows, &mlp);
     linear_gradients(model, layer->down, d_masked, a->gelu, &rows, F, C);
-    ops->matmul_backward_input(ctx, acts->d_up, d_masked, weight(model, layer->down), rows.count, F,
-                               C, 0);
+    ops->matmul_backward_input(ctx, acts->d_up, d_masked, model_weight(model, layer->down),
+                               rows.count, F, C, 0);
     ops->gelu_backward(ctx, acts->d_up, acts->d_up, a->up, (size_t)rows.count * (size_t)F);
     linear_gradients(model, layer->up, acts->d_up, a->attn, &rows, C, F);
-    ops->matmul_backward_input(ctx, d, acts->d_up, weight(model, layer->up), rows.count, C, F, 1);
+    ops->matmul_backward_input(ctx, d, acts->d_up, model_weight(model, layer->up), rows.count, C, F,
+                               1);
 
     /* forward: attn = layernorm(x + dropout(attention_out(mixed))) */
-    ops->layernorm_backward(ctx, d, gradient(model, layer->attention_norm),
-                            gradient(model, layer->attention_norm + 1), d, a->sum1, a->mean1,
-                            a->rstd1, weight(model, layer->attention_norm), rows.cu, batch->B, C);
+    ops->layernorm_backward(ctx, d, model_gradient(model, layer->attention_norm),
+                            model_gradient(model, layer->attention_norm + 1), d, a->sum1, a->mean1,
+                            a->rstd1, model_weight(model, layer->attention_norm), rows.cu, batch->B,
+                            C);
     d_masked = drop_backward(model, d, &rows, &after);
     linear_gradients(model, layer->attention_out, d_masked, a->mixed, &rows, C, C);
-    ops->matmul_backward_input(ctx, acts->d_mixed, d_masked, weight(model, layer->attention_out),
-                               rows.count, C, C, 0);
+    ops->matmul_backward_input(ctx, acts->d_mixed, d_masked,
+                               model_weight(model, layer->attention_out), rows.count, C, C, 0);
 
     /* forward: mixed = attention(query, key, value of x) */
     if (!last) {
         float *d_q = acts->d_qkv;
         ops->attention_backward(ctx, d_q, d_q + C, d_q + 2 * C, acts->d_mixed, a->query, a->key,
                                 a->key + C, a->max, a->rsum, &shape, &probs);
-        ops->bias_backward(ctx, gradient(model, layer->query_bias), d_q, batch->cu_seqlens,
+        ops->bias_backward(ctx, model_gradient(model, layer->query_bias), d_q, batch->cu_seqlens,
                            batch->B, 3 * C);
-        ops->matmul_backward_weight(ctx, gradient(model, layer->query), d_q, x, batch->N, C, 3 * C);
-        ops->matmul_backward_input(ctx, d, d_q, weight(model, layer->query), batch->N, C, 3 * C, 1);
+        ops->matmul_backward_weight(ctx, model_gradient(model, layer->query), d_q, x, batch->N, C,
+                                    3 * C);
+        ops->matmul_backward_input(ctx, d, d_q, model_weight(model, layer->query), batch->N, C,
+                                   3 * C, 1);
         return;
     }
     float *d_kv = acts->d_qkv, *d_q = acts->d_qkv + 2 * (size_t)C * (size_t)batch->N;
     ops->attention_backward(ctx, d_q, d_kv, d_kv + C, acts->d_mixed, a->query, a->key, a->key + C,
                             a->max, a->rsum, &shape, &probs);
-    ops->bias_backward(ctx, gradient(model, layer->query_bias), d_q, NULL, batch->B, C);
-    ops->bias_backward(ctx, gradient(model, layer->key_bias), d_kv, batch->cu_seqlens, batch->B,
-                       2 * C);
-    ops->matmul_backward_weight(ctx, gradient(model, layer->query), d_q, acts->pooled_in, batch->B,
-                                C, C);
-    ops->matmul_backward_weight(ctx, gradient(model, layer->key), d_kv, x, batch->N, C, 2 * C);
-    ops->matmul_backward_input(ctx, d, d_q, weight(model, layer->query), batch->B, C, C, 1);
-    ops->matmul_backward_input(ctx, acts->d_hidden, d_kv, weight(model, layer->key), batch->N, C,
-                               2 * C, 0);
+    ops->bias_backward(ctx, model_gradient(model, layer->query_bias), d_q, NULL, batch->B, C);
+    ops->bias_backward(ctx, model_gradient(model, layer->key_bias), d_kv, batch->cu_seqlens,
+                       batch->B, 2 * C);
+    ops->matmul_backward_weight(ctx, model_gradient(model, layer->query), d_q, acts->pooled_in,
+                                batch->B, C, C);
+    ops->matmul_backward_weight(ctx, model_gradient(model, layer->key), d_kv, x, batch->N, C,
+                                2 * C);
+    ops->matmul_backward_input(ctx, d, d_q, model_weight(model, layer->query), batch->B, C, C, 1);
+    ops->matmul_backward_input(ctx, acts->d_hidden, d_kv, model_weight(model, layer->key), batch->N,
+                               C, 2 * C, 0);
     ops->scatter_add_rows(ctx, acts->d_hidden, d, acts->first_rows, batch->B, C);
 }
 
-static void model_backward(Model *model, const Batch *batch, const Step *step)
+void encoder_backward(Model *model, const Batch *batch, const Step *step)
 {
     const Ops *ops = &model->backend->ops;
     Context *ctx = &model->backend->ctx;
@@ -537,61 +480,38 @@ static void model_backward(Model *model, const Batch *batch, const Step *step)
     int C = config->C, N = batch->N, B = batch->B, L = config->L;
     Rows heads = {B, B, NULL, acts->zeros, batch->slots},
          all = {N, B, batch->cu_seqlens, acts->token_position, acts->token_slot};
-    DropoutSite input = site(step, SITE_HEAD_IN,
-                             head_drops_input(model) ? config->head_dropout : 0.0f);
-    DropoutSite middle = site(step, SITE_HEAD_MID, config->head_dropout);
-    DropoutSite embedding = site(step, SITE_EMBEDDING, config->dropout);
+    DropoutSite input = model_site(step, SITE_HEAD_IN,
+                                   head_drops_input(model) ? config->head_dropout : 0.0f);
+    DropoutSite middle = model_site(step, SITE_HEAD_MID, config->head_dropout);
+    DropoutSite embedding = model_site(step, SITE_EMBEDDING, config->dropout);
 
     /* forward: logits = out(dropout(tanh(dense(dropout(x))))) */
     linear_gradients(model, model->head_out, acts->d_logits, acts->head_mid, &heads, C, model->O);
-    ops->matmul_backward_input(ctx, acts->d_pooled, acts->d_logits, weight(model, model->head_out),
-                               B, C, model->O, 0);
+    ops->matmul_backward_input(ctx, acts->d_pooled, acts->d_logits,
+                               model_weight(model, model->head_out), B, C, model->O, 0);
     drop(model, acts->d_pooled, &heads, &middle);
     ops->tanh_backward(ctx, acts->d_pooled, acts->d_pooled, acts->dense, (size_t)B * (size_t)C);
     linear_gradients(model, model->head_dense, acts->d_pooled, acts->head_in, &heads, C, C);
-    ops->matmul_backward_input(ctx, acts->d_mixed, acts->d_pooled, weight(model, model->head_dense),
-                               B, C, C, 0);
+    ops->matmul_backward_input(ctx, acts->d_mixed, acts->d_pooled,
+                               model_weight(model, model->head_dense), B, C, C, 0);
     memcpy(acts->d_pooled, acts->d_mixed, (size_t)B * (size_t)C * sizeof(float));
     drop(model, acts->d_pooled, &heads, &input);
-    observe(model, "dhidden", L, acts->d_pooled, B, C);
+    model_observe(model, "dhidden", L, acts->d_pooled, B, C);
 
     for (int l = L - 1; l >= 0; l--) {
         layer_backward(model, l, l ? acts->layer[l - 1].out : acts->hidden0, batch, step);
-        observe(model, "dhidden", l, acts->d_hidden, N, C);
+        model_observe(model, "dhidden", l, acts->d_hidden, N, C);
     }
 
     /* forward: hidden0 = dropout(layernorm(word + position + type)) */
     drop(model, acts->d_hidden, &all, &embedding);
-    ops->layernorm_backward(ctx, acts->d_hidden, gradient(model, model->embedding_norm),
-                            gradient(model, model->embedding_norm + 1), acts->d_hidden,
+    ops->layernorm_backward(ctx, acts->d_hidden, model_gradient(model, model->embedding_norm),
+                            model_gradient(model, model->embedding_norm + 1), acts->d_hidden,
                             acts->embedding_sum, acts->embedding_mean, acts->embedding_rstd,
-                            weight(model, model->embedding_norm), batch->cu_seqlens, B, C);
-    ops->embedding_backward(ctx, gradient(model, model->word), gradient(model, model->position),
-                            gradient(model, model->type), acts->d_hidden, batch->tokens,
+                            model_weight(model, model->embedding_norm), batch->cu_seqlens, B, C);
+    ops->embedding_backward(ctx, model_gradient(model, model->word),
+                            model_gradient(model, model->position),
+                            model_gradient(model, model->type), acts->d_hidden, batch->tokens,
                             acts->positions, batch->types, N, C, config->padding,
                             config->architecture == ARCH_ROBERTA ? config->padding : -1);
-}
-
-void model_loss(Model *model, const Batch *batch, const Step *step, float *losses, float scale,
-                int with_gradient)
-{
-    const Ops *ops = &model->backend->ops;
-    Context *ctx = &model->backend->ctx;
-    Acts *acts = model->acts;
-    float *d = with_gradient ? acts->d_logits : NULL;
-    if (model->problem == PROBLEM_REGRESSION) {
-        ops->mean_squared_error(ctx, losses, d, acts->logits, batch->targets, batch->B, scale);
-    } else {
-        ops->cross_entropy(ctx, losses, d, acts->logits, batch->labels, batch->B / model->choices,
-                           model->O * model->choices, scale);
-    }
-    if (with_gradient) {
-        model_backward(model, batch, step);
-    }
-}
-
-void model_zero_gradients(Model *model)
-{
-    model->backend->ops.fill_zero(&model->backend->ctx, model->params.gradients,
-                                  model->params.total);
 }

@@ -189,8 +189,8 @@ int model_read(Model *model, const char *folder, uint64_t seed_init, char **made
             list = longer;
         } else {
             code = error_set(error, EXIT_BAD_DATA,
-                             "%s: tensor '%s' is missing; get the whole model folder again",
-                             folder, param->name);
+                             "%s: tensor '%s' is missing; get the whole model folder again", folder,
+                             param->name);
         }
     }
     shards_close(&shards);
@@ -231,7 +231,9 @@ static int write_config(const Model *model, const char *path, const char *const 
                                             : "single_label_classification"));
     }
     char *name = string_format("%sFor%s",
-                               model->config.architecture == ARCH_ROBERTA ? "Roberta" : "Bert",
+                               model->config.architecture == ARCH_LLAMA     ? "Llama"
+                               : model->config.architecture == ARCH_ROBERTA ? "Roberta"
+                                                                            : "Bert",
                                kinds[model->problem]);
     json_t *architectures = json_array();
     json_array_append_new(architectures, json_string(name));

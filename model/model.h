@@ -1,7 +1,9 @@
-/* Encoders for sequence classification: RoBERTa and BERT, written once over the op table.
+/* Encoders (RoBERTa, BERT) and decoders (Llama) for sequence classification, each written once over
+ * the op table.
  *
  * A batch is packed: the tokens of its sequences stand one behind the other, no padding anywhere.
- * In the last layer only the first token of each sequence goes on after the keys and values, for
+ * In an encoder's last layer only the first token of each sequence goes on after the keys and
+ * values, for
  * the head needs no other. */
 #ifndef MODEL_H
 #define MODEL_H
@@ -33,6 +35,8 @@ typedef struct Step {
 
 typedef struct Layer Layer;
 typedef struct Acts Acts;
+typedef struct Block Block;
+typedef struct DecoderActs DecoderActs;
 
 typedef struct Model {
     Config config;
@@ -44,6 +48,10 @@ typedef struct Model {
     Layer *layers; /* [L] indices of parameters */
     int word, position, type, embedding_norm, head_dense, head_out;
     Acts *acts;
+    Block *blocks; /* [L] of a decoder, instead of layers; its activations instead of acts */
+    DecoderActs *decoder_acts;
+    int final_norm;           /* of a decoder; head_out is its score */
+    float *logits, *d_logits; /* (B, O) of the last pass */
     int max_tokens, max_sequences, max_length;
     size_t acts_bytes, scratch_bytes;
     /* Called with every named activation and gradient if set: hidden.0 .. L, attn.0 .. L-1, logits,

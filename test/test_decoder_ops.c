@@ -136,11 +136,11 @@ static void check_rope(const char *name)
     }
     float *x = load_float(name, "x", &n);
     int H = (int)(n / rows / (size_t)D);
-    backend.ops.rope(&backend.ctx, x, order, c, s, (int)rows, H, D, 1);
+    backend.ops.rope(&backend.ctx, x, order, c, s, (int)rows, H, D, H * D, 1);
     compare(name, "y", x, n);
     free(x);
     x = load_float(name, "dy", &n);
-    backend.ops.rope(&backend.ctx, x, order, c, s, (int)rows, H, D, -1);
+    backend.ops.rope(&backend.ctx, x, order, c, s, (int)rows, H, D, H * D, -1);
     compare(name, "dx", x, n);
     free(x);
     free(truth);

@@ -175,6 +175,33 @@ static void observe(void *user, const char *name, const float *x, int rows, int 
     free(at);
 }
 
+/* The config as transformers 4 wrote it gives the same model. */
+static void check_other_config(const Case *c, const Config *config)
+{
+    Config other;
+    Error error;
+    char *path = string_format("%s/config.v4.json", c->folder);
+    if (path_exists(path)) {
+        int code = config_read(&other, path, &error);
+        CHECK(!code, "%s", error.text);
+        if (!code) {
+            const RopeParameters *a = &config->rope, *b = &other.rope;
+            CHECK(other.V == config->V && other.C == config->C && other.F == config->F &&
+                      other.L == config->L && other.H == config->H && other.K == config->K &&
+                      other.D == config->D && other.padding == config->padding &&
+                      other.positions == config->positions && other.eps == config->eps &&
+                      other.attention_dropout == config->attention_dropout &&
+                      a->theta == b->theta && a->llama3 == b->llama3 && a->factor == b->factor &&
+                      a->low_freq_factor == b->low_freq_factor &&
+                      a->high_freq_factor == b->high_freq_factor &&
+                      a->original_positions == b->original_positions,
+                  "%s: another model than config.json", path);
+            config_free(&other);
+        }
+    }
+    free(path);
+}
+
 static int load(Case *c, const char *build, int threads)
 {
     Error error;
@@ -186,6 +213,7 @@ static int load(Case *c, const char *build, int threads)
         return -1;
     }
     free(path);
+    check_other_config(c, &config);
     const char *problem = json_string_value(json_object_get(c->json, "problem"));
     const Tensor *logits = safetensors_find(&c->golden, "logits.f64");
     Problem kind = !strcmp(problem, "regression")    ? PROBLEM_REGRESSION
@@ -196,7 +224,18 @@ static int load(Case *c, const char *build, int threads)
         CHECK(0, "%s", error.text);
         return -1;
     }
-    CHECK(!*made, "%s: made from the seed: %s", c->folder, made);
+    /* "param.NAME": what the checkpoint lacks, such as a head */
+    size_t given = 0;
+    for (int i = 0; i < c->model.params.count; i++) {
+        const Param *param = &c->model.params.list[i];
+        char name[128];
+        snprintf(name, sizeof name, "param.%s", param->name);
+        const Tensor *t = safetensors_find(&c->golden, name);
+        if (t && t->count == param->count) {
+            given += !tensor_to_float(c->model.params.weights + param->offset, t, name, &error);
+        }
+    }
+    CHECK(!*made || given, "%s: made from the seed: %s", c->folder, made);
     free(made);
     /* The largest of all batches in the file. */
     size_t tokens = 1, sequences = 1;

@@ -612,9 +612,9 @@ static void run_decoder(const Ops *ops, Context *ctx, Output *out)
     for (int i = 0; i < N; i++) {
         positions[i] = i * 5 % N;
     }
-    ops->rope(ctx, x, positions, c, s, N, HEADS, HEAD, 1);
+    ops->rope(ctx, x, positions, c, s, N, HEADS, HEAD, HEADS * HEAD, 1);
     put(out, x, n);
-    ops->rope(ctx, x, positions, c, s, N, HEADS, HEAD, -1);
+    ops->rope(ctx, x, positions, c, s, N, HEADS, HEAD, HEADS * HEAD, -1);
     put(out, x, n);
     free(x);
     free(c);

@@ -1,0 +1,111 @@
+/* Models by architecture: what does not depend on it. */
+#include "parts.h"
+
+#include <stdlib.h>
+
+static int is_decoder(const Model *model)
+{
+    return model->config.architecture == ARCH_LLAMA;
+}
+
+void model_init(Model *model, Config config, Problem problem, int classes, Backend *backend)
+{
+    *model = (Model){.config = config, .problem = problem, .backend = backend};
+    model->choices = problem == PROBLEM_CHOICE ? classes : 1;
+    model->O = problem == PROBLEM_CHOICE ? 1 : classes;
+    (is_decoder(model) ? decoder_init : encoder_init)(model);
+    params_alloc(&model->params);
+}
+
+void model_plan(Model *model, int max_tokens, int max_sequences, int max_length, int train)
+{
+    (is_decoder(model) ? decoder_free : encoder_free)(model);
+    model->max_tokens = max_tokens;
+    model->max_sequences = max_sequences;
+    model->max_length = max_length;
+    if (train && !model->params.gradients) {
+        params_train(&model->params);
+    }
+    size_t scratch = (is_decoder(model) ? decoder_plan : encoder_plan)(model, train);
+    scratch = larger(scratch, model->params.total / SUM_GROUP + 64);
+    backend_reserve(model->backend, scratch);
+    model->scratch_bytes = scratch * sizeof(float);
+}
+
+void model_free(Model *model)
+{
+    (is_decoder(model) ? decoder_free : encoder_free)(model);
+    params_free(&model->params);
+    free(model->layers);
+    free(model->blocks);
+    config_free(&model->config);
+    *model = (Model){0};
+}
+
+const float *model_forward(Model *model, const Batch *batch, const Step *step)
+{
+    return (is_decoder(model) ? decoder_forward : encoder_forward)(model, batch, step);
+}
+
+void model_loss(Model *model, const Batch *batch, const Step *step, float *losses, float scale,
+                int with_gradient)
+{
+    const Ops *ops = &model->backend->ops;
+    Context *ctx = &model->backend->ctx;
+    float *d = with_gradient ? model->d_logits : NULL;
+    if (model->problem == PROBLEM_REGRESSION) {
+        ops->mean_squared_error(ctx, losses, d, model->logits, batch->targets, batch->B, scale);
+    } else {
+        ops->cross_entropy(ctx, losses, d, model->logits, batch->labels, batch->B / model->choices,
+                           model->O * model->choices, scale);
+    }
+    if (with_gradient) {
+        (is_decoder(model) ? decoder_backward : encoder_backward)(model, batch, step);
+    }
+}
+
+void model_zero_gradients(Model *model)
+{
+    model->backend->ops.fill_zero(&model->backend->ctx, model->params.gradients,
+                                  model->params.total);
+}
+
+float *model_weight(const Model *model, int index)
+{
+    return model->params.weights + model->params.list[index].offset;
+}
+
+float *model_gradient(const Model *model, int index)
+{
+    return model->params.gradients + model->params.list[index].offset;
+}
+
+void model_observe(const Model *model, const char *kind, int l, const float *x, int rows,
+                   int columns)
+{
+    if (model->observe) {
+        char name[32];
+        snprintf(name, sizeof name, l < 0 ? "%s" : "%s.%d", kind, l);
+        model->observe(model->observe_user, name, x, rows, columns);
+    }
+}
+
+DropoutSite model_site(const Step *step, int number, float p)
+{
+    return (DropoutSite){.seed = step->seed_dropout,
+                         .step = step->step,
+                         .site = (uint32_t)number,
+                         .p = step->train ? p : 0.0f};
+}
+
+float *carve(Carver *carver, size_t rows, size_t columns)
+{
+    float *part = carver->memory ? carver->memory + carver->used : NULL;
+    carver->used += (rows * columns + 15) / 16 * 16;
+    return part;
+}
+
+size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
