@@ -1,8 +1,10 @@
-/* Byte-level BPE: the pre-tokenizer of GPT-2 and RoBERTa as a scanner, then merges by rank
- * (Sennrich et al. 2016, Radford et al. 2019). */
+/* Byte-level BPE: the pre-tokenizers of GPT-2 (RoBERTa) and Llama 3 as scanners, then merges by
+ * rank (Sennrich et al. 2016, Radford et al. 2019). */
 #include "unicode.h"
 #include "vocabulary.h"
 
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The printable symbol of each byte: the 188 printable Latin-1 characters stand for themselves, the
@@ -24,7 +26,8 @@ int bpe_finish(Vocabulary *vocabulary, const char *where, Error *error)
 {
     for (int b = 0; b < 256; b++) {
         char symbol[5] = {0};
-        utf8_put(symbol, byte_symbol(b));
+        vocabulary->symbol[b] = byte_symbol(b);
+        utf8_put(symbol, vocabulary->symbol[b]);
         vocabulary->byte_id[b] = vocabulary_find(vocabulary, symbol);
         if (vocabulary->byte_id[b] < 0) {
             return error_set(
@@ -212,11 +215,105 @@ static size_t piece_end(const char *text, size_t size, size_t at)
     return class == 'S' && end < size && last > at ? last : end;
 }
 
+/* 's 't 're 've 'm 'll 'd in any case; Unicode folds U+017F to s. */
+static size_t contraction_any_case(const char *text, size_t size)
+{
+    char plain[4] = {0};
+    size_t n = size < 3 ? size : 3;
+    if (size >= 3 && !memcmp(text, "'\xC5\xBF", 3)) {
+        return 3;
+    }
+    for (size_t i = 0; i < n; i++) {
+        plain[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + 'a' - 'A' : text[i]);
+    }
+    return contraction(plain, n);
+}
+
+/* Behind the run of this class from at; at most `most` characters. */
+static size_t run_end(const char *text, size_t size, size_t at, int class, int most)
+{
+    while (at < size && most-- > 0) {
+        size_t next = at;
+        if (unicode_class(utf8_next(text, &next)) != class) {
+            break;
+        }
+        at = next;
+    }
+    return at;
+}
+
+static int is_newline(char c)
+{
+    return c == '\r' || c == '\n';
+}
+
+/* The same for Llama 3's pattern: (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|
+ * ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
+static size_t llama_piece_end(const char *text, size_t size, size_t at)
+{
+    size_t length = contraction_any_case(text + at, size - at), end = at, second;
+    if (length) {
+        return at + length;
+    }
+    int class = unicode_class(utf8_next(text, &end));
+    second = end;
+    int next_class = end < size ? unicode_class(utf8_next(text, &second)) : 0;
+    if (class == 'L') {
+        return run_end(text, size, at, 'L', INT_MAX);
+    }
+    if (class == 'N') {
+        return run_end(text, size, at, 'N', 3);
+    }
+    if (!is_newline(text[at]) && next_class == 'L') {
+        return run_end(text, size, end, 'L', INT_MAX);
+    }
+    if (class == 'O' || (text[at] == ' ' && next_class == 'O')) {
+        end = run_end(text, size, class == 'O' ? at : end, 'O', INT_MAX);
+        while (end < size && is_newline(text[end])) {
+            end++;
+        }
+        return end;
+    }
+    end = run_end(text, size, at, 'S', INT_MAX);
+    for (size_t i = end; i > at; i--) { /* up to the last line end of the white space */
+        if (is_newline(text[i - 1])) {
+            return i;
+        }
+    }
+    size_t last = end; /* else, before a word, without its last character */
+    do {
+        last--;
+    } while (last > at && (text[last] & 0xC0) == 0x80);
+    return end < size && last > at ? last : end;
+}
+
+/* A whole piece in symbols, as a word of the vocabulary; -1 if it is none. */
+static int find_piece(const Vocabulary *vocabulary, const char *bytes, size_t n)
+{
+    char small[512], *word = n <= 255 ? small : memory_alloc(2 * n + 1, 1);
+    size_t size = 0;
+    for (size_t i = 0; i < n; i++) { /* symbols are of one or two bytes */
+        size += utf8_put(word + size, vocabulary->symbol[(unsigned char)bytes[i]]);
+    }
+    word[size] = 0;
+    int id = vocabulary_find(vocabulary, word);
+    if (word != small) {
+        free(word);
+    }
+    return id;
+}
+
 void bpe_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size)
 {
     for (size_t at = 0; at < size;) {
-        size_t end = piece_end(text, size, at);
-        encode_piece(vocabulary, ids, (const unsigned char *)text + at, (int)(end - at));
+        size_t end = vocabulary->llama3 ? llama_piece_end(text, size, at)
+                                        : piece_end(text, size, at);
+        int whole = vocabulary->ignore_merges ? find_piece(vocabulary, text + at, end - at) : -1;
+        if (whole >= 0) {
+            arrput(*ids, whole);
+        } else {
+            encode_piece(vocabulary, ids, (const unsigned char *)text + at, (int)(end - at));
+        }
         at = end;
     }
 }

@@ -158,11 +158,11 @@ static int read_bpe(Tokenizer *t, const json_t *model, const char *where, Error 
         must_be_off(model, "byte_fallback", where, error) ||
         must_be_off(model, "continuing_subword_prefix", where, error) ||
         must_be_off(model, "end_of_word_suffix", where, error) ||
-        must_be_off(model, "ignore_merges", where, error) ||
         must_be_off(model, "fuse_unk", where, error) ||
         read_vocabulary(t, json_object_get(model, "vocab"), where, error)) {
         return error->code;
     }
+    t->vocabulary.ignore_merges = json_is_true(json_object_get(model, "ignore_merges"));
     if (!json_is_array(merges)) {
         return REFUSE("%s: merges are missing; get the file again", where);
     }
@@ -332,9 +332,36 @@ static int read_processor(Tokenizer *t, const json_t *processor, const char *whe
     return 0;
 }
 
+static const char llama3_pattern[] =
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
+    "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+
+/* Llama 3: a Split by its pattern, then ByteLevel without a pattern of its own. */
+static int check_split(Tokenizer *t, const json_t *splitter, const char *where, Error *error)
+{
+    const json_t *parts = json_object_get(splitter, "pretokenizers"),
+                 *split = json_array_get(parts, 0), *bytes = json_array_get(parts, 1);
+    const char *pattern = text_of(json_object_get(split, "pattern"), "Regex");
+    if (json_array_size(parts) != 2 || strcmp(text_of(split, "type"), "Split") ||
+        strcmp(text_of(split, "behavior"), "Isolated") ||
+        json_is_true(json_object_get(split, "invert")) ||
+        strcmp(text_of(bytes, "type"), "ByteLevel") ||
+        json_is_true(json_object_get(bytes, "add_prefix_space")) ||
+        !json_is_false(json_object_get(bytes, "use_regex"))) {
+        return REFUSE("%s: this sequence of pre-tokenizers is not implemented, only Llama 3's",
+                      where);
+    }
+    if (strcmp(pattern, llama3_pattern)) {
+        return REFUSE("%s: the split pattern '%.200s' is not implemented, only Llama 3's", where,
+                      pattern);
+    }
+    t->vocabulary.llama3 = 1;
+    return 0;
+}
+
 /* Whether the file's normalizer and pre-tokenizer are the ones that the model's kind implies here.
  */
-static int check_pipeline(const Tokenizer *t, const json_t *root, const char *where, Error *error)
+static int check_pipeline(Tokenizer *t, const json_t *root, const char *where, Error *error)
 {
     const json_t *normalizer = json_object_get(root, "normalizer"),
                  *splitter = json_object_get(root, "pre_tokenizer");
@@ -342,6 +369,9 @@ static int check_pipeline(const Tokenizer *t, const json_t *root, const char *wh
     if (strcmp(normal, t->wordpiece ? "BertNormalizer" : "")) {
         return REFUSE("%s: normalizer '%s' is not implemented for %s", where, normal,
                       t->wordpiece ? "WordPiece" : "BPE");
+    }
+    if (!t->wordpiece && !strcmp(split, "Sequence")) {
+        return check_split(t, splitter, where, error);
     }
     if (strcmp(split, t->wordpiece ? "BertPreTokenizer" : "ByteLevel")) {
         return REFUSE("%s: pre_tokenizer '%s' is not implemented for %s", where, split,
@@ -387,7 +417,13 @@ static int read_json(Tokenizer *t, const json_t *root, const char *where, Error 
         read_added(t, json_object_get(root, "added_tokens"), where, error)) {
         return error->code;
     }
-    return read_processor(t, json_object_get(root, "post_processor"), where, error);
+    const json_t *processor = json_object_get(root, "post_processor"),
+                 *parts = json_object_get(processor, "processors");
+    if (!strcmp(text_of(processor, "type"), "Sequence") && json_array_size(parts) == 2 &&
+        !strcmp(text_of(json_array_get(parts, 0), "type"), "ByteLevel")) {
+        processor = json_array_get(parts, 1); /* ByteLevel moves offsets alone */
+    }
+    return read_processor(t, processor, where, error);
 }
 
 /* Calls line for each line of a text file (without its LF or CR LF). */
@@ -461,9 +497,10 @@ static int read_folder(Tokenizer *t, const char *folder, Error *error)
         t->files[t->file_count++] = "vocab.json";
         t->files[t->file_count++] = "merges.txt";
     } else if (path_exists(path[3]) && cased(folder)) {
-        code = REFUSE("%s/tokenizer_config.json: do_lower_case false is not implemented (cased models "
-                      "are not)",
-                      folder);
+        code = REFUSE(
+            "%s/tokenizer_config.json: do_lower_case false is not implemented (cased models "
+            "are not)",
+            folder);
     } else if (path_exists(path[3])) {
         t->wordpiece = 1;
         t->vocabulary.prefix = string_copy("##");

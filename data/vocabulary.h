@@ -24,8 +24,11 @@ typedef struct Vocabulary {
     WordId *words;      /* stb_ds string map: token text to id */
     const char **texts; /* stb_ds array: id to text, NULL for a hole */
     /* BPE */
-    Merge *merges;    /* stb_ds map */
-    int byte_id[256]; /* id of each byte's symbol */
+    int llama3;        /* split as Llama 3 does, not as GPT-2 */
+    int ignore_merges; /* a piece that is a word of the vocabulary is not merged */
+    Merge *merges;     /* stb_ds map */
+    int byte_id[256];  /* id of each byte's symbol */
+    uint32_t symbol[256];
     /* WordPiece */
     int unknown;      /* id of [UNK] */
     char *prefix;     /* "##" */

@@ -44,7 +44,7 @@ if [ -d "$shared" ]; then
         $shared/models/llama3-rope
     run safetensors "$build/test_safetensors" $shared/safetensors/manifest.json $shared/safetensors/preds_manifest.json \
         $shared/safetensors/hf_manifest.json
-    for t in roberta-base gpt2 bert-base-uncased; do
+    for t in roberta-base gpt2 bert-base-uncased llama3; do
         run "tokenizer $t" "$build/test_tokenizer" ../shared/tokenizers/$t $shared/tokenizers/$t/*.jsonl $shared/tokenizers/invalid_utf8.jsonl
     done
     run "tokenizer pair merges" "$build/test_tokenizer" $shared/tokenizers/mini-pair-merges $shared/tokenizers/mini-pair-merges/cases.jsonl

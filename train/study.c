@@ -51,6 +51,14 @@ static int open_model_files(Study *study, Config *config, Error *error)
                   folder, folder);
     }
     free(path);
+    if (!code && config->architecture == ARCH_LLAMA) {
+        /* inputs of tasks for decoders are not made yet: an encoder's would be the wrong model */
+        config_free(config);
+        return error_set(error, EXIT_BAD_DATA,
+                         "%s: model_type 'llama' cannot be fine-tuned on tasks yet; name a RoBERTa "
+                         "or BERT",
+                         folder);
+    }
     if (!code && tokenizer_open(&study->tokenizer, folder, error)) {
         config_free(config);
         code = error->code;
