@@ -53,17 +53,17 @@ enum { KNOWN = sizeof known / sizeof *known };
 
 void arguments_help(FILE *out)
 {
-    fputs(
-        "usage: consistency [OPTION]... FILE...\n"
-        "How much do runs agree that differ in their seed alone? Files are grouped by benchmark,\n"
-        "task, split, model, recipe and data. FILE is a prediction file of train_gpt, or an\n"
-        "import: index TAB prediction (.txt, .tsv), or .csv with labels or class scores.\n\n"
-        "  S     runs          bad   collapsed runs\n"
-        "  zeta  mean of the task's metric over runs\n"
-        "  VAR   its population standard deviation over runs\n"
-        "  CON   share of examples on which two runs predict the same, mean over all pairs\n"
-        "  CCON  the same, and both are right\n\n",
-        out);
+    fputs("usage: consistency [OPTION]... FILE...\n"
+          "How much do runs agree that differ in their seed alone? Files are grouped by\n"
+          "benchmark, task, split, model, recipe and data. FILE is a prediction file of\n"
+          "train_gpt, or an import: index TAB prediction (.txt, .tsv), or .csv with labels\n"
+          "or class scores.\n\n"
+          "  S     runs          bad   collapsed runs\n"
+          "  zeta  mean of the task's metric over runs\n"
+          "  VAR   its population standard deviation over runs\n"
+          "  CON   share of examples on which two runs predict the same, mean over pairs\n"
+          "  CCON  the same, and both are right\n\n",
+          out);
     for (int i = 0; i < KNOWN; i++) {
         char *name = string_format("--%s%s%s", known[i].name, known[i].value ? " " : "",
                                    known[i].value ? known[i].value : "");
@@ -84,7 +84,7 @@ void arguments_help(FILE *out)
     }
     fputs("\nNO_COLOR is honoured. docs/STATISTICS.md defines every number.\n"
           "Exit codes: 0 done, 3 a warning with --strict, 4 expectation missed, 64 usage,\n"
-          "65 damaged or unfitting file, 66 missing file, 73 or 74 output cannot be written.\n",
+          "65 damaged or unfitting file, 66 missing file, 73, 74, 77 output not writable.\n",
           out);
 }
 

@@ -97,6 +97,8 @@ three_runs() {
     grep -q '▁\|█' "$work/out"
     [ "$($consistency --ascii "$work"/preds/*.bin | LC_ALL=C grep -c '[^ -~]')" -eq 0 ]
     ! grep -q "$(printf '\033')" "$work/out"
+    $consistency --help >"$work/help"
+    awk 'length($0) > 80 { print; bad = 1 } END { exit bad }' "$work/help"
 }
 
 @test "JSON: intervals, bootstrap, pairs, provenance; expected values" {
