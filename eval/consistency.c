@@ -95,7 +95,7 @@ static int choose_sides(Study *study, Error *error)
 static int read_files(Study *study, Error *error)
 {
     const Arguments *options = study->options;
-    ImportOptions import = {options->labels, options->metric, options->gold};
+    ImportOptions import = {options->labels, options->metric};
     Gold gold = {0};
     int code = options->gold ? gold_read(&gold, options->gold, error) : 0;
     for (size_t i = 0; i < study->count && !code; i++) {

@@ -32,15 +32,6 @@ int label_confidence(double *confidence, double *variability, const Group *g)
     return code;
 }
 
-static size_t vote_of(const Table *t, size_t i)
-{
-    size_t best = 0;
-    for (size_t c = 1; c < t->K; c++) {
-        best = t->votes[i * t->K + c] > t->votes[i * t->K + best] ? c : best;
-    }
-    return best;
-}
-
 typedef struct Unstable {
     double same; /* ordered pairs that agree */
     size_t row;
@@ -69,9 +60,9 @@ void put_shares(json_t *o, const Table *t)
     size_t unanimous = 0, vote = 0;
     size_t *histogram = memory_calloc(t->S + 1, sizeof *histogram);
     for (size_t i = 0; i < t->N; i++) {
-        size_t best = vote_of(t, i);
-        unanimous += (size_t)t->votes[i * t->K + best] == t->S;
-        vote += (int)best == t->label[i] && t->votes[i * t->K + best] > 0;
+        int best = majority_vote(t, i);
+        unanimous += best >= 0 && (size_t)t->votes[i * t->K + (size_t)best] == t->S;
+        vote += best >= 0 && best == t->label[i];
         histogram[t->right[i]]++;
     }
     double n = (double)t->N;
@@ -120,7 +111,7 @@ void put_least_stable(json_t *o, const Group *g, const Table *t, size_t limit)
             json_array_append_new(votes, json_integer(t->votes[i * t->K + c]));
         }
         json_object_set_new(entry, "votes", votes);
-        put_count(entry, "vote", vote_of(t, i));
+        json_object_set_new(entry, "vote", json_integer(majority_vote(t, i)));
         put(entry, "a", pairs_same(t, i) * scale);
         put(entry, "c", pairs_right(t, i) * scale);
         if (known) {

@@ -7,7 +7,6 @@
 typedef struct ImportOptions {
     const char *labels; /* class names in the order of their ids, comma separated; or NULL */
     const char *metric; /* accuracy, mcc, f1, macro-f1; pearson, spearman, mae: regression */
-    const char *gold;   /* for messages; NULL if there is none */
 } ImportOptions;
 
 /* Examples with their labels: what --gold names. */

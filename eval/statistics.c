@@ -203,11 +203,7 @@ static double vote_zeta(const Table *t, const char *metric)
     Confusion c;
     int *pred = memory_alloc(t->N, sizeof *pred);
     for (size_t i = 0; i < t->N; i++) {
-        int best = 0;
-        for (size_t k = 1; k < t->K; k++) {
-            best = t->votes[i * t->K + k] > t->votes[i * t->K + (size_t)best] ? (int)k : best;
-        }
-        pred[i] = t->votes[i * t->K + (size_t)best] ? best : -1;
+        pred[i] = majority_vote(t, i);
     }
     confusion_count(&c, t->label, pred, t->N, (int)t->K);
     double zeta = metric_by_name(metric, &c);

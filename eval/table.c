@@ -55,6 +55,15 @@ void table_free(Table *t)
     free(t->correct);
 }
 
+int majority_vote(const Table *t, size_t i)
+{
+    size_t best = 0;
+    for (size_t c = 1; c < t->K; c++) {
+        best = t->votes[i * t->K + c] > t->votes[i * t->K + best] ? c : best;
+    }
+    return t->votes[i * t->K + best] > 0 ? (int)best : -1;
+}
+
 double pairs_same(const Table *t, size_t i)
 {
     double sum = 0;

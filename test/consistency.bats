@@ -223,8 +223,8 @@ three_runs() {
     printf 'id,label,prediction\n0,1.5,1.5\n1,2.5,2.5\n2,3,3\n' >"$work/r-seed2.csv"
     $consistency --metric pearson "$work"/r-seed?.csv | grep -q '^r-seed\* .* [0-9.]* '
     $consistency --metric mae --format json "$work"/r-seed?.csv | grep -q '"zeta": 0.3333'
-    refuses 64 'no seed in its name' "$work/gold.tsv" --gold "$work/gold.tsv" --labels entailment,not_entailment ||
-        grep -q 'bats-run' "$work/err"
+    # a path without any digit
+    (cd "$work" && ln -s gold.tsv plain.tsv && refuses 64 'no seed in its name' --gold gold.tsv plain.tsv)
     printf 'id,label,prediction\n0,a\n' >"$work/seed1-short.csv"
     refuses 65 'short.csv:2: 2 fields' "$work/seed1-short.csv"
     printf 'id,label,prediction\n0,a,"b\n' >"$work/seed1-quote.csv"

@@ -57,7 +57,7 @@ static void compute(Preds *run)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static const char *const ends[] = {".bin", ".csv", ".tsv", ".json"};
-    ImportOptions import = {NULL, "accuracy", NULL};
+    ImportOptions import = {NULL, "accuracy"};
     if (size == 0) {
         return 0;
     }
