@@ -1,4 +1,5 @@
 #include "group.h"
+#include "hash_index.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,35 +28,6 @@ static int by_side_and_seed(const void *a, const void *b)
     return compare_runs(*(Preds *const *)a, *(Preds *const *)b);
 }
 
-/* Where the first run has a hash: open addressing. */
-typedef struct Index {
-    const uint64_t *hash;
-    uint32_t *slots; /* 1 + row, 0 for empty */
-    size_t size;
-} Index;
-
-static size_t slot_of(const Index *index, uint64_t hash)
-{
-    size_t at = (hash * 0x9E3779B97F4A7C15u >> 20) & (index->size - 1);
-    while (index->slots[at] && index->hash[index->slots[at] - 1] != hash) {
-        at = (at + 1) & (index->size - 1);
-    }
-    return at;
-}
-
-static Index index_make(const Preds *first)
-{
-    Index index = {.hash = first->hash, .size = 4};
-    while (index.size < 2 * first->N) {
-        index.size *= 2;
-    }
-    index.slots = memory_calloc(index.size, sizeof *index.slots);
-    for (size_t i = 0; i < first->N; i++) {
-        index.slots[slot_of(&index, first->hash[i])] = (uint32_t)i + 1;
-    }
-    return index;
-}
-
 /* New array of n elements: element i is old[from[i]]. */
 static void *gather(void *old, const size_t *from, size_t n, size_t size)
 {
@@ -72,16 +44,16 @@ static void *gather(void *old, const size_t *from, size_t n, size_t size)
 
 /* Puts the run's own values in the order of the first run; rows that it lacks get any value and
  * keep[i] = 0. */
-static int align(const Preds *first, const Index *index, Preds *run, char *keep, int intersect,
+static int align(const Preds *first, const HashIndex *index, Preds *run, char *keep, int intersect,
                  Error *error)
 {
     size_t N = first->N, found = 0, none = SIZE_MAX;
     size_t *from = memory_alloc(N, sizeof *from);
     memset(from, 0xff, N * sizeof *from);
     for (size_t i = 0; i < run->N; i++) {
-        uint32_t at = index->slots[slot_of(index, run->hash[i])];
-        if (at) {
-            from[at - 1] = i;
+        int64_t at = hash_index_find(index, run->hash[i]);
+        if (at >= 0) {
+            from[at] = i;
             found++;
         }
     }
@@ -111,8 +83,8 @@ static int align(const Preds *first, const Index *index, Preds *run, char *keep,
     return 0;
 }
 
-static int join_run(const Preds *first, const Index *index, Preds *run, char *keep, int intersect,
-                    Error *error)
+static int join_run(const Preds *first, const HashIndex *index, Preds *run, char *keep,
+                    int intersect, Error *error)
 {
     if (!run->pred && preds_read_data(run, error)) {
         return error->code;
@@ -174,7 +146,8 @@ int group_join(Group *group, Preds **runs, size_t S, int intersect, Error *error
     if (!first->pred && preds_read_data(first, error)) {
         return error->code;
     }
-    Index index = index_make(first);
+    size_t twice;
+    HashIndex index = hash_index_make(first->hash, first->N, &twice);
     char *keep = memory_alloc(first->N, 1);
     size_t kept = 0, all = first->N, most = first->N;
     int code = 0;
@@ -193,7 +166,7 @@ int group_join(Group *group, Preds **runs, size_t S, int intersect, Error *error
         compress(runs, S, keep);
     }
     free(keep);
-    free(index.slots);
+    hash_index_free(&index);
     *group = (Group){.runs = runs,
                      .S = S,
                      .N = first->N,

@@ -1,4 +1,5 @@
 #include "preds.h"
+#include "hash_index.h"
 #include "safetensors.h"
 
 #include <stdlib.h>
@@ -182,29 +183,15 @@ static int check_classes(const Preds *preds, const int *values, const char *name
     return 0;
 }
 
-/* Every hash once: open addressing, for sorting would take most of the time of reading. */
 static int check_hashes(const Preds *preds, Error *error)
 {
-    size_t size = 4;
-    while (size < 2 * preds->N) {
-        size *= 2;
-    }
-    uint32_t *slots = memory_calloc(size, sizeof *slots); /* 1 + example, 0 for empty */
-    int code = 0;
-    for (size_t i = 0; i < preds->N && !code; i++) {
-        size_t at = (preds->hash[i] * 0x9E3779B97F4A7C15u >> 20) & (size - 1);
-        for (; slots[at]; at = (at + 1) & (size - 1)) {
-            if (preds->hash[slots[at] - 1] == preds->hash[i]) {
-                code = REFUSE("%s: example_hash %llu stands twice; every example needs an id of "
-                              "its own",
-                              preds->path, (unsigned long long)preds->hash[i]);
-                break;
-            }
-        }
-        slots[at] = (uint32_t)i + 1;
-    }
-    free(slots);
-    return code;
+    size_t twice;
+    HashIndex index = hash_index_make(preds->hash, preds->N, &twice);
+    hash_index_free(&index);
+    return twice < preds->N
+               ? REFUSE("%s: example_hash %llu stands twice; every example needs an id of its own",
+                        preds->path, (unsigned long long)preds->hash[twice])
+               : 0;
 }
 
 static int read_ids(Preds *preds, const Safetensors *st, Error *error)
