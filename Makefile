@@ -30,7 +30,7 @@ SIMDS = scalar avx2 avx512
 else
 SIMDS = scalar
 endif
-KERNELS = gemm matmul attention norm rope elementwise embedding loss table
+KERNELS = gemm matmul attention norm rope elementwise embedding lora loss table
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
 BASE = $(call objects,base)

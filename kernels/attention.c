@@ -63,10 +63,10 @@ static void scores(float *s, size_t lds, const float *q, const float *k,
                    const AttentionShape *shape, const Head *head, float *panels_)
 {
     size_t D = (size_t)shape->D;
-    Strided rows = {q + head->q_row * (size_t)shape->q_stride + (size_t)head->h * D,
-                    (size_t)shape->q_stride, 1};
-    Strided columns = {k + head->k_row * (size_t)shape->kv_stride + (size_t)head->kv * D, 1,
-                       (size_t)shape->kv_stride};
+    Strided rows = strided(q + head->q_row * (size_t)shape->q_stride + (size_t)head->h * D,
+                           (size_t)shape->q_stride, 1);
+    Strided columns = strided(k + head->k_row * (size_t)shape->kv_stride + (size_t)head->kv * D, 1,
+                              (size_t)shape->kv_stride);
     gemm_small(s, lds, rows, columns, head->queries, head->keys, D, START_ZERO, panels_);
     for (size_t i = 0; i < head->queries; i++) {
         for (size_t j = 0; j < head->keys; j++) {
@@ -109,9 +109,9 @@ void KERNEL(attention_forward)(Context *ctx, float *out, float *max, float *rsum
                             (uint32_t)head.h, (uint32_t)shape->slot[head.b]);
             }
         }
-        Strided rows = {s, lds, 1},
-                columns = {v + head.k_row * (size_t)shape->kv_stride + (size_t)head.kv * D,
-                           (size_t)shape->kv_stride, 1};
+        Strided rows = strided(s, lds, 1),
+                columns = strided(v + head.k_row * (size_t)shape->kv_stride + (size_t)head.kv * D,
+                                  (size_t)shape->kv_stride, 1);
         gemm_small(out + head.q_row * H * D + (size_t)head.h * D, H * D, rows, columns,
                    head.queries, D, head.keys, START_ZERO, rest);
     }
@@ -142,8 +142,8 @@ void KERNEL(attention_backward)(Context *ctx, float *dq, float *dk, float *dv, c
             GemmStart start = h == kv * group ? START_ZERO : START_C;
             scores(p, lds, q, k, shape, &head, rest);
             /* forward: out = p v, so dp[i][j] = chain over d of dout v */
-            gemm_small(dp, lds, (Strided){dout + first_out, H * D, 1},
-                       (Strided){v + first_k, 1, kv_stride}, head.queries, head.keys, D, START_ZERO,
+            gemm_small(dp, lds, strided(dout + first_out, H * D, 1),
+                       strided(v + first_k, 1, kv_stride), head.queries, head.keys, D, START_ZERO,
                        rest);
             for (size_t i = 0; i < head.queries; i++) {
                 float *p_i = p + i * lds, *dp_i = dp + i * lds;
@@ -172,14 +172,13 @@ void KERNEL(attention_backward)(Context *ctx, float *dq, float *dk, float *dv, c
             }
             /* dq[i] = chain over j of ds[i][j] k[j]; dk[j] = chain over i of ds[i][j] q[i]; dv[j]
              * of p[i][j] dout[i] */
-            gemm_small(dq + first_q, q_stride, (Strided){dp, lds, 1},
-                       (Strided){k + first_k, kv_stride, 1}, head.queries, D, head.keys, START_ZERO,
+            gemm_small(dq + first_q, q_stride, strided(dp, lds, 1),
+                       strided(k + first_k, kv_stride, 1), head.queries, D, head.keys, START_ZERO,
                        rest);
-            gemm_small(dk + first_k, kv_stride, (Strided){dp, 1, lds},
-                       (Strided){q + first_q, q_stride, 1}, head.keys, D, head.queries, start,
-                       rest);
-            gemm_small(dv + first_k, kv_stride, (Strided){p, 1, lds},
-                       (Strided){dout + first_out, H * D, 1}, head.keys, D, head.queries, start,
+            gemm_small(dk + first_k, kv_stride, strided(dp, 1, lds),
+                       strided(q + first_q, q_stride, 1), head.keys, D, head.queries, start, rest);
+            gemm_small(dv + first_k, kv_stride, strided(p, 1, lds),
+                       strided(dout + first_out, H * D, 1), head.keys, D, head.queries, start,
                        rest);
         }
     }

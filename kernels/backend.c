@@ -11,6 +11,38 @@ size_t matmul_scratch(size_t M, size_t N, size_t K)
     return (M + 64) * K + (N + 64) * K + 256;
 }
 
+static size_t largest(size_t a, size_t b, size_t c)
+{
+    size_t ab = a > b ? a : b;
+    return ab > c ? ab : c;
+}
+
+size_t lora_products(size_t N, size_t C, size_t O, size_t R)
+{
+    size_t wide = C > O ? C : O;
+    return largest(matmul_scratch(R, N, wide), matmul_scratch(N, wide, R),
+                   matmul_scratch(R, wide, N));
+}
+
+size_t vocabulary_products(size_t N, size_t C, size_t width)
+{
+    return largest(matmul_scratch(N, width, C), matmul_scratch(N, C, width),
+                   matmul_scratch(width, C, N));
+}
+
+/* lora.c: the largest of its products, then drop(x), dmid, and mid or db transposed. */
+size_t lora_scratch(size_t N, size_t C, size_t O, size_t R)
+{
+    return lora_products(N, C, O, R) + N * C + 2 * N * R + O * R + 64;
+}
+
+/* loss.c: the largest product over one block of words, then its logits, and four values a row. */
+size_t vocabulary_scratch(size_t N, size_t C, size_t V)
+{
+    size_t width = V < VOCABULARY_BLOCK ? V : VOCABULARY_BLOCK;
+    return vocabulary_products(N, C, width) + N * (width + 4) + 64;
+}
+
 /* Two matrices of scores, and the panels of the largest small product. */
 size_t attention_scratch(size_t longest, size_t D, int threads)
 {

@@ -3,7 +3,7 @@
 #ifndef BUILD_H
 #define BUILD_H
 
-#include "ops.h"
+#include "weight.h"
 
 #define BUILD_JOIN2(a, b) a##_##b
 #define BUILD_JOIN(a, b)  BUILD_JOIN2(a, b)

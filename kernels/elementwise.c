@@ -79,12 +79,11 @@ void KERNEL(fill_zero)(Context *ctx, float *x, size_t n)
     FOR_EACH(n, x[i] = 0.0f)
 }
 
-void KERNEL(gather_rows)(Context *ctx, float *out, const float *x, const int *rows, int R, int C)
+void KERNEL(gather_rows)(Context *ctx, float *out, Weight x, const int *rows, int R, int C)
 {
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int r = 0; r < R; r++) {
-        memcpy(out + (size_t)r * (size_t)C, x + (size_t)rows[r] * (size_t)C,
-               (size_t)C * sizeof *out);
+        weight_row(out + (size_t)r * (size_t)C, x, (size_t)rows[r] * (size_t)C, (size_t)C);
     }
 }
 

@@ -2,23 +2,29 @@
 #include "build.h"
 
 void KERNEL(embedding_forward)(Context *ctx, float *out, const int *tokens, const int *positions,
-                               const int *types, const float *word, const float *position,
-                               const float *type, int N, int C)
+                               const int *types, Weight word, Weight position, Weight type, int N,
+                               int C)
 {
     size_t channels = (size_t)C;
+    int has_type = type.f32 || type.bf16;
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int n = 0; n < N; n++) {
         float *out_n = out + (size_t)n * channels;
-        const float *word_n = word + (size_t)tokens[n] * channels,
-                    *position_n = position + (size_t)positions[n] * channels;
-        if (type) {
-            const float *type_n = type + (size_t)types[n] * channels;
-            for (size_t c = 0; c < channels; c++) {
-                out_n[c] = word_n[c] + type_n[c] + position_n[c];
+        size_t word_n = (size_t)tokens[n] * channels, position_n = (size_t)positions[n] * channels,
+               type_n = has_type ? (size_t)types[n] * channels : 0;
+        for (size_t c0 = 0; c0 < channels; c0 += LANES) {
+            size_t width = channels - c0 < LANES ? channels - c0 : LANES;
+            float position_c[LANES], type_c[LANES];
+            weight_row(out_n + c0, word, word_n + c0, width);
+            weight_row(position_c, position, position_n + c0, width);
+            if (has_type) {
+                weight_row(type_c, type, type_n + c0, width);
             }
-        } else {
-            for (size_t c = 0; c < channels; c++) {
-                out_n[c] = word_n[c] + position_n[c];
+            for (size_t c = 0; c < width && has_type; c++) {
+                out_n[c0 + c] += type_c[c];
+            }
+            for (size_t c = 0; c < width; c++) {
+                out_n[c0 + c] += position_c[c];
             }
         }
     }

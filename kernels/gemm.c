@@ -1,11 +1,12 @@
 /* Packing and the micro-kernel of the matrix product: see gemm.h for what it promises. */
 #include "gemm.h"
 
+#include <omp.h>
 #include <string.h>
 
 /* The copy that turns W rows of x into columns of a panel, 16 k at a time so that the compiler
  * can keep the block in registers or at least in the first level cache. */
-static void pack_rows(float *restrict out, const float *restrict x, size_t row, int rows, size_t K,
+static void pack_rows(float *restrict out, Weight x, size_t at, size_t row, int rows, size_t K,
                       int W)
 {
     enum { BLOCK = 16 };
@@ -13,7 +14,7 @@ static void pack_rows(float *restrict out, const float *restrict x, size_t row, 
     for (; k + BLOCK <= K; k += BLOCK) {
         float block[64][BLOCK];
         for (int w = 0; w < rows; w++) {
-            memcpy(block[w], x + (size_t)w * row + k, sizeof block[w]);
+            weight_row(block[w], x, at + (size_t)w * row + k, BLOCK);
         }
         for (int i = 0; i < BLOCK; i++) {
             float *restrict to = out + (k + (size_t)i) * (size_t)W;
@@ -24,19 +25,20 @@ static void pack_rows(float *restrict out, const float *restrict x, size_t row, 
     }
     for (; k < K; k++) {
         for (int w = 0; w < rows; w++) {
-            out[k * (size_t)W + (size_t)w] = x[(size_t)w * row + k];
+            weight_row(out + k * (size_t)W + (size_t)w, x, at + (size_t)w * row + k, 1);
         }
     }
 }
 
 #if defined(__AVX512F__)
 /* 16 x 16 transpose: 16 rows of x, 16 k, to a panel of width W. */
-static void pack_16(float *out, const float *x, size_t row, size_t K, int W)
+static void pack_16(float *out, Weight x, size_t at, size_t row, size_t K, int W)
 {
     for (size_t k = 0; k + 16 <= K; k += 16) {
         __m512 r[16], t[16];
         for (int i = 0; i < 16; i++) {
-            r[i] = _mm512_loadu_ps(x + (size_t)i * row + k);
+            size_t first = at + (size_t)i * row + k;
+            r[i] = x.f32 ? _mm512_loadu_ps(x.f32 + first) : vec_widen(x.bf16 + first);
         }
         for (int i = 0; i < 16; i += 2) {
             t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
@@ -68,7 +70,7 @@ static void pack_16(float *out, const float *x, size_t row, size_t K, int W)
         }
     }
     size_t done = K / 16 * 16;
-    pack_rows(out + done * (size_t)W, x + done, row, 16, K - done, W);
+    pack_rows(out + done * (size_t)W, x, at + done, row, 16, K - done, W);
 }
 #endif
 
@@ -76,22 +78,22 @@ void gemm_pack(float *out, Strided x, size_t n, size_t K, size_t panel, int W)
 {
     size_t first = panel * (size_t)W;
     int rows = n - first < (size_t)W ? (int)(n - first) : W;
-    const float *from = x.p + first * x.row;
+    size_t at = first * x.row;
     if (rows < W) {
         memset(out, 0, K * (size_t)W * sizeof *out);
     }
     if (x.row == 1) {
         for (size_t k = 0; k < K; k++) {
-            memcpy(out + k * (size_t)W, from + k * x.col, (size_t)rows * sizeof *out);
+            weight_row(out + k * (size_t)W, x.w, at + k * x.col, (size_t)rows);
         }
         return;
     }
 #if defined(__AVX512F__)
-    for (; rows >= 16; rows -= 16, from += 16 * x.row, out += 16) {
-        pack_16(out, from, x.row, K, W);
+    for (; rows >= 16; rows -= 16, at += 16 * x.row, out += 16) {
+        pack_16(out, x.w, at, x.row, K, W);
     }
 #endif
-    pack_rows(out, from, x.row, rows, K, W);
+    pack_rows(out, x.w, at, x.row, rows, K, W);
 }
 
 /* The whole tile: 28 accumulators of 16 floats with AVX-512. The arrays live in registers: every
@@ -168,6 +170,57 @@ void gemm_tile(size_t K, const float *a, const float *b, float *c, size_t ldc, i
     }
 }
 
+/* Blocks of C that stay in the second level cache while k goes by in blocks: the panel of B in the
+ * first level cache is K_BLOCK x TILE_COLS floats (docs/BENCH.md). */
+enum { K_BLOCK = 256, BLOCK_ROWS = 10, BLOCK_COLS = 12 };
+
+static inline size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+void gemm(Context *ctx, float *c, size_t ldc, Strided a, Strided b, size_t M, size_t N, size_t K,
+          GemmStart start, const float *bias)
+{
+    size_t a_panels = panels(M, TILE_ROWS), b_panels = panels(N, TILE_COLS);
+    size_t row_blocks = panels(a_panels, BLOCK_ROWS), col_blocks = panels(b_panels, BLOCK_COLS);
+    float *packed_b = ctx->scratch, *packed_a = packed_b + b_panels * TILE_COLS * K;
+#pragma omp parallel num_threads(ctx->threads)
+    {
+#pragma omp for schedule(static) nowait
+        for (size_t j = 0; j < b_panels; j++) {
+            gemm_pack(packed_b + j * TILE_COLS * K, (Strided){b.w, b.col, b.row}, N, K, j,
+                      TILE_COLS);
+        }
+#pragma omp for schedule(static)
+        for (size_t i = 0; i < a_panels; i++) {
+            gemm_pack(packed_a + i * TILE_ROWS * K, a, M, K, i, TILE_ROWS);
+        }
+#pragma omp for schedule(dynamic)
+        for (size_t block = 0; block < row_blocks * col_blocks; block++) {
+            size_t i0 = block % row_blocks * BLOCK_ROWS, i1 = min_size(i0 + BLOCK_ROWS, a_panels);
+            size_t j0 = block / row_blocks * BLOCK_COLS, j1 = min_size(j0 + BLOCK_COLS, b_panels);
+            for (size_t k = 0; k < K || k == 0; k += K_BLOCK) {
+                size_t depth = min_size(K - k, K_BLOCK);
+                for (size_t j = j0; j < j1; j++) {
+                    const float *panel = packed_b + (j * K + k) * TILE_COLS,
+                                *next = panel + K * TILE_COLS;
+                    int cols = (int)min_size(N - j * TILE_COLS, TILE_COLS);
+                    for (size_t i = i0; i < i1; i++) {
+                        int rows = (int)min_size(M - i * TILE_ROWS, TILE_ROWS);
+                        /* Every tile fetches its share of the next panel of B into the second level
+                         * cache. */
+                        const float *share = next + (i - i0) % TILE_VECS * depth * 16;
+                        gemm_tile(depth, packed_a + (i * K + k) * TILE_ROWS, panel,
+                                  c + i * TILE_ROWS * ldc + j * TILE_COLS, ldc, rows, cols,
+                                  k ? START_C : start, bias ? bias + j * TILE_COLS : NULL, share);
+                    }
+                }
+            }
+        }
+    }
+}
+
 void gemm_small(float *c, size_t ldc, Strided a, Strided b, size_t M, size_t N, size_t K,
                 GemmStart start, float *scratch)
 {
@@ -175,7 +228,7 @@ void gemm_small(float *c, size_t ldc, Strided a, Strided b, size_t M, size_t N, 
     b_panels += 16 - (size_t)(b_panels - scratch) % 16;
     size_t b_count = panels(N, TILE_COLS);
     for (size_t j = 0; j < b_count; j++) {
-        gemm_pack(b_panels + j * K * TILE_COLS, (Strided){b.p, b.col, b.row}, N, K, j, TILE_COLS);
+        gemm_pack(b_panels + j * K * TILE_COLS, (Strided){b.w, b.col, b.row}, N, K, j, TILE_COLS);
     }
     for (size_t i = 0; i * TILE_ROWS < M; i++) {
         int rows = M - i * TILE_ROWS < TILE_ROWS ? (int)(M - i * TILE_ROWS) : TILE_ROWS;

@@ -12,11 +12,17 @@
 
 enum { TILE_COLS = TILE_VECS * VEC_FLOATS };
 
-/* A matrix by its strides: element (i, j) is at p[i * row + j * col]; one of the strides is 1. */
+/* A matrix by its strides: element (i, j) is at w.f32[i * row + j * col], or at w.bf16[...]; one of
+ * the strides is 1. */
 typedef struct Strided {
-    const float *p;
+    Weight w;
     size_t row, col;
 } Strided;
+
+static inline Strided strided(const float *p, size_t row, size_t col)
+{
+    return (Strided){{.f32 = p}, row, col};
+}
 
 typedef enum GemmStart { START_ZERO, START_BIAS, START_C } GemmStart;
 
@@ -29,6 +35,12 @@ static inline size_t panels(size_t n, size_t width)
 #define gemm_pack  KERNEL(gemm_pack)
 #define gemm_tile  KERNEL(gemm_tile)
 #define gemm_small KERNEL(gemm_small)
+
+/* C [M, N], ldc floats a row = A [M, K] B [K, N] by all threads, with the context's scratch. bias
+ * [N] with START_BIAS. */
+#define gemm KERNEL(gemm)
+void gemm(Context *ctx, float *c, size_t ldc, Strided a, Strided b, size_t M, size_t N, size_t K,
+          GemmStart start, const float *bias);
 
 /* Packs panel number `panel` of width W: out[k][w] = x(first + w, k), zero where first + w >= n. */
 void gemm_pack(float *out, Strided x, size_t n, size_t K, size_t panel, int W);

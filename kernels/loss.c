@@ -1,5 +1,5 @@
 /* Losses with their gradients, and the sums of squares of the gradient norm. */
-#include "build.h"
+#include "gemm.h"
 
 static inline float exp_shifted(float z, float max)
 {
@@ -28,6 +28,80 @@ void KERNEL(cross_entropy)(Context *ctx, float *losses, float *dlogits, const fl
                 dz[o] = (p - (o == labels[b] ? 1.0f : 0.0f)) * scale;
             }
         }
+    }
+}
+
+/* Running values of a row of linear_cross_entropy. */
+typedef struct RowSum {
+    float max, sum, label; /* label: z of the target */
+} RowSum;
+
+/* Takes one block of logits z [width] into the row's sum: the larger maximum rescales the other. */
+static void row_add(RowSum *row, const float *z, size_t width, long target)
+{
+    float max = z[0], lane[LANES] = {0};
+    for (size_t o = 1; o < width; o++) {
+        max = z[o] > max ? z[o] : max;
+    }
+    for (size_t o = 0; o < width; o++) {
+        lane[o % LANES] += exp_shifted(z[o], max);
+    }
+    float sum = lanes_sum(lane);
+    if (target >= 0 && (size_t)target < width) {
+        row->label = z[target];
+    }
+    if (max > row->max) {
+        row->sum = fmaf(row->sum, exp_shifted(row->max, max), sum);
+        row->max = max;
+    } else {
+        row->sum = fmaf(sum, exp_shifted(max, row->max), row->sum);
+    }
+}
+
+void KERNEL(linear_cross_entropy)(Context *ctx, float *losses, float *dx, float *dweight,
+                                  const float *x, Weight weight, const int *targets, int N, int C,
+                                  int V, float scale)
+{
+    size_t n_count = (size_t)N, c = (size_t)C, v = (size_t)V,
+           widest = v < VOCABULARY_BLOCK ? v : VOCABULARY_BLOCK;
+    float *z = ctx->scratch + (vocabulary_products(n_count, c, widest) + 15) / 16 * 16;
+    RowSum *rows = (RowSum *)(void *)(z + n_count * widest);
+    for (size_t n = 0; n < n_count; n++) {
+        rows[n] = (RowSum){-INFINITY, 0.0f, 0.0f};
+    }
+    for (int pass = 0; pass < (dx ? 2 : 1); pass++) {
+        for (size_t first = 0; first < v; first += widest) {
+            size_t width = v - first < widest ? v - first : widest;
+            Weight block = {weight.f32 ? weight.f32 + first * c : NULL,
+                            weight.bf16 ? weight.bf16 + first * c : NULL};
+            gemm(ctx, z, width, strided(x, c, 1), (Strided){block, 1, c}, n_count, width, c,
+                 START_ZERO, NULL);
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+            for (size_t n = 0; n < n_count; n++) {
+                float *z_n = z + n * width;
+                long target = targets[n] < 0 ? -1 : (long)targets[n] - (long)first;
+                if (pass == 0) {
+                    row_add(&rows[n], z_n, width, target);
+                    continue;
+                }
+                float used = targets[n] < 0 ? 0.0f : scale;
+                for (size_t o = 0; o < width; o++) {
+                    float p = exp_shifted(z_n[o], rows[n].max) / rows[n].sum;
+                    z_n[o] = (p - ((long)o == target ? 1.0f : 0.0f)) * used;
+                }
+            }
+            if (pass == 1) {
+                gemm(ctx, dx, c, strided(z, width, 1), (Strided){block, c, 1}, n_count, c, width,
+                     first ? START_C : START_ZERO, NULL);
+                if (dweight) {
+                    gemm(ctx, dweight + first * c, c, strided(z, 1, width), strided(x, c, 1), width,
+                         c, n_count, START_C, NULL);
+                }
+            }
+        }
+    }
+    for (size_t n = 0; n < n_count; n++) {
+        losses[n] = targets[n] < 0 ? 0.0f : scalar_log(rows[n].sum) + (rows[n].max - rows[n].label);
     }
 }
 

@@ -94,7 +94,7 @@ void KERNEL(layernorm_backward)(Context *ctx, float *dx, float *dweight, float *
         /* forward: out = xhat weight + bias, so dweight += dout xhat, dbias += dout; before dx,
          * which may be dout */
 #pragma omp for schedule(static)
-        for (int c0 = 0; c0 < C; c0 += LANES) {
+        for (int c0 = 0; c0 < (dweight ? C : 0); c0 += LANES) {
             int width = C - c0 < LANES ? C - c0 : LANES;
             for (int b = 0; b < B; b++) {
                 float weight_sum[LANES] = {0}, bias_sum[LANES] = {0};

@@ -30,6 +30,22 @@ typedef struct Context {
     size_t scratch_size;
 } Context;
 
+/* A weight as it is stored: float32, or bf16 that is widened where it is read, which is exact. One
+ * of the pointers is NULL. */
+typedef struct Weight {
+    const float *f32;
+    const uint16_t *bf16;
+} Weight;
+
+/* A LoRA adapter of one linear layer (Hu et al. 2021): y += scale B (A drop(x)). */
+typedef struct Lora {
+    const float *a, *b;           /* (R, C), (O, R) */
+    int R;                        /* rank */
+    float scale;                  /* alpha / R, or alpha / sqrt(R) */
+    DropoutSite dropout;          /* of x */
+    const int *positions, *slots; /* [N] of the rows of x, for dropout */
+} Lora;
+
 /* Which rows attend to which: packed sequences, queries q and keys k with their own row ranges. */
 typedef struct AttentionShape {
     int B, H, K, D;          /* H query heads share K key/value heads, H % K == 0 */
@@ -64,6 +80,15 @@ typedef struct Ops {
  * threads. */
 size_t matmul_scratch(size_t M, size_t N, size_t K);
 size_t attention_scratch(size_t longest, size_t D, int threads);
+size_t lora_scratch(size_t N, size_t C, size_t O, size_t R);
+size_t vocabulary_scratch(size_t N, size_t C, size_t V);
+
+/* The part of these at the start of the scratch that their products use. */
+size_t lora_products(size_t N, size_t C, size_t O, size_t R);
+size_t vocabulary_products(size_t N, size_t C, size_t width);
+
+/* linear_cross_entropy: words of the vocabulary whose logits are held at a time. */
+enum { VOCABULARY_BLOCK = 2048 };
 
 /* sum_squares: floats of x per partial sum. */
 enum { SUM_GROUP = 4096 };

@@ -25,6 +25,12 @@ static inline Vec vec_fma(Vec a, Vec b, Vec c)
 {
     return _mm512_fmadd_ps(a, b, c);
 }
+/* 16 bf16 values as float32. */
+static inline Vec vec_widen(const uint16_t *p)
+{
+    __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 enum { VEC_FLOATS = 8, TILE_ROWS = 6, TILE_VECS = 2 };

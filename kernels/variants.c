@@ -2,6 +2,7 @@
  * read, not to be fast: they answer "would it have mattered?". Each is compiled once, for the
  * baseline, and gives the same bits everywhere unless its class in variants.def says otherwise. */
 #include "variants.h"
+#include "weight.h"
 
 #include <dlfcn.h>
 #include <string.h>
@@ -17,15 +18,26 @@ static float dot_double(double start, const float *a, size_t a_step, const float
     return (float)sum;
 }
 
-static void matmul_forward_float64(Context *ctx, float *out, const float *x, const float *weight,
+/* [O, K] in float32: the weight itself, or its copy in the scratch. */
+static const float *widened(const Context *ctx, Weight weight, size_t n)
+{
+    if (weight.f32) {
+        return weight.f32;
+    }
+    weight_row(ctx->scratch, weight, 0, n);
+    return ctx->scratch;
+}
+
+static void matmul_forward_float64(Context *ctx, float *out, const float *x, Weight weight,
                                    const float *bias, int M, int K, int O)
 {
     size_t k = (size_t)K, o_count = (size_t)O;
+    const float *w = widened(ctx, weight, o_count * k);
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int m = 0; m < M; m++) {
         for (size_t o = 0; o < o_count; o++) {
             out[(size_t)m * o_count + o] = dot_double(bias ? bias[o] : 0.0, x + (size_t)m * k, 1,
-                                                      weight + o * k, 1, k);
+                                                      w + o * k, 1, k);
         }
     }
 }
@@ -44,14 +56,15 @@ static float dot_pairwise(const float *a, const float *b, size_t n)
     return dot_pairwise(a, b, half) + dot_pairwise(a + half, b + half, n - half);
 }
 
-static void matmul_forward_pairwise(Context *ctx, float *out, const float *x, const float *weight,
+static void matmul_forward_pairwise(Context *ctx, float *out, const float *x, Weight weight,
                                     const float *bias, int M, int K, int O)
 {
     size_t k = (size_t)K, o_count = (size_t)O;
+    const float *w = widened(ctx, weight, o_count * k);
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int m = 0; m < M; m++) {
         for (size_t o = 0; o < o_count; o++) {
-            out[(size_t)m * o_count + o] = dot_pairwise(x + (size_t)m * k, weight + o * k, k) +
+            out[(size_t)m * o_count + o] = dot_pairwise(x + (size_t)m * k, w + o * k, k) +
                                            (bias ? bias[o] : 0.0f);
         }
     }
@@ -77,27 +90,29 @@ int variants_open_openblas(Error *error)
     return 0;
 }
 
-static void matmul_forward_openblas(Context *ctx, float *out, const float *x, const float *weight,
+static void matmul_forward_openblas(Context *ctx, float *out, const float *x, Weight weight,
                                     const float *bias, int M, int K, int O)
 {
-    (void)ctx; /* OpenBLAS has threads of its own */
+    /* OpenBLAS has threads of its own */
+    const float *w = widened(ctx, weight, (size_t)O * (size_t)K);
     for (int m = 0; m < M; m++) {
         for (int o = 0; o < O; o++) {
             out[(size_t)m * (size_t)O + (size_t)o] = bias ? bias[o] : 0.0f;
         }
     }
-    openblas_sgemm(101, 111, 112, M, O, K, 1.0f, x, K, weight, K, 1.0f, out, O);
+    openblas_sgemm(101, 111, 112, M, O, K, 1.0f, x, K, w, K, 1.0f, out, O);
 }
 
-static void matmul_backward_input_float64(Context *ctx, float *dx, const float *dout,
-                                          const float *weight, int M, int K, int O, int accumulate)
+static void matmul_backward_input_float64(Context *ctx, float *dx, const float *dout, Weight weight,
+                                          int M, int K, int O, int accumulate)
 {
     size_t k_count = (size_t)K, o = (size_t)O;
+    const float *w = widened(ctx, weight, o * k_count);
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int m = 0; m < M; m++) {
         for (size_t k = 0; k < k_count; k++) {
             float *d = dx + (size_t)m * k_count + k;
-            *d = dot_double(accumulate ? *d : 0.0, dout + (size_t)m * o, 1, weight + k, k_count, o);
+            *d = dot_double(accumulate ? *d : 0.0, dout + (size_t)m * o, 1, w + k, k_count, o);
         }
     }
 }

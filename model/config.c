@@ -72,6 +72,15 @@ static int refuse_true(const Fields *fields, const char *name)
     return 0;
 }
 
+static int read_flag(const Fields *fields, int *value, const char *name)
+{
+    const json_t *field = json_object_get(fields->json, name);
+    *value = json_is_true(field);
+    return !field || json_is_null(field) || json_is_boolean(field)
+               ? 0
+               : REFUSE("%s: %s must be true or false", fields->where, name);
+}
+
 /* A number above 0 of an object of the config. */
 static int read_positive(const Fields *fields, double *value, const json_t *object,
                          const char *name)
@@ -149,8 +158,11 @@ static int read_llama(Config *config, const Fields *fields)
         read_real(fields, &config->eps, "rms_norm_eps", 0.0, 1.0, -1) ||
         read_real(fields, &config->attention_dropout, "attention_dropout", 0.0, 1.0, 0.0) ||
         read_real(fields, &config->init_std, "initializer_range", 0.0, 10.0, 0.02) ||
-        require_text(fields, "hidden_act", "silu") || refuse_true(fields, "attention_bias") ||
-        refuse_true(fields, "mlp_bias") || refuse_true(fields, "quantization_config") ||
+        require_text(fields, "hidden_act", "silu") ||
+        read_flag(fields, &config->attention_bias, "attention_bias") ||
+        read_flag(fields, &config->mlp_bias, "mlp_bias") ||
+        read_flag(fields, &config->tied, "tie_word_embeddings") ||
+        refuse_true(fields, "quantization_config") ||
         read_int(fields, &config->D, "head_dim", 1,
                  config->C % config->H ? 0 : config->C / config->H) ||
         read_rope(config, fields)) {

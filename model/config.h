@@ -10,9 +10,11 @@ typedef enum Architecture { ARCH_BERT, ARCH_ROBERTA, ARCH_LLAMA } Architecture;
 
 typedef struct Config {
     Architecture architecture;
-    int V, C, F, L, H;    /* vocabulary, hidden, intermediate, layers, heads */
-    int K, D;             /* Llama: key/value heads, width of a head */
-    RopeParameters rope;  /* Llama */
+    int V, C, F, L, H;            /* vocabulary, hidden, intermediate, layers, heads */
+    int K, D;                     /* Llama: key/value heads, width of a head */
+    RopeParameters rope;          /* Llama */
+    int tied;                     /* Llama: the embeddings are the language model's output */
+    int attention_bias, mlp_bias; /* Llama: biases in q, k, v, o; in gate, up, down */
     int positions, types; /* rows of the two small embedding tables; Llama: the longest, 0 */
     int padding;          /* pad_token_id, -1 for none; RoBERTa's positions start behind it */
     float eps;            /* layer_norm_eps, rms_norm_eps */

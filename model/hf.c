@@ -1,23 +1,19 @@
 /* Hugging Face model folders: weights in, weights and config out. */
-#include "model.h"
-#include "safetensors.h"
+#include "shards.h"
+#include "parts.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The shards of one model, and where each tensor stands. */
-typedef struct Shards {
-    Safetensors *files;
-    int count;
-} Shards;
-
-static void shards_close(Shards *shards)
+void shards_free(Shards *shards)
 {
-    for (int i = 0; i < shards->count; i++) {
+    for (int i = 0; shards && i < shards->count; i++) {
         safetensors_close(&shards->files[i]);
     }
-    free(shards->files);
-    *shards = (Shards){0};
+    free(shards ? shards->files : NULL);
+    free(shards);
 }
 
 static int shards_add(Shards *shards, const char *folder, const char *name, Error *error)
@@ -67,9 +63,9 @@ static int shards_open_index(Shards *shards, const char *folder, const char *ind
     return code;
 }
 
-static int shards_open(Shards *shards, const char *folder, Error *error)
+int shards_open(Shards **opened, const char *folder, Error *error)
 {
-    *shards = (Shards){0};
+    Shards *shards = memory_calloc(1, sizeof *shards);
     char *single = string_format("%s/model.safetensors", folder),
          *index = string_format("%s/model.safetensors.index.json", folder);
     int code;
@@ -86,9 +82,11 @@ static int shards_open(Shards *shards, const char *folder, Error *error)
     free(single);
     free(index);
     if (code) {
-        shards_close(shards);
+        shards_free(shards);
+        return code;
     }
-    return code;
+    *opened = shards;
+    return 0;
 }
 
 static const Tensor *shards_find(const Shards *shards, const char *name, const char **path)
@@ -130,8 +128,42 @@ static const Tensor *find_tensor(const Shards *shards, const char *name, const c
     return tensor;
 }
 
-static int read_param(Model *model, Param *param, const Tensor *tensor, const char *path,
-                      Error *error)
+/* Index of the first value that is not finite, or count. */
+static size_t find_nonfinite(Weight x, size_t count)
+{
+    enum { BLOCK = 4096 };
+    for (size_t first = 0; first < count; first += BLOCK) {
+        size_t end = count - first < BLOCK ? count : first + BLOCK;
+        unsigned bad = 0;
+        if (x.bf16) {
+            for (size_t i = first; i < end; i++) {
+                bad |= (x.bf16[i] & 0x7F80u) == 0x7F80u;
+            }
+        } else {
+            for (size_t i = first; i < end; i++) {
+                bad |= !(fabsf(x.f32[i]) <= FLT_MAX);
+            }
+        }
+        for (size_t i = first; i < end && bad; i++) {
+            if (x.bf16 ? (x.bf16[i] & 0x7F80u) == 0x7F80u : !isfinite(x.f32[i])) {
+                return i;
+            }
+        }
+    }
+    return count;
+}
+
+/* The values of a tensor where they are, if their type and place allow it. */
+static Weight mapped(const Tensor *tensor)
+{
+    const void *data = tensor->data;
+    uintptr_t at = (uintptr_t)data;
+    return tensor->dtype == DTYPE_BF16 && at % 2 == 0  ? (Weight){.bf16 = data}
+           : tensor->dtype == DTYPE_F32 && at % 4 == 0 ? (Weight){.f32 = data}
+                                                       : (Weight){0};
+}
+
+int param_read(Model *model, Param *param, const Tensor *tensor, const char *path, Error *error)
 {
     int same = tensor->rank == param->rank;
     for (int i = 0; same && i < param->rank; i++) {
@@ -146,42 +178,53 @@ static int read_param(Model *model, Param *param, const Tensor *tensor, const ch
         char expected[32];
         snprintf(expected, sizeof expected, param->rank == 2 ? "%d, %d" : "%d", param->shape[0],
                  param->shape[1]);
-        return error_set(error, EXIT_BAD_DATA,
-                         "%s: tensor '%s' has shape [%s], config.json and the task need [%s]%s",
-                         path, tensor->name, shape, expected,
-                         param->head ? "; start from a model without this head"
-                                     : "; get the whole model folder again");
+        return error_set(
+            error, EXIT_BAD_DATA,
+            "%s: tensor '%s' has shape [%s], the configuration and the task need [%s]%s", path,
+            tensor->name, shape, expected,
+            param->adapter ? "; the adapter belongs to another base model"
+            : param->head  ? "; start from a model without this head"
+                           : "; get the whole model folder again");
     }
-    if (tensor_to_float(model->params.weights + param->offset, tensor, path, error)) {
-        return error->code;
-    }
-    const float *x = model->params.weights + param->offset;
-    for (size_t i = 0; i < param->count; i++) {
-        if (!isfinite(x[i])) {
-            return error_set(error, EXIT_BAD_DATA,
-                             "%s: tensor '%s': element %zu is not finite; get the file again", path,
-                             tensor->name, i);
+    Weight values = mapped(tensor);
+    if (param->trainable || param->rank == 1 || !(values.f32 || values.bf16)) {
+        float *copy = param_values(&model->params, param);
+        if (tensor_to_float(copy, tensor, path, error)) {
+            return error->code;
         }
+        values = (Weight){.f32 = copy};
     }
-    param->loaded = 1;
+    size_t bad = find_nonfinite(values, param->count);
+    if (bad < param->count) {
+        return error_set(error, EXIT_BAD_DATA,
+                         "%s: tensor '%s': element %zu is not finite; get the file again", path,
+                         tensor->name, bad);
+    }
+    param->weight = values;
     return 0;
 }
 
 int model_read(Model *model, const char *folder, uint64_t seed_init, char **made, Error *error)
 {
-    Shards shards;
+    int first_time = !model->shards;
     *made = NULL;
-    if (shards_open(&shards, folder, error)) {
+    if (first_time && shards_open(&model->shards, folder, error)) {
         return error->code;
     }
     int code = 0;
     char *list = string_copy("");
     for (int i = 0; i < model->params.count && !code; i++) {
         Param *param = &model->params.list[i];
+        if (!param->trainable && !first_time) {
+            continue; /* mapped, or read before */
+        }
         const char *path = folder;
-        const Tensor *tensor = find_tensor(&shards, param->name, &path);
+        const Tensor *tensor = param->adapter ? NULL
+                                              : find_tensor(model->shards, param->name, &path);
         if (tensor) {
-            code = read_param(model, param, tensor, path, error);
+            code = param_read(model, param, tensor, path, error);
+        } else if (param->adapter) {
+            param_init(&model->params, param, seed_init, 0.0f);
         } else if (param->head) {
             param_init(&model->params, param, seed_init, model->config.init_std);
             char *longer = string_format("%s%s%s", list, *list ? ", " : "", param->name);
@@ -193,7 +236,10 @@ int model_read(Model *model, const char *folder, uint64_t seed_init, char **made
                              param->name);
         }
     }
-    shards_close(&shards);
+    if (code || !model->lora.targets) {
+        shards_free(model->shards);
+        model->shards = NULL;
+    }
     if (code) {
         free(list);
         return code;
@@ -213,10 +259,12 @@ static int write_config(const Model *model, const char *path, const char *const 
                         int classes, Error *error)
 {
     static const char *const kinds[] = {"SequenceClassification", "MultipleChoice",
-                                        "SequenceClassification"};
+                                        "SequenceClassification", "CausalLM"};
     json_t *config = json_copy(model->config.json), *id2label = json_object(),
            *label2id = json_object();
-    for (int i = 0; i < classes && model->problem != PROBLEM_CHOICE; i++) {
+    for (int i = 0;
+         i < classes && (model->problem == PROBLEM_SINGLE || model->problem == PROBLEM_REGRESSION);
+         i++) {
         char number[16];
         snprintf(number, sizeof number, "%d", i);
         json_object_set_new(id2label, number, json_text(label_names[i]));
@@ -270,7 +318,7 @@ int model_write(const Model *model, const char *folder, const char *const *label
                                     .dtype = DTYPE_F32,
                                     .rank = param->rank,
                                     .shape = {(size_t)param->shape[0], (size_t)param->shape[1]},
-                                    .data = model->params.weights + param->offset};
+                                    .data = param->weight.f32};
     }
     json_t *metadata = json_pack("{s:s}", "format", "pt");
     char *path = string_format("%s/model.safetensors", folder);

@@ -2,6 +2,7 @@
 #ifndef OPENERS_H
 #define OPENERS_H
 
+#include "adapter.h"
 #include "config.h"
 #include "preds.h"
 
@@ -23,6 +24,19 @@ static inline int open_config(const char *path, Error *error)
     int code = config_read(&config, path, error);
     if (!code) {
         config_free(&config);
+    }
+    return code;
+}
+
+/* An adapter's configuration for a base model of some architecture, the file under any name. */
+static inline int open_adapter_config(const char *path, Error *error)
+{
+    static const Architecture all[] = {ARCH_BERT, ARCH_ROBERTA, ARCH_LLAMA};
+    int code = EXIT_BAD_DATA;
+    for (int i = 0; i < 3 && code; i++) {
+        LoraConfig lora;
+        Config config = {.architecture = all[i], .L = 2};
+        code = adapter_config_read(&lora, path, &config, error);
     }
     return code;
 }

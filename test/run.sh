@@ -40,8 +40,8 @@ if [ -d "$shared" ]; then
     run scalar "$build/test_scalar" --quick $shared/models/ops/golden.safetensors
     run "decoder ops" "$build/test_decoder_ops" $shared/models/ops/golden.safetensors
     run units "$build/test_units" $shared/models/ops/golden.safetensors $shared/tasks/metrics.json
-    run models "$build/test_golden" $shared/models/roberta* $shared/models/bert* $shared/models/llama-tiny-gqa \
-        $shared/models/llama3-rope
+    run models "$build/test_golden" $shared/models/roberta* $shared/models/bert* $shared/models/llama* \
+        $shared/models/lora*
     run safetensors "$build/test_safetensors" $shared/safetensors/manifest.json $shared/safetensors/preds_manifest.json \
         $shared/safetensors/hf_manifest.json
     for t in roberta-base gpt2 bert-base-uncased llama3; do

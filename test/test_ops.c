@@ -44,6 +44,11 @@ static double *zeros(size_t n)
     return memory_calloc(n, sizeof(double));
 }
 
+static float *zeros_float(size_t n)
+{
+    return memory_calloc(n, sizeof(float));
+}
+
 /* ours against truth with one tolerance for each element. */
 static void near(const char *what, const float *ours, const double *truth, const double *tolerance,
                  size_t n)
@@ -79,6 +84,44 @@ enum { B = 5, N = 67 };
 static const int cu[B + 1] = {0, 1, 34, 41, 60, N};
 static const int slots[B] = {0, 3, 1, 9, 4}, places[B] = {0};
 
+/* --- bf16 weights --- */
+
+/* The values of x rounded toward zero to bf16, and as stored. */
+static uint16_t *to_bf16(float *x, size_t n)
+{
+    uint16_t *half = memory_alloc(n, sizeof *half);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        bits &= 0xFFFF0000u;
+        half[i] = (uint16_t)(bits >> 16);
+        memcpy(x + i, &bits, sizeof bits);
+    }
+    return half;
+}
+
+/* An op reads a bf16 weight as the same numbers in float32: the same bits come out. */
+static void check_bf16(const Ops *ops, Context *ctx, const float *x, const float *d, int M, int K,
+                       int O)
+{
+    size_t mk = (size_t)M * (size_t)K, mo = (size_t)M * (size_t)O;
+    float *w = input(30, (size_t)O * (size_t)K), *y = zeros_float(mo), *again = zeros_float(mo),
+          *dx = zeros_float(mk), *dx_again = zeros_float(mk);
+    uint16_t *half = to_bf16(w, (size_t)O * (size_t)K);
+    ops->matmul_forward(ctx, y, x, (Weight){.f32 = w}, NULL, M, K, O);
+    ops->matmul_forward(ctx, again, x, (Weight){.bf16 = half}, NULL, M, K, O);
+    ops->matmul_backward_input(ctx, dx, d, (Weight){.f32 = w}, M, K, O, 0);
+    ops->matmul_backward_input(ctx, dx_again, d, (Weight){.bf16 = half}, M, K, O, 0);
+    CHECK(!memcmp(y, again, mo * sizeof *y) && !memcmp(dx, dx_again, mk * sizeof *dx),
+          "products with a bf16 weight [%d, %d]", O, K);
+    free(w);
+    free(half);
+    free(y);
+    free(again);
+    free(dx);
+    free(dx_again);
+}
+
 /* --- products --- */
 
 static const int products[][3] = {
@@ -92,16 +135,17 @@ static void run_matmul(const Ops *ops, Context *ctx, Output *out)
         size_t mk = (size_t)M * (size_t)K, ok = (size_t)O * (size_t)K, mo = (size_t)M * (size_t)O;
         float *x = input(1, mk), *w = input(2, ok), *bias = input(3, (size_t)O), *y = input(4, mo),
               *d = input(5, mo);
-        ops->matmul_forward(ctx, y, x, w, bias, M, K, O);
+        ops->matmul_forward(ctx, y, x, (Weight){.f32 = w}, bias, M, K, O);
         put(out, y, mo);
-        ops->matmul_forward(ctx, y, x, w, NULL, M, K, O);
+        ops->matmul_forward(ctx, y, x, (Weight){.f32 = w}, NULL, M, K, O);
         put(out, y, mo);
         ops->matmul_backward_weight(ctx, w, d, x, M, K, O);
         put(out, w, ok);
-        ops->matmul_backward_input(ctx, x, d, w, M, K, O, 1);
+        ops->matmul_backward_input(ctx, x, d, (Weight){.f32 = w}, M, K, O, 1);
         put(out, x, mk);
-        ops->matmul_backward_input(ctx, x, d, w, M, K, O, 0);
+        ops->matmul_backward_input(ctx, x, d, (Weight){.f32 = w}, M, K, O, 0);
         put(out, x, mk);
+        check_bf16(ops, ctx, x, d, M, K, O);
         free(x);
         free(w);
         free(bias);
@@ -752,17 +796,38 @@ static void tokens_of(int tokens[N], int positions[N], int types[N])
 static void run_rows(const Ops *ops, Context *ctx, Output *out)
 {
     int tokens[N], positions[N], types[N];
-    static const int rows[4] = {3, 0, 66, 12};
+    static const int rows[4] = {3, 0, 66, 12}, rows_of_words[4] = {1, 0, V - 1, 1};
     tokens_of(tokens, positions, types);
     float *word = input(40, V * C1), *position = input(41, P * C1), *type = input(42, 2 * C1),
           *y = input(43, N * C1), *d = input(44, N * C1);
-    ops->embedding_forward(ctx, y, tokens, positions, types, word, position, type, N, C1);
+    ops->embedding_forward(ctx, y, tokens, positions, types, (Weight){.f32 = word},
+                           (Weight){.f32 = position}, (Weight){.f32 = type}, N, C1);
     put(out, y, N * C1);
+    float *again = zeros_float(N * C1);
+    uint16_t *tables[] = {to_bf16(word, V * C1), to_bf16(position, P * C1), to_bf16(type, 2 * C1)};
+    ops->embedding_forward(ctx, y, tokens, positions, types, (Weight){.f32 = word},
+                           (Weight){.f32 = position}, (Weight){.f32 = type}, N, C1);
+    ops->embedding_forward(ctx, again, tokens, positions, types, (Weight){.bf16 = tables[0]},
+                           (Weight){.bf16 = tables[1]}, (Weight){.bf16 = tables[2]}, N, C1);
+    CHECK(!memcmp(y, again, N * C1 * sizeof *y), "embedding_forward with bf16 tables");
+    ops->gather_rows(ctx, y, (Weight){.f32 = word}, rows_of_words, 4, C1);
+    ops->gather_rows(ctx, again, (Weight){.bf16 = tables[0]}, rows_of_words, 4, C1);
+    CHECK(!memcmp(y, again, 4 * C1 * sizeof *y), "gather_rows with a bf16 table");
+    for (int i = 0; i < 3; i++) {
+        free(tables[i]);
+    }
+    free(again);
+    free(word);
+    free(position);
+    free(type);
+    word = input(40, V * C1);
+    position = input(41, P * C1);
+    type = input(42, 2 * C1);
     ops->embedding_backward(ctx, word, position, type, d, tokens, positions, types, N, C1, 7, 2);
     put(out, word, V * C1);
     put(out, position, P * C1);
     put(out, type, 2 * C1);
-    ops->gather_rows(ctx, y, d, rows, 4, C1);
+    ops->gather_rows(ctx, y, (Weight){.f32 = d}, rows, 4, C1);
     put(out, y, 4 * C1);
     ops->scatter_add_rows(ctx, d, word, rows, 4, C1);
     put(out, d, N * C1);
@@ -966,6 +1031,320 @@ static void check_loss(const float *out)
     free(tg);
 }
 
+/* --- LoRA --- */
+
+static const int lora_shapes[][3] = {{33, 45, 4}, {64, 20, 8}, {5, 70, 17}}; /* C, O, R */
+enum { LORA_SHAPES = sizeof lora_shapes / sizeof *lora_shapes };
+static const float lora_p[2] = {0.0f, 0.3f};
+
+typedef struct LoraCase {
+    size_t C, O, R;
+    float *x, *a, *b, *out, *dout, *da, *db, *dx;
+    Lora lora;
+} LoraCase;
+
+static const int *row_positions(void)
+{
+    static int positions[N];
+    for (int b = 0; b < B; b++) {
+        for (int n = cu[b]; n < cu[b + 1]; n++) {
+            positions[n] = n - cu[b];
+        }
+    }
+    return positions;
+}
+
+static const int *row_slots(void)
+{
+    static int row[N];
+    for (int b = 0; b < B; b++) {
+        for (int n = cu[b]; n < cu[b + 1]; n++) {
+            row[n] = slots[b];
+        }
+    }
+    return row;
+}
+
+static LoraCase lora_case(int shape, float p)
+{
+    size_t C = (size_t)lora_shapes[shape][0], O = (size_t)lora_shapes[shape][1],
+           R = (size_t)lora_shapes[shape][2];
+    LoraCase c = {C,
+                  O,
+                  R,
+                  input(60, N * C),
+                  input(61, R * C),
+                  input(62, O * R),
+                  input(63, N * O),
+                  input(64, N * O),
+                  input(65, R * C),
+                  input(66, O * R),
+                  input(67, N * C),
+                  {0}};
+    c.lora = (Lora){.a = c.a,
+                    .b = c.b,
+                    .R = (int)R,
+                    .scale = 0.75f,
+                    .dropout = {.seed = 5, .step = 2, .site = 2050, .p = p},
+                    .positions = row_positions(),
+                    .slots = row_slots()};
+    return c;
+}
+
+static void lora_case_free(LoraCase *c)
+{
+    float *parts[] = {c->x, c->a, c->b, c->out, c->dout, c->da, c->db, c->dx};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        free(parts[i]);
+    }
+}
+
+static void run_lora(const Ops *ops, Context *ctx, Output *out)
+{
+    for (int s = 0; s < 2 * LORA_SHAPES; s++) {
+        LoraCase c = lora_case(s / 2, lora_p[s % 2]);
+        int C = (int)c.C, O = (int)c.O;
+        float *mid = zeros_float(N * c.R), *da = zeros_float(c.R * c.C),
+              *mask = zeros_float(N * c.C);
+        ops->lora_forward(ctx, c.out, mid, c.x, &c.lora, N, C, O);
+        put(out, c.out, N * c.O);
+        /* weights alone: the same gradients */
+        memcpy(da, c.da, c.R * c.C * sizeof *da);
+        float *db = memory_alloc(c.O * c.R, sizeof *db);
+        memcpy(db, c.db, c.O * c.R * sizeof *db);
+        ops->lora_backward(ctx, NULL, da, db, c.dout, mid, c.x, &c.lora, N, C, O);
+        ops->lora_backward(ctx, c.dx, c.da, c.db, c.dout, mid, c.x, &c.lora, N, C, O);
+        CHECK(!memcmp(da, c.da, c.R * c.C * sizeof *da) &&
+                  !memcmp(db, c.db, c.O * c.R * sizeof *db),
+              "lora_backward without dx");
+        put(out, c.dx, N * c.C);
+        put(out, c.da, c.R * c.C);
+        put(out, c.db, c.O * c.R);
+        for (size_t i = 0; i < N * c.C; i++) {
+            mask[i] = 1.0f;
+        }
+        ops->dropout(ctx, mask, mask, c.lora.positions, c.lora.slots, N, C, &c.lora.dropout);
+        put(out, mask, N * c.C);
+        free(mid);
+        free(da);
+        free(db);
+        free(mask);
+        lora_case_free(&c);
+    }
+}
+
+/* sum of dout (scale b (a (mask x))) in double, over rows [first, end) */
+static double lora_value(const LoraCase *c, const double *x, const double *a, const double *b,
+                         const float *mask, size_t first, size_t end)
+{
+    double sum = 0, mid[32];
+    for (size_t n = first; n < end; n++) {
+        for (size_t r = 0; r < c->R; r++) {
+            mid[r] = 0;
+            for (size_t k = 0; k < c->C; k++) {
+                mid[r] += x[n * c->C + k] * (double)mask[n * c->C + k] * a[r * c->C + k];
+            }
+        }
+        for (size_t o = 0; o < c->O; o++) {
+            double y = 0;
+            for (size_t r = 0; r < c->R; r++) {
+                y += mid[r] * b[o * c->R + r];
+            }
+            sum += (double)c->dout[n * c->O + o] * (double)c->lora.scale * y;
+        }
+    }
+    return sum;
+}
+
+static double *doubles(const float *x, size_t n)
+{
+    double *copy = zeros(n);
+    for (size_t i = 0; i < n; i++) {
+        copy[i] = (double)x[i];
+    }
+    return copy;
+}
+
+/* The function is linear in each of x, a, b, so a difference with step 1 is its slope. All values
+ * are of order 1, sums have at most 200 terms of order 10 times what 32 ranks and a mask of 1 / 0.7
+ * make of them: 1e4 roundings of size U are an ample bound, and a missing term would be of order 1.
+ */
+static void check_lora(const float *out)
+{
+    double tolerance = 1e4 * U;
+    for (int s = 0; s < 2 * LORA_SHAPES; s++) {
+        LoraCase c = lora_case(s / 2, lora_p[s % 2]);
+        size_t no = N * c.O, nc = N * c.C, rc = c.R * c.C, orank = c.O * c.R;
+        const float *y = out, *dx = y + no, *da = dx + nc, *db = da + rc, *mask = db + orank;
+        double *x = doubles(c.x, nc), *a = doubles(c.a, rc), *b = doubles(c.b, orank),
+               *truth = zeros(no + nc + rc + orank);
+        out = mask + nc;
+        for (size_t n = 0; n < N; n++) {
+            for (size_t o = 0; o < c.O; o++) {
+                double sum = 0;
+                for (size_t r = 0; r < c.R; r++) {
+                    double mid = 0;
+                    for (size_t k = 0; k < c.C; k++) {
+                        mid += x[n * c.C + k] * (double)mask[n * c.C + k] * a[r * c.C + k];
+                    }
+                    sum += (double)c.lora.scale * mid * b[o * c.R + r];
+                }
+                truth[n * c.O + o] = (double)c.out[n * c.O + o] + sum;
+            }
+        }
+        near_all("lora_forward", y, truth, tolerance, no);
+        struct {
+            const char *name;
+            double *values;
+            const float *start, *ours;
+            size_t n;
+        } parts[] = {{"lora_backward dx", x, c.dx, dx, nc},
+                     {"lora_backward da", a, c.da, da, rc},
+                     {"lora_backward db", b, c.db, db, orank}};
+        for (int p = 0; p < 3; p++) {
+            for (size_t i = 0; i < parts[p].n; i++) {
+                size_t first = p ? 0 : i / c.C, end = p ? N : first + 1;
+                double before = lora_value(&c, x, a, b, mask, first, end);
+                parts[p].values[i] += 1;
+                truth[i] = (double)parts[p].start[i] + lora_value(&c, x, a, b, mask, first, end) -
+                           before;
+                parts[p].values[i] -= 1;
+            }
+            near_all(parts[p].name, parts[p].ours, truth, tolerance, parts[p].n);
+        }
+        free(x);
+        free(a);
+        free(b);
+        free(truth);
+        lora_case_free(&c);
+    }
+}
+
+/* --- the language model's loss --- */
+
+enum { LM_N = 19, LM_C = 33 };
+static const int vocabularies[] = {7, 2048, 5003};
+enum { VOCABULARIES = 3 };
+
+static void language_targets(int targets[LM_N], int words)
+{
+    for (int n = 0; n < LM_N; n++) {
+        targets[n] = n % 5 == 3 ? -100 : n * 401 % words;
+    }
+}
+
+static void run_language(const Ops *ops, Context *ctx, Output *out)
+{
+    for (int s = 0; s < VOCABULARIES; s++) {
+        int words = vocabularies[s], targets[LM_N];
+        size_t nc = LM_N * LM_C, vc = (size_t)words * LM_C;
+        float *x = input(70, nc), *w = input(71, vc), *dx = zeros_float(nc), *dw = input(72, vc),
+              losses[LM_N], again[LM_N];
+        uint16_t *half = to_bf16(w, vc);
+        language_targets(targets, words);
+        ops->linear_cross_entropy(ctx, again, NULL, NULL, x, (Weight){.bf16 = half}, targets, LM_N,
+                                  LM_C, words, 0.25f);
+        ops->linear_cross_entropy(ctx, losses, dx, dw, x, (Weight){.f32 = w}, targets, LM_N, LM_C,
+                                  words, 0.25f);
+        CHECK(!memcmp(losses, again, sizeof losses),
+              "linear_cross_entropy: losses alone, from a bf16 weight");
+        put(out, losses, LM_N);
+        put(out, dx, nc);
+        put(out, dw, vc);
+        ops->linear_cross_entropy(ctx, losses, dx, NULL, x, (Weight){.bf16 = half}, targets, LM_N,
+                                  LM_C, words, 0.25f);
+        CHECK(!memcmp(dx, out->x + out->n - nc - vc, nc * sizeof *dx),
+              "linear_cross_entropy: a frozen bf16 weight");
+        free(x);
+        free(w);
+        free(half);
+        free(dx);
+        free(dw);
+    }
+}
+
+static double language_loss(const double *x, const float *w, size_t words, int target)
+{
+    double max = -INFINITY, sum = 0, label = 0, *z = zeros(words);
+    for (size_t v = 0; v < words; v++) {
+        for (size_t c = 0; c < LM_C; c++) {
+            z[v] += x[c] * (double)w[v * LM_C + c];
+        }
+        max = z[v] > max ? z[v] : max;
+        label = (int)v == target ? z[v] : label;
+    }
+    for (size_t v = 0; v < words; v++) {
+        sum += exp(z[v] - max);
+    }
+    free(z);
+    return target < 0 ? 0 : log(sum) + max - label;
+}
+
+/* z is a chain of 33 terms of order 1 with sums up to 30: off by 33 U 30, and the loss by as much;
+ * the gradient by that relative to p, of order 1, times weights up to 5, over at most 5,003 words
+ * whose p sum to 1. Differences with h = 1e-4 are off by h^2 times third derivatives below 1e2. */
+static void check_language(const float *out)
+{
+    for (int s = 0; s < VOCABULARIES; s++) {
+        size_t words = (size_t)vocabularies[s], vc = words * LM_C;
+        int targets[LM_N];
+        float *x = input(70, LM_N * LM_C), *w = input(71, vc), *dw = input(72, vc);
+        double truth[LM_N], slope[LM_N * LM_C], *dwt = zeros(vc), *p = zeros(words);
+        double tolerance = 33 * 30 * U;
+        free(to_bf16(w, vc));
+        language_targets(targets, (int)words);
+        for (size_t i = 0; i < vc; i++) {
+            dwt[i] = (double)dw[i];
+        }
+        for (size_t n = 0; n < LM_N; n++) {
+            double row[LM_C], sum = 0, max = -INFINITY;
+            for (size_t c = 0; c < LM_C; c++) {
+                row[c] = (double)x[n * LM_C + c];
+            }
+            truth[n] = language_loss(row, w, words, targets[n]);
+            for (size_t c = 0; c < LM_C; c += 1 + words / 500) {
+                double at = row[c];
+                row[c] = at + 1e-4;
+                double plus = language_loss(row, w, words, targets[n]);
+                row[c] = at - 1e-4;
+                slope[n * LM_C + c] = 0.25 * (plus - language_loss(row, w, words, targets[n])) /
+                                      2e-4;
+                row[c] = at;
+            }
+            for (size_t v = 0; v < words; v++) {
+                p[v] = 0;
+                for (size_t c = 0; c < LM_C; c++) {
+                    p[v] += row[c] * (double)w[v * LM_C + c];
+                }
+                max = p[v] > max ? p[v] : max;
+            }
+            for (size_t v = 0; v < words; v++) {
+                sum += exp(p[v] - max);
+            }
+            for (size_t v = 0; v < words && targets[n] >= 0; v++) {
+                double dz = 0.25 * (exp(p[v] - max) / sum - ((int)v == targets[n]));
+                for (size_t c = 0; c < LM_C; c++) {
+                    dwt[v * LM_C + c] += dz * row[c];
+                }
+            }
+        }
+        near_all("linear_cross_entropy losses", out, truth, tolerance, LM_N);
+        for (size_t n = 0; n < LM_N; n++) {
+            for (size_t c = 0; c < LM_C; c += 1 + words / 500) {
+                near_all("linear_cross_entropy dx", out + LM_N + n * LM_C + c, slope + n * LM_C + c,
+                         10 * tolerance + 1e-6, 1);
+            }
+        }
+        near_all("linear_cross_entropy dweight", out + LM_N + LM_N * LM_C, dwt, 5 * tolerance, vc);
+        out += LM_N + LM_N * LM_C + vc;
+        free(x);
+        free(w);
+        free(dw);
+        free(dwt);
+        free(p);
+    }
+}
+
 /* --- the list --- */
 
 typedef struct OpCase {
@@ -986,6 +1365,8 @@ static const OpCase cases[] = {
      check_elementwise},
     {" embedding_forward embedding_backward gather_rows scatter_add_rows dropout ", run_rows,
      check_rows},
+    {" lora_forward lora_backward ", run_lora, check_lora},
+    {" linear_cross_entropy ", run_language, check_language},
     {" cross_entropy mean_squared_error sum_squares adamw ", run_loss, check_loss},
 };
 enum { CASES = sizeof cases / sizeof *cases };
@@ -1002,8 +1383,9 @@ static void run_case(const OpCase *c)
             Error error;
             Output out = {0};
             CHECK(!backend_init(&backend, builds[b], threads[t], &error), "%s", error.text);
-            backend_reserve(&backend,
-                            attention_scratch(40, 40, threads[t]) + matmul_scratch(400, 400, 400));
+            backend_reserve(&backend, attention_scratch(40, 40, threads[t]) +
+                                          matmul_scratch(400, 400, 400) +
+                                          vocabulary_scratch(LM_N, LM_C, 5003));
             c->run(&backend.ops, &backend.ctx, &out);
             if (!first.x) {
                 first = out;

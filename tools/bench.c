@@ -106,9 +106,9 @@ static void bench_products(Backend *backend)
                 for (int kind = 0; kind < 3; kind++) {
                     double start = clock_seconds();
                     if (kind == 0) {
-                        ops->matmul_forward(ctx, y, x, w, NULL, M, K, O);
+                        ops->matmul_forward(ctx, y, x, (Weight){.f32 = w}, NULL, M, K, O);
                     } else if (kind == 1) {
-                        ops->matmul_backward_input(ctx, x, y, w, M, K, O, 0);
+                        ops->matmul_backward_input(ctx, x, y, (Weight){.f32 = w}, M, K, O, 0);
                     } else {
                         ops->fill_zero(ctx, w, (size_t)O * (size_t)K);
                         start = clock_seconds();
@@ -171,7 +171,7 @@ static void bench_step(Backend *backend, const char *name, const int *lengths)
         exit(error.code);
     }
     Model model;
-    model_init(&model, config, PROBLEM_SINGLE, 2, backend);
+    model_init(&model, config, PROBLEM_SINGLE, 2, NULL, backend);
     model_plan(&model, B * 72, B, 72, 1);
     model_make(&model, 42);
     OptimConfig adamw = {0.9, 0.98, 1e-6, 0.1, 1.0};

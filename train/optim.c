@@ -22,8 +22,9 @@ double optim_step(Optim *optim, Model *model, double lr)
     Params *params = &model->params;
     const OptimConfig *config = &optim->config;
     float *partial = ctx->scratch;
-    ops->sum_squares(ctx, partial, params->gradients, params->total);
-    double norm = sqrt(tree_sum(partial, (params->total + SUM_GROUP - 1) / SUM_GROUP));
+    model_add_lookups(model);
+    ops->sum_squares(ctx, partial, params->gradients, params->trained);
+    double norm = sqrt(tree_sum(partial, (params->trained + SUM_GROUP - 1) / SUM_GROUP));
     if (!isfinite(norm)) {
         return norm;
     }
@@ -40,6 +41,9 @@ double optim_step(Optim *optim, Model *model, double lr)
                   .gradient_scale = (float)(scale < 1.0 ? scale : 1.0)};
     for (int i = 0; i < params->count; i++) {
         const Param *p = &params->list[i];
+        if (!p->trainable) {
+            continue;
+        }
         step.shrink = (float)(1.0 - (p->decay ? lr * config->weight_decay : 0.0));
         ops->adamw(ctx, params->weights + p->offset, params->m + p->offset, params->v + p->offset,
                    params->gradients + p->offset, p->count, &step);
@@ -51,7 +55,7 @@ const char *optim_find_nonfinite(const Model *model)
 {
     for (int i = 0; i < model->params.count; i++) {
         const Param *p = &model->params.list[i];
-        for (size_t j = 0; j < p->count; j++) {
+        for (size_t j = 0; j < p->count && p->trainable; j++) {
             if (!isfinite(model->params.gradients[p->offset + j])) {
                 return p->name;
             }

@@ -212,7 +212,7 @@ static void keep(Run *run)
     kept->pred = memcpy(pred, run->now.pred, count * sizeof *pred);
     if (run->best_weights) {
         memcpy(run->best_weights, study->model.params.weights,
-               study->model.params.total * sizeof(float));
+               study->model.params.trained * sizeof(float));
     }
 }
 
@@ -381,7 +381,7 @@ static int write_model(Run *run, const char *folder, Error *error)
     Study *study = run->study;
     if (run->best_weights) {
         memcpy(study->model.params.weights, run->best_weights,
-               study->model.params.total * sizeof(float));
+               study->model.params.trained * sizeof(float));
     }
     if (model_write(&study->model, folder, study->task->labels, study->task->K, error)) {
         return error->code;
@@ -409,8 +409,8 @@ static int reset(Run *run, Error *error)
     Study *study = run->study;
     Model *model = &study->model;
     optim_init(&run->optim, &study->recipe.optim);
-    study->backend.ops.fill_zero(&study->backend.ctx, model->params.m, model->params.total);
-    study->backend.ops.fill_zero(&study->backend.ctx, model->params.v, model->params.total);
+    study->backend.ops.fill_zero(&study->backend.ctx, model->params.m, model->params.trained);
+    study->backend.ops.fill_zero(&study->backend.ctx, model->params.v, model->params.trained);
     model_zero_gradients(model);
     if (!study->model_folder) {
         model_make(model, run->seeds->init);
@@ -440,7 +440,7 @@ int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outco
     char *name = output_name(study, seeds, digest), *path = string_format("%s.bin", name),
          *log = string_format("%s.jsonl", name);
     if (save && study->recipe.select_best) {
-        run.best_weights = arena_alloc(study->model.params.total * sizeof(float));
+        run.best_weights = arena_alloc(study->model.params.trained * sizeof(float));
     }
     packed_init(&run.packed, study->max_tokens, study->model.max_sequences);
     run.losses = memory_alloc((size_t)study->model.max_sequences, sizeof *run.losses);
@@ -466,7 +466,7 @@ int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outco
                              run.kept.loss,    run.progress.seconds, run.kept.collapsed,
                              string_copy(path)};
     }
-    arena_free(run.best_weights, study->model.params.total * sizeof(float));
+    arena_free(run.best_weights, study->model.params.trained * sizeof(float));
     packed_free(&run.packed);
     free(run.losses);
     free(run.now.logits);

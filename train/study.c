@@ -152,7 +152,8 @@ int study_open(Study *study, const Options *options, Error *error)
     if (study->recipe.max_len > longest) {
         study->recipe.max_len = longest;
     }
-    model_init(&study->model, config, problems[study->task->kind], study->task->K, &study->backend);
+    model_init(&study->model, config, problems[study->task->kind], study->task->K, NULL,
+               &study->backend);
     if (encode(&study->train_ids, &study->train, study->tokenizer, study->recipe.max_len, config.V,
                error) ||
         encode(&study->dev_ids, &study->dev, study->tokenizer, study->recipe.max_len, config.V,
@@ -225,8 +226,8 @@ double study_estimate(Study *study)
     int rows = study->max_tokens < ROWS ? study->max_tokens : ROWS;
     /* The memory of the gradients is free now: out [rows, F], x [rows, C], weight [F, C]. */
     float *weight = m->params.weights, *x = m->params.m, *out = m->params.v;
-    if ((size_t)rows * (size_t)c->F > m->params.total ||
-        (size_t)c->F * (size_t)c->C > m->params.total) {
+    if ((size_t)rows * (size_t)c->F > m->params.trained ||
+        (size_t)c->F * (size_t)c->C > m->params.trained) {
         return 0.0;
     }
     /* The fastest call of one thread in 50 ms, times threads: on a busy machine two threads that
@@ -235,7 +236,7 @@ double study_estimate(Study *study)
     one.threads = 1;
     double end = clock_seconds() + 0.05, fastest = 1e9;
     for (double start = clock_seconds(), now; start < end; start = now) {
-        ops->matmul_forward(&one, out, x, weight, NULL, rows, c->C, c->F);
+        ops->matmul_forward(&one, out, x, (Weight){.f32 = weight}, NULL, rows, c->C, c->F);
         now = clock_seconds();
         fastest = now - start < fastest ? now - start : fastest;
     }
@@ -246,5 +247,5 @@ double study_estimate(Study *study)
     /* A quarter more for everything that is no product, and the optimizer's pass over 7 arrays at
      * 10 GB/s. */
     return 1.25 * per_token * (double)study->tokens / rate +
-           (double)study->steps * 28.0 * (double)m->params.total / 1e10;
+           (double)study->steps * 28.0 * (double)m->params.trained / 1e10;
 }

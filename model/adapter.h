@@ -1,0 +1,30 @@
+/* PEFT adapter folders: adapter_config.json and adapter_model.safetensors. Source:
+ * huggingface/peft, LoraConfig and get_peft_model_state_dict; names and refusals are in
+ * docs/FORMATS.md. */
+#ifndef ADAPTER_H
+#define ADAPTER_H
+
+#include "model.h"
+
+/* The adapters that an adapter_config.json describes, for a base model of this shape. A field that
+ * is not implemented and not at rest (null, false, empty) is refused by its name, for ignoring it
+ * would be another model. Errors: 66 no such file; 65 with path and field. */
+int adapter_config_read(LoraConfig *lora, const char *path, const Config *config, Error *error);
+
+/* Values of all adapters and of the head. init_head: a head that is missing keeps its values.
+ * Errors: 66 no such file; 65 a tensor that is missing, unknown, of another shape or not finite:
+ * the folder belongs to another base model or task. */
+int adapter_read(Model *model, const char *folder, int init_head, Error *error);
+
+/* Writes the folder such that PEFT loads it onto the base model called base. The folder is made.
+ * Errors: 73, 74, 77. */
+int adapter_write(const Model *model, const char *folder, const char *base, Error *error);
+
+/* W + scale B A of an adapted linear layer whose parameter A has this index, in double, rounded
+ * once; out [out, in], base its weight. */
+void adapter_merge(const Model *model, int a_index, float *out);
+
+/* The index of A of the linear layer with this weight, or -1. */
+int adapter_of(const Model *model, const char *weight_name);
+
+#endif
