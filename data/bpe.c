@@ -29,7 +29,7 @@ int bpe_finish(Vocabulary *vocabulary, const char *where, Error *error)
         vocabulary->symbol[b] = byte_symbol(b);
         utf8_put(symbol, vocabulary->symbol[b]);
         vocabulary->byte_id[b] = vocabulary_find(vocabulary, symbol);
-        if (vocabulary->byte_id[b] < 0) {
+        if (vocabulary->byte_id[b] < 0 && !vocabulary->digits) {
             return error_set(
                 error, EXIT_BAD_DATA,
                 "%s: the vocabulary lacks the symbol '%s' of byte %d; get the file again", where,
@@ -138,11 +138,16 @@ static void encode_piece(const Vocabulary *vocabulary, Ids *ids, const unsigned 
     int *memory = n <= SHORT ? small : memory_alloc((size_t)n * 3, sizeof *memory);
     Candidate *heap = n <= SHORT ? small_heap : memory_alloc((size_t)n * 3, sizeof *heap);
     Symbols s = {memory, memory + n, memory + 2 * n};
-    int count = 0;
-    for (int i = 0; i < n; i++) {
-        s.id[i] = vocabulary->byte_id[bytes[i]];
-        s.previous[i] = i - 1;
-        s.next[i] = i + 1 < n ? i + 1 : -1;
+    int count = 0, size = n;
+    n = 0;
+    for (int i = 0; i < size; i++) {
+        s.id[n] = vocabulary->byte_id[bytes[i]];
+        s.previous[n] = n - 1;
+        s.next[n] = n + 1;
+        n += s.id[n] >= 0; /* a byte without a symbol is dropped, as tokenizers does */
+    }
+    if (n) {
+        s.next[n - 1] = -1;
     }
     for (int i = 0; i < n; i++) {
         push_pair(vocabulary, &s, i, heap, &count);
@@ -162,10 +167,10 @@ static void encode_piece(const Vocabulary *vocabulary, Ids *ids, const unsigned 
         push_pair(vocabulary, &s, s.previous[left], heap, &count);
         push_pair(vocabulary, &s, left, heap, &count);
     }
-    for (int i = 0; i >= 0; i = s.next[i]) {
+    for (int i = n ? 0 : -1; i >= 0; i = s.next[i]) {
         arrput(*ids, s.id[i]);
     }
-    if (n > SHORT) {
+    if (size > SHORT) {
         free(memory);
         free(heap);
     }
@@ -303,7 +308,7 @@ static int find_piece(const Vocabulary *vocabulary, const char *bytes, size_t n)
     return id;
 }
 
-void bpe_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size)
+static void encode_split(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size)
 {
     for (size_t at = 0; at < size;) {
         size_t end = vocabulary->llama3 ? llama_piece_end(text, size, at)
@@ -316,4 +321,23 @@ void bpe_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t
         }
         at = end;
     }
+}
+
+/* The Digits pre-tokenizer comes first: every number character, or every run of them, is a text of
+ * its own to what follows. */
+void bpe_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size)
+{
+    size_t begin = 0;
+    int previous = 0;
+    for (size_t at = 0; at < size && vocabulary->digits;) {
+        size_t next = at;
+        int number = unicode_class(utf8_next(text, &next)) == 'N';
+        if (at > begin && (number != previous || (number && vocabulary->digits == 1))) {
+            encode_split(vocabulary, ids, text + begin, at - begin);
+            begin = at;
+        }
+        previous = number;
+        at = next;
+    }
+    encode_split(vocabulary, ids, text + begin, size - begin);
 }

@@ -14,10 +14,12 @@ typedef struct Encoded {
     int longest;    /* tokens of the longest sequence */
 } Encoded;
 
-/* Tokenizes every example to at most longest tokens by the task's rule. Errors: 65 with the line of
- * an example that cannot be cut, or an id outside of the model's vocabulary of V. */
-int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer, int longest, int V,
-           Error *error);
+/* Tokenizes every example to at most longest tokens by the task's rule: for an encoder its segments
+ * and special tokens, for a decoder the task's text behind what the tokenizer puts in front, so
+ * that a beginning of text is never doubled. Errors: 65 with the line of an example that cannot be
+ * cut, or an id outside of the model's vocabulary of V. */
+int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer, int decoder,
+           int longest, int V, Error *error);
 void encoded_free(Encoded *encoded);
 
 /* Order of an epoch: a permutation of [count] that depends on the seed and the epoch alone (Fisher
@@ -27,7 +29,9 @@ void epoch_order(int *order, int count, uint64_t seed, int epoch);
 /* A packed batch with memory of its own. */
 typedef struct Packed {
     int N, B, examples;
-    int *tokens, *types, *cu_seqlens, *slots, *labels;
+    int *tokens, *types, *cu_seqlens, *slots;
+    int *
+        labels; /* [examples]; of a language model [N]: the next token, or -1 at a sequence's end */
     float *targets;
 } Packed;
 

@@ -19,7 +19,7 @@
     }
 #define COUNT(...) (int)(sizeof((const char *[])__VA_ARGS__) / sizeof(const char *))
 #define TASK(name_, alias_, benchmark_, folder_, train_, dev_, kind_, metric_, form_, fields_,     \
-             labels_, values_, longest_, cut_, lr_, batch_, epochs_, warmup_)                      \
+             decoder_, labels_, values_, longest_, cut_, lr_, batch_, epochs_, warmup_)            \
     {.name = #name_,                                                                               \
      .alias = alias_,                                                                              \
      .benchmark = benchmark_,                                                                      \
@@ -30,6 +30,7 @@
      .metric = METRIC_##metric_,                                                                   \
      .form = FORM_##form_,                                                                         \
      .fields = fields_,                                                                            \
+     .decoder = decoder_,                                                                          \
      .labels = labels_,                                                                            \
      .values = values_,                                                                            \
      .K = COUNT(labels_),                                                                          \
@@ -44,6 +45,20 @@ static const Task tasks[] = {
 };
 #undef TASK
 enum { TASKS = sizeof tasks / sizeof *tasks };
+
+/* Start settings are those of transformers' run_clm: TrainingArguments' own. */
+static const Task language = {.name = "lm",
+                              .alias = "",
+                              .benchmark = "text",
+                              .folder = "text",
+                              .train_file = "train.txt",
+                              .dev_file = "validation.txt",
+                              .kind = KIND_LANGUAGE,
+                              .metric = METRIC_PERPLEXITY,
+                              .longest = 512,
+                              .lr = 5e-5,
+                              .epochs = 3,
+                              .batch = 8};
 
 const Task *tasks_all(int *count)
 {
@@ -67,14 +82,17 @@ static int same_name(const char *a, const char *b)
 
 const Task *task_find(const char *name, Error *error)
 {
-    const char *names[TASKS];
+    const char *names[TASKS + 1] = {[TASKS] = language.name};
+    if (same_name(name, language.name)) {
+        return &language;
+    }
     for (int i = 0; i < TASKS; i++) {
         names[i] = tasks[i].name;
         if (same_name(name, tasks[i].name) || same_name(name, tasks[i].alias)) {
             return &tasks[i];
         }
     }
-    const char *near = nearest_word(name, names, TASKS);
+    const char *near = nearest_word(name, names, TASKS + 1);
     error_set(error, EXIT_USAGE, "--task %s: no such task%s%s; train_gpt --help lists them", name,
               near ? "; did you mean " : "", near ? near : "");
     return NULL;
@@ -82,7 +100,7 @@ const Task *task_find(const char *name, Error *error)
 
 const char *metric_name(TaskMetric metric)
 {
-    static const char *const names[] = {"accuracy", "mcc", "pearson"};
+    static const char *const names[] = {"accuracy", "mcc", "pearson", "perplexity"};
     return names[metric];
 }
 

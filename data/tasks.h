@@ -6,8 +6,13 @@
 #include "base.h"
 #include "tokenizer.h"
 
-typedef enum TaskKind { KIND_CLASSES, KIND_CHOICE, KIND_REGRESSION } TaskKind;
-typedef enum TaskMetric { METRIC_ACCURACY, METRIC_MCC, METRIC_PEARSON } TaskMetric;
+typedef enum TaskKind { KIND_CLASSES, KIND_CHOICE, KIND_REGRESSION, KIND_LANGUAGE } TaskKind;
+typedef enum TaskMetric {
+    METRIC_ACCURACY,
+    METRIC_MCC,
+    METRIC_PEARSON,
+    METRIC_PERPLEXITY
+} TaskMetric;
 typedef enum TaskForm { FORM_TSV, FORM_JSONL } TaskForm;
 
 enum { MAX_CLASSES = 3, MAX_CHOICES = 2 };
@@ -18,11 +23,12 @@ typedef struct Task {
     TaskKind kind;
     TaskMetric metric;
     TaskForm form;
-    const char *fields[3];           /* first segment, second segment ("" for none), label */
+    const char *fields[3]; /* first segment, second segment ("" for none), label */
+    const char *decoder;   /* text for a decoder: {0}, {1} segments, | between its parts */
     const char *labels[MAX_CLASSES]; /* names in the order of their ids */
     const char *values[MAX_CLASSES]; /* as written in the files */
-    int K;                           /* classes, choices, or 1 for regression */
-    int longest;                     /* tokens, special ones included */
+    int K;       /* classes, choices, 1 for regression, 0 for a language model */
+    int longest; /* tokens, special ones included */
     Truncation cut;
     double lr, epochs, warmup;
     int batch;
@@ -44,10 +50,11 @@ typedef struct Dataset {
     int count;
 } Dataset;
 
-/* All tasks, and how many. */
+/* All tasks but lm, and how many. */
 const Task *tasks_all(int *count);
 
-/* By name, case and hyphens ignored ("SST-2" is sst2). NULL after setting error (64, with the
+/* By name, case and hyphens ignored ("SST-2" is sst2); "lm" is the language model on text of one's
+ * own. NULL after setting error (64, with the
  * nearest name). */
 const Task *task_find(const char *name, Error *error);
 const char *metric_name(TaskMetric metric);

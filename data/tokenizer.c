@@ -118,49 +118,81 @@ int tokenizer_specials(const Tokenizer *t, int pair)
     return count;
 }
 
+/* Cuts two segments of n[0] and n[1] tokens to room; -1 if the part that may be cut has no token
+ * left. */
+static int truncate_pair(ptrdiff_t n[2], ptrdiff_t room, Truncation truncation)
+{
+    if (room < 0) {
+        return -1;
+    }
+    if (n[0] + n[1] <= room) {
+        return 0;
+    }
+    if (truncation == TRUNCATE_LONGEST_FIRST) {
+        /* The rule of the Rust library: the shorter keeps all if it fits into half, the odd token
+         * goes to the longer, of two equal ones to the second. */
+        int swapped = n[0] > n[1];
+        ptrdiff_t small = n[swapped], large = room - small;
+        if (small > room || small > large) {
+            large = small;
+        }
+        if (small + large > room) {
+            small = room / 2;
+            large = small + room % 2;
+        }
+        n[swapped] = small;
+        n[!swapped] = large;
+        return 0;
+    }
+    int cut = truncation == TRUNCATE_ONLY_SECOND;
+    n[cut] = room - n[!cut];
+    return n[cut] < 1 ? -1 : 0;
+}
+
+/* Appends an id with its type. */
+static void append(Ids *ids, Ids *types, int id, int type)
+{
+    arrput(*ids, id);
+    if (types) {
+        arrput(*types, type);
+    }
+}
+
 int tokenizer_build(const Tokenizer *t, Ids *ids, Ids *types, const Ids first, const Ids *second,
                     int longest, Truncation truncation)
 {
     ptrdiff_t n[2] = {arrlen(first), second ? arrlen(*second) : 0},
               room = longest - tokenizer_specials(t, second != NULL);
-    if (room < 0) {
+    if (truncate_pair(n, room, second ? truncation : TRUNCATE_ONLY_FIRST) && (second || room < 0)) {
         return -1;
-    }
-    if (n[0] + n[1] > room) {
-        if (!second) {
-            n[0] = room;
-        } else if (truncation == TRUNCATE_LONGEST_FIRST) {
-            /* The rule of the Rust library: the shorter keeps all if it fits into half, the odd
-             * token goes to the longer, of two equal ones to the second. */
-            int swapped = n[0] > n[1];
-            ptrdiff_t small = n[swapped], large = room - small;
-            if (small > room || small > large) {
-                large = small;
-            }
-            if (small + large > room) {
-                small = room / 2;
-                large = small + room % 2;
-            }
-            n[swapped] = small;
-            n[!swapped] = large;
-        } else {
-            int cut = truncation == TRUNCATE_ONLY_SECOND;
-            ptrdiff_t left = room - n[!cut];
-            if (left < 1) {
-                return -1;
-            }
-            n[cut] = left;
-        }
     }
     const TemplateItem *items = second ? t->pair : t->single;
     for (ptrdiff_t i = 0; i < arrlen(items); i++) {
         const Ids segment = items[i].segment == 1 && second ? *second : first;
         ptrdiff_t count = items[i].segment < 0 ? 1 : n[items[i].segment];
         for (ptrdiff_t j = 0; j < count; j++) {
-            arrput(*ids, items[i].segment < 0 ? items[i].id : segment[j]);
-            if (types) {
-                arrput(*types, items[i].type);
-            }
+            append(ids, types, items[i].segment < 0 ? items[i].id : segment[j], items[i].type);
+        }
+    }
+    return 0;
+}
+
+int tokenizer_build_joined(const Tokenizer *t, Ids *ids, Ids *types, const Ids first,
+                           const Ids second, int longest, Truncation truncation)
+{
+    ptrdiff_t n[2] = {arrlen(first), arrlen(second)};
+    if (truncate_pair(n, longest - tokenizer_specials(t, 0),
+                      second ? truncation : TRUNCATE_ONLY_FIRST)) {
+        return -1;
+    }
+    for (ptrdiff_t i = 0; i < arrlen(t->single); i++) {
+        const TemplateItem *item = &t->single[i];
+        if (item->segment < 0) {
+            append(ids, types, item->id, item->type);
+            continue;
+        }
+        for (ptrdiff_t j = 0; j < n[0] + n[1]; j++) {
+            append(ids, types, j < n[0] ? first[j] : second[j - n[0]], item->type);
         }
     }
     return 0;

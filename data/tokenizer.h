@@ -41,6 +41,11 @@ int tokenizer_specials(const Tokenizer *tokenizer, int pair);
 int tokenizer_build(const Tokenizer *tokenizer, Ids *ids, Ids *types, const Ids first,
                     const Ids *second, int longest, Truncation truncation);
 
+/* The same for one text that is given in two parts (second NULL: one), each tokenized by itself, of
+ * which the rule cuts one: the template of a single segment stands around both. */
+int tokenizer_build_joined(const Tokenizer *tokenizer, Ids *ids, Ids *types, const Ids first,
+                           const Ids second, int longest, Truncation truncation);
+
 /* Largest id + 1, added tokens included; and what the vocabulary was read from (its SHA-256, for
  * provenance). */
 int tokenizer_size(const Tokenizer *tokenizer);

@@ -336,19 +336,28 @@ static const char llama3_pattern[] =
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
     "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
-/* Llama 3: a Split by its pattern, then ByteLevel without a pattern of its own. */
+/* Llama 3: a Split by its pattern, then ByteLevel without a pattern of its own. SmolLM and others:
+ * Digits, then ByteLevel with its pattern. */
 static int check_split(Tokenizer *t, const json_t *splitter, const char *where, Error *error)
 {
     const json_t *parts = json_object_get(splitter, "pretokenizers"),
                  *split = json_array_get(parts, 0), *bytes = json_array_get(parts, 1);
     const char *pattern = text_of(json_object_get(split, "pattern"), "Regex");
+    if (json_array_size(parts) == 2 && !strcmp(text_of(split, "type"), "Digits") &&
+        !strcmp(text_of(bytes, "type"), "ByteLevel") &&
+        !json_is_true(json_object_get(bytes, "add_prefix_space")) &&
+        !json_is_false(json_object_get(bytes, "use_regex"))) {
+        t->vocabulary.digits = json_is_true(json_object_get(split, "individual_digits")) ? 1 : 2;
+        return 0;
+    }
     if (json_array_size(parts) != 2 || strcmp(text_of(split, "type"), "Split") ||
         strcmp(text_of(split, "behavior"), "Isolated") ||
         json_is_true(json_object_get(split, "invert")) ||
         strcmp(text_of(bytes, "type"), "ByteLevel") ||
         json_is_true(json_object_get(bytes, "add_prefix_space")) ||
         !json_is_false(json_object_get(bytes, "use_regex"))) {
-        return REFUSE("%s: this sequence of pre-tokenizers is not implemented, only Llama 3's",
+        return REFUSE("%s: this sequence of pre-tokenizers is not implemented, only Llama 3's and "
+                      "Digits with ByteLevel",
                       where);
     }
     if (strcmp(pattern, llama3_pattern)) {

@@ -25,6 +25,7 @@ typedef struct Vocabulary {
     const char **texts; /* stb_ds array: id to text, NULL for a hole */
     /* BPE */
     int llama3;        /* split as Llama 3 does, not as GPT-2 */
+    int digits;        /* split before: 1 at every number character, 2 around runs of them */
     int ignore_merges; /* a piece that is a word of the vocabulary is not merged */
     Merge *merges;     /* stb_ds map */
     int byte_id[256];  /* id of each byte's symbol */
@@ -65,7 +66,9 @@ int vocabulary_add(Vocabulary *vocabulary, const char *word, long long id, const
 /* Id of a token, or -1. */
 int vocabulary_find(const Vocabulary *vocabulary, const char *word);
 
-/* Finishes a BPE vocabulary: every byte needs its symbol. */
+/* Finishes a BPE vocabulary. Every byte needs its symbol: GPT-2's and Llama 3's kind start from all
+ * 256, so a gap means a damaged file. Those behind Digits (SmolLM, StarCoder) are made from the
+ * bytes of their training text alone; what they lack is dropped. */
 int bpe_finish(Vocabulary *vocabulary, const char *where, Error *error);
 
 /* Adds a merge by its two texts; refuses unknown pieces and results. */

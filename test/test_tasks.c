@@ -1,7 +1,7 @@
 /* Compares examples with golden cases: build/test_tasks DATA_DIR CASES.jsonl...|counts.json
  * The tokenizer is RoBERTa's, in $SEEDBED_TOKENIZER or DATA_DIR/../tokenizers/roberta-base. The
- * task is named by the case file. Compared: label, segments, ids, ids cut to 64 tokens,
- * example_hash; not the decoder's text and ids. */
+ * task is named by the case file; the decoder's is Llama 3's, in DATA_DIR/../tokenizers/llama3.
+ * Compared: label, segments, ids, ids cut to 64 tokens, the same of a decoder, example_hash. */
 #include "check.h"
 #include "encode.h"
 #include "json.h"
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-static Tokenizer *tokenizer;
+static Tokenizer *tokenizer, *decoder_tokenizer;
 
 static void compare_ids(const Encoded *encoded, size_t sequence, const json_t *expected,
                         const char *where, const char *what)
@@ -66,24 +66,26 @@ static void compare_case(const Dataset *dataset, const json_t *object, const cha
               "%s: label name", where);
     }
     const json_t *choices = json_object_get(object, "choices");
-    for (int cut = 0; cut < 2; cut++) {
+    static const char *const keys[2][2] = {{"ids", "ids_64"}, {"decoder_ids", "decoder_ids_64"}};
+    for (int way = 0; way < 4; way++) {
         Encoded encoded;
         Error error;
-        const char *key = cut ? "ids_64" : "ids";
+        int decoder = way / 2, cut = way % 2;
+        const char *key = keys[decoder][cut];
         const json_t *first = choices ? json_array_get(choices, 0) : object;
         int fails = cut && json_is_null(json_object_get(first, key));
-        int code = encode(&encoded, &one, tokenizer, cut ? 64 : dataset->task->longest, 1 << 20,
-                          &error);
+        int code = encode(&encoded, &one, decoder ? decoder_tokenizer : tokenizer, decoder,
+                          cut ? 64 : dataset->task->longest, 1 << 20, &error);
         CHECK(fails ? code == EXIT_BAD_DATA : !code, "%s: encoding to %s gives %d", where, key,
               code);
         for (int c = 0; !code && c < encoded.choices; c++) {
             const json_t *part = choices ? json_array_get(choices, (size_t)c) : object;
-            if (!cut) {
+            if (!way) {
                 compare_segments(example, c, part, where);
             }
             const json_t *expected = json_object_get(part, key);
-            compare_ids(&encoded, (size_t)c, expected ? expected : json_object_get(part, "ids"),
-                        where, key);
+            compare_ids(&encoded, (size_t)c,
+                        expected ? expected : json_object_get(part, keys[decoder][0]), where, key);
         }
         if (!code) {
             encoded_free(&encoded);
@@ -166,7 +168,7 @@ static void compare_file(const char *data, const char *path)
         free(where);
         at += length + 1;
     }
-    printf("%s: %d cases, %d comparisons (decoder text and ids: not implemented, not compared)\n",
+    printf("%s: %d cases, %d comparisons\n",
            path, lines, checks_passed + checks_failed - before);
     dataset_free(&dataset);
     file_unmap(&file);
@@ -182,7 +184,9 @@ int main(int argc, char **argv)
     const char *chosen = getenv("SEEDBED_TOKENIZER");
     char *folder = chosen ? string_copy(chosen)
                           : string_format("%s/../tokenizers/roberta-base", argv[1]);
-    if (tokenizer_open(&tokenizer, folder, &error)) {
+    char *decoder_folder = string_format("%s/../tokenizers/llama3", argv[1]);
+    if (tokenizer_open(&tokenizer, folder, &error) ||
+        tokenizer_open(&decoder_tokenizer, decoder_folder, &error)) {
         fprintf(stderr, "%s\n", error.text);
         return error.code;
     }
@@ -194,6 +198,8 @@ int main(int argc, char **argv)
         }
     }
     free(folder);
+    free(decoder_folder);
     tokenizer_close(tokenizer);
+    tokenizer_close(decoder_tokenizer);
     return checks_close("test_tasks");
 }

@@ -37,24 +37,36 @@ static void show_banner(const Study *s)
 static void show_plan(Study *s, int runs)
 {
     const Model *m = &s->model;
-    double mib = 1.0 / (1 << 20), seconds = study_estimate(s);
-    size_t parameters = m->params.total * sizeof(float);
-    fprintf(stderr, "task      %s (%s): %d training and %d dev examples%s\n", s->task->name,
+    ModelCounts counts = model_counts(m);
+    double mib = 1.0 / (1 << 20), seconds = study_estimate(s),
+           trained = 4.0 * (double)counts.trained, moments = s->steps ? 3.0 * trained : 0.0,
+           arena = 4.0 * (double)m->params.total;
+    fprintf(stderr, "task      %s (%s): %d training and %d dev %s%s\n", s->task->name,
             s->task->benchmark, s->train.count, s->dev.count,
+            s->task->kind == KIND_LANGUAGE ? "windows" : "examples",
             s->builtin ? ", built-in sample" : "");
     fprintf(stderr, "model     %s: %.2f M parameters, %d layers, width %d\n", s->model_name,
-            (double)m->params.total * 1e-6, m->config.L, m->config.C);
+            (double)counts.all * 1e-6, m->config.L, m->config.C);
+    if (m->lora.targets) {
+        fprintf(stderr,
+                "adapters  %d pairs of rank %d: %zu parameters, and %zu of the head; scale %g, "
+                "dropout %g\n",
+                counts.pairs, m->lora.r, counts.adapters, counts.head, (double)lora_scale(&m->lora),
+                (double)m->lora.dropout);
+    }
     fprintf(stderr,
             "recipe    lr %g, batch %d%s, %g epochs, warm-up %d steps, dropout %g, length %d\n",
             s->recipe.lr, s->recipe.batch, s->micro < s->recipe.batch ? " in micro-batches" : "",
             s->recipe.epochs, s->warmup, (double)m->config.dropout, s->recipe.max_len);
     fprintf(stderr, "work      %d run%s of %d steps, %.3f M tokens each; about %.0f s a run\n",
             runs, runs > 1 ? "s" : "", s->steps, (double)s->tokens * 1e-6, seconds);
-    fprintf(stderr,
-            "memory    %.1f MiB: weights, gradients, moments %.1f each, activations %.1f, scratch "
-            "%.1f\n",
-            (4.0 * (double)parameters + (double)m->acts_bytes + (double)m->scratch_bytes) * mib,
-            (double)parameters * mib, (double)m->acts_bytes * mib, (double)m->scratch_bytes * mib);
+    fprintf(
+        stderr,
+        "memory    %.1f MiB: weights %.1f, gradients and moments %.1f, activations %.1f, scratch "
+        "%.1f%s\n",
+        (arena + moments + (double)m->acts_bytes + (double)m->scratch_bytes) * mib, arena * mib,
+        moments * mib, (double)m->acts_bytes * mib, (double)m->scratch_bytes * mib,
+        m->lora.targets ? "; and the mapped model" : "");
     fprintf(stderr, "machine   %d threads, %s kernels%s%s\n", s->backend.ctx.threads,
             s->backend.ops.build, *s->backend.variants ? ", variants " : "", s->backend.variants);
     if (s->train_ids.cut + s->dev_ids.cut) {
@@ -68,6 +80,12 @@ static void show_outcome(const Study *s, const Seeds *seeds, const Outcome *o)
 {
     printf("seed %llu: dev %s %.4f (loss %.4f)\n", (unsigned long long)seeds->seed,
            metric_name(s->task->metric), o->metric, o->dev_loss);
+    if (s->task->kind == KIND_LANGUAGE) {
+        printf("time: %.1f s, peak memory %.0f MiB\n", o->seconds,
+               (double)memory_peak() / (1 << 20));
+        fflush(stdout);
+        return;
+    }
     if (s->task->kind == KIND_REGRESSION) {
         printf("majority: does not apply%s\n",
                o->collapsed ? "; WARNING: the run collapsed to a constant" : "");

@@ -10,10 +10,11 @@ typedef struct Preset {
 } Preset;
 
 /* lr, epochs, warm-up and batch of "task" come from the task's row. Sources: fairseq's RoBERTa
- * configurations for its AdamW settings, transformers' TrainingArguments for hf; tiny is ours, for
- * a model with random weights. */
+ * configurations for its AdamW settings, transformers' TrainingArguments for hf; lora
+ * (docs/TASKS.md) and tiny are ours, the latter for a model with random weights. */
 static const Preset presets[] = {
     {"task", 0, 0, 0, 0.1, 0.9, 0.98, 1e-6, 1.0, 0},
+    {"lora", 2e-4, 10, 0.06, 0, 0.9, 0.999, 1e-8, 1.0, 16},
     {"hf", 5e-5, 3, 0, 0, 0.9, 0.999, 1e-8, 1.0, 8},
     {"tiny", 1e-3, 16, 0.1, 0.01, 0.9, 0.98, 1e-6, 1.0, 16},
 };
@@ -25,20 +26,24 @@ static double real(const char *given, double preset)
 
 int recipe_make(Recipe *recipe, const Options *o, const Task *task, int tiny, Error *error)
 {
-    const char *name = o->recipe ? o->recipe : tiny ? "tiny" : "task";
-    static const char *const names[] = {"task", "hf", "tiny"}, *const schedules[] = {
-                                                                   "linear", "cosine", "constant"};
+    const char *name = o->recipe               ? o->recipe
+                       : tiny                  ? "tiny"
+                       : o->lora || o->adapter ? "lora"
+                                               : "task";
+    static const char *const names[] = {"task", "lora", "hf", "tiny"}, *const schedules[] = {
+                                                                           "linear", "cosine",
+                                                                           "constant"};
     Preset preset = {0};
     int schedule = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         if (!strcmp(name, presets[i].name)) {
             preset = presets[i];
         }
     }
     if (!preset.name) {
-        const char *near = nearest_word(name, names, 3);
+        const char *near = nearest_word(name, names, 4);
         return error_set(error, EXIT_USAGE,
-                         "--recipe %s: no such recipe%s%s; there are task, hf and tiny", name,
+                         "--recipe %s: no such recipe%s%s; there are task, lora, hf and tiny", name,
                          near ? "; did you mean " : "", near ? near : "");
     }
     while (schedule < 3 && strcmp(o->schedule, schedules[schedule])) {
@@ -53,6 +58,10 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, int tiny, Er
     }
     if (strcmp(o->select, "last") && strcmp(o->select, "best")) {
         return error_set(error, EXIT_USAGE, "--select %s: choose last or best", o->select);
+    }
+    if (!strcmp(name, "task") && task->kind == KIND_LANGUAGE) {
+        preset = presets[2]; /* hf */
+        preset.name = name;
     }
     if (!strcmp(name, "task")) {
         preset.lr = task->lr;
@@ -77,11 +86,12 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, int tiny, Er
         .dropout = o->dropout ? option_real(o->dropout) : -1.0,
         .kernels = "",
     };
-    if (recipe->batch < 1 || recipe->epochs <= 0 || recipe->epochs > 10000 ||
+    if (recipe->batch < 1 || recipe->epochs < 0 || recipe->epochs > 10000 ||
         recipe->batch > 65536) {
-        return error_set(error, EXIT_USAGE,
-                         "--batch %d --epochs %g: both must be above 0, at most 65536 and 10000",
-                         recipe->batch, recipe->epochs);
+        return error_set(
+            error, EXIT_USAGE,
+            "--batch %d --epochs %g: the batch must be above 0, at most 65536 and 10000",
+            recipe->batch, recipe->epochs);
     }
     if (recipe->optim.beta1 >= 1 || recipe->optim.beta2 >= 1 || recipe->dropout >= 1) {
         return error_set(error, EXIT_USAGE, "--beta1, --beta2 and --dropout must be below 1");
@@ -117,7 +127,25 @@ json_t *recipe_json(const Recipe *r, const Seeds *seeds)
 {
     static const char *const schedules[] = {"linear", "cosine", "constant"};
     json_t *object = json_object();
-    json_object_set_new(object, "adapter", json_string("full"));
+    json_object_set_new(object, "adapter", json_string(r->lora.targets ? "lora" : "full"));
+    if (r->lora.targets) {
+        char targets[64] = "";
+        for (int k = 0; k < LINEAR_KINDS; k++) {
+            if (r->lora.targets >> k & 1) {
+                size_t used = strlen(targets);
+                snprintf(targets + used, sizeof targets - used, "%s%s", used ? "," : "",
+                         linear_kind_name((LinearKind)k));
+            }
+        }
+        json_object_set_new(object, "lora_alpha", real_json((double)r->lora.alpha));
+        json_object_set_new(object, "lora_dropout", real_json((double)r->lora.dropout));
+        json_object_set_new(object, "lora_r", json_integer(r->lora.r));
+        json_object_set_new(object, "lora_targets", json_string(targets));
+        json_object_set_new(object, "rslora", json_boolean(r->lora.rslora));
+        if (*r->start) {
+            json_object_set_new(object, "start", json_string(r->start));
+        }
+    }
     json_object_set_new(object, "batch", json_integer(r->batch));
     json_object_set_new(object, "beta1", real_json(r->optim.beta1));
     json_object_set_new(object, "beta2", real_json(r->optim.beta2));

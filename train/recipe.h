@@ -3,6 +3,7 @@
 #define RECIPE_H
 
 #include "json.h"
+#include "lora.h"
 #include "optim.h"
 #include "options.h"
 #include "schedule.h"
@@ -16,14 +17,16 @@ typedef struct Recipe {
     int select_best;
     double dropout;      /* -1: as the model's config says */
     const char *kernels; /* variants in force */
+    LoraConfig lora;     /* targets 0: full fine-tuning */
+    char start[65];      /* SHA-256 of the adapter that the runs start from, or "" */
 } Recipe;
 
 typedef struct Seeds {
     uint64_t seed, init, data, dropout;
 } Seeds;
 
-/* From the named recipe (NULL: task, or tiny for the tiny model) and the options that were given.
- * Errors: 64. */
+/* From the named recipe (NULL: task, lora with adapters, or tiny for the tiny model) and the
+ * options that were given. Errors: 64. */
 int recipe_make(Recipe *recipe, const Options *options, const Task *task, int tiny, Error *error);
 
 /* hparams of the prediction file: recipe and seeds. Numbers that are no integers are texts,

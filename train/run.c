@@ -1,5 +1,6 @@
 /* One run: from the seeds to the prediction file. The step, in order: pack, forward, loss, backward
  * for every micro-batch; then norm, clipping and AdamW. */
+#include "adapter.h"
 #include "metrics.h"
 #include "preds.h"
 #include "progress.h"
@@ -28,7 +29,7 @@ typedef struct Run {
     Evaluation now, kept; /* the last one; the one to write */
     float *best_weights;  /* with --select best and --save */
     Progress progress;
-    double train_loss;
+    double train_loss, terms; /* of the epoch */
     int step, epoch;
 } Run;
 
@@ -52,10 +53,27 @@ static Batch batch_of(const Packed *p)
     return (Batch){p->N, p->B, p->tokens, p->types, p->cu_seqlens, p->slots, p->labels, p->targets};
 }
 
+/* Terms of the loss of these examples: one each, or a language model's targets. */
+static int terms_of(const Study *study, const Packed *packed)
+{
+    return study->task->kind == KIND_LANGUAGE ? packed->N - packed->B : packed->examples;
+}
+
+/* Losses that a pass gives: of examples, or of tokens, 0 without a target. */
+static int losses_of(const Study *study, const Packed *packed)
+{
+    return study->task->kind == KIND_LANGUAGE ? packed->N : packed->examples;
+}
+
 static void score(const Study *study, Evaluation *e)
 {
     const Dataset *dev = &study->dev;
     int K = study->task->K;
+    if (study->task->kind == KIND_LANGUAGE) {
+        e->metric = exp(e->loss);
+        e->majority = NAN;
+        return;
+    }
     if (study->task->kind == KIND_REGRESSION) {
         float *target = memory_alloc((size_t)dev->count, sizeof *target);
         for (int i = 0; i < dev->count; i++) {
@@ -94,24 +112,27 @@ static int evaluate(Run *run, Evaluation *e, Error *error)
     const Encoded *dev = &study->dev_ids;
     Step step = {.train = 0};
     size_t K = (size_t)study->task->K;
-    double loss = 0;
+    double loss = 0, terms = 0;
     for (int first = 0, count; first < study->dev.count; first += count) {
         count = fitting(study, dev, first);
         pack(&run->packed, dev, NULL, first, count, 0);
         Batch batch = batch_of(&run->packed);
         const float *logits = model_forward(&study->model, &batch, &step);
-        memcpy(e->logits + (size_t)first * K, logits, (size_t)count * K * sizeof *logits);
+        if (logits) {
+            memcpy(e->logits + (size_t)first * K, logits, (size_t)count * K * sizeof *logits);
+        }
         model_loss(&study->model, &batch, &step, run->losses, 0.0f, 0);
-        for (int i = 0; i < count; i++) {
+        for (int i = 0; i < losses_of(study, &run->packed); i++) {
             loss += (double)run->losses[i];
         }
+        terms += terms_of(study, &run->packed);
         if (stop_signal) {
             return error_set(
                 error, EXIT_STOPPED,
                 "stopped by a signal during evaluation; nothing was written, run again");
         }
     }
-    e->loss = loss / study->dev.count;
+    e->loss = loss / terms;
     if (!isfinite(e->loss)) {
         return error_set(error, EXIT_DIVERGED,
                          "step %d: the dev loss is not finite; nothing was written, lower --lr or "
@@ -164,13 +185,17 @@ static int train_step(Run *run, const int *order, int first, int end, Error *err
     Step step = {.train = 1, .step = (uint32_t)run->step, .seed_dropout = run->seeds->dropout};
     double loss = 0;
     long tokens = 0;
+    int terms = end - first;
+    if (study->task->kind == KIND_LANGUAGE) {
+        terms = pack_tokens(&study->train_ids, order, first, end - first) - (end - first);
+    }
     for (int at = first; at < end; at += study->micro) {
         int count = end - at < study->micro ? end - at : study->micro;
         pack(&run->packed, &study->train_ids, order, at, count, at - first);
         Batch batch = batch_of(&run->packed);
         model_forward(model, &batch, &step);
-        model_loss(model, &batch, &step, run->losses, 1.0f / (float)(end - first), 1);
-        for (int i = 0; i < count; i++) {
+        model_loss(model, &batch, &step, run->losses, 1.0f / (float)terms, 1);
+        for (int i = 0; i < losses_of(study, &run->packed); i++) {
             loss += (double)run->losses[i];
         }
         tokens += run->packed.N;
@@ -186,7 +211,8 @@ static int train_step(Run *run, const int *order, int first, int end, Error *err
     }
     run->train_loss += loss;
     run->step++;
-    progress_step(&run->progress, run->step, loss / (end - first), norm, lr, tokens);
+    run->terms += terms;
+    progress_step(&run->progress, run->step, loss / terms, norm, lr, tokens);
     return stop_signal
                ? error_set(error, EXIT_STOPPED,
                            "stopped by a signal after step %d; nothing was written, run again",
@@ -194,10 +220,10 @@ static int train_step(Run *run, const int *order, int first, int end, Error *err
                : 0;
 }
 
-/* NaN is worse than any number. */
-static int better(double a, double b)
+/* NaN is worse than any number; a lower perplexity is better. */
+static int better(const Study *study, double a, double b)
 {
-    return isnan(b) ? !isnan(a) : a > b;
+    return isnan(b) ? !isnan(a) : study->task->metric == METRIC_PERPLEXITY ? a < b : a > b;
 }
 
 static void keep(Run *run)
@@ -223,24 +249,22 @@ static int train(Run *run, Error *error)
         evaluated = 0;
     int *order = memory_alloc((size_t)examples, sizeof *order);
     for (run->epoch = 0; run->step < study->steps && !code; run->epoch++) {
-        int seen = 0;
-        run->train_loss = 0;
+        run->train_loss = run->terms = 0;
         epoch_order(order, examples, run->seeds->data, run->epoch);
         for (int first = 0; first < examples && run->step < study->steps && !code;
              first += study->recipe.batch) {
             int end = examples - first < study->recipe.batch ? examples
                                                              : first + study->recipe.batch;
             code = train_step(run, order, first, end, error);
-            seen += end - first;
         }
-        run->train_loss /= seen ? seen : 1;
+        run->train_loss /= run->terms > 0 ? run->terms : 1;
         if (!code && (run->step == study->steps || (every && (run->epoch + 1) % every == 0))) {
             code = evaluate(run, &run->now, error);
             if (!code) {
                 progress_epoch(&run->progress, run->epoch + 1, run->train_loss, run->now.loss,
                                metric_name(study->task->metric), run->now.metric);
                 if (!study->recipe.select_best || !evaluated ||
-                    better(run->now.metric, run->kept.metric)) {
+                    better(study, run->now.metric, run->kept.metric)) {
                     keep(run);
                 }
                 evaluated = 1;
@@ -248,6 +272,12 @@ static int train(Run *run, Error *error)
         }
     }
     free(order);
+    if (!code && !study->steps) { /* evaluate only */
+        code = evaluate(run, &run->now, error);
+        if (!code) {
+            keep(run);
+        }
+    }
     return code;
 }
 
@@ -273,7 +303,8 @@ static json_t *metadata(const Run *run)
     }
     char *label_names = json_canonical(names), epoch[32];
     snprintf(epoch, sizeof epoch, "epoch:%d", run->kept.epoch + 1);
-    static const char *const problems[] = {"single", "multichoice", "regression"};
+    static const char *const problems[] = {"single", "multichoice",
+                                           "regression"}; /* lm writes none */
     const struct {
         const char *key, *value;
     } fields[] = {
@@ -281,7 +312,7 @@ static json_t *metadata(const Run *run)
         {"task", task->name},
         {"split", "validation"},
         {"model", study->model_name},
-        {"adapter", "full"},
+        {"adapter", study->recipe.lora.targets ? "lora" : "full"},
         {"label_names", label_names},
         {"problem", problems[task->kind]},
         {"metric", metric_name(task->metric)},
@@ -383,6 +414,10 @@ static int write_model(Run *run, const char *folder, Error *error)
         memcpy(study->model.params.weights, run->best_weights,
                study->model.params.trained * sizeof(float));
     }
+    if (study->recipe.lora.targets) {
+        return adapter_write(&study->model, folder,
+                             study->model_folder ? study->model_folder : "tiny", error);
+    }
     if (model_write(&study->model, folder, study->task->labels, study->task->K, error)) {
         return error->code;
     }
@@ -407,25 +442,31 @@ static int write_model(Run *run, const char *folder, Error *error)
 static int reset(Run *run, Error *error)
 {
     Study *study = run->study;
+    const Options *o = study->options;
     Model *model = &study->model;
     optim_init(&run->optim, &study->recipe.optim);
-    study->backend.ops.fill_zero(&study->backend.ctx, model->params.m, model->params.trained);
-    study->backend.ops.fill_zero(&study->backend.ctx, model->params.v, model->params.trained);
-    model_zero_gradients(model);
+    if (study->steps) {
+        const Ops *ops = &study->backend.ops;
+        ops->fill_zero(&study->backend.ctx, model->params.m, model->params.trained);
+        ops->fill_zero(&study->backend.ctx, model->params.v, model->params.trained);
+        model_zero_gradients(model);
+    }
     if (!study->model_folder) {
         model_make(model, run->seeds->init);
-        return 0;
+        return o->adapter ? adapter_read(model, o->adapter, o->init_head != NULL, error) : 0;
     }
     char *made;
     if (model_read(model, study->model_folder, run->seeds->init, &made, error)) {
         return error->code;
     }
-    if (strcmp(study->made, made) && !study->options->quiet) { /* the first run says it for all */
+    int code = o->adapter ? adapter_read(model, o->adapter, o->init_head != NULL, error) : 0,
+        from_seed = *made && (!o->adapter || o->init_head);
+    if (!code && from_seed && strcmp(study->made, made) && !o->quiet) { /* the first run says it */
         fprintf(stderr, "made from the seed, for the model has none: %s\n", made);
     }
     snprintf(study->made, sizeof study->made, "%s", made);
     free(made);
-    return 0;
+    return code;
 }
 
 int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outcome, Error *error)
@@ -443,7 +484,8 @@ int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outco
         run.best_weights = arena_alloc(study->model.params.trained * sizeof(float));
     }
     packed_init(&run.packed, study->max_tokens, study->model.max_sequences);
-    run.losses = memory_alloc((size_t)study->model.max_sequences, sizeof *run.losses);
+    run.losses = memory_alloc((size_t)(study->max_tokens + study->model.max_sequences),
+                              sizeof *run.losses);
     run.now.logits = memory_alloc(count * K, sizeof(float));
     run.kept.logits = memory_alloc(count * K, sizeof(float));
     run.now.pred = memory_calloc(count, sizeof(int));
@@ -457,14 +499,19 @@ int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outco
         progress_close(&run.progress, code);
     }
     if (!code) {
-        code = write_predictions(&run, path, error) || (save && write_model(&run, save, error))
+        code = (study->task->kind != KIND_LANGUAGE && write_predictions(&run, path, error)) ||
+                       (save && write_model(&run, save, error))
                    ? error->code
                    : 0;
     }
     if (!code) {
-        *outcome = (Outcome){run.kept.metric,  run.kept.majority,    run.train_loss,
-                             run.kept.loss,    run.progress.seconds, run.kept.collapsed,
-                             string_copy(path)};
+        *outcome = (Outcome){run.kept.metric,
+                             run.kept.majority,
+                             run.train_loss,
+                             run.kept.loss,
+                             run.progress.seconds,
+                             run.kept.collapsed,
+                             study->task->kind == KIND_LANGUAGE ? NULL : string_copy(path)};
     }
     arena_free(run.best_weights, study->model.params.trained * sizeof(float));
     packed_free(&run.packed);

@@ -1,4 +1,6 @@
 #include "study.h"
+#include "adapter.h"
+#include "text.h"
 
 #include <libgen.h>
 #include <math.h>
@@ -51,19 +53,32 @@ static int open_model_files(Study *study, Config *config, Error *error)
                   folder, folder);
     }
     free(path);
-    if (!code && config->architecture == ARCH_LLAMA) {
-        /* inputs of tasks for decoders are not made yet: an encoder's would be the wrong model */
-        config_free(config);
-        return error_set(error, EXIT_BAD_DATA,
-                         "%s: model_type 'llama' cannot be fine-tuned on tasks yet; name a RoBERTa "
-                         "or BERT",
-                         folder);
-    }
     if (!code && tokenizer_open(&study->tokenizer, folder, error)) {
         config_free(config);
         code = error->code;
     }
     return code;
+}
+
+static int open_text(Study *study, const Config *config, Error *error)
+{
+    const Recipe *r = &study->recipe;
+    const char *data = study->options->data;
+    if (config->architecture != ARCH_LLAMA) {
+        return error_set(error, EXIT_BAD_DATA,
+                         "%s: an encoder is no language model; --task lm needs a Llama folder "
+                         "(--model)",
+                         study->model_name);
+    }
+    if (!data || !strcmp(data, "builtin") || (!path_exists(data) && !path_is_folder(data))) {
+        return error_set(error, data ? EXIT_NO_INPUT : EXIT_USAGE,
+                         "--task lm: %s; name a text file, or a folder with train.txt and "
+                         "validation.txt, with --data",
+                         data ? "no such text" : "--data is missing");
+    }
+    return text_read(&study->train, &study->dev, &study->train_ids, &study->dev_ids, study->task,
+                     data, study->tokenizer, r->max_len, config->V, r->max_train, r->max_eval,
+                     error);
 }
 
 static int open_data(Study *study, Error *error)
@@ -93,6 +108,56 @@ static int open_data(Study *study, Error *error)
                : 0;
 }
 
+/* The adapters that the options or the named folder ask for. */
+static int choose_lora(Study *study, const Config *config, Error *error)
+{
+    const Options *o = study->options;
+    LoraConfig *lora = &study->recipe.lora;
+    if (o->adapter) {
+        char *path = string_format("%s/adapter_config.json", o->adapter),
+             *weights = string_format("%s/adapter_model.safetensors", o->adapter);
+        File file;
+        int code = adapter_config_read(lora, path, config, error);
+        if (!code && !file_map(&file, weights, error)) {
+            sha256_hex(study->recipe.start, file.bytes, file.size);
+            file_unmap(&file);
+        } else if (!code) {
+            code = error->code;
+        }
+        if (code == EXIT_NO_INPUT) {
+            error_set(
+                error, code,
+                "%s: no adapter_config.json with adapter_model.safetensors; name a PEFT folder",
+                o->adapter);
+        }
+        free(path);
+        free(weights);
+        if (code) {
+            return code;
+        }
+    } else if (o->lora) {
+        *lora = (LoraConfig){.r = option_count(o->lora_r),
+                             .alpha = (float)option_real(o->lora_alpha),
+                             .dropout = (float)option_real(o->lora_dropout),
+                             .rslora = o->rslora != NULL};
+        if (lora->r < 1 || lora->r > LORA_MAX_RANK || !(lora->alpha > 0) || lora->dropout >= 1) {
+            return error_set(error, EXIT_USAGE,
+                             "--lora-r must be from 1 to %d, --lora-alpha above 0, --lora-dropout "
+                             "below 1",
+                             LORA_MAX_RANK);
+        }
+        if (lora_targets(&lora->targets, o->lora_targets, config->architecture, error)) {
+            return error->code;
+        }
+    }
+    if (lora->targets && config->L > LORA_MAX_LAYERS) {
+        return error_set(error, EXIT_BAD_DATA,
+                         "%s: adapters on more than %d layers are not implemented",
+                         study->model_name, LORA_MAX_LAYERS);
+    }
+    return 0;
+}
+
 static int check_types(const Study *study, const Encoded *encoded, int types, Error *error)
 {
     for (size_t i = 0;
@@ -109,7 +174,8 @@ static int check_types(const Study *study, const Encoded *encoded, int types, Er
 
 int study_open(Study *study, const Options *options, Error *error)
 {
-    static const Problem problems[] = {PROBLEM_SINGLE, PROBLEM_CHOICE, PROBLEM_REGRESSION};
+    static const Problem problems[] = {PROBLEM_SINGLE, PROBLEM_CHOICE, PROBLEM_REGRESSION,
+                                       PROBLEM_LANGUAGE};
     Config config = {0};
     *study = (Study){.options = options};
     if (!options->task) {
@@ -135,31 +201,40 @@ int study_open(Study *study, const Options *options, Error *error)
                        open_model_files(study, &config, error)
                    ? error->code
                    : 0;
-    if (!code && open_data(study, error)) {
-        config_free(&config);
+    study->recipe.kernels = study->backend.variants;
+    if (!code) {
+        int longest = config_longest(&config);
+        study->recipe.max_len = longest < study->recipe.max_len ? longest : study->recipe.max_len;
+        if (study->task->kind == KIND_LANGUAGE && study->recipe.max_len < 2) {
+            code = error_set(error, EXIT_USAGE, "--max-len %d: a window needs two tokens",
+                             study->recipe.max_len);
+        }
+    }
+    if (!code && (choose_lora(study, &config, error) ||
+                  (study->task->kind == KIND_LANGUAGE ? open_text(study, &config, error)
+                                                      : open_data(study, error)))) {
         code = error->code;
     }
     if (code) {
+        config_free(&config);
         study_close(study);
         return code;
     }
-    study->recipe.kernels = study->backend.variants;
     if (study->recipe.dropout >= 0) {
         config.dropout = config.attention_dropout = config.head_dropout = (float)
                                                                               study->recipe.dropout;
     }
-    int longest = config_longest(&config), types = config.types;
-    if (study->recipe.max_len > longest) {
-        study->recipe.max_len = longest;
-    }
-    model_init(&study->model, config, problems[study->task->kind], study->task->K, NULL,
+    int types = config.types, V = config.V, decoder = config.architecture == ARCH_LLAMA,
+        longest = study->recipe.max_len;
+    const LoraConfig *lora = study->recipe.lora.targets ? &study->recipe.lora : NULL;
+    model_init(&study->model, config, problems[study->task->kind], study->task->K, lora,
                &study->backend);
-    if (encode(&study->train_ids, &study->train, study->tokenizer, study->recipe.max_len, config.V,
-               error) ||
-        encode(&study->dev_ids, &study->dev, study->tokenizer, study->recipe.max_len, config.V,
-               error) ||
-        check_types(study, &study->train_ids, types, error) ||
-        check_types(study, &study->dev_ids, types, error)) {
+    study->model.recompute = options->recompute != NULL;
+    if (study->task->kind != KIND_LANGUAGE &&
+        (encode(&study->train_ids, &study->train, study->tokenizer, decoder, longest, V, error) ||
+         encode(&study->dev_ids, &study->dev, study->tokenizer, decoder, longest, V, error) ||
+         (!decoder && (check_types(study, &study->train_ids, types, error) ||
+                       check_types(study, &study->dev_ids, types, error))))) {
         study_close(study);
         return error->code;
     }
@@ -190,7 +265,8 @@ void study_plan(Study *study, const uint64_t *data_seeds, int count)
     int examples = study->train.count, micro = option_count(study->options->micro_batch);
     study->micro = micro && micro < r->batch ? micro : r->batch;
     study->steps_per_epoch = (examples + r->batch - 1) / r->batch;
-    study->steps = r->max_steps ? r->max_steps : (int)ceil(r->epochs * study->steps_per_epoch);
+    study->steps = r->max_steps && r->epochs > 0 ? r->max_steps
+                                                 : (int)ceil(r->epochs * study->steps_per_epoch);
     study->warmup = schedule_warmup(r->warmup, study->steps);
     study->tokens = 0;
     study->max_tokens = max_int(study->train_ids.longest, study->dev_ids.longest) *
@@ -214,7 +290,7 @@ void study_plan(Study *study, const uint64_t *data_seeds, int count)
     }
     free(order);
     model_plan(&study->model, study->max_tokens, study->micro * study->train_ids.choices,
-               max_int(study->train_ids.longest, study->dev_ids.longest), 1);
+               max_int(study->train_ids.longest, study->dev_ids.longest), study->steps > 0);
 }
 
 double study_estimate(Study *study)
@@ -224,12 +300,9 @@ double study_estimate(Study *study)
     const Ops *ops = &study->backend.ops;
     enum { ROWS = 128 };
     int rows = study->max_tokens < ROWS ? study->max_tokens : ROWS;
-    /* The memory of the gradients is free now: out [rows, F], x [rows, C], weight [F, C]. */
-    float *weight = m->params.weights, *x = m->params.m, *out = m->params.v;
-    if ((size_t)rows * (size_t)c->F > m->params.trained ||
-        (size_t)c->F * (size_t)c->C > m->params.trained) {
-        return 0.0;
-    }
+    float *weight = arena_alloc((size_t)c->F * (size_t)c->C * sizeof *weight),
+          *x = arena_alloc((size_t)rows * (size_t)c->C * sizeof *x),
+          *out = arena_alloc((size_t)rows * (size_t)c->F * sizeof *out);
     /* The fastest call of one thread in 50 ms, times threads: on a busy machine two threads that
      * wait for each other would make the plan look hopeless. */
     Context one = study->backend.ctx;
@@ -240,12 +313,20 @@ double study_estimate(Study *study)
         now = clock_seconds();
         fastest = now - start < fastest ? now - start : fastest;
     }
-    ops->fill_zero(&study->backend.ctx, out, (size_t)rows * (size_t)c->F);
+    arena_free(weight, (size_t)c->F * (size_t)c->C * sizeof *weight);
+    arena_free(x, (size_t)rows * (size_t)c->C * sizeof *x);
+    arena_free(out, (size_t)rows * (size_t)c->F * sizeof *out);
     double rate = 2.0 * rows * c->C * c->F / fastest * study->backend.ctx.threads;
-    double per_token = 6.0 * c->L * (4.0 * c->C * c->C + 2.0 * c->C * c->F) +
-                       12.0 * c->L * c->C * study->train_ids.longest;
-    /* A quarter more for everything that is no product, and the optimizer's pass over 7 arrays at
-     * 10 GB/s. */
+    /* Products of all layers (a weight counts twice forward, twice for each gradient), attention's
+     * over whole sequences, a quarter more for everything that is no product, and the optimizer's
+     * pass over 7 arrays at 10 GB/s. */
+    ModelCounts counts = model_counts(m);
+    double embeddings = (double)c->V * c->C, matrices = (double)counts.all - embeddings,
+           passes = (m->lora.targets ? 2.0 : 3.0) + (m->recompute ? 1.0 : 0.0);
+    if (study->task->kind == KIND_LANGUAGE) {
+        matrices += embeddings * 4.0 / 3.0; /* the logits are computed twice */
+    }
+    double per_token = passes * (2.0 * matrices + 4.0 * c->L * c->C * study->train_ids.longest);
     return 1.25 * per_token * (double)study->tokens / rate +
            (double)study->steps * 28.0 * (double)m->params.trained / 1e10;
 }
