@@ -41,14 +41,16 @@ DATA = $(call objects,data)
 TRAIN = $(filter-out $(BUILD)/train/main.o,$(call objects,train))
 EVAL = $(filter-out $(BUILD)/eval/consistency.o,$(call objects,eval))
 ALL = $(TRAIN) $(MODEL) $(DATA) $(EVAL) $(KERNEL_OBJECTS) $(BASE)
-TESTS = $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c))
+TESTS = $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c)) $(BUILD)/make_llama
 
-all: report $(PROGRAMS)/train_gpt $(PROGRAMS)/consistency $(BUILD)/bench $(BUILD)/digests
+all: report $(PROGRAMS)/train_gpt $(PROGRAMS)/consistency $(PROGRAMS)/merge $(BUILD)/bench $(BUILD)/digests
 
 $(PROGRAMS)/train_gpt: $(BUILD)/train/main.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(PROGRAMS)/consistency: $(BUILD)/eval/consistency.o $(EVAL) $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ -ljansson -lxxhash -lmd -lm
+$(PROGRAMS)/merge: $(BUILD)/tools/merge.o $(ALL)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/bench: $(BUILD)/tools/bench.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/digests: $(BUILD)/tools/digests.o $(BASE)
@@ -88,11 +90,12 @@ report:
 	    echo "openblas  not found (optional; Debian package libopenblas0)"
 
 help:
-	@echo "make            build ./train_gpt and ./consistency"
+	@echo "make            build ./train_gpt, ./consistency and ./merge"
 	@echo "make deps       install what the build and the tests need (Debian packages)"
 	@echo "make test       run every test; ends with: N passed, N failed"
 	@echo "make verify     train the built-in demonstration and compare its digests with docs/digests"
 	@echo "make bench      measure this machine: products and a training step, as a share of its peak"
+	@echo "make bench-large  one LoRA step of a model of 3.2 billion parameters (6.4 GB on disk, 7.5 GB of memory)"
 	@echo "make coverage   simulate how often the intervals of consistency hold the true value"
 	@echo "make asan       run the tests under AddressSanitizer (also: make ubsan, make tsan)"
 	@echo "make fuzz       feed the readers of consistency with damaged files (clang's libFuzzer; FUZZ_SECONDS=20)"
@@ -115,6 +118,10 @@ verify: $(PROGRAMS)/train_gpt $(BUILD)/digests
 
 bench: $(BUILD)/bench
 	@$(BUILD)/bench
+
+# writes 6.4 GB of random weights to build/llama-3b-random once
+bench-large: $(BUILD)/bench
+	@$(BUILD)/bench large 0
 
 coverage: $(BUILD)/coverage
 	@$(BUILD)/coverage
@@ -156,9 +163,9 @@ format:
 	clang-format -i $(filter-out data/unicode_tables.c,$(SOURCES))
 
 clean:
-	rm -rf build build-fuzz build-asan build-ubsan build-tsan train_gpt consistency
+	rm -rf build build-fuzz build-asan build-ubsan build-tsan train_gpt consistency merge
 
 FORCE:
-.PHONY: all report help deps test verify bench coverage fuzz asan ubsan tsan unicode tidy format clean FORCE
+.PHONY: all report help deps test verify bench bench-large coverage fuzz asan ubsan tsan unicode tidy format clean FORCE
 .DELETE_ON_ERROR:
 -include $(wildcard $(BUILD)/*/*.d)

@@ -413,3 +413,19 @@ size_t memory_peak(void)
     getrusage(RUSAGE_SELF, &usage);
     return (size_t)usage.ru_maxrss * 1024;
 }
+
+int file_copy(const char *from, const char *to, Error *error)
+{
+    File file;
+    Writer writer;
+    if (file_map(&file, from, error)) {
+        return error->code;
+    }
+    int code = writer_open(&writer, to, error);
+    if (!code) {
+        fwrite(file.bytes, 1, file.size, writer.stream);
+        code = writer_commit(&writer, error);
+    }
+    file_unmap(&file);
+    return code;
+}

@@ -72,6 +72,9 @@ typedef struct Writer {
 int writer_open(Writer *writer, const char *path, Error *error);
 int writer_commit(Writer *writer, Error *error);
 
+/* Copies a file, whole or not at all. Errors: those of file_map and of Writer. */
+int file_copy(const char *from, const char *to, Error *error);
+
 /* Makes a folder and its parents. Errors: 73, 74 or 77. */
 int folder_make(const char *path, Error *error);
 int path_is_folder(const char *path);

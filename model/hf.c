@@ -1,4 +1,5 @@
 /* Hugging Face model folders: weights in, weights and config out. */
+#include "adapter.h"
 #include "shards.h"
 #include "parts.h"
 
@@ -312,19 +313,37 @@ int model_write(const Model *model, const char *folder, const char *const *label
         return error->code;
     }
     TensorSource *sources = memory_calloc((size_t)model->params.count, sizeof *sources);
+    float **merged = memory_calloc((size_t)model->params.count, sizeof *merged);
+    size_t count = 0;
     for (int i = 0; i < model->params.count; i++) {
         const Param *param = &model->params.list[i];
-        sources[i] = (TensorSource){.name = param->name,
-                                    .dtype = DTYPE_F32,
-                                    .rank = param->rank,
-                                    .shape = {(size_t)param->shape[0], (size_t)param->shape[1]},
-                                    .data = param->weight.f32};
+        if (param->adapter) {
+            continue;
+        }
+        int adapter = adapter_of(model, param->name);
+        if (adapter >= 0) {
+            merged[count] = memory_alloc(param->count, sizeof **merged);
+            adapter_merge(model, adapter, merged[count]);
+        }
+        const void *stored = param->weight.bf16 ? (const void *)param->weight.bf16
+                                                : (const void *)param->weight.f32;
+        sources[count] = (TensorSource){.name = param->name,
+                                        .dtype = param->weight.bf16 && !merged[count] ? DTYPE_BF16
+                                                                                      : DTYPE_F32,
+                                        .rank = param->rank,
+                                        .shape = {(size_t)param->shape[0], (size_t)param->shape[1]},
+                                        .data = merged[count] ? merged[count] : stored};
+        count++;
     }
     json_t *metadata = json_pack("{s:s}", "format", "pt");
     char *path = string_format("%s/model.safetensors", folder);
-    int code = safetensors_write(path, sources, (size_t)model->params.count, metadata, error);
+    int code = safetensors_write(path, sources, count, metadata, error);
     free(path);
     free(sources);
+    for (size_t i = 0; i < count; i++) {
+        free(merged[i]);
+    }
+    free(merged);
     json_decref(metadata);
     if (!code) {
         path = string_format("%s/config.json", folder);

@@ -112,7 +112,8 @@ int model_read(Model *model, const char *folder, uint64_t seed_init, char **made
 void model_make(Model *model, uint64_t seed_init);
 
 /* Writes config.json and model.safetensors such that transformers loads them; label_names
- * [classes]. The folder is made. Errors: 73, 74, 77. */
+ * [classes]. Adapters are merged into their layers, in float32; what is frozen stays in its type.
+ * The folder is made. Errors: 73, 74, 77. */
 int model_write(const Model *model, const char *folder, const char *const *label_names, int classes,
                 Error *error);
 

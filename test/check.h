@@ -3,7 +3,11 @@
 #ifndef CHECK_H
 #define CHECK_H
 
+#include "weight.h"
+
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static int checks_passed, checks_failed;
 
@@ -18,6 +22,21 @@ static int checks_passed, checks_failed;
             putchar('\n');                                                                         \
         }                                                                                          \
     } while (0)
+
+/* One row of logits of a language model, which never holds them itself: for each of V words the
+ * chain over C of x and the word's weights. */
+static inline void logits_row(float *logits, const float *x, Weight word, size_t V, size_t C)
+{
+    float *row = malloc(C * sizeof *row);
+    for (size_t v = 0; v < V && row; v++) {
+        weight_row(row, word, v * C, C);
+        logits[v] = 0.0f;
+        for (size_t c = 0; c < C; c++) {
+            logits[v] = fmaf(x[c], row[c], logits[v]);
+        }
+    }
+    free(row);
+}
 
 /* The exit status: a program that compared nothing has failed. */
 static inline int checks_close(const char *what)

@@ -42,6 +42,12 @@ if [ -d "$shared" ]; then
     run units "$build/test_units" $shared/models/ops/golden.safetensors $shared/tasks/metrics.json
     run models "$build/test_golden" $shared/models/roberta* $shared/models/bert* $shared/models/llama* \
         $shared/models/lora*
+    smollm=${SEEDBED_SMOLLM2:-../shared/models/SmolLM2-135M-Instruct}
+    if [ -d "$smollm" ]; then
+        run "real decoder" "$build/test_smollm" "$smollm" $shared/real/smollm2_exact
+    else
+        echo "SKIPPED: SmolLM2-135M-Instruct (bf16) is not there: SEEDBED_SMOLLM2 names its folder"
+    fi
     run safetensors "$build/test_safetensors" $shared/safetensors/manifest.json $shared/safetensors/preds_manifest.json \
         $shared/safetensors/hf_manifest.json
     for t in roberta-base gpt2 bert-base-uncased llama3; do
@@ -69,6 +75,15 @@ else
     run units "$build/test_units"
     run safetensors "$build/test_safetensors"
 fi
+if [ -d "$shared" ]; then
+    echo "== peft"
+    test/peft.sh ../shared/models/all-MiniLM-L6-v2 ../shared/data >"$log" 2>&1
+    case $? in
+    0) total=$((total + 2)) && grep -E '^ok|^peft' "$log" ;;
+    77) echo "SKIPPED: PEFT: python3 (or \$PYTHON) has no torch, transformers and peft" ;;
+    *) failed=$((failed + 1)) && cat "$log" ;;
+    esac
+fi
 if echo 'int LLVMFuzzerTestOneInput(const char *b, long n) { return b[0] == n; }' |
     clang -x c -fsanitize=fuzzer,address -o /dev/null - 2>/dev/null; then
     run fuzz test/fuzz.sh 5
@@ -76,7 +91,7 @@ else
     echo "SKIPPED: fuzz needs clang with libFuzzer"
 fi
 echo "== command line"
-bats --tap test/cli.bats test/consistency.bats >"$log" 2>&1
+bats --tap test/cli.bats test/lora.bats test/consistency.bats >"$log" 2>&1
 cat "$log" | grep -v '^ok' | tail -n 60
 p=$(grep -c '^ok' "$log")
 f=$(grep -c '^not ok' "$log")

@@ -296,8 +296,10 @@ static float *language_logits(Case *c, const Observer *o)
     Param *output = params_find(&c->model.params,
                                 config->tied ? "model.embed_tokens.weight" : "lm_head.weight");
     float *logits = memory_alloc(truth->count, sizeof *logits);
-    c->backend.ops.matmul_forward(&c->backend.ctx, logits, o->normed, output->weight, NULL,
-                                  (int)truth->shape[0], config->C, config->V);
+    size_t C = (size_t)config->C, words = (size_t)config->V;
+    for (size_t n = 0; n < truth->shape[0]; n++) {
+        logits_row(logits + n * words, o->normed + n * C, output->weight, words, C);
+    }
     return logits;
 }
 

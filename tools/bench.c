@@ -2,6 +2,7 @@
  * RoBERTa-base as a share of that peak. bench [products|step|statistics] [threads]. docs/BENCH.md
  * is the diary. */
 #include "model.h"
+#include "safetensors.h"
 #include "optim.h"
 #include "rng.h"
 #include "statistics.h"
@@ -210,6 +211,193 @@ static void bench_step(Backend *backend, const char *name, const int *lengths)
     model_free(&model);
 }
 
+static Config llama_config(const char *name, int V, int C, int F, int L, int H, int K, int D)
+{
+    Config config;
+    Error error;
+    json_t *json = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:b}",
+                             "model_type", "llama", "vocab_size", V, "hidden_size", C,
+                             "intermediate_size", F, "num_hidden_layers", L, "num_attention_heads",
+                             H, "num_key_value_heads", K, "head_dim", D, "max_position_embeddings",
+                             8192, "rms_norm_eps", 1e-5, "rope_theta", 1e5, "tie_word_embeddings",
+                             1);
+    if (config_from_json(&config, json, name, &error)) {
+        fprintf(stderr, "%s\n", error.text);
+        exit(error.code);
+    }
+    return config;
+}
+
+/* B sequences of T tokens. */
+typedef struct Fixed {
+    int *tokens, *types, *cu, *slots, *labels;
+    Batch batch;
+} Fixed;
+
+static Fixed fixed_batch(int B, int T, int V)
+{
+    size_t N = (size_t)(B * T);
+    Fixed f = {memory_calloc(N, sizeof(int)),
+               memory_calloc(N, sizeof(int)),
+               memory_calloc((size_t)B + 1, sizeof(int)),
+               memory_calloc((size_t)B, sizeof(int)),
+               memory_calloc((size_t)B, sizeof(int)),
+               {0}};
+    for (int n = 0; n < B * T; n++) {
+        f.tokens[n] = (int)((unsigned)n * 7919u % (unsigned)V);
+    }
+    for (int b = 0; b < B; b++) {
+        f.cu[b + 1] = (b + 1) * T;
+        f.slots[b] = b;
+        f.labels[b] = b % 2;
+    }
+    f.batch = (Batch){B * T, B, f.tokens, f.types, f.cu, f.slots, f.labels, NULL};
+    return f;
+}
+
+static void fixed_free(Fixed *f)
+{
+    free(f->tokens);
+    free(f->types);
+    free(f->cu);
+    free(f->slots);
+    free(f->labels);
+}
+
+static double step_seconds(Model *model, Optim *optim, const Batch *batch, int number)
+{
+    float losses[64];
+    double start = clock_seconds();
+    Step step = {1, (uint32_t)number, 42};
+    model_forward(model, batch, &step);
+    model_loss(model, batch, &step, losses, 1.0f / (float)batch->B, 1);
+    optim_step(optim, model, 1e-5);
+    return clock_seconds() - start;
+}
+
+static const LoraConfig lora_q_v = {
+    .targets = 1u << LINEAR_Q | 1u << LINEAR_V, .r = 8, .alpha = 16};
+static const OptimConfig bench_adamw = {0.9, 0.999, 1e-8, 0.0, 1.0};
+
+/* Steps of full fine-tuning and of LoRA in turn, the same model and batch: SmolLM2-135M's shape. */
+static void bench_lora(Backend *backend)
+{
+    enum { B = 4, T = 200, STEPS = 5 };
+    Model models[2];
+    Optim optims[2];
+    double best[2] = {1e9, 1e9};
+    Fixed f = fixed_batch(B, T, 49152);
+    for (int i = 0; i < 2; i++) {
+        Config config = llama_config("SmolLM2", 49152, 576, 1536, 30, 9, 3, 64);
+        model_init(&models[i], config, PROBLEM_SINGLE, 2, i ? &lora_q_v : NULL, backend);
+        model_plan(&models[i], B * T, B, T, 1);
+        model_make(&models[i], 42);
+        optim_init(&optims[i], &bench_adamw);
+    }
+    for (int step = 0; step < STEPS; step++) {
+        for (int i = 0; i < 2; i++) {
+            double seconds = step_seconds(&models[i], &optims[i], &f.batch, step);
+            best[i] = step && seconds < best[i] ? seconds : best[i];
+        }
+    }
+    printf(
+        "SmolLM2-135M's shape, batch %d x %d: full %.2f s, LoRA r 8 on q, v %.2f s a step; ratio "
+        "%.3f\n",
+        B, T, best[0], best[1], best[1] / best[0]);
+    fixed_free(&f);
+    model_free(&models[0]);
+    model_free(&models[1]);
+}
+
+/* Random bf16 weights of the base, in our own file; one buffer serves all tensors. */
+static void write_large(const Model *model, const char *path)
+{
+    Error error;
+    size_t most = 0, count = 0;
+    const Params *params = &model->params;
+    TensorSource *sources = memory_calloc((size_t)params->count, sizeof *sources);
+    for (int i = 0; i < params->count; i++) {
+        most = params->list[i].count > most ? params->list[i].count : most;
+    }
+    uint16_t *values = memory_alloc(most, sizeof *values), *ones = memory_alloc(1 << 16, 2);
+    for (size_t i = 0; i < most; i++) { /* magnitudes of 2^-7 to 2^-5, either sign */
+        uint32_t word = (uint32_t)(i * 2654435761u) ^ (uint32_t)(i >> 7);
+        values[i] = (uint16_t)((word & 0x8000u) | (0x3C00u + (word >> 16 & 0xFFu)));
+    }
+    for (size_t i = 0; i < 1 << 16; i++) {
+        ones[i] = 0x3F80;
+    }
+    for (int i = 0; i < params->count; i++) {
+        const Param *param = &params->list[i];
+        if (!param->adapter && !param->head) {
+            sources[count++] = (TensorSource){
+                .name = param->name,
+                .dtype = DTYPE_BF16,
+                .rank = param->rank,
+                .shape = {(size_t)param->shape[0], (size_t)param->shape[1]},
+                .data = param->rank == 2 ? (void *)values : ones};
+        }
+    }
+    json_t *metadata = json_pack("{s:s}", "format", "pt");
+    if (safetensors_write(path, sources, count, metadata, &error)) {
+        fprintf(stderr, "bench: %s\n", error.text);
+        exit(error.code);
+    }
+    json_decref(metadata);
+    free(values);
+    free(ones);
+    free(sources);
+}
+
+/* One LoRA step of Llama-3.2-3B's shape with a mapped bf16 base, recomputing. The work is what is
+ * done: two forward passes and the gradients of the inputs. */
+static void bench_large(Backend *backend, const char *folder)
+{
+    enum { B = 4, T = 128, N = B * T };
+    Error error;
+    Model model;
+    Optim optim;
+    char *path = string_format("%s/model.safetensors", folder), *made;
+    Config config = llama_config("Llama-3.2-3B", 128256, 3072, 8192, 28, 24, 8, 128);
+    model_init(&model, config, PROBLEM_SINGLE, 2, &lora_q_v, backend);
+    model.recompute = 1;
+    if (!path_exists(path)) {
+        fprintf(stderr, "writing %s: random weights, 6.4 GB\n", path);
+        if (folder_make(folder, &error)) {
+            fprintf(stderr, "bench: %s\n", error.text);
+            exit(error.code);
+        }
+        write_large(&model, path);
+    }
+    if (model_read(&model, folder, 42, &made, &error)) {
+        fprintf(stderr, "bench: %s\n", error.text);
+        exit(error.code);
+    }
+    model_plan(&model, N, B, T, 1);
+    optim_init(&optim, &bench_adamw);
+    Fixed f = fixed_batch(B, T, config.V);
+    ModelCounts counts = model_counts(&model);
+    printf("Llama-3.2-3B's shape: %zu parameters, %zu of adapters, %zu of the head\n", counts.all,
+           counts.adapters, counts.head);
+    double peak = measure_peak(backend), C = 3072, F = 8192, KV = 1024, L = 28;
+    double matrices = L * (2 * C * C + 2 * C * KV + 3 * C * F) * N,
+           causal = L * 2 * C * B * T * (T + 1) / 2;
+    for (int step = 0; step < 2; step++) {
+        double seconds = step_seconds(&model, &optim, &f.batch, step);
+        double flops = 3 * 2 * matrices + 2 * causal * (2 + 3.5 - 1);
+        printf(
+            "one LoRA step, batch %d x %d, --recompute: %.1f s, %.1f GF/s, %.0f%% of the FMA peak "
+            "of %.1f; peak memory %.2f GB with the mapped file\n",
+            B, T, seconds, flops * 1e-9 / seconds, 100 * flops * 1e-9 / seconds / peak, peak,
+            (double)memory_peak() * 1e-9);
+        fflush(stdout);
+    }
+    fixed_free(&f);
+    free(made);
+    free(path);
+    model_free(&model);
+}
+
 /* The statistics of the table of S runs over N examples of two classes; time is linear in S N. */
 static void bench_statistics(size_t S, size_t N)
 {
@@ -268,6 +456,12 @@ int main(int argc, char **argv)
     if (all || !strcmp(what, "step")) {
         bench_step(&backend, "MRPC", mrpc_lengths);
         bench_step(&backend, "CoLA", cola_lengths);
+    }
+    if (all || !strcmp(what, "lora")) {
+        bench_lora(&backend);
+    }
+    if (!strcmp(what, "large")) {
+        bench_large(&backend, argc > 3 ? argv[3] : "build/llama-3b-random");
     }
     if (all || !strcmp(what, "statistics")) {
         bench_statistics(10, 10000);

@@ -391,22 +391,6 @@ static int write_predictions(Run *run, const char *path, Error *error)
     return code;
 }
 
-static int copy_file(const char *from, const char *to, Error *error)
-{
-    File file;
-    Writer writer;
-    if (file_map(&file, from, error)) {
-        return error->code;
-    }
-    int code = writer_open(&writer, to, error);
-    if (!code) {
-        fwrite(file.bytes, 1, file.size, writer.stream);
-        code = writer_commit(&writer, error);
-    }
-    file_unmap(&file);
-    return code;
-}
-
 static int write_model(Run *run, const char *folder, Error *error)
 {
     Study *study = run->study;
@@ -431,7 +415,7 @@ static int write_model(Run *run, const char *folder, Error *error)
     for (int i = 0; i < count && !code; i++) {
         char *from = string_format("%s/%s", study->model_folder, files[i]),
              *to = string_format("%s/%s", folder, files[i]);
-        code = copy_file(from, to, error);
+        code = file_copy(from, to, error);
         free(from);
         free(to);
     }
