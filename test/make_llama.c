@@ -31,18 +31,17 @@ static json_t *tokenizer(void)
         json_object_set_new(vocabulary, text, json_integer(b));
     }
     return json_pack(
-        "{s:s, s:[{s:i, s:s, s:b, s:b, s:b, s:b, s:b}], s:{s:s, s:[{s:s, s:b}, {s:s, s:b, s:b}]}, "
-        "s:{s:s, s:[{s:{s:s, s:i}}, {s:{s:s, s:i}}], s:[{s:{s:s, s:i}}, {s:{s:s, s:i}}, {s:{s:s, "
-        "s:i}}], "
-        "s:{s:{s:s, s:[i], s:[s]}}}, s:{s:s, s:o, s:[]}}",
+        "{s:s, s:[{s:i, s:s, s:b, s:b, s:b, s:b, s:b}], s:{s:s, s:[{s:s, s:b}, {s:s, s:b, s:b, "
+        "s:b}]}, s:{s:s, s:[{s:{s:s, s:i}}, {s:{s:s, s:i}}], s:[{s:{s:s, s:i}}, {s:{s:s, s:i}}, "
+        "{s:{s:s, s:i}}], s:{s:{s:s, s:[i], s:[s]}}}, s:{s:s, s:o, s:[]}}",
         "version", "1.0", "added_tokens", "id", 256, "content", "<s>", "special", 1, "normalized",
         0, "lstrip", 0, "rstrip", 0, "single_word", 0, "pre_tokenizer", "type", "Sequence",
         "pretokenizers", "type", "Digits", "individual_digits", 1, "type", "ByteLevel",
-        "add_prefix_space", 0, "use_regex", 1, "post_processor", "type", "TemplateProcessing",
-        "single", "SpecialToken", "id", "<s>", "type_id", 0, "Sequence", "id", "A", "type_id", 0,
-        "pair", "SpecialToken", "id", "<s>", "type_id", 0, "Sequence", "id", "A", "type_id", 0,
-        "Sequence", "id", "B", "type_id", 0, "special_tokens", "<s>", "id", "<s>", "ids", 256,
-        "tokens", "<s>", "model", "type", "BPE", "vocab", vocabulary, "merges");
+        "trim_offsets", 1, "add_prefix_space", 0, "use_regex", 1, "post_processor", "type",
+        "TemplateProcessing", "single", "SpecialToken", "id", "<s>", "type_id", 0, "Sequence", "id",
+        "A", "type_id", 0, "pair", "SpecialToken", "id", "<s>", "type_id", 0, "Sequence", "id", "A",
+        "type_id", 0, "Sequence", "id", "B", "type_id", 0, "special_tokens", "<s>", "id", "<s>",
+        "ids", 256, "tokens", "<s>", "model", "type", "BPE", "vocab", vocabulary, "merges");
 }
 
 int main(int argc, char **argv)

@@ -23,7 +23,8 @@ typedef struct Case {
     Model model;
     int recompute;
     const char *adapter, *start; /* folders of the adapter to compare and to train; NULL: none */
-    const LoraConfig *made;      /* adapters made from the seed instead */
+    const LoraConfig *made;      /* adapters made from the seed instead; targets 0: all */
+    Architecture architecture;   /* of the last model that was loaded */
     double worst;                /* largest share of a tolerance that was used */
     char worst_name[160];
 } Case;
@@ -238,7 +239,10 @@ static int load(Case *c, const char *build, int threads, const char *adapter)
                    : !strcmp(problem, "multichoice") ? PROBLEM_CHOICE
                                                      : PROBLEM_SINGLE;
     LoraConfig lora, made = c->made ? *c->made : (LoraConfig){0};
-    lora_targets(&made.targets, "all", config.architecture, &error);
+    if (!made.targets) {
+        lora_targets(&made.targets, "all", config.architecture, &error);
+    }
+    c->architecture = config.architecture;
     char *adapter_folder = string_format("%s/%s", c->folder, adapter ? adapter : ""),
          *adapter_config = string_format("%s/adapter_config.json", adapter_folder);
     int bad = adapter && adapter_config_read(&lora, adapter_config, &config, &error);
@@ -562,6 +566,73 @@ static void run_exactness(Case *c)
     }
 }
 
+/* Whether the module stands right behind the number of its layer. */
+static int of_module(const Param *param, const char *part)
+{
+    const char *at = strstr(param->name, part);
+    return at && at > param->name && at[-1] >= '0' && at[-1] <= '9';
+}
+
+/* Gradients of the adapters on one kind of layer and of the head, all others with B = 0. */
+static int digest_of_kind(char digest[65], Case *c, const char *build, int kind, unsigned targets)
+{
+    LoraConfig lora = {.targets = targets, .r = 3, .alpha = 5};
+    GoldenBatch g;
+    Step step = {.train = 0};
+    char part[96];
+    c->made = &lora;
+    int bad = load(c, build, 2, NULL) || batch_load(&g, c, "");
+    c->made = NULL;
+    if (bad) {
+        return -1;
+    }
+    Params *params = &c->model.params;
+    snprintf(part, sizeof part, ".%s.lora_", linear_module(c->architecture, (LinearKind)kind));
+    for (int i = 0; i < params->count; i++) {
+        Param *param = &params->list[i];
+        if (of_module(param, part) && param->init == INIT_ZERO) {
+            param->init = INIT_NORMAL;
+            param_init(params, param, 9, 0.1f);
+        }
+    }
+    float *losses = memory_alloc((size_t)g.examples, sizeof *losses), *all = NULL;
+    size_t count = 0;
+    model_zero_gradients(&c->model);
+    model_forward(&c->model, &g.batch, &step);
+    model_loss(&c->model, &g.batch, &step, losses, 0.125f, 1);
+    for (int i = 0; i < params->count; i++) {
+        const Param *param = &params->list[i];
+        if (param->trainable && (of_module(param, part) || param->head)) {
+            all = memory_realloc(all, count + param->count, sizeof *all);
+            for (size_t k = 0; k < param->count; k++) {
+                all[count++] = params->gradients[param->offset + k] + 0.0f; /* -0 counts as 0 */
+            }
+        }
+    }
+    sha256_hex(digest, all, count * sizeof *all);
+    free(all);
+    free(losses);
+    batch_free(&g);
+    model_free(&c->model);
+    backend_free(&c->backend);
+    return 0;
+}
+
+/* With adapters on one kind of layer alone the backward pass ends early; their gradients must be
+ * those of a model with adapters everywhere, of which all others add nothing. */
+static void run_targets(Case *c, const char *build)
+{
+    for (int k = 0; k < LINEAR_KINDS; k++) {
+        char alone[65] = "alone", beside[65] = "beside";
+        if (linear_module(c->architecture, (LinearKind)k)) {
+            CHECK(!digest_of_kind(alone, c, build, k, 1u << k) &&
+                      !digest_of_kind(beside, c, build, k, 0) && !strcmp(alone, beside),
+                  "%s: adapters on %s alone have other gradients than beside others", c->folder,
+                  linear_kind_name((LinearKind)k));
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -601,6 +672,7 @@ int main(int argc, char **argv)
                 run_training(&c, variants[v], builds[count - 1]);
             }
             run_exactness(&c);
+            run_targets(&c, builds[count - 1]);
             printf("%s: %d comparisons, worst %.2f of its tolerance (%s)\n", argv[i],
                    checks_passed + checks_failed - before, c.worst, c.worst_name);
             safetensors_close(&c.golden);
