@@ -6,20 +6,33 @@ static inline float exp_shifted(float z, float max)
     return scalar_exp(z - max);
 }
 
+/* lanes(exp(z - max)) over n values, and their maximum. */
+static float exp_sum(const float *z, size_t n, float *max)
+{
+    float m = z[0], lane[LANES] = {0};
+    size_t o = 0;
+    for (size_t i = 1; i < n; i++) {
+        m = z[i] > m ? z[i] : m;
+    }
+    for (; o + LANES <= n; o += LANES) {
+        for (size_t l = 0; l < LANES; l++) {
+            lane[l] += exp_shifted(z[o + l], m);
+        }
+    }
+    for (size_t l = 0; o + l < n; l++) {
+        lane[l] += exp_shifted(z[o + l], m);
+    }
+    *max = m;
+    return lanes_sum(lane);
+}
+
 void KERNEL(cross_entropy)(Context *ctx, float *losses, float *dlogits, const float *logits,
                            const int *labels, int B, int O, float scale)
 {
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int b = 0; b < B; b++) {
         const float *z = logits + (size_t)b * (size_t)O;
-        float max = z[0], lane[LANES] = {0};
-        for (int o = 1; o < O; o++) {
-            max = z[o] > max ? z[o] : max;
-        }
-        for (int o = 0; o < O; o++) {
-            lane[o % LANES] += exp_shifted(z[o], max);
-        }
-        float sum = lanes_sum(lane);
+        float max, sum = exp_sum(z, (size_t)O, &max);
         losses[b] = scalar_log(sum) + (max - z[labels[b]]);
         if (dlogits) {
             float *dz = dlogits + (size_t)b * (size_t)O;
@@ -39,14 +52,7 @@ typedef struct RowSum {
 /* Takes one block of logits z [width] into the row's sum: the larger maximum rescales the other. */
 static void row_add(RowSum *row, const float *z, size_t width, long target)
 {
-    float max = z[0], lane[LANES] = {0};
-    for (size_t o = 1; o < width; o++) {
-        max = z[o] > max ? z[o] : max;
-    }
-    for (size_t o = 0; o < width; o++) {
-        lane[o % LANES] += exp_shifted(z[o], max);
-    }
-    float sum = lanes_sum(lane);
+    float max, sum = exp_sum(z, width, &max);
     if (target >= 0 && (size_t)target < width) {
         row->label = z[target];
     }
@@ -85,8 +91,10 @@ void KERNEL(linear_cross_entropy)(Context *ctx, float *losses, float *dx, float 
                     continue;
                 }
                 float used = targets[n] < 0 ? 0.0f : scale;
+                float max = rows[n].max, sum = rows[n].sum;
+#pragma omp simd
                 for (size_t o = 0; o < width; o++) {
-                    float p = exp_shifted(z_n[o], rows[n].max) / rows[n].sum;
+                    float p = exp_shifted(z_n[o], max) / sum;
                     z_n[o] = (p - ((long)o == target ? 1.0f : 0.0f)) * used;
                 }
             }

@@ -1,26 +1,17 @@
 # Command-line tests: what a user types, what comes back. Run by test/run.sh; PROGRAMS is where the programs are.
 
+load common
+
 setup() {
     cd "$BATS_TEST_DIRNAME/.."
     train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
     consistency="$(cd "${PROGRAMS:-.}" && pwd)/consistency"
     work="$BATS_TEST_TMPDIR"
+    refused="$work/preds"
+    appended="--preds $work/preds --quiet"
     # one short run of the demonstration
     short="--task rte --model tiny --data builtin --max-train 96 --max-eval 64 --epochs 1 --quiet"
     unset SEEDBED_MODEL SEEDBED_DATA
-}
-
-# fails CODE PATTERN COMMAND...: that exit code, one line on stderr that matches, and no prediction file
-fails() {
-    local code=$1 pattern=$2
-    shift 2
-    local status=0
-    "$@" --preds "$work/preds" --quiet >"$work/out" 2>"$work/err" || status=$?
-    grep -v '^NOTE' "$work/err" >"$work/message" || true
-    [ "$status" -eq "$code" ] || { echo "exit code $status, expected $code: $(cat "$work/err")"; return 1; }
-    [ "$(wc -l <"$work/message")" -eq 1 ] || { echo "not one line: $(cat "$work/message")"; return 1; }
-    grep -q -e "$pattern" "$work/message" || { echo "message: $(cat "$work/message")"; return 1; }
-    [ -z "$(ls "$work/preds" 2>/dev/null | grep -v jsonl)" ] || { echo "files were left: $(ls "$work/preds")"; return 1; }
 }
 
 # run A B OPTIONS...: one short run into $work/A and the model into $work/A/model

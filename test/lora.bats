@@ -1,28 +1,19 @@
 # Command-line tests of decoders, adapters and the language model. Run by test/run.sh; PROGRAMS is where the programs are.
 
+load common
+
 setup() {
     cd "$BATS_TEST_DIRNAME/.."
     programs="$(cd "${PROGRAMS:-.}" && pwd)"
     train="$programs/train_gpt"
     merge="$programs/merge"
     work="$BATS_TEST_TMPDIR"
+    refused="$work/none"
+    appended=""
     llama="$work/llama"
     "${BUILD:-build}/make_llama" "$llama"
     short="--task rte --data builtin --max-train 64 --max-eval 32 --epochs 2 --lr 1e-2 --quiet"
     unset SEEDBED_MODEL SEEDBED_DATA
-}
-
-# fails CODE PATTERN COMMAND...: that exit code, one line on stderr that matches, and no prediction file
-fails() {
-    local code=$1 pattern=$2
-    shift 2
-    local status=0
-    "$@" >"$work/out" 2>"$work/err" || status=$?
-    grep -v '^NOTE' "$work/err" >"$work/message" || true
-    [ "$status" -eq "$code" ] || { echo "exit code $status, expected $code: $(cat "$work/err")"; return 1; }
-    [ "$(wc -l <"$work/message")" -eq 1 ] || { echo "not one line: $(cat "$work/message")"; return 1; }
-    grep -q -e "$pattern" "$work/message" || { echo "message: $(cat "$work/message")"; return 1; }
-    [ -z "$(ls "$work/none" 2>/dev/null | grep -v jsonl)" ] || { echo "files were left: $(ls "$work/none")"; return 1; }
 }
 
 # the closing "seed ..." line of a run

@@ -492,6 +492,28 @@ static void run_adapters(Case *c, const char *build)
             }
         }
         CHECK(merged || strcmp(adapters[i], c->adapter), "%s: nothing merged", c->folder);
+        if (merged) {
+            /* The merged model has the same truth: its weights replaced, its adapters 0. */
+            for (int p = 0; p < c->model.params.count; p++) {
+                Param *param = &c->model.params.list[p];
+                int a = adapter_of(&c->model, param->name);
+                if (a >= 0) {
+                    float *out = memory_alloc(param->count, sizeof *out);
+                    adapter_merge(&c->model, a, out);
+                    memcpy(param_values(&c->model.params, param), out, param->count * sizeof *out);
+                    free(out);
+                    Param *b = &c->model.params.list[a + 1];
+                    memset(param_values(&c->model.params, b), 0, b->count * sizeof *out);
+                }
+            }
+            snprintf(name, sizeof name, "%s.logits.f64", adapters[i]);
+            truth = safetensors_find(&c->golden, name);
+            logits = model_forward(&c->model, &g.batch, &step);
+            if (truth) {
+                compare(c, "logits of the merged model", logits, truth, NULL, truth->count,
+                        4 * number(c->json, "once/torch_f32_error/logits/max_abs"));
+            }
+        }
         batch_free(&g);
         model_free(&c->model);
         backend_free(&c->backend);
