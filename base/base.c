@@ -256,6 +256,13 @@ int path_exists(const char *path)
     return !access(path, F_OK);
 }
 
+int path_is_same(const char *a, const char *b)
+{
+    struct stat first, second;
+    return !stat(a, &first) && !stat(b, &second) && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
 int folder_make(const char *path, Error *error)
 {
     char *part = string_copy(path);

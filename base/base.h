@@ -80,6 +80,9 @@ int folder_make(const char *path, Error *error);
 int path_is_folder(const char *path);
 int path_exists(const char *path);
 
+/* Whether both exist and are the same file or folder, under whatever names. */
+int path_is_same(const char *a, const char *b);
+
 /* Writes 64 lower-case hexadecimal digits of the SHA-256 of the bytes, and a 0. */
 void sha256_hex(char hex[65], const void *bytes, size_t size);
 

@@ -202,3 +202,10 @@ adapter() {
     [ "$status" -eq 64 ]
     fails 66 'config.json' $merge "$work/missing" "$work/missing" "$work/x"
 }
+
+@test "the base is never overwritten by its result" {
+    ln -sfn "$work/llama" "$work/same"
+    fails 64 'is the folder of the base' $merge "$work/llama" "$work/missing" "$work/llama/"
+    fails 64 'is the folder of the base' $merge "$work/llama" "$work/missing" "$work/same"
+    fails 64 "is the folder of the model" $train --task rte --data builtin --model "$work/llama" --save "$work/same"
+}

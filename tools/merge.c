@@ -86,15 +86,52 @@ static int copy_tokenizer(const char *from, const char *to, Error *error)
     return code;
 }
 
-int main(int argc, char **argv)
+/* The base with the adapter beside its layers; model_free releases it if this returns 0. */
+static int read_both(Model *model, const char *base, const char *adapter, Error *error)
 {
-    Error error;
     Config config;
     LoraConfig lora;
     Problem problem;
-    Model model;
     int classes;
-    char *made = NULL;
+    char *made = NULL, *base_json = string_format("%s/config.json", base),
+         *adapter_json = string_format("%s/adapter_config.json", adapter);
+    int code = config_read(&config, base_json, error);
+    if (!code) {
+        code = adapter_config_read(&lora, adapter_json, &config, error) ||
+               find_head(&problem, &classes, adapter, &config, error);
+        if (code) {
+            config_free(&config);
+        }
+    }
+    free(base_json);
+    free(adapter_json);
+    if (code) {
+        return error->code;
+    }
+    model_init(model, config, problem, problem == PROBLEM_CHOICE ? 2 : classes, &lora, NULL);
+    code = model_read(model, base, 0, &made, error) || adapter_read(model, adapter, 0, error);
+    free(made);
+    if (code) {
+        model_free(model);
+    }
+    return code ? error->code : 0;
+}
+
+static int write_merged(const Model *model, const char *base, const char *out, Error *error)
+{
+    int classes = model->O;
+    char **names = label_names(&model->config, classes);
+    int code = model_write(model, out, (const char *const *)names, classes, error) ||
+               copy_tokenizer(base, out, error);
+    for (int k = 0; k < classes; k++) {
+        free(names[k]);
+    }
+    free(names);
+    return code ? error->code : 0;
+}
+
+int main(int argc, char **argv)
+{
     if (argc != 4 || argv[1][0] == '-') {
         fputs(
             "usage: merge BASE ADAPTER OUT\n"
@@ -103,41 +140,22 @@ int main(int argc, char **argv)
             stderr);
         return EXIT_USAGE;
     }
-    char *config_path = string_format("%s/config.json", argv[1]),
-         *adapter_path = string_format("%s/adapter_config.json", argv[2]);
-    int code = config_read(&config, config_path, &error);
-    if (code) {
+    const char *base = argv[1], *adapter = argv[2], *out = argv[3];
+    Error error;
+    Model model;
+    if (path_is_same(base, out)) {
+        error_set(&error, EXIT_USAGE, "%s is the folder of the base; name another for the result",
+                  out);
         return fail(&error);
     }
-    if (adapter_config_read(&lora, adapter_path, &config, &error) ||
-        find_head(&problem, &classes, argv[2], &config, &error)) {
-        config_free(&config);
+    if (read_both(&model, base, adapter, &error)) {
         return fail(&error);
     }
-    model_init(&model, config, problem, problem == PROBLEM_CHOICE ? 2 : classes, &lora, NULL);
-    code = model_read(&model, argv[1], 0, &made, &error) ||
-           adapter_read(&model, argv[2], 0, &error);
-    if (!code && !strcmp(argv[1], argv[3])) {
-        code = error_set(&error, EXIT_USAGE,
-                         "%s: OUT is BASE, which is mapped; name another folder", argv[3]);
-    }
+    int code = write_merged(&model, base, out, &error);
     if (!code) {
-        char **names = label_names(&model.config, classes);
-        code = model_write(&model, argv[3], (const char *const *)names, classes, &error) ||
-               copy_tokenizer(argv[1], argv[3], &error);
-        for (int k = 0; k < classes; k++) {
-            free(names[k]);
-        }
-        free(names);
+        printf("wrote: %s (%d layers merged, scale %g)\n", out, model_counts(&model).pairs,
+               (double)lora_scale(&model.lora));
     }
-    if (!code) {
-        ModelCounts counts = model_counts(&model);
-        printf("wrote: %s (%d layers merged, scale %g)\n", argv[3], counts.pairs,
-               (double)lora_scale(&lora));
-    }
-    free(made);
-    free(config_path);
-    free(adapter_path);
     model_free(&model);
     return code ? fail(&error) : 0;
 }

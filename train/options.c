@@ -173,10 +173,11 @@ void options_help(FILE *out)
 {
     int count;
     const Task *tasks = tasks_all(&count);
-    fputs("usage: train_gpt --task NAME [--seed N | --seeds N,N,...] [options]\n"
-          "Fine-tunes a pretrained encoder from a seed, exactly, and writes one prediction file a "
-          "run.\n\nOptions:\n",
-          out);
+    fputs(
+        "usage: train_gpt --task NAME [--seed N | --seeds N,N,...] [options]\n"
+        "Fine-tunes a pretrained transformer from a seed, exactly, and writes one prediction file "
+        "a run.\n\nOptions:\n",
+        out);
     for (int i = 0; i < OPTIONS; i++) {
         char name[32], left[48];
         snprintf(left, sizeof left, "--%s %s", typed_name(name, i), table[i].value);

@@ -35,6 +35,11 @@ static int open_model_files(Study *study, Config *config, Error *error)
                          "FacebookAI/roberta-base --local-dir %s",
                          folder, folder);
     }
+    if (study->options->save && path_is_same(folder, study->options->save)) {
+        return error_set(error, EXIT_USAGE,
+                         "--save %s is the folder of the model; name another for the result",
+                         study->options->save);
+    }
     study->model_folder = folder;
     char *copy = string_copy(folder);
     study->model_name = string_copy(basename(copy));
