@@ -192,6 +192,72 @@ static void plain_name(char *out, size_t size, const char *name)
     }
 }
 
+/* Whether adapter_config.json says that the model classifies. */
+static int says_classifier(int *says, const char *folder, Error *error)
+{
+    json_t *json;
+    char *path = string_format("%s/adapter_config.json", folder);
+    int code = json_read_file(&json, path, error);
+    free(path);
+    if (!code) {
+        const char *type = json_string_value(json_object_get(json, "task_type"));
+        *says = type && !strcmp(type, "SEQ_CLS");
+        json_decref(json);
+    }
+    return code;
+}
+
+static int find_head(Problem *problem, int *classes, const Safetensors *file, const Config *config,
+                     Error *error)
+{
+    static const char *const heads[] = {"base_model.model.score.weight",
+                                        "base_model.model.classifier.weight",
+                                        "base_model.model.classifier.out_proj.weight"};
+    int llama = config->architecture == ARCH_LLAMA;
+    for (size_t i = 0; i < file->count; i++) {
+        const Tensor *tensor = &file->tensors[i];
+        char name[256];
+        plain_name(name, sizeof name, tensor->name);
+        if (strcmp(name, heads[llama ? 0 : 1]) && (llama || strcmp(name, heads[2]))) {
+            continue;
+        }
+        if (tensor->rank != 2 || tensor->shape[0] < 1 || tensor->shape[0] > 100000) {
+            return REFUSE("%s: the head '%s' must have a row for each of 1 to 100000 classes",
+                          file->path, tensor->name);
+        }
+        /* a RoBERTa whose head is one matrix chooses among sequences */
+        int choice = config->architecture == ARCH_ROBERTA && !strcmp(name, heads[1]);
+        *classes = (int)tensor->shape[0];
+        *problem = choice ? PROBLEM_CHOICE : *classes == 1 ? PROBLEM_REGRESSION : PROBLEM_SINGLE;
+        return 0;
+    }
+    *classes = 0;
+    *problem = PROBLEM_LANGUAGE;
+    return 0;
+}
+
+int adapter_head(Problem *problem, int *classes, const char *folder, const Config *config,
+                 Error *error)
+{
+    Safetensors file;
+    int needed = 0;
+    char *path = string_format("%s/adapter_model.safetensors", folder);
+    int code = says_classifier(&needed, folder, error) || safetensors_open(&file, path, error)
+                   ? error->code
+                   : 0;
+    if (!code) {
+        code = find_head(problem, classes, &file, config, error);
+        safetensors_close(&file);
+        if (!code && *problem == PROBLEM_LANGUAGE &&
+            (needed || config->architecture != ARCH_LLAMA)) {
+            code = REFUSE("%s: the head is missing; train one with --adapter and --init-head",
+                          path);
+        }
+    }
+    free(path);
+    return code;
+}
+
 /* The parameter of a tensor of an adapter's file, or NULL. */
 static Param *param_of(const Model *model, const char *tensor)
 {

@@ -203,6 +203,14 @@ adapter() {
     fails 66 'config.json' $merge "$work/missing" "$work/missing" "$work/x"
 }
 
+@test "merge: an adapter of a classifier needs its head" {
+    adapter
+    $train --task lm --data README.md --model "$llama" --max-steps 1 --max-eval 1 --max-len 64 --quiet --lora --preds "$work/lm" --save "$work/headless" >/dev/null 2>&1
+    $merge "$llama" "$work/headless" "$work/language" | grep -q '^wrote: '
+    cp "$work/adapter/adapter_config.json" "$work/headless"
+    fails 65 'the head is missing' $merge "$llama" "$work/headless" "$refused"
+}
+
 @test "the base is never overwritten by its result" {
     ln -sfn "$work/llama" "$work/same"
     fails 64 'is the folder of the base' $merge "$work/llama" "$work/missing" "$work/llama/"

@@ -1,7 +1,6 @@
 /* merge BASE ADAPTER OUT: a base model and a PEFT adapter as one plain Hugging Face folder. Adapted
  * weights and the head are float32, all others as the base has them. */
 #include "adapter.h"
-#include "safetensors.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,45 +9,6 @@ static int fail(const Error *error)
 {
     fprintf(stderr, "merge: %s\n", error->text);
     return error->code;
-}
-
-/* Classes and problem by the head in the adapter's file; none: a language model. */
-static int find_head(Problem *problem, int *classes, const char *folder, const Config *config,
-                     Error *error)
-{
-    static const char *const heads[] = {"score", "classifier.out_proj", "classifier"};
-    Safetensors file;
-    char *path = string_format("%s/adapter_model.safetensors", folder);
-    int code = safetensors_open(&file, path, error);
-    *problem = PROBLEM_LANGUAGE;
-    *classes = 0;
-    for (size_t i = 0; !code && i < file.count; i++) {
-        for (int h = 0; h < 3; h++) {
-            char *name = string_format("base_model.model.%s", heads[h]);
-            const char *tensor = file.tensors[i].name;
-            if (!strncmp(tensor, name, strlen(name)) &&
-                !strcmp(tensor + strlen(tensor) - 7, ".weight") &&
-                !strstr(tensor + strlen(name), "dense") && file.tensors[i].rank == 2 &&
-                file.tensors[i].shape[0] < 100000) {
-                *classes = (int)file.tensors[i].shape[0];
-                *problem = h == 2 && config->architecture == ARCH_ROBERTA &&
-                                   !strstr(tensor, "out_proj")
-                               ? PROBLEM_CHOICE
-                           : *classes == 1 ? PROBLEM_REGRESSION
-                                           : PROBLEM_SINGLE;
-            }
-            free(name);
-        }
-    }
-    if (!code) {
-        safetensors_close(&file);
-        if (*problem == PROBLEM_LANGUAGE && config->architecture != ARCH_LLAMA) {
-            code = error_set(error, EXIT_BAD_DATA, "%s: there is no head; an encoder needs one",
-                             path);
-        }
-    }
-    free(path);
-    return code;
 }
 
 /* The base's own label names if there are as many, else LABEL_0, LABEL_1, ... */
@@ -98,7 +58,7 @@ static int read_both(Model *model, const char *base, const char *adapter, Error 
     int code = config_read(&config, base_json, error);
     if (!code) {
         code = adapter_config_read(&lora, adapter_json, &config, error) ||
-               find_head(&problem, &classes, adapter, &config, error);
+               adapter_head(&problem, &classes, adapter, &config, error);
         if (code) {
             config_free(&config);
         }
