@@ -59,7 +59,8 @@ $(BUILD)/coverage: $(BUILD)/tools/coverage.o $(EVAL) $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/unicode_tables: $(BUILD)/tools/unicode_tables.o $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
-$(TESTS): $(BUILD)/%: $(BUILD)/test/%.o $(ALL)
+$(BUILD)/test_ops: $(patsubst test/%.c,$(BUILD)/test/%.o,$(wildcard test/op_*.c))
+$(TESTS): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/check.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 
 define kernel_rule

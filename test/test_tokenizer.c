@@ -5,6 +5,7 @@
 #include "tokenizer.h"
 
 #include <stb/stb_ds.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int same_ids(const Ids ids, const json_t *expected)
