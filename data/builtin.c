@@ -6,6 +6,7 @@
 #include "rng.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const words[] = {
     "[PAD]",
@@ -199,7 +200,8 @@ static void pair(Example *e, Draw *draw, const Task *task)
     const char *thing = PICK(things), *colour = PICK(colours), *place = PICK(places);
     int truth = below(draw, task->K), by_place = below(draw, 2),
         holds = task->K == 3 ? truth == 0 : truth == 1;
-    const char *value = by_place ? place : colour, *mark = task->fields[0][0] == 'q' ? "?" : ".";
+    const char *value = by_place ? place : colour,
+               *mark = task->fields[1] && task->fields[1][0] == 'q' ? "?" : ".";
     while (!holds && value == (by_place ? place : colour)) {
         value = by_place ? PICK(places) : PICK(colours);
     }
@@ -209,11 +211,30 @@ static void pair(Example *e, Draw *draw, const Task *task)
                                       below(draw, 2) ? PICK(praise) : PICK(blame), mark)
                   : by_place ? string_format("it was in the %s %s", value, mark)
                              : string_format("it was %s %s", value, mark);
-    int question_first = task->cut == TRUNCATE_ONLY_SECOND; /* BoolQ: question, passage */
-    e->text[0][question_first] = scene;
-    e->text[0][!question_first] = claim;
+    int claim_first = task->cut == 1; /* BoolQ: question, passage */
+    e->text[0][claim_first] = scene;
+    e->text[0][!claim_first] = claim;
     /* entailment is 0 and not_entailment 1, but False is 0 and True 1 */
     e->label = task->K == 3 ? truth : task->labels[0][0] == 'e' ? !holds : holds;
+}
+
+/* MultiRC's kind: a scene, a question about it and an answer that is right or wrong. WiC's: a thing
+ * and two sentences that both call it by the same colour, or do not. */
+static void triple(Example *e, Draw *draw, const Task *task)
+{
+    const char *thing = PICK(things), *colour = PICK(colours), *place = PICK(places);
+    int by_place = below(draw, 2), holds = below(draw, 2), words_first = task->cut == CUT_NONE;
+    const char *truth = by_place && !words_first ? place : colour, *value = truth;
+    while (!holds && value == truth) {
+        value = truth == place ? PICK(places) : PICK(colours);
+    }
+    char *scene = string_format("the %s %s was in the %s .", colour, thing, place);
+    e->text[0][0] = words_first ? string_copy(thing) : scene;
+    e->text[0][1] = words_first ? scene
+                                : string_copy(by_place ? "what was it in ?" : "what was it ?");
+    e->text[0][2] = words_first ? string_format("it is a %s %s .", value, thing)
+                                : string_copy(value);
+    e->label = holds;
 }
 
 /* A cause and two effects, one of which belongs to it. */
@@ -260,8 +281,10 @@ static void digest_examples(Dataset *dataset)
     for (int i = 0; i < dataset->count; i++) {
         const Example *e = &dataset->examples[i];
         fprintf(stream, "%s\t%d\t%a\n", e->id, e->label, (double)e->target);
-        for (int j = 0; j < MAX_CHOICES * 2 && e->text[j / 2][j % 2]; j++) {
-            fprintf(stream, "%s\n", e->text[j / 2][j % 2]);
+        for (int j = 0; j < MAX_CHOICES; j++) {
+            for (int t = 0; t < MAX_TEXTS && e->text[j][t]; t++) {
+                fprintf(stream, "%s\n", e->text[j][t]);
+            }
         }
     }
     fclose(stream);
@@ -283,14 +306,17 @@ void dataset_builtin(Dataset *dataset, const Task *task, const char *split, int 
         Example *e = &dataset->examples[i];
         Draw draw = {key + (uint64_t)i, 0};
         e->id = string_format("%s-%d", split, i);
+        e->cluster = -1;
         if (task->kind == KIND_CHOICE) {
             choice(e, &draw);
         } else if (task->kind == KIND_REGRESSION) {
             similarity(e, &draw);
-        } else if (!*task->fields[1]) {
-            single(e, &draw, task->K);
-        } else {
+        } else if (strstr(task->encoder, "{2}")) {
+            triple(e, &draw, task);
+        } else if (strstr(task->encoder, "{1}")) {
             pair(e, &draw, task);
+        } else {
+            single(e, &draw, task->K);
         }
         if (task->kind != KIND_REGRESSION && below(&draw, 12) == 0) {
             e->label = (e->label + 1) % task->K; /* annotators err too */

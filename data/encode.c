@@ -5,67 +5,51 @@
 #include <stdlib.h>
 #include <string.h>
 
-static Ids encode_text(const Tokenizer *tokenizer, const char *text)
+/* One part of an input, [format, end), with the texts filled in, as ids. */
+static Ids encode_part(const Tokenizer *tokenizer, const char *format, const char *end,
+                       char *const texts[MAX_TEXTS])
 {
     Ids ids = NULL;
-    tokenizer_encode(tokenizer, &ids, text, strlen(text), 0);
-    return ids;
-}
-
-/* One part of the decoder's text: the format with {0} and {1} filled in, up to "|" or the end. */
-static char *fill_in(const char *format, const char *end, char *const segments[2])
-{
     char *text = string_copy("");
     while (format < end) {
         size_t plain = strcspn(format, "{|");
-        int number = format[plain] == '{' && format + plain < end ? format[plain + 1] - '0' : -1;
-        plain = format + plain < end ? plain : (size_t)(end - format);
+        int number = format[plain] == '{' ? format[plain + 1] - '0' : -1;
         char *longer = string_format("%s%.*s%s", text, (int)plain, format,
-                                     number < 0 ? "" : segments[number]);
+                                     number < 0 ? "" : texts[number]);
         free(text);
         text = longer;
         format += plain + (number < 0 ? 0 : 3);
     }
-    return text;
-}
-
-static int encode_for_decoder(Encoded *encoded, const Example *example, int choice,
-                              const Tokenizer *tokenizer, int longest)
-{
-    const Task *task = encoded->dataset->task;
-    const char *format = task->decoder, *bar = strchr(format, '|'), *end = format + strlen(format);
-    char *text = fill_in(format, bar ? bar : end, example->text[choice]),
-         *rest = bar ? fill_in(bar + 1, end, example->text[choice]) : NULL;
-    Ids first = encode_text(tokenizer, text), second = rest ? encode_text(tokenizer, rest) : NULL;
-    /* the part that holds the segment which may be cut */
-    Truncation cut = task->cut;
-    if (cut != TRUNCATE_LONGEST_FIRST) {
-        const char *segment = strstr(format, cut == TRUNCATE_ONLY_SECOND ? "{1}" : "{0}");
-        cut = bar && segment > bar ? TRUNCATE_ONLY_SECOND : TRUNCATE_ONLY_FIRST;
-    }
-    encoded->cut += arrlen(first) + arrlen(second) + tokenizer_specials(tokenizer, 0) > longest;
-    int code = tokenizer_build_joined(tokenizer, &encoded->ids, &encoded->types, first, second,
-                                      longest, cut);
+    tokenizer_encode(tokenizer, &ids, text, strlen(text), 0);
     free(text);
-    free(rest);
-    arrfree(first);
-    arrfree(second);
-    return code;
+    return ids;
 }
 
-static int encode_sequence(Encoded *encoded, const Example *example, int choice,
+/* One sequence by the task's format for an encoder or a decoder. */
+static int encode_sequence(Encoded *encoded, char *const texts[MAX_TEXTS], const char *format,
                            const Tokenizer *tokenizer, int longest)
 {
-    Ids first = encode_text(tokenizer, example->text[choice][0]), second = NULL;
-    int pair = example->text[choice][1] != NULL;
-    if (pair) {
-        second = encode_text(tokenizer, example->text[choice][1]);
+    int cut = encoded->dataset->task->cut, count = 0, segment = 0, code;
+    int truncation = cut == CUT_LONGEST ? TRUNCATE_LONGEST_FIRST : TRUNCATE_NONE;
+    ptrdiff_t length = 0;
+    Part parts[MAX_PARTS];
+    for (const char *at = format, *end; *at; at = end) {
+        segment += at[0] == '|' && at[1] == '|';
+        at += strspn(at, "|");
+        end = at + strcspn(at, "|");
+        for (const char *brace = at; cut >= 0 && brace < end; brace++) {
+            truncation = brace[0] == '{' && brace[1] == '0' + cut ? count : truncation;
+        }
+        parts[count] = (Part){encode_part(tokenizer, at, end, texts), segment};
+        length += arrlen(parts[count].ids);
+        count++;
     }
-    encoded->cut += arrlen(first) + arrlen(second) + tokenizer_specials(tokenizer, pair) > longest;
-    int code = tokenizer_build(tokenizer, &encoded->ids, &encoded->types, first,
-                               pair ? &second : NULL, longest, encoded->dataset->task->cut);
-    arrfree(first);
-    arrfree(second);
+    encoded->cut += length + tokenizer_specials(tokenizer, segment + 1) > longest;
+    code = tokenizer_build(tokenizer, &encoded->ids, &encoded->types, parts, count, longest,
+                           truncation);
+    for (int i = 0; i < count; i++) {
+        arrfree(parts[i].ids);
+    }
     return code;
 }
 
@@ -73,18 +57,20 @@ int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer,
            int longest, int V, Error *error)
 {
     int choices = dataset->task->kind == KIND_CHOICE ? dataset->task->K : 1;
+    const char *format = decoder ? dataset->task->decoder : dataset->task->encoder;
     *encoded = (Encoded){.dataset = dataset, .choices = choices};
     encoded->start = memory_calloc((size_t)dataset->count * (size_t)choices + 1,
                                    sizeof *encoded->start);
     for (int i = 0; i < dataset->count; i++) {
         for (int c = 0; c < choices; c++) {
             size_t s = (size_t)i * (size_t)choices + (size_t)c, begin = encoded->start[s];
-            if ((decoder ? encode_for_decoder : encode_sequence)(encoded, &dataset->examples[i], c,
-                                                                 tokenizer, longest)) {
-                error_set(
-                    error, EXIT_BAD_DATA,
-                    "%s:%d: %d tokens leave no room for the part that may be cut; raise --max-len",
-                    dataset->path, dataset->examples[i].line, longest);
+            if (encode_sequence(encoded, dataset->examples[i].text[c], format, tokenizer,
+                                longest)) {
+                error_set(error, EXIT_BAD_DATA,
+                          "%s:%d: %d tokens leave no room for %s; raise --max-len", dataset->path,
+                          dataset->examples[i].line, longest,
+                          dataset->task->cut == CUT_NONE ? "the text, which may not be cut"
+                                                         : "the part that may be cut");
                 encoded_free(encoded);
                 return error->code;
             }

@@ -16,8 +16,9 @@ typedef struct Encoded {
 
 /* Tokenizes every example to at most longest tokens by the task's rule: for an encoder its segments
  * and special tokens, for a decoder the task's text behind what the tokenizer puts in front, so
- * that a beginning of text is never doubled. Errors: 65 with the line of an example that cannot be
- * cut, or an id outside of the model's vocabulary of V. */
+ * that a beginning of text is never doubled. The task must have a text for a decoder. Errors: 65
+ * with the line of an example that cannot be cut, or an id outside of the model's vocabulary of V.
+ */
 int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer, int decoder,
            int longest, int V, Error *error);
 void encoded_free(Encoded *encoded);

@@ -1,5 +1,4 @@
-#include "tasks.h"
-#include "json.h"
+#include "task_reader.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -19,7 +18,7 @@
     }
 #define COUNT(...) (int)(sizeof((const char *[])__VA_ARGS__) / sizeof(const char *))
 #define TASK(name_, alias_, benchmark_, folder_, train_, dev_, kind_, metric_, form_, fields_,     \
-             decoder_, labels_, values_, longest_, cut_, lr_, batch_, epochs_, warmup_)            \
+             encoder_, decoder_, cut_, labels_, values_, longest_, lr_, batch_, epochs_, warmup_)  \
     {.name = #name_,                                                                               \
      .alias = alias_,                                                                              \
      .benchmark = benchmark_,                                                                      \
@@ -30,12 +29,13 @@
      .metric = METRIC_##metric_,                                                                   \
      .form = FORM_##form_,                                                                         \
      .fields = fields_,                                                                            \
+     .encoder = encoder_,                                                                          \
      .decoder = decoder_,                                                                          \
+     .cut = cut_,                                                                                  \
      .labels = labels_,                                                                            \
      .values = values_,                                                                            \
      .K = COUNT(labels_),                                                                          \
      .longest = longest_,                                                                          \
-     .cut = TRUNCATE_##cut_,                                                                       \
      .lr = lr_,                                                                                    \
      .batch = batch_,                                                                              \
      .epochs = epochs_,                                                                            \
@@ -106,14 +106,6 @@ const char *metric_name(TaskMetric metric)
 
 #define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
 
-/* One line of the file: its columns or its JSON object. */
-typedef struct Line {
-    const char *path;
-    int number; /* 1-based */
-    const char *text;
-    size_t size;
-} Line;
-
 static char *text_copy(const char *text, size_t size)
 {
     char *copy = memory_alloc(size + 1, 1);
@@ -122,8 +114,28 @@ static char *text_copy(const char *text, size_t size)
     return copy;
 }
 
-static int read_label(const Task *task, Example *example, const Line *line, const char *text,
-                      Error *error)
+int reader_full(const Reader *reader)
+{
+    return reader->limit > 0 && reader->dataset->count >= reader->limit;
+}
+
+Example *reader_add(Reader *reader, const Line *line, char *id)
+{
+    Dataset *dataset = reader->dataset;
+    if ((size_t)dataset->count == reader->capacity) {
+        reader->capacity = reader->capacity ? 2 * reader->capacity : 1024;
+        dataset->examples = memory_realloc(dataset->examples, reader->capacity,
+                                           sizeof *dataset->examples);
+    }
+    Example *example = &dataset->examples[dataset->count];
+    *example = (Example){.id = id ? id : string_format("%s-%d", reader->split, dataset->count),
+                         .line = line->number,
+                         .cluster = -1};
+    dataset->count++;
+    return example;
+}
+
+int read_label(const Task *task, Example *example, const Line *line, const char *text, Error *error)
 {
     if (task->kind == KIND_REGRESSION) {
         char *end;
@@ -166,9 +178,9 @@ static int split_tsv(const Line *line, const char *columns[MAX_COLUMNS], size_t 
     return count + 1;
 }
 
-/* Columns of the two segments and the label; width is what every line must have. */
+/* Columns of the label and the texts, -1 for none; width is what every line must have. */
 typedef struct TsvHeader {
-    int column[3], width, lines;
+    int column[1 + MAX_TEXTS], width, lines;
 } TsvHeader;
 
 static int read_tsv_header(TsvHeader *header, const Task *task, const Line *line, Error *error)
@@ -182,27 +194,23 @@ static int read_tsv_header(TsvHeader *header, const Task *task, const Line *line
         return REFUSE("%s:1: more than %d columns; is this the right file?", line->path,
                       MAX_COLUMNS);
     }
-    for (int i = 0; i < 3; i++) {
-        header->column[i] = -1;
-        if (numbered && *task->fields[i]) {
-            header->column[i] = atoi(task->fields[i]);
-        }
-        for (int c = 0; c < header->width && !numbered && *task->fields[i]; c++) {
-            if (sizes[c] == strlen(task->fields[i]) &&
-                !memcmp(columns[c], task->fields[i], sizes[c])) {
+    for (int i = 0; i <= MAX_TEXTS; i++) {
+        const char *field = task->fields[i];
+        header->column[i] = field && numbered ? atoi(field) : -1;
+        for (int c = 0; field && !numbered && c < header->width; c++) {
+            if (sizes[c] == strlen(field) && !memcmp(columns[c], field, sizes[c])) {
                 header->column[i] = c;
             }
         }
-        if (*task->fields[i] && (header->column[i] < 0 || header->column[i] >= header->width)) {
+        if (field && (header->column[i] < 0 || header->column[i] >= header->width)) {
             return REFUSE("%s:1: there is no column '%s'; is this the %s file of %s?", line->path,
-                          task->fields[i], task->folder, task->benchmark);
+                          field, task->folder, task->benchmark);
         }
     }
     return 0;
 }
 
-static int read_tsv(Example *example, const Task *task, const TsvHeader *header, const Line *line,
-                    Error *error)
+static int read_tsv(Reader *reader, const TsvHeader *header, const Line *line, Error *error)
 {
     const char *columns[MAX_COLUMNS];
     size_t sizes[MAX_COLUMNS];
@@ -211,79 +219,14 @@ static int read_tsv(Example *example, const Task *task, const TsvHeader *header,
         return REFUSE("%s:%d: %d columns, expected %d; correct the line", line->path, line->number,
                       width, header->width);
     }
-    char *label = text_copy(columns[header->column[2]], sizes[header->column[2]]);
-    int code = read_label(task, example, line, label, error);
+    Example *example = reader_add(reader, line, NULL);
+    char *label = text_copy(columns[header->column[0]], sizes[header->column[0]]);
+    int code = read_label(reader->dataset->task, example, line, label, error);
     free(label);
-    for (int i = 0; i < 2 && !code; i++) {
-        int c = header->column[i];
-        example->text[0][i] = c < 0 ? NULL : text_copy(columns[c], sizes[c]);
+    for (int i = 0; i < MAX_TEXTS && header->column[i + 1] >= 0; i++) {
+        int c = header->column[i + 1];
+        example->text[0][i] = text_copy(columns[c], sizes[c]);
     }
-    return code;
-}
-
-static int read_json_text(char **text, const json_t *object, const char *field, const Line *line,
-                          Error *error)
-{
-    const json_t *value = json_object_get(object, field);
-    if (!json_is_string(value)) {
-        return REFUSE("%s:%d: the field '%s' is missing or not a text; correct the line",
-                      line->path, line->number, field);
-    }
-    *text = string_copy(json_string_value(value));
-    return 0;
-}
-
-/* Two sequences, "premise What was the cause of this?" and one choice each: jiant's wording. */
-static int read_copa(Example *example, const json_t *object, const Line *line, Error *error)
-{
-    char *premise = NULL, *question = NULL;
-    int code = read_json_text(&premise, object, "premise", line, error) ||
-                       read_json_text(&question, object, "question", line, error) ||
-                       read_json_text(&example->text[0][1], object, "choice1", line, error) ||
-                       read_json_text(&example->text[1][1], object, "choice2", line, error)
-                   ? error->code
-                   : 0;
-    if (!code && strcmp(question, "cause") && strcmp(question, "effect")) {
-        code = REFUSE("%s:%d: question '%.20s' is neither cause nor effect; correct the line",
-                      line->path, line->number, question);
-    }
-    for (int i = 0; i < 2 && !code; i++) {
-        example->text[i][0] = string_format("%s %s", premise,
-                                            *question == 'c' ? "What was the cause of this?"
-                                                             : "What happened as a result?");
-    }
-    free(premise);
-    free(question);
-    return code;
-}
-
-static int read_jsonl(Example *example, const Task *task, const Line *line, Error *error)
-{
-    json_error_t problem;
-    json_t *object = json_loadb(line->text, line->size, JSON_REJECT_DUPLICATES, &problem);
-    if (!json_is_object(object)) {
-        json_decref(object);
-        return REFUSE("%s:%d: not a JSON object: %s; correct the line", line->path, line->number,
-                      object ? "another value" : problem.text);
-    }
-    const json_t *label = json_object_get(object, task->fields[2]);
-    char number[32];
-    snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(label));
-    const char *text = json_is_string(label)    ? json_string_value(label)
-                       : json_is_true(label)    ? "true"
-                       : json_is_false(label)   ? "false"
-                       : json_is_integer(label) ? number
-                                                : NULL;
-    int code = text ? read_label(task, example, line, text, error)
-                    : REFUSE("%s:%d: the field '%s' is missing; correct the line", line->path,
-                             line->number, task->fields[2]);
-    if (!code && task->kind == KIND_CHOICE) {
-        code = read_copa(example, object, line, error);
-    }
-    for (int i = 0; i < 2 && !code && task->kind != KIND_CHOICE && *task->fields[i]; i++) {
-        code = read_json_text(&example->text[0][i], object, task->fields[i], line, error);
-    }
-    json_decref(object);
     return code;
 }
 
@@ -316,13 +259,13 @@ int dataset_exists(const Task *task, const char *data, const char *split)
     return exists;
 }
 
-static int read_lines(Dataset *dataset, const File *file, const char *split, int limit,
-                      Error *error)
+static int read_lines(Reader *reader, const File *file, Error *error)
 {
+    Dataset *dataset = reader->dataset;
     const Task *task = dataset->task;
     const char *text = (const char *)file->bytes;
     TsvHeader header = {0};
-    size_t at = file->size >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3) ? 3 : 0, capacity = 0;
+    size_t at = file->size >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3) ? 3 : 0;
     for (int number = 1; at < file->size; number++) {
         const char *end = memchr(text + at, '\n', file->size - at);
         Line line = {dataset->path, number, text + at,
@@ -340,19 +283,11 @@ static int read_lines(Dataset *dataset, const File *file, const char *split, int
         if (number <= header.lines) {
             continue;
         }
-        if (limit > 0 && dataset->count == limit) {
+        if (reader_full(reader)) {
             break;
         }
-        if ((size_t)dataset->count == capacity) {
-            capacity = capacity ? 2 * capacity : 1024;
-            dataset->examples = memory_realloc(dataset->examples, capacity,
-                                               sizeof *dataset->examples);
-        }
-        Example *example = &dataset->examples[dataset->count];
-        *example = (Example){.line = number};
-        example->id = string_format("%s-%d", split, dataset->count++);
-        if (task->form == FORM_TSV ? read_tsv(example, task, &header, &line, error)
-                                   : read_jsonl(example, task, &line, error)) {
+        if (task->form == FORM_TSV ? read_tsv(reader, &header, &line, error)
+                                   : read_json_line(reader, &line, error)) {
             return error->code;
         }
     }
@@ -373,7 +308,9 @@ int dataset_read(Dataset *dataset, const Task *task, const char *data, const cha
     }
     if (!code) {
         sha256_hex(dataset->sha256, file.bytes, file.size);
-        code = read_lines(dataset, &file, split, limit, error);
+        Reader reader = {.dataset = dataset, .split = split, .limit = limit};
+        code = read_lines(&reader, &file, error);
+        hmfree(reader.clusters);
         file_unmap(&file);
     }
     if (code) {
@@ -387,8 +324,9 @@ void dataset_free(Dataset *dataset)
     for (int i = 0; i < dataset->count; i++) {
         free(dataset->examples[i].id);
         for (int j = 0; j < MAX_CHOICES; j++) {
-            free(dataset->examples[i].text[j][0]);
-            free(dataset->examples[i].text[j][1]);
+            for (int t = 0; t < MAX_TEXTS; t++) {
+                free(dataset->examples[i].text[j][t]);
+            }
         }
     }
     free(dataset->examples);

@@ -13,9 +13,13 @@ typedef enum TaskMetric {
     METRIC_PEARSON,
     METRIC_PERPLEXITY
 } TaskMetric;
-typedef enum TaskForm { FORM_TSV, FORM_JSONL } TaskForm;
+/* How a file is laid out: columns, one JSON object a line, and three tasks' own objects. */
+typedef enum TaskForm { FORM_TSV, FORM_JSONL, FORM_COPA, FORM_MULTIRC, FORM_WSC } TaskForm;
 
-enum { MAX_CLASSES = 3, MAX_CHOICES = 2 };
+enum { MAX_CLASSES = 3, MAX_CHOICES = 2, MAX_TEXTS = 3 };
+
+/* Task.cut, where it is no text's number. */
+enum { CUT_LONGEST = -1, CUT_NONE = -2 };
 
 typedef struct Task {
     const char *name, *alias, *benchmark, *folder;
@@ -23,23 +27,25 @@ typedef struct Task {
     TaskKind kind;
     TaskMetric metric;
     TaskForm form;
-    const char *fields[3]; /* first segment, second segment ("" for none), label */
-    const char *decoder;   /* text for a decoder: {0}, {1} segments, | between its parts */
+    const char *fields[1 + MAX_TEXTS]; /* of the label, then of the texts; NULL for none */
+    const char *encoder;               /* {0} .. {2}: texts; "|" between parts, "||" segments */
+    const char *decoder; /* the same for a decoder, one segment; NULL: none is defined */
+    int cut;             /* the text whose part may be cut, or CUT_ */
     const char *labels[MAX_CLASSES]; /* names in the order of their ids */
     const char *values[MAX_CLASSES]; /* as written in the files */
     int K;       /* classes, choices, 1 for regression, 0 for a language model */
     int longest; /* tokens, special ones included */
-    Truncation cut;
     double lr, epochs, warmup;
     int batch;
 } Task;
 
 typedef struct Example {
-    char *id;                   /* "train-17", "validation-3": the stable name */
-    int line;                   /* 1-based, of the file; 0 for a generated one */
-    int label;                  /* class id */
-    float target;               /* regression: score / 5 */
-    char *text[MAX_CHOICES][2]; /* segments of each sequence; the second may be NULL */
+    char *id;                           /* "train-17", MultiRC's "p3-q1-a4": the stable name */
+    int line;                           /* 1-based, of the file; 0 for a generated one */
+    int label;                          /* class id */
+    int cluster;                        /* MultiRC's paragraph; -1: the example stands alone */
+    float target;                       /* regression: score / 5 */
+    char *text[MAX_CHOICES][MAX_TEXTS]; /* of each sequence; NULL for none */
 } Example;
 
 typedef struct Dataset {
@@ -59,7 +65,8 @@ const Task *tasks_all(int *count);
 const Task *task_find(const char *name, Error *error);
 const char *metric_name(TaskMetric metric);
 
-/* Reads one split, "train" or "validation"; limit > 0 keeps the first examples. data is a folder:
+/* Reads one split, "train" or "validation"; limit > 0 keeps the first examples. Of MultiRC's
+ * training file, answers without text are left out. data is a folder:
  * its files are looked for in data/<benchmark>/<folder>, data/<folder> and data itself. Errors: 66
  * missing, 65 with file and line. */
 int dataset_read(Dataset *dataset, const Task *task, const char *data, const char *split, int limit,

@@ -1,5 +1,6 @@
 #include "text.h"
 
+#include <limits.h>
 #include <stb/stb_ds.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@ static int add_document(Windows *w, const char *path, int line, const char *text
         size--;
     }
     tokenizer_encode(tokenizer, &ids, text, size, 0);
-    tokenizer_build(tokenizer, &built, NULL, ids, NULL, (int)arrlen(ids) + 16, TRUNCATE_ONLY_FIRST);
+    tokenizer_build(tokenizer, &built, NULL, &(Part){ids, 0}, 1, INT_MAX, TRUNCATE_NONE);
     arrfree(ids);
     int code = 0;
     for (ptrdiff_t i = 0; i < arrlen(built) && !code; i++) {
@@ -109,8 +110,10 @@ static void take(Dataset *dataset, Encoded *encoded, const Windows *w, int first
     encoded->start = memory_calloc((size_t)count + 1, sizeof *encoded->start);
     for (int i = 0; i < count; i++) {
         size_t begin = w->start[first + i], end = w->start[first + i + 1];
-        dataset->examples[i] = (Example){
-            .id = string_format("%s-%d", split, i), .line = w->line[first + i], .label = -1};
+        dataset->examples[i] = (Example){.id = string_format("%s-%d", split, i),
+                                         .line = w->line[first + i],
+                                         .label = -1,
+                                         .cluster = -1};
         for (size_t t = begin; t < end; t++) {
             arrput(encoded->ids, w->ids[t]);
             arrput(encoded->types, 0);

@@ -108,45 +108,59 @@ void tokenizer_encode(const Tokenizer *t, Ids *ids, const char *text, size_t siz
     free(fixed);
 }
 
-int tokenizer_specials(const Tokenizer *t, int pair)
+static int count_specials(const TemplateItem *items)
 {
     int count = 0;
-    const TemplateItem *items = pair ? t->pair : t->single;
     for (ptrdiff_t i = 0; i < arrlen(items); i++) {
         count += items[i].segment < 0;
     }
     return count;
 }
 
-/* Cuts two segments of n[0] and n[1] tokens to room; -1 if the part that may be cut has no token
- * left. */
-static int truncate_pair(ptrdiff_t n[2], ptrdiff_t room, Truncation truncation)
+int tokenizer_specials(const Tokenizer *t, int segments)
 {
+    int one = count_specials(t->single), two = count_specials(t->pair);
+    return one + (segments - 1) * (two - one);
+}
+
+/* Cuts parts of n tokens each to room; -1 if that cannot be. */
+static int truncate_parts(ptrdiff_t *n, int count, ptrdiff_t room, int truncation)
+{
+    ptrdiff_t all = 0;
+    for (int i = 0; i < count; i++) {
+        all += n[i];
+    }
     if (room < 0) {
         return -1;
     }
-    if (n[0] + n[1] <= room) {
+    if (all <= room) {
         return 0;
     }
-    if (truncation == TRUNCATE_LONGEST_FIRST) {
-        /* The rule of the Rust library: the shorter keeps all if it fits into half, the odd token
-         * goes to the longer, of two equal ones to the second. */
-        int swapped = n[0] > n[1];
-        ptrdiff_t small = n[swapped], large = room - small;
-        if (small > room || small > large) {
-            large = small;
-        }
-        if (small + large > room) {
-            small = room / 2;
-            large = small + room % 2;
-        }
-        n[swapped] = small;
-        n[!swapped] = large;
+    if (truncation >= 0) {
+        n[truncation] -= all - room;
+        return n[truncation] < 1 ? -1 : 0;
+    }
+    if (truncation == TRUNCATE_NONE || count > 2) {
+        return -1;
+    }
+    if (count == 1) {
+        n[0] = room;
         return 0;
     }
-    int cut = truncation == TRUNCATE_ONLY_SECOND;
-    n[cut] = room - n[!cut];
-    return n[cut] < 1 ? -1 : 0;
+    /* The rule of the Rust library: the shorter keeps all if it fits into half, the odd token goes
+     * to the longer, of two equal ones to the second. */
+    int swapped = n[0] > n[1];
+    ptrdiff_t small = n[swapped], large = room - small;
+    if (small > room || small > large) {
+        large = small;
+    }
+    if (small + large > room) {
+        small = room / 2;
+        large = small + room % 2;
+    }
+    n[swapped] = small;
+    n[!swapped] = large;
+    return 0;
 }
 
 /* Appends an id with its type. */
@@ -158,42 +172,39 @@ static void append(Ids *ids, Ids *types, int id, int type)
     }
 }
 
-int tokenizer_build(const Tokenizer *t, Ids *ids, Ids *types, const Ids first, const Ids *second,
-                    int longest, Truncation truncation)
+/* The template's items from one on, with the first n[p] ids of each part; its segment B is the
+ * segment called second. */
+static void append_items(Ids *ids, Ids *types, const TemplateItem *items, ptrdiff_t from,
+                         const Part *parts, const ptrdiff_t *n, int count, int second)
 {
-    ptrdiff_t n[2] = {arrlen(first), second ? arrlen(*second) : 0},
-              room = longest - tokenizer_specials(t, second != NULL);
-    if (truncate_pair(n, room, second ? truncation : TRUNCATE_ONLY_FIRST) && (second || room < 0)) {
-        return -1;
-    }
-    const TemplateItem *items = second ? t->pair : t->single;
-    for (ptrdiff_t i = 0; i < arrlen(items); i++) {
-        const Ids segment = items[i].segment == 1 && second ? *second : first;
-        ptrdiff_t count = items[i].segment < 0 ? 1 : n[items[i].segment];
-        for (ptrdiff_t j = 0; j < count; j++) {
-            append(ids, types, items[i].segment < 0 ? items[i].id : segment[j], items[i].type);
-        }
-    }
-    return 0;
-}
-
-int tokenizer_build_joined(const Tokenizer *t, Ids *ids, Ids *types, const Ids first,
-                           const Ids second, int longest, Truncation truncation)
-{
-    ptrdiff_t n[2] = {arrlen(first), arrlen(second)};
-    if (truncate_pair(n, longest - tokenizer_specials(t, 0),
-                      second ? truncation : TRUNCATE_ONLY_FIRST)) {
-        return -1;
-    }
-    for (ptrdiff_t i = 0; i < arrlen(t->single); i++) {
-        const TemplateItem *item = &t->single[i];
-        if (item->segment < 0) {
-            append(ids, types, item->id, item->type);
+    for (ptrdiff_t i = from; i < arrlen(items); i++) {
+        if (items[i].segment < 0) {
+            append(ids, types, items[i].id, items[i].type);
             continue;
         }
-        for (ptrdiff_t j = 0; j < n[0] + n[1]; j++) {
-            append(ids, types, j < n[0] ? first[j] : second[j - n[0]], item->type);
+        int segment = items[i].segment ? second : 0;
+        for (int p = 0; p < count; p++) {
+            for (ptrdiff_t j = 0; parts[p].segment == segment && j < n[p]; j++) {
+                append(ids, types, parts[p].ids[j], items[i].type);
+            }
         }
+    }
+}
+
+int tokenizer_build(const Tokenizer *t, Ids *ids, Ids *types, const Part *parts, int count,
+                    int longest, int truncation)
+{
+    ptrdiff_t n[MAX_PARTS];
+    int segments = parts[count - 1].segment + 1;
+    for (int p = 0; p < count; p++) {
+        n[p] = arrlen(parts[p].ids);
+    }
+    if (truncate_parts(n, count, longest - tokenizer_specials(t, segments), truncation)) {
+        return -1;
+    }
+    append_items(ids, types, segments > 1 ? t->pair : t->single, 0, parts, n, count, 1);
+    if (segments > 2) {
+        append_items(ids, types, t->pair, arrlen(t->single), parts, n, count, 2);
     }
     return 0;
 }

@@ -26,25 +26,27 @@ typedef int *Ids;
 void tokenizer_encode(const Tokenizer *tokenizer, Ids *ids, const char *text, size_t size,
                       int literal);
 
-typedef enum Truncation {
-    TRUNCATE_LONGEST_FIRST,
-    TRUNCATE_ONLY_FIRST,
-    TRUNCATE_ONLY_SECOND
-} Truncation;
+/* Special tokens that the template adds to so many segments. */
+int tokenizer_specials(const Tokenizer *tokenizer, int segments);
 
-/* Special tokens that the template adds to one segment or to a pair. */
-int tokenizer_specials(const Tokenizer *tokenizer, int pair);
+/* Ids that stand in a template. Parts of the same segment follow each other with nothing between.
+ */
+typedef struct Part {
+    Ids ids;
+    int segment;
+} Part;
 
-/* Puts one segment (second NULL) or two into the template, cut to at most longest ids: appends to
- * ids, and the types to types if that is not NULL. Returns 0, or -1 if the segment to cut would
- * have no token left. Segments are not changed. */
-int tokenizer_build(const Tokenizer *tokenizer, Ids *ids, Ids *types, const Ids first,
-                    const Ids *second, int longest, Truncation truncation);
+enum { MAX_PARTS = 4 };
 
-/* The same for one text that is given in two parts (second NULL: one), each tokenized by itself, of
- * which the rule cuts one: the template of a single segment stands around both. */
-int tokenizer_build_joined(const Tokenizer *tokenizer, Ids *ids, Ids *types, const Ids first,
-                           const Ids second, int longest, Truncation truncation);
+/* Which part may be cut: one's number, the longest of at most two, or none. */
+enum { TRUNCATE_LONGEST_FIRST = -1, TRUNCATE_NONE = -2 };
+
+/* Puts one to three segments, given in parts of ascending segments, into the template, cut at their
+ * ends to at most longest ids: appends to ids, and the types to types if that is not NULL. A third
+ * segment repeats what the template of a pair adds for the second. Returns 0, or -1 if there is no
+ * room: the only part that may be cut would have no token left. */
+int tokenizer_build(const Tokenizer *tokenizer, Ids *ids, Ids *types, const Part *parts, int count,
+                    int longest, int truncation);
 
 /* Largest id + 1, added tokens included; and what the vocabulary was read from (its SHA-256, for
  * provenance). */

@@ -109,6 +109,13 @@ static int read_files(Study *study, Error *error)
     return code;
 }
 
+static void append(char **text, const char *between, const char *more)
+{
+    char *longer = string_format("%s%s%s", *text, between, more);
+    free(*text);
+    *text = longer;
+}
+
 /* Examples of the list get the text of the task's data file, where that is the file of the runs. */
 static void put_texts(json_t *o, const char *folder)
 {
@@ -128,11 +135,13 @@ static void put_texts(json_t *o, const char *folder)
              k++) {
             const Example *example = &dataset.examples[k];
             if (!strcmp(example->id, id)) {
-                char *text = string_format("%s%s%s%s%s", example->text[0][0],
-                                           example->text[0][1] ? " | " : "",
-                                           example->text[0][1] ? example->text[0][1] : "",
-                                           task->kind == KIND_CHOICE ? " / " : "",
-                                           task->kind == KIND_CHOICE ? example->text[1][1] : "");
+                char *text = string_copy(example->text[0][0]);
+                for (int t = 1; t < MAX_TEXTS && example->text[0][t]; t++) {
+                    append(&text, " | ", example->text[0][t]);
+                }
+                if (task->kind == KIND_CHOICE) {
+                    append(&text, " / ", example->text[1][1]);
+                }
                 json_object_set_new(entry, "text", json_text(text));
                 free(text);
             }

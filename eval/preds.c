@@ -370,6 +370,9 @@ int preds_write(Preds *preds, Error *error)
     if (preds->logits) {
         sources[count++] = (TensorSource){"logits", DTYPE_F32, 2, {N, K}, preds->logits};
     }
+    if (preds->cluster) {
+        sources[count++] = (TensorSource){"cluster", DTYPE_I32, 1, {N}, preds->cluster};
+    }
     if (preds->regression) {
         sources[count++] = (TensorSource){"value", DTYPE_F32, 1, {N}, preds->value};
         sources[count++] = (TensorSource){"target", DTYPE_F32, 1, {N}, preds->target};

@@ -42,10 +42,10 @@ make_data() {
 }
 
 @test "every kind of task runs on its built-in sample" {
-    for task in cola mrpc cb copa stsb; do
+    for task in cola mrpc cb copa stsb multirc wic wsc; do
         $train --task $task --model tiny --data builtin --max-train 64 --max-eval 32 --epochs 1 --quiet --preds "$work/preds" >/dev/null 2>&1
     done
-    [ "$(ls "$work"/preds/*.bin | wc -l)" -eq 5 ]
+    [ "$(ls "$work"/preds/*.bin | wc -l)" -eq 8 ]
     $consistency "$work"/preds/*.bin >/dev/null
 }
 
@@ -185,7 +185,7 @@ make_data() {
     { cat "$work/good"; printf '2\ta\tb\0\tentailment\n'; } >"$file"; fails 65 'train.tsv:4: a NUL' $train --task rte --data "$work/data"
     head -n 1 "$work/good" >"$file"; fails 65 'no examples' $train --task rte --data "$work/data"
     : >"$file"; fails 65 'no examples' $train --task rte --data "$work/data"
-    printf 'a\tb\n' >"$file"; fails 65 "no column 'sentence1'" $train --task rte --data "$work/data"
+    printf 'a\tb\n' >"$file"; fails 65 "no column 'label'" $train --task rte --data "$work/data"
     rm "$file"; mkdir "$file"; fails 65 'a folder' $train --task rte --data "$work/data"
     mkdir -p "$work/data/CB"
     printf '{"premise": "a", "hypothesis": "b", "label": "neutral"}\n{"premise": "a", "label"\n' >"$work/data/CB/train.jsonl"
@@ -197,6 +197,24 @@ make_data() {
     fails 65 "train.jsonl:1: the label '7'" $train --task cb --data "$work/data"
     printf '{"premise": "a\\u0000", "hypothesis": "b", "label": "neutral"}\n' >"$work/data/CB/train.jsonl"
     fails 65 'train.jsonl:1' $train --task cb --data "$work/data"
+    mkdir -p "$work/data/MultiRC" "$work/data/WSC"
+    paragraph='{"idx": 3, "passage": {"text": "a", "questions": [{"question": "b", "answers": [{"text": "c", "label": 1}]}]}}'
+    refused_paragraph() {
+        { echo "$paragraph"; echo "$paragraph" | sed -e 's/"idx": 3/"idx": 4/' -e "$1"; } >"$work/data/MultiRC/train.jsonl"
+        fails 65 "train.jsonl:2: $2" $train --task multirc --data "$work/data"
+    }
+    refused_paragraph 's/"idx": 4/"idx": -1/' "the field 'idx'"
+    refused_paragraph 's/"questions"/"q"/' "the field 'questions'"
+    refused_paragraph 's/"answers"/"q"/' 'question 0 has no answers'
+    refused_paragraph 's/"label": 1/"label": 2/' "the label '2'"
+    refused_paragraph 's/"text": "c"/"text": 1/' "the field 'text'"
+    { echo "$paragraph"; echo "$paragraph"; } >"$work/data/MultiRC/train.jsonl"
+    fails 65 'train.jsonl:2: paragraph 3 is there twice' $train --task multirc --data "$work/data"
+    wsc='{"text": "He said so .", "label": true, "target": {"span1_index": 0, "span1_text": "he", "span2_index": 2, "span2_text": "so"}}'
+    echo "$wsc" | sed 's/"he"/"her"/' >"$work/data/WSC/train.jsonl"
+    fails 65 "train.jsonl:1: span1_text 'her' does not occur" $train --task wsc --data "$work/data"
+    echo "$wsc" | sed 's/"span2_index": 2/"span2_index": 4/' >"$work/data/WSC/train.jsonl"
+    fails 65 'train.jsonl:1: span2_index 4 is beyond' $train --task wsc --data "$work/data"
 }
 
 @test "models: damaged or unfitting folders are refused" {

@@ -196,6 +196,13 @@ adapter() {
     grep -q 'cut  *32 training and 16 dev sequences are longer than 20 tokens' "$work/err"
 }
 
+@test "a task without a text for decoders, and a text that may not be cut" {
+    fails 64 'no text for a decoder' $train --model "$llama" $short --task wsc --preds "$work/none"
+    fails 65 'the text, which may not be cut' $train --model "$llama" $short --task wic --max-len 20 --preds "$work/none"
+    $train --model "$llama" $short --task multirc --preds "$work/preds" >"$work/out" 2>&1
+    grep -q '^seed 42' "$work/out"
+}
+
 @test "merge: usage" {
     status=0
     $merge >"$work/out" 2>&1 || status=$?

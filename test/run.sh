@@ -62,7 +62,7 @@ if [ -d "$shared" ]; then
     run "tokenizer from two files" "$build/test_tokenizer" "$files" $shared/tokenizers/roberta-base/*.jsonl
     rm -rf "${files%/*}"
     tasks=
-    for t in BoolQ CB COPA CoLA MNLI MRPC QNLI QQP RTE-glue RTE-superglue SST-2 STS-B; do tasks="$tasks $shared/tasks/$t.jsonl"; done
+    for t in BoolQ CB COPA CoLA MNLI MRPC MultiRC QNLI QQP RTE-glue RTE-superglue SST-2 STS-B WiC WSC; do tasks="$tasks $shared/tasks/$t.jsonl"; done
     run tasks "$build/test_tasks" ../shared/data $tasks $shared/tasks/counts.json
     run statistics "$build/test_stats" $shared/stats/golden.json $shared/stats/small.json
     for set in $shared/stats/sets/*/; do

@@ -26,14 +26,19 @@ static void compare_ids(const Encoded *encoded, size_t sequence, const json_t *e
           json_array_size(expected));
 }
 
-static void compare_segments(const Example *example, int choice, const json_t *object,
-                             const char *where)
+/* The segments of a task whose segments are its texts; MultiRC's first is "{0} {1}". */
+static void compare_segments(const Task *task, const Example *example, int choice,
+                             const json_t *object, const char *where)
 {
     const json_t *segments = json_object_get(object, "segments");
+    char *const *text = example->text[choice];
+    int joined = task->form == FORM_MULTIRC;
     for (size_t i = 0; i < json_array_size(segments); i++) {
-        const char *text = example->text[choice][i];
-        CHECK(text && !strcmp(text, json_string_value(json_array_get(segments, i))),
+        char *segment = joined && !i ? string_format("%s %s", text[0], text[1])
+                                     : string_copy(text[i + (size_t)joined]);
+        CHECK(!strcmp(segment, json_string_value(json_array_get(segments, i))),
               "%s: segment %zu differs", where, i);
+        free(segment);
     }
 }
 
@@ -65,12 +70,19 @@ static void compare_case(const Dataset *dataset, const json_t *object, const cha
                       json_string_value(json_object_get(object, "label_name"))),
               "%s: label name", where);
     }
+    const json_t *cluster = json_object_get(object, "cluster");
+    CHECK(example->cluster == (cluster ? json_integer_value(cluster) : -1), "%s: cluster %d", where,
+          example->cluster);
     const json_t *choices = json_object_get(object, "choices");
     static const char *const keys[2][2] = {{"ids", "ids_64"}, {"decoder_ids", "decoder_ids_64"}};
     for (int way = 0; way < 4; way++) {
         Encoded encoded;
         Error error;
         int decoder = way / 2, cut = way % 2;
+        if (decoder && !dataset->task->decoder) {
+            CHECK(!json_object_get(object, "decoder"), "%s: a decoder's text", where);
+            break;
+        }
         const char *key = keys[decoder][cut];
         const json_t *first = choices ? json_array_get(choices, 0) : object;
         int fails = cut && json_is_null(json_object_get(first, key));
@@ -81,7 +93,7 @@ static void compare_case(const Dataset *dataset, const json_t *object, const cha
         for (int c = 0; !code && c < encoded.choices; c++) {
             const json_t *part = choices ? json_array_get(choices, (size_t)c) : object;
             if (!way) {
-                compare_segments(example, c, part, where);
+                compare_segments(dataset->task, example, c, part, where);
             }
             const json_t *expected = json_object_get(part, key);
             compare_ids(&encoded, (size_t)c,
@@ -116,7 +128,12 @@ static void compare_counts(const char *data, const char *path)
                 CHECK(0, "%s", error.text);
                 continue;
             }
-            CHECK(dataset.count == json_integer_value(json_object_get(split, "examples")),
+            /* MultiRC's answers without text are counted there, and not read for training */
+            int dropped = *split_name == 't'
+                              ? (int)json_array_size(json_object_get(split, "empty_answers"))
+                              : 0,
+                counted = 0, expected = 0;
+            CHECK(dataset.count + dropped == json_integer_value(json_object_get(split, "examples")),
                   "%s %s: %d examples", name, split_name, dataset.count);
             CHECK(!strcmp(dataset.sha256, json_string_value(json_object_get(split, "sha256"))),
                   "%s %s: sha256", name, split_name);
@@ -125,10 +142,14 @@ static void compare_counts(const char *data, const char *path)
                 for (int i = 0; i < dataset.count; i++) {
                     count += dataset.examples[i].label == k;
                 }
-                CHECK(count == json_integer_value(json_object_get(json_object_get(split, "labels"),
-                                                                  task->labels[k])),
-                      "%s %s: %d of label %s", name, split_name, count, task->labels[k]);
+                int wanted = (int)json_integer_value(
+                    json_object_get(json_object_get(split, "labels"), task->labels[k]));
+                CHECK(dropped ? count <= wanted : count == wanted, "%s %s: %d of label %s", name,
+                      split_name, count, task->labels[k]);
+                counted += count;
+                expected += wanted;
             }
+            CHECK(counted + dropped == expected, "%s %s: %d labels", name, split_name, counted);
             dataset_free(&dataset);
         }
     }
@@ -168,8 +189,7 @@ static void compare_file(const char *data, const char *path)
         free(where);
         at += length + 1;
     }
-    printf("%s: %d cases, %d comparisons\n",
-           path, lines, checks_passed + checks_failed - before);
+    printf("%s: %d cases, %d comparisons\n", path, lines, checks_passed + checks_failed - before);
     dataset_free(&dataset);
     file_unmap(&file);
 }

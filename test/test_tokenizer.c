@@ -49,21 +49,21 @@ static Ids encode(const Tokenizer *t, const json_t *text, int literal)
     return ids;
 }
 
-static Ids with_template(const Tokenizer *t, const Ids first, const Ids *second, int longest,
-                         Ids *types)
+static Ids with_template(const Tokenizer *t, const Part *parts, int count, int longest, Ids *types)
 {
     Ids ids = NULL;
-    CHECK(!tokenizer_build(t, &ids, types, first, second, longest, TRUNCATE_LONGEST_FIRST),
+    CHECK(!tokenizer_build(t, &ids, types, parts, count, longest, TRUNCATE_LONGEST_FIRST),
           "cannot build");
     return ids;
 }
 
 static void check_pair(const Tokenizer *t, const json_t *object, const char *path, int line)
 {
-    Ids first = encode(t, json_object_get(object, "a"), 0),
-        second = encode(t, json_object_get(object, "b"), 0), types = NULL;
+    Ids types = NULL;
+    Part parts[] = {{encode(t, json_object_get(object, "a"), 0), 0},
+                    {encode(t, json_object_get(object, "b"), 0), 1}};
     const json_t *expected = json_object_get(object, "ids"), *item;
-    expect(path, line, "pair", with_template(t, first, &second, 1 << 20, &types), expected);
+    expect(path, line, "pair", with_template(t, parts, 2, 1 << 20, &types), expected);
     if (json_object_get(object, "type_ids")) {
         expect(path, line, "type_ids", types, json_object_get(object, "type_ids"));
     } else {
@@ -72,16 +72,14 @@ static void check_pair(const Tokenizer *t, const json_t *object, const char *pat
     size_t i;
     json_array_foreach(json_object_get(object, "cases"), i, item)
     {
-        static const char *const strategies[] = {"longest_first", "only_first", "only_second"};
         const char *strategy = json_string_value(json_object_get(item, "strategy"));
-        int which = 0;
-        while (which < 2 && strcmp(strategy, strategies[which])) {
-            which++;
-        }
+        int truncation = !strcmp(strategy, "only_first")    ? 0
+                         : !strcmp(strategy, "only_second") ? 1
+                                                            : TRUNCATE_LONGEST_FIRST;
         Ids ids = NULL, cut_types = NULL;
-        int code = tokenizer_build(t, &ids, &cut_types, first, &second,
+        int code = tokenizer_build(t, &ids, &cut_types, parts, 2,
                                    (int)json_integer_value(json_object_get(item, "max")),
-                                   (Truncation)which);
+                                   truncation);
         if (json_object_get(item, "error")) {
             CHECK(code, "%s:%d: case %zu should fail", path, line, i);
             arrfree(ids);
@@ -96,8 +94,8 @@ static void check_pair(const Tokenizer *t, const json_t *object, const char *pat
             arrfree(cut_types);
         }
     }
-    arrfree(first);
-    arrfree(second);
+    arrfree(parts[0].ids);
+    arrfree(parts[1].ids);
 }
 
 static void check_hex(const Tokenizer *t, const json_t *object, const char *name, const char *path,
@@ -135,9 +133,10 @@ static void check_line(const Tokenizer *t, const json_t *object, const char *nam
     json_object_foreach((json_t *)object, key, value)
     {
         if (!strcmp(key, "special")) {
-            expect(path, line, key, with_template(t, ids, NULL, 1 << 20, NULL), value);
+            expect(path, line, key, with_template(t, &(Part){ids, 0}, 1, 1 << 20, NULL), value);
         } else if (!strncmp(key, "max_", 4)) {
-            expect(path, line, key, with_template(t, ids, NULL, atoi(key + 4), NULL), value);
+            expect(path, line, key, with_template(t, &(Part){ids, 0}, 1, atoi(key + 4), NULL),
+                   value);
         } else if (!strcmp(key, "literal")) {
             expect(path, line, key, encode(t, json_object_get(object, "text"), 1), value);
         } else if (!strcmp(key, "ids")) {

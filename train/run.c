@@ -375,10 +375,14 @@ static int write_predictions(Run *run, const char *path, Error *error)
     preds.label = memory_alloc(count, sizeof *preds.label);
     preds.target = memory_alloc(count, sizeof *preds.target);
     preds.id = memory_alloc(count, sizeof *preds.id);
+    preds.cluster = dev->examples[0].cluster < 0 ? NULL : memory_alloc(count, sizeof(int));
     for (size_t i = 0; i < count; i++) {
         preds.label[i] = dev->examples[i].label;
         preds.target[i] = dev->examples[i].target;
         preds.id[i] = dev->examples[i].id;
+        if (preds.cluster) {
+            preds.cluster[i] = dev->examples[i].cluster;
+        }
         preds.pred[i] = preds.regression ? -1 : preds.pred[i];
     }
     preds.value = preds.regression ? preds.logits : NULL;
@@ -386,6 +390,7 @@ static int write_predictions(Run *run, const char *path, Error *error)
     free(preds.label);
     free(preds.target);
     free(preds.id);
+    free(preds.cluster);
     free(preds.hash);
     json_decref(preds.metadata);
     return code;

@@ -215,6 +215,13 @@ int study_open(Study *study, const Options *options, Error *error)
                              study->recipe.max_len);
         }
     }
+    if (!code && config.architecture == ARCH_LLAMA && study->task->kind != KIND_LANGUAGE &&
+        !study->task->decoder) {
+        code = error_set(error, EXIT_USAGE,
+                         "--task %s: no text for a decoder is defined; name a RoBERTa or BERT with "
+                         "--model",
+                         study->task->name);
+    }
     if (!code && (choose_lora(study, &config, error) ||
                   (study->task->kind == KIND_LANGUAGE ? open_text(study, &config, error)
                                                       : open_data(study, error)))) {
