@@ -1,7 +1,8 @@
 # What the command-line tests share. $work is the folder of one test, $refused where a refused run would leave its files,
 # $appended options that every refused command gets.
 
-# fails CODE PATTERN COMMAND...: that exit code, one line on stderr that matches, and no prediction file
+# fails CODE PATTERN COMMAND...: that exit code, one line on stderr that matches, and no prediction file; nothing at all is
+# written if the input is to blame (64 to 66)
 fails() {
     local code=$1 pattern=$2
     shift 2
@@ -11,5 +12,6 @@ fails() {
     [ "$status" -eq "$code" ] || { echo "exit code $status, expected $code: $(cat "$work/err")"; return 1; }
     [ "$(wc -l <"$work/message")" -eq 1 ] || { echo "not one line: $(cat "$work/message")"; return 1; }
     grep -q -e "$pattern" "$work/message" || { echo "message: $(cat "$work/message")"; return 1; }
+    [ "$code" -gt 66 ] || [ ! -e "$refused" ] || { echo "written: $(ls -a "$refused")"; return 1; }
     [ -z "$(ls "$refused" 2>/dev/null | grep -v jsonl)" ] || { echo "files were left: $(ls "$refused")"; return 1; }
 }

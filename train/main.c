@@ -124,9 +124,6 @@ static int run_all(Study *study, const Options *o, const uint64_t *list, int cou
     if (o->dry_run) {
         return 0;
     }
-    if (folder_make(o->preds, error) || (o->save && folder_make(o->save, error))) {
-        return error->code;
-    }
     for (int i = 0; i < count; i++) {
         Seeds seeds = seeds_of(o, list[i]);
         Outcome outcome;

@@ -480,6 +480,12 @@ int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outco
     run.now.pred = memory_calloc(count, sizeof(int));
     run.kept.pred = memory_calloc(count, sizeof(int));
     int code = reset(&run, error);
+    if (!code) { /* before hours of training, but after everything that can be refused */
+        const Options *o = study->options;
+        code = folder_make(o->preds, error) || (o->save && folder_make(o->save, error))
+                   ? error->code
+                   : 0;
+    }
     if (!code) {
         code = progress_open(&run.progress, study, seeds, log, error);
     }
