@@ -92,17 +92,66 @@ static int read_positive(const Fields *fields, double *value, const json_t *obje
                : REFUSE("%s: %s is missing or not a number above 0", fields->where, name);
 }
 
+/* "default", "llama3" and so on; NULL if it is no text. */
+static const char *rope_type(const json_t *scaling)
+{
+    const json_t *type = json_object_get(scaling, "rope_type");
+    return json_string_value(type ? type : json_object_get(scaling, "type"));
+}
+
+/* A file with both forms must say the same in both; each key of rope_scaling is compared. */
+static int check_rope_forms(const Fields *fields, const json_t *parameters, const json_t *scaling)
+{
+    const char *key, *a = rope_type(parameters), *b = rope_type(scaling);
+    json_t *value;
+    if (!json_is_object(parameters) || !json_is_object(scaling)) {
+        return 0;
+    }
+    if (!a || !b || strcmp(a, b)) {
+        return REFUSE("%s: rope_type '%s' of rope_scaling contradicts '%s' of rope_parameters; "
+                      "remove the wrong one",
+                      fields->where, b ? b : "?", a ? a : "?");
+    }
+    json_object_foreach((json_t *)(uintptr_t)scaling, key, value)
+    {
+        const json_t *other = json_object_get(parameters, key);
+        int same = json_is_number(value) && json_is_number(other)
+                       ? json_number_value(value) == json_number_value(other)
+                       : json_equal(value, other);
+        if (strcmp(key, "type") && strcmp(key, "rope_type") && !same) {
+            return REFUSE("%s: %s of rope_scaling contradicts that of rope_parameters; remove the "
+                          "wrong one",
+                          fields->where, key);
+        }
+    }
+    return 0;
+}
+
+/* A part of each head that is turned, the rest not: another model. */
+static int check_partial_rotary(const Fields *fields, const json_t *owner)
+{
+    const json_t *factor = json_object_get(owner, "partial_rotary_factor");
+    return !factor || json_is_null(factor) || json_number_value(factor) == 1.0
+               ? 0
+               : REFUSE("%s: partial_rotary_factor is not implemented", fields->where);
+}
+
 /* transformers 5: rope_parameters; 4: rope_theta beside rope_scaling. */
 static int read_rope(Config *config, const Fields *fields)
 {
     const json_t *parameters = json_object_get(fields->json, "rope_parameters"),
                  *scaling = json_object_get(fields->json, "rope_scaling"),
                  *theta = json_object_get(fields->json, "rope_theta");
+    if (check_rope_forms(fields, parameters, scaling) ||
+        check_partial_rotary(fields, fields->json) || check_partial_rotary(fields, parameters)) {
+        return fields->error->code;
+    }
     scaling = json_is_object(parameters) ? parameters : scaling;
     if (json_is_object(parameters) && theta && json_object_get(parameters, "rope_theta") &&
         json_number_value(theta) != json_number_value(json_object_get(parameters, "rope_theta"))) {
-        return REFUSE("%s: rope_theta %g contradicts that of rope_parameters, %g", fields->where,
-                      json_number_value(theta),
+        return REFUSE("%s: rope_theta %g contradicts that of rope_parameters, %g; remove the wrong "
+                      "one",
+                      fields->where, json_number_value(theta),
                       json_number_value(json_object_get(parameters, "rope_theta")));
     }
     const json_t *owner = json_object_get(parameters, "rope_theta") ? parameters : fields->json;
@@ -115,9 +164,7 @@ static int read_rope(Config *config, const Fields *fields)
     if (!scaling || json_is_null(scaling)) {
         return 0;
     }
-    const json_t *type = json_object_get(scaling, "rope_type");
-    type = type ? type : json_object_get(scaling, "type");
-    const char *name = json_string_value(type);
+    const char *name = rope_type(scaling);
     if (!name || (strcmp(name, "default") && strcmp(name, "llama3"))) {
         return REFUSE("%s: rope_type '%s' is not implemented, only default and llama3",
                       fields->where, name ? name : "?");

@@ -189,6 +189,21 @@ adapter() {
     done
     grep -v rope_theta "$work/kept" >"$config"
     fails 65 'rope_theta' $train --model "$llama" $short --lora --preds "$work/none"
+    # fields that stand beside rope_theta
+    with() { sed "s|^  \"rope_theta\"|  $1,\n&|" "$work/kept" >"$config"; }
+    llama3='\"rope_type\": \"llama3\", \"low_freq_factor\": 1, \"high_freq_factor\": 4, \"original_max_position_embeddings\": 64'
+    with "\"rope_parameters\": {\"rope_theta\": 5e5, \"rope_type\": \"default\"}"
+    fails 65 'rope_theta 10000 contradicts' $train --model "$llama" $short --lora --preds "$work/none"
+    with "\"rope_parameters\": {\"rope_type\": \"default\"}, \"rope_scaling\": {$llama3, \"factor\": 8}"
+    fails 65 "rope_type 'llama3' of rope_scaling contradicts 'default'" $train --model "$llama" $short --lora --preds "$work/none"
+    with "\"rope_parameters\": {$llama3, \"factor\": 8}, \"rope_scaling\": {$llama3, \"factor\": 32}"
+    fails 65 'factor of rope_scaling contradicts' $train --model "$llama" $short --lora --preds "$work/none"
+    with "\"rope_scaling\": {$llama3}"
+    fails 65 'factor is missing' $train --model "$llama" $short --lora --preds "$work/none"
+    with "\"partial_rotary_factor\": 0.5"
+    fails 65 'partial_rotary_factor' $train --model "$llama" $short --lora --preds "$work/none"
+    with "\"rope_parameters\": {$llama3, \"factor\": 8}, \"rope_scaling\": {$llama3, \"factor\": 8.0}"
+    $train --model "$llama" $short --lora --preds "$work/preds" >/dev/null 2>&1
 }
 
 @test "a text longer than --max-len is cut, with a count" {
