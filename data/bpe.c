@@ -1,5 +1,5 @@
-/* Byte-level BPE: the pre-tokenizers of GPT-2 (RoBERTa) and Llama 3 as scanners, then merges by
- * rank (Sennrich et al. 2016, Radford et al. 2019). */
+/* BPE: merges by rank (Sennrich et al. 2016); and the byte-level kind of text (Radford et al. 2019)
+ * with the pre-tokenizers of GPT-2 (RoBERTa) and Llama 3 as scanners. */
 #include "unicode.h"
 #include "vocabulary.h"
 
@@ -24,11 +24,24 @@ static uint32_t byte_symbol(int byte)
 
 int bpe_finish(Vocabulary *vocabulary, const char *where, Error *error)
 {
-    for (int b = 0; b < 256; b++) {
+    for (int b = 0; b < 256 && vocabulary->spaces; b++) {
+        char symbol[8];
+        snprintf(symbol, sizeof symbol, "<0x%02X>", (unsigned)b);
+        vocabulary->byte_id[b] = vocabulary_find(vocabulary, symbol);
+        if (vocabulary->byte_id[b] < 0) {
+            return error_set(error, EXIT_BAD_DATA,
+                             "%s: byte_fallback, but the vocabulary lacks '%s'; get the file again",
+                             where, symbol);
+        }
+    }
+    for (int b = 0; b < 256 && !vocabulary->spaces; b++) {
         char symbol[5] = {0};
         vocabulary->symbol[b] = byte_symbol(b);
         utf8_put(symbol, vocabulary->symbol[b]);
         vocabulary->byte_id[b] = vocabulary_find(vocabulary, symbol);
+        if (vocabulary->byte_id[b] < 0 && vocabulary->digits) {
+            vocabulary->byte_id[b] = vocabulary->unknown;
+        }
         if (vocabulary->byte_id[b] < 0 && !vocabulary->digits) {
             return error_set(
                 error, EXIT_BAD_DATA,
@@ -128,26 +141,20 @@ static void push_pair(const Vocabulary *vocabulary, const Symbols *s, int left, 
     }
 }
 
-/* Always the pair of lowest rank, the leftmost first: a heap makes a word of n bytes cost n log n.
- */
-static void encode_piece(const Vocabulary *vocabulary, Ids *ids, const unsigned char *bytes, int n)
+/* Always the pair of lowest rank, the leftmost first: a heap makes a word of n symbols cost
+ * n log n. */
+void bpe_merge(const Vocabulary *vocabulary, Ids *ids, int *symbols, int n)
 {
     enum { SHORT = 64 };
-    int small[3 * SHORT];
+    int small[2 * SHORT];
     Candidate small_heap[3 * SHORT];
-    int *memory = n <= SHORT ? small : memory_alloc((size_t)n * 3, sizeof *memory);
+    int *memory = n <= SHORT ? small : memory_alloc((size_t)n * 2, sizeof *memory);
     Candidate *heap = n <= SHORT ? small_heap : memory_alloc((size_t)n * 3, sizeof *heap);
-    Symbols s = {memory, memory + n, memory + 2 * n};
-    int count = 0, size = n;
-    n = 0;
-    for (int i = 0; i < size; i++) {
-        s.id[n] = vocabulary->byte_id[bytes[i]];
-        s.previous[n] = n - 1;
-        s.next[n] = n + 1;
-        n += s.id[n] >= 0; /* a byte without a symbol is dropped, as tokenizers does */
-    }
-    if (n) {
-        s.next[n - 1] = -1;
+    Symbols s = {symbols, memory, memory + n};
+    int count = 0;
+    for (int i = 0; i < n; i++) {
+        s.previous[i] = i - 1;
+        s.next[i] = i + 1 < n ? i + 1 : -1;
     }
     for (int i = 0; i < n; i++) {
         push_pair(vocabulary, &s, i, heap, &count);
@@ -170,9 +177,24 @@ static void encode_piece(const Vocabulary *vocabulary, Ids *ids, const unsigned 
     for (int i = n ? 0 : -1; i >= 0; i = s.next[i]) {
         arrput(*ids, s.id[i]);
     }
-    if (size > SHORT) {
+    if (n > SHORT) {
         free(memory);
         free(heap);
+    }
+}
+
+/* A byte without a symbol is dropped, as tokenizers does where there is no unk_token. */
+static void encode_piece(const Vocabulary *vocabulary, Ids *ids, const char *bytes, int size)
+{
+    int small[64], n = 0;
+    int *symbols = size <= 64 ? small : memory_alloc((size_t)size, sizeof *symbols);
+    for (int i = 0; i < size; i++) {
+        symbols[n] = vocabulary->byte_id[(unsigned char)bytes[i]];
+        n += symbols[n] >= 0;
+    }
+    bpe_merge(vocabulary, ids, symbols, n);
+    if (symbols != small) {
+        free(symbols);
     }
 }
 
@@ -317,7 +339,7 @@ static void encode_split(const Vocabulary *vocabulary, Ids *ids, const char *tex
         if (whole >= 0) {
             arrput(*ids, whole);
         } else {
-            encode_piece(vocabulary, ids, (const unsigned char *)text + at, (int)(end - at));
+            encode_piece(vocabulary, ids, text + at, (int)(end - at));
         }
         at = end;
     }

@@ -7,7 +7,7 @@
 
 /* One part of an input, [format, end), with the texts filled in, as ids. */
 static Ids encode_part(const Tokenizer *tokenizer, const char *format, const char *end,
-                       char *const texts[MAX_TEXTS])
+                       char *const texts[MAX_TEXTS], int flags)
 {
     Ids ids = NULL;
     char *text = string_copy("");
@@ -20,7 +20,7 @@ static Ids encode_part(const Tokenizer *tokenizer, const char *format, const cha
         text = longer;
         format += plain + (number < 0 ? 0 : 3);
     }
-    tokenizer_encode(tokenizer, &ids, text, strlen(text), 0);
+    tokenizer_encode(tokenizer, &ids, text, strlen(text), flags);
     free(text);
     return ids;
 }
@@ -40,7 +40,9 @@ static int encode_sequence(Encoded *encoded, char *const texts[MAX_TEXTS], const
         for (const char *brace = at; cut >= 0 && brace < end; brace++) {
             truncation = brace[0] == '{' && brace[1] == '0' + cut ? count : truncation;
         }
-        parts[count] = (Part){encode_part(tokenizer, at, end, texts), segment};
+        int continues = count && parts[count - 1].segment == segment;
+        parts[count] = (Part){
+            encode_part(tokenizer, at, end, texts, continues ? ENCODE_CONTINUES : 0), segment};
         length += arrlen(parts[count].ids);
         count++;
     }

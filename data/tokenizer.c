@@ -73,13 +73,30 @@ static int is_space_at(const char *text, size_t at)
     return unicode_class(utf8_next(text, &at)) == 'S';
 }
 
-void tokenizer_encode(const Tokenizer *t, Ids *ids, const char *text, size_t size, int literal)
+/* Text without special tokens. start: it begins the text that is encoded. */
+static void encode_plain(const Tokenizer *t, Ids *ids, const char *text, size_t size, int start,
+                         int flags)
+{
+    Spaces spaces = t->vocabulary.spaces;
+    if (t->wordpiece) {
+        wordpiece_encode(&t->vocabulary, ids, text, size);
+    } else if (spaces) {
+        int prefix = start && flags & ENCODE_CONTINUES ? 0
+                     : spaces == SPACES_FIRST          ? start
+                                                       : spaces != SPACES_NEVER;
+        metaspace_encode(&t->vocabulary, ids, text, size, prefix);
+    } else {
+        bpe_encode(&t->vocabulary, ids, text, size);
+    }
+}
+
+void tokenizer_encode(const Tokenizer *t, Ids *ids, const char *text, size_t size, int flags)
 {
     char *fixed = repair(text, &size);
     text = fixed ? fixed : text;
     for (size_t at = 0; at < size;) {
         size_t start = size, end = size;
-        const AddedToken *found = find_added(t, text, size, at, &start, literal);
+        const AddedToken *found = find_added(t, text, size, at, &start, flags & ENCODE_LITERAL);
         if (found) {
             end = start + found->size;
             while (found->lstrip && start > at) { /* back over one character of white space */
@@ -97,8 +114,7 @@ void tokenizer_encode(const Tokenizer *t, Ids *ids, const char *text, size_t siz
             }
         }
         if (start > at) {
-            (t->wordpiece ? wordpiece_encode : bpe_encode)(&t->vocabulary, ids, text + at,
-                                                           start - at);
+            encode_plain(t, ids, text + at, start - at, at == 0, flags);
         }
         if (found) {
             arrput(*ids, found->id);

@@ -1,5 +1,6 @@
 /* Text to token ids, equal to Hugging Face's tokenizers on every text: byte-level BPE (GPT-2,
- * RoBERTa) and WordPiece (BERT, uncased). */
+ * RoBERTa, Llama 3, SmolLM), BPE over characters (Llama 2, TinyLlama) and WordPiece (BERT,
+ * uncased). */
 #ifndef TOKENIZER_H
 #define TOKENIZER_H
 
@@ -20,11 +21,14 @@ void tokenizer_close(Tokenizer *tokenizer);
 /* Token ids in an stb_ds array (arrlen, arrfree). */
 typedef int *Ids;
 
-/* Appends the ids of size bytes of text, without the template's special tokens. Texts of special
- * tokens become their ids, as in Hugging Face, unless literal. Ill-formed UTF-8 counts as U+FFFD.
- */
+/* LITERAL: texts of special tokens do not become their ids, as they do in Hugging Face. CONTINUES:
+ * the text goes on behind another one, so that it gets no space in front of it (Llama 2's way). */
+enum { ENCODE_LITERAL = 1, ENCODE_CONTINUES = 2 };
+
+/* Appends the ids of size bytes of text, without the template's special tokens. flags: ENCODE_ of
+ * the above. Ill-formed UTF-8 counts as U+FFFD. */
 void tokenizer_encode(const Tokenizer *tokenizer, Ids *ids, const char *text, size_t size,
-                      int literal);
+                      int flags);
 
 /* Special tokens that the template adds to so many segments. */
 int tokenizer_specials(const Tokenizer *tokenizer, int segments);

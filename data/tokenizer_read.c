@@ -155,12 +155,21 @@ static int read_bpe(Tokenizer *t, const json_t *model, const char *where, Error 
     size_t i;
     json_t *merge, *merges = json_object_get(model, "merges");
     if (must_be_off(model, "dropout", where, error) ||
-        must_be_off(model, "byte_fallback", where, error) ||
+        (!t->vocabulary.spaces && (must_be_off(model, "byte_fallback", where, error) ||
+                                   must_be_off(model, "fuse_unk", where, error))) ||
         must_be_off(model, "continuing_subword_prefix", where, error) ||
         must_be_off(model, "end_of_word_suffix", where, error) ||
-        must_be_off(model, "fuse_unk", where, error) ||
         read_vocabulary(t, json_object_get(model, "vocab"), where, error)) {
         return error->code;
+    }
+    if (t->vocabulary.spaces && !json_is_true(json_object_get(model, "byte_fallback"))) {
+        return REFUSE("%s: BPE over characters without byte_fallback is not implemented", where);
+    }
+    const char *unknown = text_of(model, "unk_token");
+    t->vocabulary.unknown = *unknown ? vocabulary_find(&t->vocabulary, unknown) : -1;
+    if (*unknown && t->vocabulary.unknown < 0) {
+        return REFUSE("%s: unk_token '%s' is not in the vocabulary; get the file again", where,
+                      unknown);
     }
     t->vocabulary.ignore_merges = json_is_true(json_object_get(model, "ignore_merges"));
     if (!json_is_array(merges)) {
@@ -226,10 +235,10 @@ static int read_added(Tokenizer *t, const json_t *list, const char *where, Error
         if (must_be_off(token, "single_word", where, error)) {
             return error->code;
         }
-        if (normalized && t->wordpiece) {
-            return REFUSE(
-                "%s: added token '%s' with normalized true is not implemented for WordPiece", where,
-                text_of(token, "content"));
+        if (normalized && (t->wordpiece || t->vocabulary.spaces)) {
+            return REFUSE("%s: added token '%s' with normalized true is not implemented for %s",
+                          where, text_of(token, "content"),
+                          t->wordpiece ? "WordPiece" : "BPE over characters");
         }
         if (json_integer_value(id) < 0 || json_integer_value(id) >= LARGEST_ID) {
             return REFUSE("%s: added token '%s' has an id out of range; get the file again", where,
@@ -368,6 +377,49 @@ static int check_split(Tokenizer *t, const json_t *splitter, const char *where, 
     return 0;
 }
 
+static const char space_mark[] = "\xE2\x96\x81"; /* U+2581 */
+
+static int is_replace(const json_t *normalizer)
+{
+    return !strcmp(text_of(normalizer, "type"), "Replace") &&
+           !strcmp(text_of(json_object_get(normalizer, "pattern"), "String"), " ") &&
+           !strcmp(text_of(normalizer, "content"), space_mark);
+}
+
+/* Llama 2's way with spaces as normalizers: [Prepend,] Replace. */
+static Spaces spaces_of_normalizer(const json_t *normalizer)
+{
+    const json_t *parts = json_object_get(normalizer, "normalizers"),
+                 *first = json_array_get(parts, 0);
+    if (is_replace(normalizer) || (json_array_size(parts) == 1 && is_replace(first))) {
+        return SPACES_NEVER;
+    }
+    return json_array_size(parts) == 2 && !strcmp(text_of(first, "type"), "Prepend") &&
+                   !strcmp(text_of(first, "prepend"), space_mark) &&
+                   is_replace(json_array_get(parts, 1))
+               ? SPACES_PREPEND
+               : SPACES_NONE;
+}
+
+/* The same as a pre-tokenizer. */
+static int read_metaspace(Tokenizer *t, const json_t *splitter, const char *where, Error *error)
+{
+    const json_t *scheme = json_object_get(splitter, "prepend_scheme");
+    const char *name = scheme ? text_of(splitter, "prepend_scheme") : "always";
+    t->vocabulary.spaces = !strcmp(name, "always")  ? SPACES_ALWAYS
+                           : !strcmp(name, "first") ? SPACES_FIRST
+                           : !strcmp(name, "never") ? SPACES_NEVER
+                                                    : SPACES_NONE;
+    if (!t->vocabulary.spaces || strcmp(text_of(splitter, "replacement"), space_mark) ||
+        (json_is_false(json_object_get(splitter, "add_prefix_space")) &&
+         t->vocabulary.spaces != SPACES_NEVER)) {
+        return REFUSE("%s: Metaspace with this replacement or prepend_scheme is not implemented",
+                      where);
+    }
+    t->vocabulary.split = !json_is_false(json_object_get(splitter, "split"));
+    return 0;
+}
+
 /* Whether the file's normalizer and pre-tokenizer are the ones that the model's kind implies here.
  */
 static int check_pipeline(Tokenizer *t, const json_t *root, const char *where, Error *error)
@@ -375,9 +427,16 @@ static int check_pipeline(Tokenizer *t, const json_t *root, const char *where, E
     const json_t *normalizer = json_object_get(root, "normalizer"),
                  *splitter = json_object_get(root, "pre_tokenizer");
     const char *normal = text_of(normalizer, "type"), *split = text_of(splitter, "type");
+    if (!t->wordpiece && !*split && spaces_of_normalizer(normalizer)) {
+        t->vocabulary.spaces = spaces_of_normalizer(normalizer);
+        return 0;
+    }
     if (strcmp(normal, t->wordpiece ? "BertNormalizer" : "")) {
         return REFUSE("%s: normalizer '%s' is not implemented for %s", where, normal,
                       t->wordpiece ? "WordPiece" : "BPE");
+    }
+    if (!t->wordpiece && !strcmp(split, "Metaspace")) {
+        return read_metaspace(t, splitter, where, error);
     }
     if (!t->wordpiece && !strcmp(split, "Sequence")) {
         return check_split(t, splitter, where, error);

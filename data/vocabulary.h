@@ -20,6 +20,17 @@ typedef struct Merge {
     } value;
 } Merge;
 
+/* BPE over characters writes a space as U+2581. One may be put in front of a text: never; before
+ * the first text (what an added token leaves in front of it counts) or every one, unless it begins
+ * with one (Metaspace's prepend_scheme); before every one (the normalizer Prepend). */
+typedef enum Spaces {
+    SPACES_NONE, /* byte-level BPE */
+    SPACES_NEVER,
+    SPACES_FIRST,
+    SPACES_ALWAYS,
+    SPACES_PREPEND
+} Spaces;
+
 typedef struct Vocabulary {
     WordId *words;      /* stb_ds string map: token text to id */
     const char **texts; /* stb_ds array: id to text, NULL for a hole */
@@ -27,11 +38,13 @@ typedef struct Vocabulary {
     int llama3;        /* split as Llama 3 does, not as GPT-2 */
     int digits;        /* split before: 1 at every number character, 2 around runs of them */
     int ignore_merges; /* a piece that is a word of the vocabulary is not merged */
+    Spaces spaces;     /* what becomes of spaces where symbols are characters, not bytes */
+    int split;         /* then: a piece begins at every space, else all is one */
     Merge *merges;     /* stb_ds map */
     int byte_id[256];  /* id of each byte's symbol */
     uint32_t symbol[256];
+    int unknown; /* id of [UNK]; BPE: of unk_token, or -1 */
     /* WordPiece */
-    int unknown;      /* id of [UNK] */
     char *prefix;     /* "##" */
     int longest_word; /* code points */
 } Vocabulary;
@@ -66,8 +79,9 @@ int vocabulary_add(Vocabulary *vocabulary, const char *word, long long id, const
 /* Id of a token, or -1. */
 int vocabulary_find(const Vocabulary *vocabulary, const char *word);
 
-/* Finishes a BPE vocabulary. Every byte needs its symbol: GPT-2's and Llama 3's kind start from all
- * 256, so a gap means a damaged file. Those behind Digits (SmolLM, StarCoder) are made from the
+/* Finishes a BPE vocabulary. Every byte needs its symbol, "<0x0A>" where bytes stand for unknown
+ * characters: GPT-2's and Llama 3's kind start from all 256, so a gap means a damaged file. Those
+ * behind Digits (SmolLM, StarCoder) are made from the
  * bytes of their training text alone; what they lack is dropped. */
 int bpe_finish(Vocabulary *vocabulary, const char *where, Error *error);
 
@@ -75,8 +89,14 @@ int bpe_finish(Vocabulary *vocabulary, const char *where, Error *error);
 int bpe_add_merge(Vocabulary *vocabulary, const char *left, const char *right, int rank,
                   const char *where, Error *error);
 
-/* Appends the ids of valid UTF-8 text without special tokens. */
+/* Appends what n symbols merge to; symbols are overwritten. */
+void bpe_merge(const Vocabulary *vocabulary, Ids *ids, int *symbols, int n);
+
+/* Appends the ids of valid UTF-8 text without special tokens. prefix: a space is put in front, by
+ * the vocabulary's rule. */
 void bpe_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size);
+void metaspace_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size,
+                      int prefix);
 void wordpiece_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size);
 
 #endif

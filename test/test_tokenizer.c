@@ -42,10 +42,10 @@ static void expect(const char *path, int line, const char *what, Ids ids, const 
     arrfree(ids);
 }
 
-static Ids encode(const Tokenizer *t, const json_t *text, int literal)
+static Ids encode(const Tokenizer *t, const json_t *text, int flags)
 {
     Ids ids = NULL;
-    tokenizer_encode(t, &ids, json_string_value(text), json_string_length(text), literal);
+    tokenizer_encode(t, &ids, json_string_value(text), json_string_length(text), flags);
     return ids;
 }
 
@@ -138,7 +138,11 @@ static void check_line(const Tokenizer *t, const json_t *object, const char *nam
             expect(path, line, key, with_template(t, &(Part){ids, 0}, 1, atoi(key + 4), NULL),
                    value);
         } else if (!strcmp(key, "literal")) {
-            expect(path, line, key, encode(t, json_object_get(object, "text"), 1), value);
+            expect(path, line, key, encode(t, json_object_get(object, "text"), ENCODE_LITERAL),
+                   value);
+        } else if (!strcmp(key, "continues")) {
+            expect(path, line, key, encode(t, json_object_get(object, "text"), ENCODE_CONTINUES),
+                   value);
         } else if (!strcmp(key, "ids")) {
             expect(path, line, key, encode(t, json_object_get(object, "text"), 0), value);
         }
