@@ -167,7 +167,7 @@ static int read_bpe(Tokenizer *t, const json_t *model, const char *where, Error 
     }
     const char *unknown = text_of(model, "unk_token");
     t->vocabulary.unknown = *unknown ? vocabulary_find(&t->vocabulary, unknown) : -1;
-    if (*unknown && t->vocabulary.unknown < 0) {
+    if (*unknown && t->vocabulary.unknown < 0 && t->vocabulary.digits) {
         return REFUSE("%s: unk_token '%s' is not in the vocabulary; get the file again", where,
                       unknown);
     }
