@@ -159,7 +159,7 @@ static int read_fields(LoraConfig *lora, const json_t *json, const char *path, c
         return REFUSE("%s: use_rslora must be true or false", path);
     }
     *lora = (LoraConfig){.r = (int)json_integer_value(r),
-                         .alpha = (float)json_number_value(alpha),
+                         .alpha = json_number_value(alpha),
                          .dropout = (float)json_number_value(drop),
                          .rslora = json_is_true(rslora)};
     return check_modules(json_object_get(json, "modules_to_save"), path, error)
@@ -351,7 +351,7 @@ static int write_config(const Model *model, const char *path, const char *base, 
     int language = model->problem == PROBLEM_LANGUAGE;
     json_t *json = json_pack(
         "{s:s, s:s, s:i, s:f, s:f, s:b, s:b, s:s, s:b, s:b, s:b, s:o, s:{}, s:{}}", "peft_type",
-        "LORA", "base_model_name_or_path", base, "r", lora->r, "lora_alpha", (double)lora->alpha,
+        "LORA", "base_model_name_or_path", base, "r", lora->r, "lora_alpha", lora->alpha,
         "lora_dropout", (double)lora->dropout, "use_rslora", lora->rslora, "use_dora", 0, "bias",
         "none", "inference_mode", 1, "fan_in_fan_out", 0, "init_lora_weights", 1, "target_modules",
         target_names(model), "rank_pattern", "alpha_pattern");
@@ -432,7 +432,7 @@ void adapter_merge(const Model *model, int a_index, float *out)
     do { /* the weight stands before its adapter, a bias may lie between */
         weight--;
     } while (weight->rank != 2);
-    double scale = (double)lora_scale(&model->lora);
+    double scale = lora_scale(&model->lora);
     for (size_t o = 0; o < rows; o++) {
         weight_row(out + o * in, weight->weight, o * in, in);
         for (size_t i = 0; i < in; i++) {

@@ -11,8 +11,8 @@
  * would be another model. Errors: 66 no such file; 65 with path and field. */
 int adapter_config_read(LoraConfig *lora, const char *path, const Config *config, Error *error);
 
-/* What the head in an adapter folder is for, by its name and shape, where no task says it: without a
- * head the model is a language model. Errors: those of reading; 65 a head of no classes, or none
+/* What the head in an adapter folder is for, by its name and shape, where no task says it: without
+ * a head the model is a language model. Errors: those of reading; 65 a head of no classes, or none
  * although the folder is of a classifier. */
 int adapter_head(Problem *problem, int *classes, const char *folder, const Config *config,
                  Error *error);

@@ -78,9 +78,9 @@ int lora_targets(unsigned *targets, const char *list, Architecture architecture,
     }
 }
 
-float lora_scale(const LoraConfig *lora)
+double lora_scale(const LoraConfig *lora)
 {
-    return lora->rslora ? lora->alpha / sqrtf((float)lora->r) : lora->alpha / (float)lora->r;
+    return lora->alpha / (lora->rslora ? sqrt((double)lora->r) : (double)lora->r);
 }
 
 static Linear add(Model *model, const char *module, int in, int out, int bias, int head)
@@ -125,7 +125,7 @@ static Lora lora_of(const Model *model, const Linear *linear, const Rows *rows, 
     return (Lora){.a = model_vector(model, linear->lora),
                   .b = model_vector(model, linear->lora + 1),
                   .R = model->lora.r,
-                  .scale = lora_scale(&model->lora),
+                  .scale = (float)lora_scale(&model->lora),
                   .dropout = model_site(step, linear->site, model->lora.dropout),
                   .positions = rows->position,
                   .slots = rows->slot};

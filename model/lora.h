@@ -20,8 +20,9 @@ typedef enum LinearKind {
 typedef struct LoraConfig {
     unsigned targets; /* bit 1 << kind for each; 0: no adapters, all parameters are trained */
     int r;
-    int rslora;           /* scale alpha / sqrt(r) (Kalajdzievski 2023) instead of alpha / r */
-    float alpha, dropout; /* dropout of an adapter's input, in training */
+    int rslora; /* scale alpha / sqrt(r) (Kalajdzievski 2023) instead of alpha / r */
+    double alpha;
+    float dropout; /* of an adapter's input, in training */
 } LoraConfig;
 
 /* "q", "k", "v", "o", "gate", "up", "down". */
@@ -40,7 +41,7 @@ int lora_targets(unsigned *targets, const char *list, Architecture architecture,
 /* Layers for which dropout sites of adapters are numbered. */
 enum { LORA_MAX_LAYERS = 250, LORA_MAX_RANK = 1024 };
 
-/* What multiplies B A. */
-float lora_scale(const LoraConfig *lora);
+/* What multiplies B A: alpha / r, or alpha / sqrt(r). */
+double lora_scale(const LoraConfig *lora);
 
 #endif

@@ -114,7 +114,7 @@ int main(int argc, char **argv)
     int code = write_merged(&model, base, out, &error);
     if (!code) {
         printf("wrote: %s (%d layers merged, scale %g)\n", out, model_counts(&model).pairs,
-               (double)lora_scale(&model.lora));
+               lora_scale(&model.lora));
     }
     model_free(&model);
     return code ? fail(&error) : 0;

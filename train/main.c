@@ -51,7 +51,7 @@ static void show_plan(Study *s, int runs)
         fprintf(stderr,
                 "adapters  %d pairs of rank %d: %zu parameters, and %zu of the head; scale %g, "
                 "dropout %g\n",
-                counts.pairs, m->lora.r, counts.adapters, counts.head, (double)lora_scale(&m->lora),
+                counts.pairs, m->lora.r, counts.adapters, counts.head, lora_scale(&m->lora),
                 (double)m->lora.dropout);
     }
     fprintf(stderr,

@@ -137,7 +137,7 @@ json_t *recipe_json(const Recipe *r, const Seeds *seeds)
                          linear_kind_name((LinearKind)k));
             }
         }
-        json_object_set_new(object, "lora_alpha", real_json((double)r->lora.alpha));
+        json_object_set_new(object, "lora_alpha", real_json(r->lora.alpha));
         json_object_set_new(object, "lora_dropout", real_json((double)r->lora.dropout));
         json_object_set_new(object, "lora_r", json_integer(r->lora.r));
         json_object_set_new(object, "lora_targets", json_string(targets));

@@ -142,7 +142,7 @@ static int choose_lora(Study *study, const Config *config, Error *error)
         }
     } else if (o->lora) {
         *lora = (LoraConfig){.r = option_count(o->lora_r),
-                             .alpha = (float)option_real(o->lora_alpha),
+                             .alpha = option_real(o->lora_alpha),
                              .dropout = (float)option_real(o->lora_dropout),
                              .rslora = o->rslora != NULL};
         if (lora->r < 1 || lora->r > LORA_MAX_RANK || !(lora->alpha > 0) || lora->dropout >= 1) {
