@@ -24,19 +24,22 @@ adapted = PeftModel.from_pretrained(base, adapter).eval()
 merged = AutoModelForSequenceClassification.from_pretrained(merged_folder).float().eval()
 passed = failed = 0
 for name, model in (("PEFT", adapted), ("merged", merged)):
-    worst = 0.0
+    worst, compared = 0.0, 0
     for row, line in zip(truth, open(data, encoding="utf-8")):
         example = json.loads(line)
         if decoder:
             inputs = tokenizer(f"Premise: {example['premise']} Hypothesis: {example['hypothesis']}", return_tensors="pt")
+            if inputs["input_ids"].shape[1] > 512:  # cut part by part here, which transformers does not do
+                continue
         else:
-            inputs = tokenizer(example["premise"], example["hypothesis"], return_tensors="pt", truncation=True, max_length=256)
+            inputs = tokenizer(example["premise"], example["hypothesis"], return_tensors="pt", truncation=True, max_length=512)
         with torch.no_grad():
             logits = model(**inputs).logits[0]
+        compared += 1
         worst = max(worst, float((logits - row).abs().max()))
     tolerance = 1e-4 * float(truth.abs().max())
-    ok = worst <= tolerance
+    ok = worst <= tolerance and compared >= len(truth) // 2
     passed, failed = passed + ok, failed + (not ok)
-    print(f"{'ok' if ok else 'FAILED'}: {name}: {len(truth)} examples, largest difference {worst:.2g} (tolerance {tolerance:.2g})")
+    print(f"{'ok' if ok else 'FAILED'}: {name}: {compared} of {len(truth)} examples, largest difference {worst:.2g} (tolerance {tolerance:.2g})")
 print(f"peft: {passed} passed, {failed} failed")
 sys.exit(failed > 0)

@@ -58,7 +58,7 @@ int main(int argc, char **argv)
         "{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:b, s:b, s:f}", "model_type", "llama",
         "vocab_size", 257, "hidden_size", width, "intermediate_size", 2 * width,
         "num_hidden_layers", 2, "num_attention_heads", 4, "num_key_value_heads", 2,
-        "max_position_embeddings", 128, "rms_norm_eps", 1e-5, "rope_theta", 1e4,
+        "max_position_embeddings", 512, "rms_norm_eps", 1e-5, "rope_theta", 1e4,
         "tie_word_embeddings", 1, "attention_bias", 1, "initializer_range", 0.1);
     char *path = string_format("%s/tokenizer.json", argv[1]);
     if (config_from_json(&config, json, "tiny Llama", &error)) {
