@@ -72,15 +72,57 @@ static void pack_16(float *out, Weight x, size_t at, size_t row, size_t K, int W
     size_t done = K / 16 * 16;
     pack_rows(out + done * (size_t)W, x, at + done, row, 16, K - done, W);
 }
+#elif defined(__AVX2__)
+/* 8 x 8 transpose: 8 rows of x, or TILE_ROWS, to a panel of width W. With fewer than 8 rows a store
+ * spills into the next k, which is written after it; so the last k are left to pack_rows. */
+static inline __attribute__((always_inline)) void pack_8(float *out, Weight x, size_t at,
+                                                         size_t row, int rows, size_t K, int W)
+{
+    size_t k = 0;
+    for (; k + 8 + (rows < 8) <= K; k += 8) {
+        __m256 r[8], t[8];
+        for (int i = 0; i < 8; i++) {
+            size_t first = at + (size_t)i * row + k;
+            r[i] = i >= rows ? _mm256_setzero_ps()
+                   : x.f32   ? _mm256_loadu_ps(x.f32 + first)
+                             : vec_widen(x.bf16 + first);
+        }
+        for (int i = 0; i < 8; i += 2) {
+            t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+            t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+        }
+        for (int i = 0; i < 8; i += 4) { /* r[i + j]: columns j and 4 + j of rows i .. i + 3 */
+            r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+            r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xEE);
+            r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+            r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xEE);
+        }
+        for (int j = 0; j < 8; j++) {
+            _mm256_storeu_ps(out + (k + (size_t)j) * (size_t)W,
+                             j < 4 ? _mm256_permute2f128_ps(r[j], r[j + 4], 0x20)
+                                   : _mm256_permute2f128_ps(r[j - 4], r[j], 0x31));
+        }
+    }
+    pack_rows(out + k * (size_t)W, x, at + k, row, rows, K - k, W);
+}
 #endif
 
-void gemm_pack(float *out, Strided x, size_t n, size_t K, size_t panel, int W)
+/* Packs panel number `panel` of width W: out[k][w] = x(first + w, k), zero where first + w >= n. W
+ * is a constant of every call, and the copies depend on it. */
+static inline __attribute__((always_inline)) void pack_panel(float *out, Strided x, size_t n,
+                                                             size_t K, size_t panel, int W)
 {
     size_t first = panel * (size_t)W;
     int rows = n - first < (size_t)W ? (int)(n - first) : W;
     size_t at = first * x.row;
     if (rows < W) {
         memset(out, 0, K * (size_t)W * sizeof *out);
+    }
+    if (x.row == 1 && rows == W) { /* a constant size, which needs no call of memcpy */
+        for (size_t k = 0; k < K; k++) {
+            weight_row(out + k * (size_t)W, x.w, at + k * x.col, (size_t)W);
+        }
+        return;
     }
     if (x.row == 1) {
         for (size_t k = 0; k < K; k++) {
@@ -92,8 +134,27 @@ void gemm_pack(float *out, Strided x, size_t n, size_t K, size_t panel, int W)
     for (; rows >= 16; rows -= 16, at += 16 * x.row, out += 16) {
         pack_16(out, x.w, at, x.row, K, W);
     }
+#elif defined(__AVX2__)
+    for (; rows >= 8; rows -= 8, at += 8 * x.row, out += 8) {
+        pack_8(out, x.w, at, x.row, 8, K, W);
+    }
+    if (rows == TILE_ROWS && W == TILE_ROWS) {
+        pack_8(out, x.w, at, x.row, TILE_ROWS, K, W);
+        return;
+    }
 #endif
     pack_rows(out, x.w, at, x.row, rows, K, W);
+}
+
+/* A panel of rows of A [M, K], of columns of B [K, N]. */
+static void pack_a(float *out, Strided a, size_t M, size_t K, size_t panel)
+{
+    pack_panel(out, a, M, K, panel, TILE_ROWS);
+}
+
+static void pack_b(float *out, Strided b, size_t N, size_t K, size_t panel)
+{
+    pack_panel(out, (Strided){b.w, b.col, b.row}, N, K, panel, TILE_COLS);
 }
 
 /* The whole tile: 28 accumulators of 16 floats with AVX-512. The arrays live in registers: every
@@ -189,12 +250,11 @@ void gemm(Context *ctx, float *c, size_t ldc, Strided a, Strided b, size_t M, si
     {
 #pragma omp for schedule(static) nowait
         for (size_t j = 0; j < b_panels; j++) {
-            gemm_pack(packed_b + j * TILE_COLS * K, (Strided){b.w, b.col, b.row}, N, K, j,
-                      TILE_COLS);
+            pack_b(packed_b + j * TILE_COLS * K, b, N, K, j);
         }
 #pragma omp for schedule(static)
         for (size_t i = 0; i < a_panels; i++) {
-            gemm_pack(packed_a + i * TILE_ROWS * K, a, M, K, i, TILE_ROWS);
+            pack_a(packed_a + i * TILE_ROWS * K, a, M, K, i);
         }
 #pragma omp for schedule(dynamic)
         for (size_t block = 0; block < row_blocks * col_blocks; block++) {
@@ -228,11 +288,11 @@ void gemm_small(float *c, size_t ldc, Strided a, Strided b, size_t M, size_t N, 
     b_panels += 16 - (size_t)(b_panels - scratch) % 16;
     size_t b_count = panels(N, TILE_COLS);
     for (size_t j = 0; j < b_count; j++) {
-        gemm_pack(b_panels + j * K * TILE_COLS, (Strided){b.w, b.col, b.row}, N, K, j, TILE_COLS);
+        pack_b(b_panels + j * K * TILE_COLS, b, N, K, j);
     }
     for (size_t i = 0; i * TILE_ROWS < M; i++) {
         int rows = M - i * TILE_ROWS < TILE_ROWS ? (int)(M - i * TILE_ROWS) : TILE_ROWS;
-        gemm_pack(a_panel, a, M, K, i, TILE_ROWS);
+        pack_a(a_panel, a, M, K, i);
         for (size_t j = 0; j < b_count; j++) {
             int cols = N - j * TILE_COLS < TILE_COLS ? (int)(N - j * TILE_COLS) : TILE_COLS;
             const float *panel = b_panels + j * K * TILE_COLS;

@@ -32,7 +32,6 @@ static inline size_t panels(size_t n, size_t width)
 }
 
 /* Called by their plain names, these are the functions of the build that is being compiled. */
-#define gemm_pack  KERNEL(gemm_pack)
 #define gemm_tile  KERNEL(gemm_tile)
 #define gemm_small KERNEL(gemm_small)
 
@@ -41,9 +40,6 @@ static inline size_t panels(size_t n, size_t width)
 #define gemm KERNEL(gemm)
 void gemm(Context *ctx, float *c, size_t ldc, Strided a, Strided b, size_t M, size_t N, size_t K,
           GemmStart start, const float *bias);
-
-/* Packs panel number `panel` of width W: out[k][w] = x(first + w, k), zero where first + w >= n. */
-void gemm_pack(float *out, Strided x, size_t n, size_t K, size_t panel, int W);
 
 /* One tile of at most TILE_ROWS x TILE_COLS: a [K][TILE_ROWS], b [K][TILE_COLS], c with ldc floats
  * a row. */

@@ -51,6 +51,12 @@ static inline Vec vec_fma(Vec a, Vec b, Vec c)
 {
     return _mm256_fmadd_ps(a, b, c);
 }
+/* 8 bf16 values as float32. */
+static inline Vec vec_widen(const uint16_t *p)
+{
+    __m128i half = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+}
 #else
 enum { VEC_FLOATS = 1, TILE_ROWS = 4, TILE_VECS = 4 };
 typedef float Vec;
