@@ -9,6 +9,7 @@
 #include "adapter.h"
 #include "model.h"
 #include "optim.h"
+#include "rng.h"
 #include "safetensors.h"
 #include "weight.h"
 
@@ -455,6 +456,60 @@ static void run_training(Case *c, const char *variant, const json_t *entry, cons
     backend_free(&c->backend);
 }
 
+/* One adapted layer, merged [O, C] and not, on the same random rows. With u = 2^-24, S = sum |x W|
+ * + scale sum |b| sum |a x| and gamma(n) = n u / (1 - n u) (Higham 2002, lemma 3.1): without
+ * merging an output is a chain of C and R terms, each term of R a chain of C times a rounded scale,
+ * so off by at most gamma(C + R + 2) S; merged, each weight is rounded once and the chain has C
+ * terms: gamma(C + 1) S. */
+static void check_merged_layer(Case *c, const Param *weight, const Param *a, const float *merged)
+{
+    enum { ROWS = 5 };
+    const Ops *ops = &c->backend.ops;
+    Context *ctx = &c->backend.ctx;
+    int O = weight->shape[0], C = weight->shape[1], R = a->shape[0];
+    size_t in = (size_t)C, out = (size_t)O, rank = (size_t)R, bad = 0;
+    const float *A = a->weight.f32, *B = (a + 1)->weight.f32;
+    double scale = lora_scale(&c->model.lora), u = 0x1p-24, n1 = C + R + 2, n2 = C + 1;
+    Lora lora = {.a = A, .b = B, .R = R, .scale = (float)scale};
+    float *x = memory_alloc(ROWS * in, sizeof *x), *W = memory_alloc(out * in, sizeof *W),
+          *apart = memory_alloc(ROWS * out, sizeof *apart),
+          *together = memory_alloc(ROWS * out, sizeof *together),
+          *mid = memory_alloc(ROWS * rank, sizeof *mid);
+    uint64_t key = rng_key(1, weight->name);
+    weight_row(W, weight->weight, 0, out * in);
+    for (size_t i = 0; i < ROWS * in; i++) {
+        x[i] = rng_normal(key, i);
+    }
+    ops->matmul_forward(ctx, apart, x, weight->weight, NULL, ROWS, C, O);
+    ops->lora_forward(ctx, apart, mid, x, &lora, ROWS, C, O);
+    ops->matmul_forward(ctx, together, x, (Weight){.f32 = merged}, NULL, ROWS, C, O);
+    for (size_t n = 0; n < ROWS; n++) {
+        for (size_t o = 0; o < out; o++) {
+            double sum = 0;
+            for (size_t k = 0; k < in; k++) {
+                sum += fabs((double)x[n * in + k] * (double)W[o * in + k]);
+            }
+            for (size_t r = 0; r < rank; r++) {
+                double inner = 0;
+                for (size_t k = 0; k < in; k++) {
+                    inner += fabs((double)A[r * in + k] * (double)x[n * in + k]);
+                }
+                sum += scale * fabs((double)B[o * rank + r]) * inner;
+            }
+            double bound = (n1 * u / (1 - n1 * u) + n2 * u / (1 - n2 * u)) * sum;
+            double off = fabs((double)apart[n * out + o] - (double)together[n * out + o]);
+            bad += !(off <= bound);
+        }
+    }
+    CHECK(bad == 0, "%s: %s: %zu outputs of the merged layer are beyond the bound", c->folder,
+          weight->name, bad);
+    free(x);
+    free(W);
+    free(apart);
+    free(together);
+    free(mid);
+}
+
 /* Logits of the adapters of the case, and weights with one of them merged. */
 static void run_adapters(Case *c, const char *build)
 {
@@ -486,6 +541,7 @@ static void run_adapters(Case *c, const char *build)
                 float *out = memory_alloc(param->count, sizeof *out);
                 adapter_merge(&c->model, a, out);
                 compare(c, name, out, truth, NULL, param->count, 0x1p-149); /* rounded once */
+                check_merged_layer(c, param, &c->model.params.list[a], out);
                 free(out);
                 merged++;
             }

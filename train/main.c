@@ -1,5 +1,5 @@
-/* train_gpt: fine-tunes a pretrained encoder from a seed, exactly, and writes one prediction file a
- * run. */
+/* train_gpt: fine-tunes a pretrained transformer from a seed, exactly, and writes one prediction
+ * file a run. */
 #include "study.h"
 
 #include <math.h>
