@@ -17,23 +17,24 @@ static size_t largest(size_t a, size_t b, size_t c)
     return ab > c ? ab : c;
 }
 
-size_t lora_products(size_t N, size_t C, size_t O, size_t R)
-{
-    size_t wide = C > O ? C : O;
-    return largest(matmul_scratch(R, N, wide), matmul_scratch(N, wide, R),
-                   matmul_scratch(R, wide, N));
-}
-
 size_t vocabulary_products(size_t N, size_t C, size_t width)
 {
     return largest(matmul_scratch(N, width, C), matmul_scratch(N, C, width),
                    matmul_scratch(width, C, N));
 }
 
-/* lora.c: the largest of its products, then drop(x), dmid, and mid or db transposed. */
-size_t lora_scratch(size_t N, size_t C, size_t O, size_t R)
+/* lora.c: a block of drop(x) and of mid, and the panels of the largest of its small products: a
+ * block of columns and a tile's rows over C, O or N, or C or O columns over R. */
+size_t lora_share(size_t N, size_t C, size_t O, size_t R)
 {
-    return lora_products(N, C, O, R) + N * C + 2 * N * R + O * R + 64;
+    size_t wide = C > O ? C : O;
+    size_t deep = matmul_scratch(0, LORA_BLOCK, wide > N ? wide : N);
+    return ((R + C) * LORA_BLOCK + deep + matmul_scratch(0, wide, R) + 15) / 16 * 16;
+}
+
+size_t lora_scratch(size_t N, size_t C, size_t O, size_t R, int threads)
+{
+    return N * C + N * R + 16 + (size_t)threads * lora_share(N, C, O, R);
 }
 
 /* loss.c: the largest product over one block of words, then its logits, and four values a row. */

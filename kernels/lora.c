@@ -1,32 +1,37 @@
-/* LoRA: the low-rank branch of a linear layer. All products put the rank on the rows of a tile,
- * which is wide over tokens or channels: a tile of 32 columns would waste most of them on a rank
- * of 8. The orientation changes no bit, for every element is one chain of fma. */
+/* LoRA: the low-rank branch of a linear layer. Its products are small, so every thread runs whole
+ * ones, over a block of tokens, or over a block of channels where the chain goes over tokens. The
+ * rank is on the rows of a tile, which is wide over tokens or channels: a tile of 32 columns would
+ * waste most of them on a rank of 8. Neither changes a bit, for every element is one chain of fma.
+ */
 #include "gemm.h"
 
-#include <string.h>
+#include <omp.h>
 
-/* The op's own memory lies behind what its products take. */
+/* What one thread has for itself, and what all have together in backward. */
 typedef struct LoraScratch {
-    float *dropped;    /* (N, C) */
-    float *mid, *dmid; /* (R, N) transposed */
-    float *db;         /* (R, O) transposed */
+    float *dropped; /* (N, C) drop(x), all threads */
+    float *dmid;    /* (R, N) transposed, all threads */
+    float *narrow;  /* (R, LORA_BLOCK) a block transposed */
+    float *wide;    /* (LORA_BLOCK, C) a block of drop(x), or of dx before its mask */
+    float *small;   /* of gemm_small */
 } LoraScratch;
 
 static LoraScratch lora_memory(const Context *ctx, size_t N, size_t C, size_t O, size_t R)
 {
-    float *own = ctx->scratch + (lora_products(N, C, O, R) + 15) / 16 * 16;
-    return (LoraScratch){own, own + N * C, own + N * C + N * R, own + N * C + 2 * N * R};
+    size_t shared = (N * C + N * R + 15) / 16 * 16;
+    float *own = ctx->scratch + shared + (size_t)omp_get_thread_num() * lora_share(N, C, O, R);
+    return (LoraScratch){ctx->scratch, ctx->scratch + N * C, own, own + R * LORA_BLOCK,
+                         own + (R + C) * LORA_BLOCK};
 }
 
-/* drop(x): x itself where nothing is dropped. */
-static const float *dropped(Context *ctx, float *memory, const float *x, const Lora *lora, int N,
-                            int C)
+/* out[n, c] = drop(x)[n, c] of rows first .. first + count, which out and x start with. */
+static void drop_rows(float *out, const float *x, const Lora *lora, size_t first, size_t count,
+                      size_t C)
 {
-    if (lora->dropout.p <= 0.0f) {
-        return x;
+    for (size_t n = 0; n < count; n++) {
+        row_dropout(out + n * C, x + n * C, C, &lora->dropout, (uint32_t)lora->positions[first + n],
+                    0, (uint32_t)lora->slots[first + n]);
     }
-    KERNEL(dropout)(ctx, memory, x, lora->positions, lora->slots, N, C, &lora->dropout);
-    return memory;
 }
 
 /* out[j, i] = scale x[i, j], x [I, J]. */
@@ -39,43 +44,94 @@ static void transpose(float *out, const float *x, size_t I, size_t J, float scal
     }
 }
 
+static size_t block_size(size_t first, size_t n)
+{
+    return n - first < LORA_BLOCK ? n - first : LORA_BLOCK;
+}
+
 void KERNEL(lora_forward)(Context *ctx, float *out, float *mid, const float *x, const Lora *lora,
                           int N, int C, int O)
 {
     size_t n = (size_t)N, c = (size_t)C, o = (size_t)O, r = (size_t)lora->R;
-    LoraScratch own = lora_memory(ctx, n, c, o, r);
-    const float *input = dropped(ctx, own.dropped, x, lora, N, C);
-    gemm(ctx, own.mid, n, strided(lora->a, c, 1), strided(input, 1, c), r, n, c, START_ZERO, NULL);
-    transpose(mid, own.mid, r, n, lora->scale);
-    gemm(ctx, out, o, strided(mid, r, 1), strided(lora->b, 1, r), n, o, r, START_C, NULL);
+#pragma omp parallel num_threads(ctx->threads)
+    {
+        LoraScratch own = lora_memory(ctx, n, c, o, r);
+#pragma omp for schedule(dynamic)
+        for (size_t first = 0; first < n; first += LORA_BLOCK) {
+            size_t rows = block_size(first, n);
+            const float *input = x + first * c;
+            float *mid_rows = mid + first * r;
+            if (lora->dropout.p > 0.0f) {
+                drop_rows(own.wide, input, lora, first, rows, c);
+                input = own.wide;
+            }
+            gemm_small(own.narrow, rows, strided(lora->a, c, 1), strided(input, 1, c), r, rows, c,
+                       START_ZERO, own.small);
+            transpose(mid_rows, own.narrow, r, rows, lora->scale);
+            gemm_small(out + first * o, o, strided(mid_rows, r, 1), strided(lora->b, 1, r), rows, o,
+                       r, START_C, own.small);
+        }
+    }
+}
+
+/* dx += dmid a, dropped like x, of the rows from first on. */
+static void backward_input(float *dx, const Lora *lora, const LoraScratch *own, size_t first,
+                           size_t rows, size_t n, size_t c)
+{
+    size_t r = (size_t)lora->R;
+    Strided dmid = strided(own->dmid + first, 1, n), a = strided(lora->a, c, 1);
+    if (lora->dropout.p <= 0.0f) {
+        gemm_small(dx + first * c, c, dmid, a, rows, c, r, START_C, own->small);
+        return;
+    }
+    gemm_small(own->wide, c, dmid, a, rows, c, r, START_ZERO, own->small);
+    drop_rows(own->wide, own->wide, lora, first, rows, c);
+    for (size_t i = 0; i < rows * c; i++) {
+        dx[first * c + i] += own->wide[i];
+    }
 }
 
 void KERNEL(lora_backward)(Context *ctx, float *dx, float *da, float *db, const float *dout,
                            const float *mid, const float *x, const Lora *lora, int N, int C, int O)
 {
     size_t n = (size_t)N, c = (size_t)C, o = (size_t)O, r = (size_t)lora->R;
-    LoraScratch own = lora_memory(ctx, n, c, o, r);
-    /* forward: out += mid b^T */
-    transpose(own.db, db, o, r, 1.0f);
-    gemm(ctx, own.db, o, strided(mid, 1, r), strided(dout, o, 1), r, o, n, START_C, NULL);
-    transpose(db, own.db, r, o, 1.0f);
-    gemm(ctx, own.dmid, n, strided(lora->b, 1, r), strided(dout, 1, o), r, n, o, START_ZERO, NULL);
-    for (size_t i = 0; i < r * n; i++) {
-        own.dmid[i] *= lora->scale;
+    size_t c_blocks = panels(c, LORA_BLOCK), o_blocks = panels(o, LORA_BLOCK);
+#pragma omp parallel num_threads(ctx->threads)
+    {
+        LoraScratch own = lora_memory(ctx, n, c, o, r);
+        /* forward: out += mid b^T; mid = scale drop(x) a^T */
+#pragma omp for schedule(dynamic)
+        for (size_t first = 0; first < n; first += LORA_BLOCK) {
+            size_t rows = block_size(first, n);
+            gemm_small(own.dmid + first, n, strided(lora->b, 1, r), strided(dout + first * o, 1, o),
+                       r, rows, o, START_ZERO, own.small);
+            for (size_t i = 0; i < r; i++) {
+                for (size_t j = first; j < first + rows; j++) {
+                    own.dmid[i * n + j] *= lora->scale;
+                }
+            }
+            if (lora->dropout.p > 0.0f) {
+                drop_rows(own.dropped + first * c, x + first * c, lora, first, rows, c);
+            }
+            if (dx) {
+                backward_input(dx, lora, &own, first, rows, n, c);
+            }
+        }
+        /* da[r, c] and db[o, r] are chains over all tokens: blocks of channels */
+        const float *input = lora->dropout.p > 0.0f ? own.dropped : x;
+#pragma omp for schedule(dynamic)
+        for (size_t block = 0; block < c_blocks + o_blocks; block++) {
+            if (block < c_blocks) {
+                size_t first = block * LORA_BLOCK;
+                gemm_small(da + first, c, strided(own.dmid, n, 1), strided(input + first, c, 1), r,
+                           block_size(first, c), n, START_C, own.small);
+                continue;
+            }
+            size_t first = (block - c_blocks) * LORA_BLOCK, columns = block_size(first, o);
+            transpose(own.narrow, db + first * r, columns, r, 1.0f);
+            gemm_small(own.narrow, columns, strided(mid, 1, r), strided(dout + first, o, 1), r,
+                       columns, n, START_C, own.small);
+            transpose(db + first * r, own.narrow, r, columns, 1.0f);
+        }
     }
-    /* forward: mid = scale drop(x) a^T; da before dx, which may take the memory of drop(x) */
-    const float *input = dropped(ctx, own.dropped, x, lora, N, C);
-    gemm(ctx, da, c, strided(own.dmid, n, 1), strided(input, c, 1), r, c, n, START_C, NULL);
-    if (!dx) {
-        return;
-    }
-    if (input == x) {
-        gemm(ctx, dx, c, strided(own.dmid, 1, n), strided(lora->a, c, 1), n, c, r, START_C, NULL);
-        return;
-    }
-    gemm(ctx, own.dropped, c, strided(own.dmid, 1, n), strided(lora->a, c, 1), n, c, r, START_ZERO,
-         NULL);
-    KERNEL(dropout)
-    (ctx, own.dropped, own.dropped, lora->positions, lora->slots, N, C, &lora->dropout);
-    KERNEL(add)(ctx, dx, dx, own.dropped, n * c);
 }

@@ -80,12 +80,16 @@ typedef struct Ops {
  * threads. */
 size_t matmul_scratch(size_t M, size_t N, size_t K);
 size_t attention_scratch(size_t longest, size_t D, int threads);
-size_t lora_scratch(size_t N, size_t C, size_t O, size_t R);
+size_t lora_scratch(size_t N, size_t C, size_t O, size_t R, int threads);
 size_t vocabulary_scratch(size_t N, size_t C, size_t V);
 
-/* The part of these at the start of the scratch that their products use. */
-size_t lora_products(size_t N, size_t C, size_t O, size_t R);
+/* The part at the start of vocabulary_scratch that its products use; a thread's part at the end of
+ * lora_scratch. */
 size_t vocabulary_products(size_t N, size_t C, size_t width);
+size_t lora_share(size_t N, size_t C, size_t O, size_t R);
+
+/* Tokens or channels that a thread takes at a time in the LoRA ops. */
+enum { LORA_BLOCK = 64 };
 
 /* linear_cross_entropy: words of the vocabulary whose logits are held at a time. */
 enum { VOCABULARY_BLOCK = 2048 };

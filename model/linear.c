@@ -182,7 +182,9 @@ size_t linear_scratch(const Model *model, const Linear *linear, size_t rows)
     size_t most = larger(matmul_scratch(rows, out, in), matmul_scratch(rows, in, out));
     most = larger(most,
                   model->params.list[linear->weight].trainable ? matmul_scratch(out, in, rows) : 0);
-    return larger(most, linear->lora < 0 ? 0 : lora_scratch(rows, in, out, (size_t)model->lora.r));
+    return larger(most, linear->lora < 0 ? 0
+                                         : lora_scratch(rows, in, out, (size_t)model->lora.r,
+                                                        model->backend->ctx.threads));
 }
 
 int model_trains(const Model *model, int l, unsigned kinds)

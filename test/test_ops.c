@@ -128,6 +128,7 @@ static void run_case(const OpCase *c)
             CHECK(!backend_init(&backend, builds[b], threads[t], &error), "%s", error.text);
             backend_reserve(&backend, attention_scratch(40, 40, threads[t]) +
                                           matmul_scratch(400, 400, 400) +
+                                          lora_scratch(400, 150, 150, 20, threads[t]) +
                                           vocabulary_scratch(LM_N, LM_C, LM_V));
             c->run(&backend.ops, &backend.ctx, &out);
             if (!first.x) {
