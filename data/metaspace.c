@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char mark[] = "\xE2\x96\x81"; /* U+2581 */
+static const char mark[] = SPACE_MARK;
 enum { MARK = sizeof mark - 1 };
 
 /* Whether a space stands in front already: then only the normalizer Prepend adds another. */

@@ -1,9 +1,9 @@
 /* Inside of the tokenizers: the vocabulary, the two models over it and the rest of a tokenizer.
- * Only the tokenizer*.c, bpe.c and wordpiece.c use it. */
+ * Only tokenizer*.c, vocabulary.c, bpe.c, metaspace.c and wordpiece.c use it. */
 #ifndef VOCABULARY_H
 #define VOCABULARY_H
 
-#include "base.h"
+#include "json.h"
 #include "tokenizer.h"
 
 #include <stb/stb_ds.h>
@@ -72,9 +72,24 @@ struct Tokenizer {
     int file_count;
 };
 
+enum { LARGEST_ID = 1 << 24 };
+
+/* How BPE over characters writes a space: U+2581. */
+#define SPACE_MARK "\xE2\x96\x81"
+
 /* Adds a token; 0, or 65 if the id is out of range or taken. */
 int vocabulary_add(Vocabulary *vocabulary, const char *word, long long id, const char *where,
                    Error *error);
+
+/* Adds the tokens of an object of ids. Errors: 65. */
+int vocabulary_read(Vocabulary *vocabulary, const json_t *vocab, const char *where, Error *error);
+
+/* Adds a token that is found in a text before it is split. Errors: 65. */
+int tokenizer_add_special(Tokenizer *t, const char *text, int id, int lstrip, int rstrip,
+                          int special, const char *where, Error *error);
+
+/* Everything that a tokenizer.json says. Errors: 65 with the field. */
+int tokenizer_read_json(Tokenizer *t, const json_t *root, const char *where, Error *error);
 
 /* Id of a token, or -1. */
 int vocabulary_find(const Vocabulary *vocabulary, const char *word);
@@ -88,6 +103,10 @@ int bpe_finish(Vocabulary *vocabulary, const char *where, Error *error);
 /* Adds a merge by its two texts; refuses unknown pieces and results. */
 int bpe_add_merge(Vocabulary *vocabulary, const char *left, const char *right, int rank,
                   const char *where, Error *error);
+
+/* The same from "a b". */
+int bpe_add_merge_text(Vocabulary *vocabulary, const char *text, int rank, const char *where,
+                       Error *error);
 
 /* Appends what n symbols merge to; symbols are overwritten. */
 void bpe_merge(const Vocabulary *vocabulary, Ids *ids, int *symbols, int n);
