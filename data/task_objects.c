@@ -15,13 +15,12 @@ static int is_space_at(const char *text, size_t at)
     return text[at] && unicode_class(utf8_next(text, &at)) == 'S';
 }
 
-static int is_blank(const char *text)
+static size_t skip_spaces(const char *text, size_t at)
 {
-    size_t at = 0;
     while (is_space_at(text, at)) {
         utf8_next(text, &at);
     }
-    return !text[at];
+    return at;
 }
 
 static int read_text(char **text, const json_t *object, const char *field, const Line *line,
@@ -126,7 +125,7 @@ static int read_multirc(Reader *reader, const json_t *object, const Line *line, 
             if (reader_full(reader)) {
                 return 0;
             }
-            if (text && is_blank(text) && !strcmp(reader->split, "train")) {
+            if (text && !text[skip_spaces(text, 0)] && !strcmp(reader->split, "train")) {
                 continue; /* nothing to learn from */
             }
             Example *example = reader_add(reader, line,
@@ -154,7 +153,7 @@ static char lower(char c)
 }
 
 /* Length of the span's occurrence at this place, or 0: the case of ASCII letters does not count,
- * any white space equals any other, and no ASCII letter or digit may touch it. */
+ * any run of white space equals any other, and no ASCII letter or digit may touch it. */
 static size_t occurrence(const char *text, size_t at, const char *span)
 {
     size_t end = at, s = 0;
@@ -163,8 +162,8 @@ static size_t occurrence(const char *text, size_t at, const char *span)
     }
     while (span[s]) {
         if (is_space_at(span, s) && is_space_at(text, end)) {
-            utf8_next(span, &s);
-            utf8_next(text, &end);
+            s = skip_spaces(span, s);
+            end = skip_spaces(text, end);
         } else if (lower(text[end]) == lower(span[s])) {
             s++;
             end++;

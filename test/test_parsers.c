@@ -180,6 +180,13 @@ static void check_texts(void)
     static const char jsonl[] =
         "{\"premise\": \"a\", \"hypothesis\": \"b\\u00e9\", \"label\": \"neutral\"}\n"
         "{\"premise\": \"a\", \"hypothesis\": \"\\ud83d\\ude00\", \"label\": \"entailment\"}\n";
+    static const char multirc[] =
+        "{\"idx\": 7, \"passage\": {\"text\": \"a b. \", \"questions\": [{\"question\": \"c?\", "
+        "\"answers\": [{\"text\": \"d\", \"label\": 1}, {\"text\": \" \", \"label\": 0}]}]}}\n";
+    static const char wsc[] =
+        "{\"text\": \"Ann's cat saw \u00e9 the  dog; it ran\", \"label\": true, \"target\": "
+        "{\"span1_index\": 4, \"span1_text\": \"The\\ndog\", \"span2_index\": 6, \"span2_text\": "
+        "\"it\"}}\n";
     char *path = in_folder("text"), *tsv_path = in_folder("train.tsv"),
          *jsonl_path = in_folder("train.jsonl");
     check_damage("config.json", path, config, sizeof config - 1, open_config, 1);
@@ -188,9 +195,49 @@ static void check_texts(void)
     check_damage("TSV", tsv_path, tsv, sizeof tsv - 1, open_data, 0);
     split_task = "cb";
     check_damage("JSONL", jsonl_path, jsonl, sizeof jsonl - 1, open_data, 0);
+    split_task = "multirc";
+    check_damage("MultiRC", jsonl_path, multirc, sizeof multirc - 1, open_data, 0);
+    split_task = "wsc";
+    check_damage("WSC", jsonl_path, wsc, sizeof wsc - 1, open_data, 0);
     free(path);
     free(tsv_path);
     free(jsonl_path);
+}
+
+static void check_decoders(void)
+{
+    static const char config[] =
+        "{\"model_type\": \"llama\", \"vocab_size\": 30, \"hidden_size\": 8, "
+        "\"intermediate_size\": 16, \"num_hidden_layers\": 2, \"num_attention_heads\": 2, "
+        "\"num_key_value_heads\": 1, \"head_dim\": 4, \"max_position_embeddings\": 40, "
+        "\"rms_norm_eps\": 1e-5, \"hidden_act\": \"silu\", \"rope_theta\": 1e4, \"rope_scaling\": "
+        "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": "
+        "4, "
+        "\"original_max_position_embeddings\": 16}}";
+    static const char adapter[] =
+        "{\"peft_type\": \"LORA\", \"r\": 4, \"lora_alpha\": 8, \"lora_dropout\": 0.1, \"bias\": "
+        "\"none\", \"use_rslora\": true, \"target_modules\": [\"q_proj\", \"v_proj\"], "
+        "\"modules_to_save\": [\"score\"], \"rank_pattern\": {}, \"use_dora\": false}";
+    char *path = in_folder("decoder"), *bytes = string_copy("");
+    check_damage("Llama's config.json", path, config, sizeof config - 1, open_config, 1);
+    check_damage("adapter_config.json", path, adapter, sizeof adapter - 1, open_adapter_config, 1);
+    for (int b = 0; b < 256; b++) {
+        char *longer = string_format("%s\"<0x%02X>\":%d,", bytes, (unsigned)b, b);
+        free(bytes);
+        bytes = longer;
+    }
+    char *words = string_format(
+        "{\"added_tokens\":[{\"id\":256,\"content\":\"<s>\",\"special\":true}],\"normalizer\":null,"
+        "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\xE2\x96\x81\","
+        "\"prepend_scheme\":\"first\",\"split\":false},\"post_processor\":null,\"model\":{\"type\":"
+        "\"BPE\",\"byte_fallback\":true,\"fuse_unk\":true,\"unk_token\":\"<s>\",\"vocab\":{%s"
+        "\"<s>\":256,\"\xE2\x96\x81\":257,\"t\":258,\"h\":259,\"th\":260,\"\xE2\x96\x81th\":261},"
+        "\"merges\":[\"t h\",[\"\xE2\x96\x81\",\"th\"]]}}",
+        bytes);
+    check_damage("Llama 2's tokenizer.json", path, words, strlen(words), open_tokenizer, 1);
+    free(words);
+    free(bytes);
+    free(path);
 }
 
 int main(void)
@@ -203,6 +250,7 @@ int main(void)
     }
     check_containers();
     check_texts();
+    check_decoders();
     rmdir(folder);
     return checks_close("test_parsers");
 }
