@@ -60,6 +60,7 @@ $(BUILD)/coverage: $(BUILD)/tools/coverage.o $(EVAL) $(DATA) $(BASE)
 $(BUILD)/unicode_tables: $(BUILD)/tools/unicode_tables.o $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/test_ops: $(patsubst test/%.c,$(BUILD)/test/%.o,$(wildcard test/op_*.c))
+$(BUILD)/test_golden: $(patsubst test/%.c,$(BUILD)/test/%.o,$(wildcard test/golden_*.c))
 $(TESTS): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/check.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 
