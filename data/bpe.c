@@ -24,29 +24,23 @@ static uint32_t byte_symbol(int byte)
 
 int bpe_finish(Vocabulary *vocabulary, const char *where, Error *error)
 {
-    for (int b = 0; b < 256 && vocabulary->spaces; b++) {
-        char symbol[8];
-        snprintf(symbol, sizeof symbol, "<0x%02X>", (unsigned)b);
-        vocabulary->byte_id[b] = vocabulary_find(vocabulary, symbol);
-        if (vocabulary->byte_id[b] < 0) {
-            return error_set(error, EXIT_BAD_DATA,
-                             "%s: byte_fallback, but the vocabulary lacks '%s'; get the file again",
-                             where, symbol);
-        }
-    }
-    for (int b = 0; b < 256 && !vocabulary->spaces; b++) {
-        char symbol[5] = {0};
+    for (int b = 0; b < 256; b++) {
+        char symbol[8] = {0};
         vocabulary->symbol[b] = byte_symbol(b);
-        utf8_put(symbol, vocabulary->symbol[b]);
-        vocabulary->byte_id[b] = vocabulary_find(vocabulary, symbol);
-        if (vocabulary->byte_id[b] < 0 && vocabulary->digits) {
-            vocabulary->byte_id[b] = vocabulary->unknown;
+        if (vocabulary->spaces) {
+            snprintf(symbol, sizeof symbol, "<0x%02X>", (unsigned)b);
+        } else {
+            utf8_put(symbol, vocabulary->symbol[b]);
         }
+        vocabulary->byte_id[b] = vocabulary_find(vocabulary, symbol);
         if (vocabulary->byte_id[b] < 0 && !vocabulary->digits) {
             return error_set(
                 error, EXIT_BAD_DATA,
                 "%s: the vocabulary lacks the symbol '%s' of byte %d; get the file again", where,
                 symbol, b);
+        }
+        if (vocabulary->byte_id[b] < 0) {
+            vocabulary->byte_id[b] = vocabulary->unknown;
         }
     }
     return 0;

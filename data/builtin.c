@@ -200,8 +200,7 @@ static void pair(Example *e, Draw *draw, const Task *task)
     const char *thing = PICK(things), *colour = PICK(colours), *place = PICK(places);
     int truth = below(draw, task->K), by_place = below(draw, 2),
         holds = task->K == 3 ? truth == 0 : truth == 1;
-    const char *value = by_place ? place : colour,
-               *mark = task->fields[1] && task->fields[1][0] == 'q' ? "?" : ".";
+    const char *value = by_place ? place : colour, *mark = task->fields[1][0] == 'q' ? "?" : ".";
     while (!holds && value == (by_place ? place : colour)) {
         value = by_place ? PICK(places) : PICK(colours);
     }

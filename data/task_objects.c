@@ -10,14 +10,9 @@
 
 #define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
 
-static int is_space_at(const char *text, size_t at)
-{
-    return text[at] && unicode_class(utf8_next(text, &at)) == 'S';
-}
-
 static size_t skip_spaces(const char *text, size_t at)
 {
-    while (is_space_at(text, at)) {
+    while (unicode_is_space_at(text, at)) {
         utf8_next(text, &at);
     }
     return at;
@@ -161,7 +156,7 @@ static size_t occurrence(const char *text, size_t at, const char *span)
         return 0;
     }
     while (span[s]) {
-        if (is_space_at(span, s) && is_space_at(text, end)) {
+        if (unicode_is_space_at(span, s) && unicode_is_space_at(text, end)) {
             s = skip_spaces(span, s);
             end = skip_spaces(text, end);
         } else if (lower(text[end]) == lower(span[s])) {
@@ -179,7 +174,7 @@ static long word_start(const char *text, int index)
 {
     int in_word = 0;
     for (size_t at = 0; text[at]; utf8_next(text, &at)) {
-        int space = is_space_at(text, at);
+        int space = unicode_is_space_at(text, at);
         if (!space && !in_word && index-- == 0) {
             return (long)at;
         }
@@ -244,8 +239,8 @@ static int read_wsc(Example *example, const json_t *object, const Line *line, Er
     if (!code) {
         size_t size = strlen(text), used = 0;
         char *marked = memory_alloc(size + 5, 1);
-        for (size_t at = 0; at <= size;
-             at++) { /* a mark that closes stands before one that opens */
+        /* a mark that closes stands before one that opens */
+        for (size_t at = 0; at <= size; at++) {
             const char marks[] = {at == second.end ? ']' : 0, at == first.end ? '_' : 0,
                                   at == second.begin ? '[' : 0, at == first.begin ? '_' : 0};
             for (size_t i = 0; i < sizeof marks; i++) {

@@ -68,11 +68,6 @@ static const AddedToken *find_added(const Tokenizer *t, const char *text, size_t
     return NULL;
 }
 
-static int is_space_at(const char *text, size_t at)
-{
-    return unicode_class(utf8_next(text, &at)) == 'S';
-}
-
 /* Text without special tokens. start: it begins the text that is encoded. */
 static void encode_plain(const Tokenizer *t, Ids *ids, const char *text, size_t size, int start,
                          int flags)
@@ -104,12 +99,12 @@ void tokenizer_encode(const Tokenizer *t, Ids *ids, const char *text, size_t siz
                 while (before > at && ((unsigned char)text[before] & 0xC0) == 0x80) {
                     before--;
                 }
-                if (!is_space_at(text, before)) {
+                if (!unicode_is_space_at(text, before)) {
                     break;
                 }
                 start = before;
             }
-            while (found->rstrip && end < size && is_space_at(text, end)) {
+            while (found->rstrip && end < size && unicode_is_space_at(text, end)) {
                 utf8_next(text, &end);
             }
         }

@@ -1,6 +1,5 @@
 #include "unicode.h"
-
-#include <stddef.h>
+#include "base.h"
 
 static int range_value(const UnicodeRange *ranges, int count, uint32_t code, int otherwise)
 {
@@ -21,6 +20,11 @@ static int range_value(const UnicodeRange *ranges, int count, uint32_t code, int
 int unicode_class(uint32_t code)
 {
     return range_value(unicode_classes, unicode_classes_count, code, 'O');
+}
+
+int unicode_is_space_at(const char *text, size_t at)
+{
+    return unicode_class(utf8_next(text, &at)) == 'S';
 }
 
 int unicode_bert_piece(uint32_t code)

@@ -4,6 +4,7 @@
 #ifndef UNICODE_H
 #define UNICODE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Sorted, disjoint ranges with a value each; made by tools/unicode_tables.c. */
@@ -20,6 +21,9 @@ extern const unsigned unicode_normal_codes[];
 
 /* 'L' letter, 'N' number, 'S' white space, 'O' all others. */
 int unicode_class(uint32_t code);
+
+/* Whether the character of UTF-8 text that starts at this place is white space. */
+int unicode_is_space_at(const char *text, size_t at);
 
 /* BERT's pre-tokenizer: 'W' white space, 'P' punctuation, 0 part of a word. */
 int unicode_bert_piece(uint32_t code);

@@ -2,13 +2,12 @@
  * example. Reads files, forms groups, computes one report (a JSON object) and shows it. */
 #include "audit.h"
 #include "compare.h"
-#include "group.h"
+#include "group_report.h"
 #include "import.h"
 #include "known.h"
 #include "report.h"
 #include "result.h"
 #include "statistics.h"
-#include "tasks.h"
 
 #include <errno.h>
 #include <math.h>
@@ -17,9 +16,8 @@
 
 enum { EXIT_WARNED = 3, EXIT_MISSED = 4 };
 
-static const char *const keys[] = {"benchmark", "task",          "split",
-                                   "model",     "recipe_sha256", "dataset_sha256"};
-enum { KEYS = sizeof keys / sizeof *keys, KEYS_OF_EXAMPLES = 3 };
+/* The first group_keys say which examples a run is of. */
+enum { KEYS_OF_EXAMPLES = 3 };
 
 typedef struct Study {
     const Arguments *options;
@@ -33,7 +31,7 @@ static int compare_keys(const Preds *x, const Preds *y, int count)
 {
     int order = 0;
     for (int i = 0; i < count && !order; i++) {
-        order = strcmp(preds_meta(x, keys[i]), preds_meta(y, keys[i]));
+        order = strcmp(preds_meta(x, group_keys[i]), preds_meta(y, group_keys[i]));
     }
     return order;
 }
@@ -43,7 +41,7 @@ static int by_group(const void *a, const void *b)
     const Preds *x = *(Preds *const *)a, *y = *(Preds *const *)b;
     int order = compare_keys(x, y, KEYS_OF_EXAMPLES);
     order = order ? order : x->side - y->side;
-    return order ? order : compare_keys(x, y, KEYS);
+    return order ? order : compare_keys(x, y, GROUP_KEYS);
 }
 
 /* Whether a run belongs to the side with this name: its model, the first digits of its recipe, its
@@ -109,232 +107,6 @@ static int read_files(Study *study, Error *error)
     return code;
 }
 
-static void append(char **text, const char *between, const char *more)
-{
-    char *longer = string_format("%s%s%s", *text, between, more);
-    free(*text);
-    *text = longer;
-}
-
-/* Examples of the list get the text of the task's data file, where that is the file of the runs. */
-static void put_texts(json_t *o, const char *folder)
-{
-    Error ignored;
-    Dataset dataset;
-    const Task *task = task_find(text_of(o, "task"), &ignored);
-    json_t *entry, *list = json_object_get(o, "examples");
-    size_t i;
-    if (!task || strcmp(text_of(o, "benchmark"), task->benchmark) ||
-        dataset_read(&dataset, task, folder, text_of(o, "split"), 0, &ignored)) {
-        return;
-    }
-    json_array_foreach(list, i, entry)
-    {
-        const char *id = text_of(entry, "id");
-        for (int k = 0; k < dataset.count && !strcmp(dataset.sha256, text_of(o, "dataset_sha256"));
-             k++) {
-            const Example *example = &dataset.examples[k];
-            if (!strcmp(example->id, id)) {
-                char *text = string_copy(example->text[0][0]);
-                for (int t = 1; t < MAX_TEXTS && example->text[0][t]; t++) {
-                    append(&text, " | ", example->text[0][t]);
-                }
-                if (task->kind == KIND_CHOICE) {
-                    append(&text, " / ", example->text[1][1]);
-                }
-                json_object_set_new(entry, "text", json_text(text));
-                free(text);
-            }
-        }
-    }
-    dataset_free(&dataset);
-}
-
-__attribute__((format(printf, 2, 3))) static void warn(json_t *list, const char *format, ...)
-{
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    json_array_append_new(list, json_text(text));
-}
-
-/* Values of a metadata key that are not that of the first run. */
-static size_t others(const Group *g, const char *key)
-{
-    size_t count = 0;
-    for (size_t s = 1; s < g->S; s++) {
-        count += strcmp(preds_meta(g->runs[0], key), preds_meta(g->runs[s], key)) != 0;
-    }
-    return count;
-}
-
-static json_t *warnings_of(const Group *g, const json_t *o, const Arguments *options,
-                           size_t dropped)
-{
-    static const char *const same[] = {"git_commit", "device", "arithmetic", "checkpoint"};
-    json_t *list = json_array();
-    const json_t *degenerate = json_object_get(o, "degenerate");
-    size_t bad = json_array_size(json_object_get(degenerate, "any")), stopped = 0, odd = 0;
-    if (!strcmp(preds_meta(g->runs[0], "dataset"), "builtin sample")) {
-        warn(list, "data: built-in sample, not the task itself");
-    }
-    if (g->S < options->min_seeds) {
-        warn(list, "%zu run%s: %zu or more are needed%s", g->S, g->S == 1 ? "" : "s",
-             options->min_seeds,
-             g->S == 1   ? "; CON and CCON are of pairs"
-             : g->S == 2 ? "; no interval over seeds"
-                         : "");
-    }
-    if (bad) {
-        char seeds[256] = "";
-        for (size_t i = 0; i < bad; i++) {
-            size_t s = (size_t)json_integer_value(
-                json_array_get(json_object_get(degenerate, "any"), i));
-            const char *seed = preds_meta(g->runs[s], "seed");
-            if (strlen(seeds) + strlen(seed) + 8 > sizeof seeds) {
-                strcat(seeds, ", ...");
-                break;
-            }
-            strcat(strcat(seeds, i ? ", " : ""), seed);
-        }
-        warn(list,
-             "%zu of %zu runs collapsed (a single class, not above the majority rate, or "
-             "diverged): seed%s %s",
-             bad, g->S, bad == 1 ? "" : "s", seeds);
-    }
-    if (dropped) {
-        warn(list, "%zu collapsed run%s left out (--drop-degenerate)", dropped,
-             dropped == 1 ? "" : "s");
-    }
-    if (g->lost) {
-        warn(list, "%zu examples that not all runs have are left out (--intersect)", g->lost);
-    }
-    if (number_of(o, "missing") > 0) {
-        warn(list, "%.0f predictions are missing: they count as wrong and agree with nothing",
-             number_of(o, "missing"));
-    }
-    for (size_t s = 0; s < g->S; s++) {
-        stopped += !strcmp(preds_meta(g->runs[s], "status"), "interrupted");
-        for (size_t i = 0; g->runs[s]->logits && i < g->N * (size_t)g->K; i++) {
-            if (!isfinite(g->runs[s]->logits[i])) {
-                odd++;
-                break;
-            }
-        }
-    }
-    if (stopped) {
-        warn(list, "%zu run%s interrupted before the end", stopped,
-             stopped == 1 ? " was" : "s were");
-    }
-    if (odd) {
-        warn(list, "%zu run%s logits that are not finite: no statistics of logits", odd,
-             odd == 1 ? " has" : "s have");
-    }
-    for (size_t k = 0; k < sizeof same / sizeof *same; k++) {
-        if (others(g, same[k])) {
-            warn(list, "the runs differ in %s", same[k]);
-        }
-    }
-    if (options->cluster && !g->cluster) {
-        warn(list, "no clusters in the files: intervals are by examples");
-    }
-    return list;
-}
-
-/* Runs that are not in the list of degenerate ones, into kept. */
-static Group without_degenerate(const Group *g, Preds **kept, size_t *dropped)
-{
-    StatisticsOptions summary = {.level = 0.95, .summary = 1};
-    json_t *o = statistics_compute(g, &summary), *index;
-    char *use = memory_alloc(g->S, 1);
-    size_t i;
-    memset(use, 1, g->S);
-    json_array_foreach(json_object_get(json_object_get(o, "degenerate"), "any"), i, index)
-    {
-        use[json_integer_value(index)] = 0;
-        ++*dropped;
-    }
-    Group part = group_part(g, use, kept);
-    json_decref(o);
-    free(use);
-    return part;
-}
-
-static json_t *runs_json(const Group *g)
-{
-    static const char *const facts[] = {"seed",   "seed_init",  "seed_data",  "seed_dropout",
-                                        "status", "git_commit", "data_sha256"};
-    json_t *list = json_array();
-    for (size_t s = 0; s < g->S; s++) {
-        json_t *run = json_object();
-        for (size_t k = 0; k < sizeof facts / sizeof *facts; k++) {
-            if (*preds_meta(g->runs[s], facts[k])) {
-                json_object_set_new(run, facts[k], json_text(preds_meta(g->runs[s], facts[k])));
-            }
-        }
-        json_object_set_new(run, "file", json_text(g->runs[s]->path));
-        json_array_append_new(list, run);
-    }
-    return list;
-}
-
-static json_t *group_json(const Group *joined, const Arguments *options)
-{
-    static const char *const facts[] = {"dataset", "metric",  "label_names", "kernels",
-                                        "device",  "adapter", "checkpoint"};
-    Preds **kept = memory_alloc(joined->S, sizeof *kept);
-    size_t dropped = 0;
-    Group g = *joined;
-    if (options->drop && !g.regression) {
-        g = without_degenerate(joined, kept, &dropped);
-    }
-    json_t *o = json_object();
-    const Preds *first = joined->runs[0];
-    for (int i = 0; i < KEYS; i++) {
-        json_object_set_new(o, keys[i], json_text(preds_meta(first, keys[i])));
-    }
-    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
-        json_object_set_new(o, facts[i], json_text(preds_meta(first, facts[i])));
-    }
-    if (options->side[0]) {
-        json_object_set_new(o, "side", json_string(first->side ? "B" : "A"));
-    }
-    if (g.S == 0) { /* all runs collapsed and were dropped */
-        put_count(o, "S", 0);
-        put_count(o, "N", g.N);
-        json_t *list = json_array();
-        warn(list, "all %zu runs collapsed and are left out (--drop-degenerate)", dropped);
-        json_object_set_new(o, "warnings", list);
-        free(kept);
-        return o;
-    }
-    int html = options->format == FORMAT_HTML, text = options->format == FORMAT_TEXT;
-    StatisticsOptions wanted = {.level = options->level,
-                                .summary = text && !options->pairs,
-                                .pairs = options->pairs || (html && g.S <= 40),
-                                .examples = options->listed || html ? options->examples : 0};
-    json_t *statistics = statistics_compute(&g, &wanted);
-    json_object_update(o, statistics);
-    json_decref(statistics);
-    put(o, "level", options->level);
-    if (options->boot && !g.regression) {
-        json_object_set_new(
-            o, "bootstrap",
-            statistics_bootstrap(&g, options->boot, options->boot_seed, options->level));
-    }
-    if (wanted.examples && options->data) {
-        put_texts(o, options->data);
-    }
-    json_object_set_new(o, "runs", runs_json(&g));
-    put_count(o, "dropped", dropped);
-    put_count(o, "examples_lost", g.lost);
-    json_object_set_new(o, "warnings", warnings_of(&g, o, options, dropped));
-    free(kept);
-    return o;
-}
-
 /* Compares one group with expected values: 0, 4 if any differs, or an error. */
 static int expect(const Arguments *options, const Group *group, Error *error)
 {
@@ -386,7 +158,8 @@ static int compare_task(Study *study, size_t first, size_t end, Error *error)
         b++;
     }
     for (size_t i = 1; i < end - first; i++) {
-        if (runs[i]->side == runs[i - 1]->side && compare_keys(runs[i - 1], runs[i], KEYS - 1)) {
+        if (runs[i]->side == runs[i - 1]->side &&
+            compare_keys(runs[i - 1], runs[i], GROUP_KEYS - 1)) {
             return error_set(error, EXIT_BAD_DATA,
                              "--compare: '%s' has several models or recipes for %s: %s and %s; "
                              "name one of them",
@@ -404,13 +177,14 @@ static int compare_task(Study *study, size_t first, size_t end, Error *error)
     for (int side = 0; side < 2 && !code; side++) {
         Group part = group_side(&joined, side);
         if (part.S) {
-            json_array_append_new(study->groups, group_json(&part, study->options));
+            json_array_append_new(study->groups, group_report(&part, study->options));
         }
     }
     if (!code && a_json && b_json) {
         json_t *o = json_object(), *rest = compare_groups(&joined, study->options->level);
         for (int i = 0; i < KEYS_OF_EXAMPLES; i++) {
-            json_object_set_new(o, keys[i], json_text(preds_meta(joined.runs[0], keys[i])));
+            json_object_set_new(o, group_keys[i],
+                                json_text(preds_meta(joined.runs[0], group_keys[i])));
         }
         json_object_set(o, "A", a_json);
         json_object_set(o, "B", b_json);
@@ -447,7 +221,7 @@ static int compute_groups(Study *study, Error *error)
                 return expect(options, &group, error);
             }
             if (!code) {
-                json_array_append_new(study->groups, group_json(&group, options));
+                json_array_append_new(study->groups, group_report(&group, options));
             }
         }
         for (size_t i = first; i < end; i++) { /* what was computed needs no files any more */
@@ -603,22 +377,22 @@ static void warn_mixed(const json_t *groups)
         json_array_foreach((json_t *)groups, k, b)
         {
             int same = i != k;
-            for (int key = 0; key < KEYS - 2; key++) {
-                same = same && !strcmp(text_of(a, keys[key]), text_of(b, keys[key]));
+            for (int key = 0; key < GROUP_KEYS - 2; key++) {
+                same = same && !strcmp(text_of(a, group_keys[key]), text_of(b, group_keys[key]));
             }
             int recipe = strcmp(text_of(a, "recipe_sha256"), text_of(b, "recipe_sha256")) != 0;
             recipes += (size_t)(same && recipe);
             data += (size_t)(same && !recipe);
         }
         if (recipes) {
-            warn(json_object_get(a, "warnings"),
-                 "%zu other recipe%s of this model and task: not mixed, a line each", recipes,
-                 recipes == 1 ? "" : "s");
+            warning_add(json_object_get(a, "warnings"),
+                        "%zu other recipe%s of this model and task: not mixed, a line each",
+                        recipes, recipes == 1 ? "" : "s");
         }
         if (data) {
-            warn(json_object_get(a, "warnings"),
-                 "%zu other data file%s of this task: not mixed, a line each", data,
-                 data == 1 ? "" : "s");
+            warning_add(json_object_get(a, "warnings"),
+                        "%zu other data file%s of this task: not mixed, a line each", data,
+                        data == 1 ? "" : "s");
         }
     }
 }

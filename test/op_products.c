@@ -167,7 +167,8 @@ void check_bias(const float *out)
 
 /* --- LoRA --- */
 
-static const int lora_shapes[][3] = {{33, 45, 4}, {64, 20, 8}, {5, 70, 17}, {130, 140, 5}}; /* C, O, R */
+static const int lora_shapes[][3] = {
+    {33, 45, 4}, {64, 20, 8}, {5, 70, 17}, {130, 140, 5}}; /* C, O, R */
 enum { LORA_SHAPES = sizeof lora_shapes / sizeof *lora_shapes };
 static const float lora_p[2] = {0.0f, 0.3f};
 
