@@ -98,7 +98,7 @@ else
     echo "SKIPPED: fuzz needs clang with libFuzzer"
 fi
 echo "== command line"
-bats --tap test/cli.bats test/lora.bats test/consistency.bats >"$log" 2>&1
+bats --tap test/*.bats >"$log" 2>&1
 cat "$log" | grep -v '^ok' | tail -n 60
 p=$(grep -c '^ok' "$log")
 f=$(grep -c '^not ok' "$log")
