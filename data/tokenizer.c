@@ -229,9 +229,3 @@ const char *tokenizer_sha256(const Tokenizer *t)
 {
     return t->sha256;
 }
-
-int tokenizer_files(const Tokenizer *t, const char *paths[2])
-{
-    memcpy(paths, t->files, sizeof t->files);
-    return t->file_count;
-}

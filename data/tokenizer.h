@@ -57,9 +57,10 @@ int tokenizer_build(const Tokenizer *tokenizer, Ids *ids, Ids *types, const Part
 int tokenizer_size(const Tokenizer *tokenizer);
 const char *tokenizer_sha256(const Tokenizer *tokenizer);
 
-/* The files that it was read from, relative to the folder, for copying: returns how many, at
- * most 2. */
-int tokenizer_files(const Tokenizer *tokenizer, const char *paths[2]);
+/* Names of the files of a folder that belong to its tokenizer, for copying them: the vocabulary in
+ * any form and every file beside it. Returns how many there are. */
+enum { TOKENIZER_FILES = 12 };
+int tokenizer_files(const char *folder, const char *names[TOKENIZER_FILES]);
 
 /* Writes vocab.txt of a tokenizer_from_words. */
 int tokenizer_write_words(const Tokenizer *tokenizer, const char *path, Error *error);

@@ -123,7 +123,6 @@ static int read_folder(Tokenizer *t, const char *folder, Error *error)
     if (path_exists(path[0])) {
         code = json_read_file(&root, path[0], error) ? error->code
                                                      : tokenizer_read_json(t, root, path[0], error);
-        t->files[t->file_count++] = "tokenizer.json";
     } else if (path_exists(path[1])) {
         code = json_read_file(&root, path[1], error) ||
                        vocabulary_read(&t->vocabulary, root, path[1], error) ||
@@ -131,8 +130,6 @@ static int read_folder(Tokenizer *t, const char *folder, Error *error)
                        bpe_finish(&t->vocabulary, path[1], error) || add_defaults(t, path[1], error)
                    ? error->code
                    : 0;
-        t->files[t->file_count++] = "vocab.json";
-        t->files[t->file_count++] = "merges.txt";
     } else if (path_exists(path[3]) && cased(folder)) {
         code = REFUSE(
             "%s/tokenizer_config.json: do_lower_case false is not implemented (cased models "
@@ -146,7 +143,6 @@ static int read_folder(Tokenizer *t, const char *folder, Error *error)
                    ? error->code
                    : 0;
         t->vocabulary.unknown = vocabulary_find(&t->vocabulary, "[UNK]");
-        t->files[t->file_count++] = "vocab.txt";
     } else {
         code = error_set(error, EXIT_NO_INPUT,
                          "%s: no tokenizer.json, vocab.json + merges.txt or vocab.txt; get the "
@@ -274,4 +270,22 @@ int tokenizer_write_words(const Tokenizer *t, const char *path, Error *error)
         fprintf(writer.stream, "%s\n", t->vocabulary.texts[i]);
     }
     return writer_commit(&writer, error);
+}
+
+int tokenizer_files(const char *folder, const char *names[TOKENIZER_FILES])
+{
+    static const char *const all[TOKENIZER_FILES] = {
+        "tokenizer.json",      "tokenizer_config.json",   "special_tokens_map.json",
+        "added_tokens.json",   "vocab.json",              "merges.txt",
+        "vocab.txt",           "tokenizer.model",         "tiktoken.model",
+        "chat_template.jinja", "chat_template.json",      "sentencepiece.bpe.model"};
+    int count = 0;
+    for (int i = 0; i < TOKENIZER_FILES; i++) {
+        char *path = string_format("%s/%s", folder, all[i]);
+        if (path_exists(path)) {
+            names[count++] = all[i];
+        }
+        free(path);
+    }
+    return count;
 }

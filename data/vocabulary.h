@@ -68,8 +68,6 @@ struct Tokenizer {
     TemplateItem *single, *pair;
     int size;
     char sha256[65];
-    const char *files[2];
-    int file_count;
 };
 
 enum { LARGEST_ID = 1 << 24 };

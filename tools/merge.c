@@ -1,6 +1,7 @@
 /* merge BASE ADAPTER OUT: a base model and a PEFT adapter as one plain Hugging Face folder. Adapted
  * weights and the head are float32, all others as the base has them. */
 #include "adapter.h"
+#include "tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,17 +30,12 @@ static char **label_names(const Config *config, int classes)
 
 static int copy_tokenizer(const char *from, const char *to, Error *error)
 {
-    static const char *const files[] = {"tokenizer.json",
-                                        "tokenizer_config.json",
-                                        "special_tokens_map.json",
-                                        "vocab.json",
-                                        "merges.txt",
-                                        "vocab.txt"};
-    int code = 0;
-    for (size_t i = 0; i < sizeof files / sizeof *files && !code; i++) {
+    const char *files[TOKENIZER_FILES];
+    int count = tokenizer_files(from, files), code = 0;
+    for (int i = 0; i < count && !code; i++) {
         char *source = string_format("%s/%s", from, files[i]),
              *target = string_format("%s/%s", to, files[i]);
-        code = path_exists(source) ? file_copy(source, target, error) : 0;
+        code = file_copy(source, target, error);
         free(source);
         free(target);
     }

@@ -410,13 +410,14 @@ static int write_model(Run *run, const char *folder, Error *error)
     if (model_write(&study->model, folder, study->task->labels, study->task->K, error)) {
         return error->code;
     }
-    const char *files[2];
-    int count = tokenizer_files(study->tokenizer, files), code = 0;
     if (!study->model_folder) {
         char *path = string_format("%s/vocab.txt", folder);
-        code = tokenizer_write_words(study->tokenizer, path, error);
+        int written = tokenizer_write_words(study->tokenizer, path, error);
         free(path);
+        return written;
     }
+    const char *files[TOKENIZER_FILES];
+    int count = tokenizer_files(study->model_folder, files), code = 0;
     for (int i = 0; i < count && !code; i++) {
         char *from = string_format("%s/%s", study->model_folder, files[i]),
              *to = string_format("%s/%s", folder, files[i]);
