@@ -74,10 +74,10 @@ $(BUILD)/%.o: %.c | $(addprefix $(BUILD)/,base kernels model data train eval too
 	$(CC) $(CFLAGS) $(INCLUDE_$(firstword $(subst /, ,$*))) -MMD -MP -c $< -o $@
 
 # The commit stands in every prediction file; only this object depends on it.
-$(BUILD)/train/version.o: CFLAGS += -DGIT_COMMIT='"$(GIT)"'
-$(BUILD)/commit: FORCE | $(BUILD)/train
+$(BUILD)/base/version.o: CFLAGS += -DGIT_COMMIT='"$(GIT)"'
+$(BUILD)/commit: FORCE | $(BUILD)/base
 	@echo $(GIT) | cmp -s - $@ || echo $(GIT) > $@
-$(BUILD)/train/version.o: $(BUILD)/commit
+$(BUILD)/base/version.o: $(BUILD)/commit
 
 $(addprefix $(BUILD)/,base kernels model data train eval tools test):
 	@mkdir -p $@

@@ -37,7 +37,8 @@ int error_set_errno(Error *error, const char *verb, const char *path)
     } else if (number == EACCES || number == EPERM || number == EROFS) {
         code = EXIT_PERMISSION;
         hint = "; check its permissions";
-    } else if (number == EISDIR || number == EEXIST || number == ETXTBSY) {
+    } else if (number == EISDIR || number == EEXIST || number == ETXTBSY ||
+               number == ELOOP) {
         code = EXIT_BUSY;
         hint = "; choose another path";
     } else if (number == ENOSPC || number == EDQUOT) {
@@ -178,34 +179,80 @@ void file_unmap(File *file)
     *file = (File){0};
 }
 
+static void writer_release(Writer *writer)
+{
+    free(writer->path);
+    free(writer->temporary);
+    *writer = (Writer){0};
+}
+
+/* Where the symbolic links of path end, whether or not a file is there; the caller frees it. */
+static char *link_end(const char *path)
+{
+    char *end = string_copy(path), target[4096];
+    for (int links = 0; links < 40; links++) {
+        ssize_t size = readlink(end, target, sizeof target - 1);
+        if (size <= 0) {
+            break; /* not a link */
+        }
+        target[size] = 0;
+        const char *slash = strrchr(end, '/');
+        int folder = *target == '/' || !slash ? 0 : (int)(slash - end) + 1;
+        char *next = string_format("%.*s%s", folder, end, target);
+        free(end);
+        end = next;
+    }
+    return end;
+}
+
+/* Standard output or error if path is one of them under another name (/dev/stdout), else -1. They
+ * are written through their descriptor: opened anew, a socket would fail and a file would be cut.
+ */
+static int own_descriptor(const struct stat *status)
+{
+    struct stat own;
+    for (int i = STDOUT_FILENO; i <= STDERR_FILENO; i++) {
+        if (!fstat(i, &own) && own.st_dev == status->st_dev && own.st_ino == status->st_ino) {
+            return i;
+        }
+    }
+    return -1;
+}
+
 int writer_open(Writer *writer, const char *path, Error *error)
 {
+    struct stat status, end;
+    int linked = !lstat(path, &status) && S_ISLNK(status.st_mode), found = !stat(path, &end);
+    int number = errno, special = found && !S_ISREG(end.st_mode);
+    int own = special || (linked && found) ? own_descriptor(&end) : -1;
     *writer = (Writer){0};
-    if (path_is_folder(path)) {
+    if (found && S_ISDIR(end.st_mode)) {
         return error_set(error, EXIT_BUSY,
                          "cannot create %s: a folder has that name; choose another path", path);
     }
-    writer->path = string_copy(path);
-    writer->temporary = string_format("%s.tmp-%ld", path, (long)getpid());
-    writer->stream = fopen(writer->temporary, "wbe");
+    if (linked && !found && number == ELOOP) {
+        errno = number;
+        return error_set_errno(error, "create", path);
+    }
+    if (special || own >= 0) {
+        int descriptor =
+            own < 0 ? open(path, O_WRONLY | O_CLOEXEC) : fcntl(own, F_DUPFD_CLOEXEC, 3);
+        writer->path = string_copy(path);
+        writer->stream = descriptor < 0 ? NULL : fdopen(descriptor, "wb");
+    } else {
+        writer->path = linked ? link_end(path) : string_copy(path);
+        writer->temporary = string_format("%s.tmp-%ld", writer->path, (long)getpid());
+        writer->stream = fopen(writer->temporary, "wbe");
+    }
     if (!writer->stream) {
         int code = error_set_errno(error, "create", path);
-        free(writer->path);
-        free(writer->temporary);
-        *writer = (Writer){0};
+        writer_release(writer);
         if (code == EXIT_NO_INPUT) {
             error->code = code = EXIT_BUSY; /* the folder of an output is missing */
         }
         return code;
     }
     return 0;
-}
-
-static void writer_release(Writer *writer)
-{
-    free(writer->path);
-    free(writer->temporary);
-    *writer = (Writer){0};
 }
 
 static int folder_sync(const char *path)
@@ -227,22 +274,43 @@ static int folder_sync(const char *path)
     return failed;
 }
 
+/* Ends a stream: 0, or the errno of what failed first. */
+static int stream_close(FILE *stream, int sync)
+{
+    int number = 0;
+    if (fflush(stream) || (sync && fsync(fileno(stream)))) {
+        number = errno;
+    } else if (ferror(stream)) { /* an earlier write, whose errno is gone */
+        number = EIO;
+    }
+    if (fclose(stream) && !number) {
+        number = errno;
+    }
+    return number;
+}
+
 int writer_commit(Writer *writer, Error *error)
 {
-    int failed = fflush(writer->stream) || ferror(writer->stream) || fsync(fileno(writer->stream));
-    int number = errno;
-    failed = fclose(writer->stream) || failed;
-    if (!failed && !rename(writer->temporary, writer->path) && !folder_sync(writer->path)) {
-        writer_release(writer);
-        return 0;
+    int number = stream_close(writer->stream, writer->temporary != NULL);
+    if (!number && writer->temporary &&
+        (rename(writer->temporary, writer->path) || folder_sync(writer->path))) {
+        number = errno;
     }
-    if (failed && number) {
+    if (number) {
         errno = number;
+        error_set_errno(error, "write", writer->path);
+        if (writer->temporary) {
+            unlink(writer->temporary);
+        }
     }
-    int code = error_set_errno(error, "write", writer->path);
-    unlink(writer->temporary);
     writer_release(writer);
-    return code;
+    return number ? error->code : 0;
+}
+
+int stdout_close(Error *error)
+{
+    errno = stream_close(stdout, 0);
+    return errno ? error_set_errno(error, "write to", "standard output") : 0;
 }
 
 int path_is_folder(const char *path)

@@ -63,14 +63,19 @@ int file_map(File *file, const char *path, Error *error);
 void file_unmap(File *file);
 
 /* Writing: path.tmp-PID in the same folder; writer_commit fsyncs, renames to path and fsyncs the
- * folder, or removes it on failure. So a file under its final name is always whole. */
+ * folder, or removes it on failure. So a file under its final name is always whole. A symbolic link
+ * stays: the file at its end is the one that is written. Devices, FIFOs and standard output under
+ * another name (/dev/stdout) are written into. */
 typedef struct Writer {
     FILE *stream;
-    char *path, *temporary;
+    char *path, *temporary; /* temporary is NULL where path is written into */
 } Writer;
 
 int writer_open(Writer *writer, const char *path, Error *error);
 int writer_commit(Writer *writer, Error *error);
+
+/* Ends standard output: 74 if it is closed or full, or what was printed did not arrive. */
+int stdout_close(Error *error);
 
 /* Copies a file, whole or not at all. Errors: those of file_map and of Writer. */
 int file_copy(const char *from, const char *to, Error *error);

@@ -48,6 +48,7 @@ static const Known known[] = {
      "spearman, mae"},
     {"ascii", NULL, "no Unicode bars"},
     {"help", NULL, "this text"},
+    {"version", NULL, "which seedbed this is"},
 };
 enum { KNOWN = sizeof known / sizeof *known };
 
@@ -196,6 +197,7 @@ static int set(Arguments *o, const char *name, const char *value, Error *error)
                     : !strcmp(name, "cluster")         ? &o->cluster
                     : !strcmp(name, "pairs")           ? &o->pairs
                     : !strcmp(name, "ascii")           ? &o->ascii
+                    : !strcmp(name, "version")         ? &o->version
                                                        : &o->help;
         *flag = 1;
     }
@@ -237,11 +239,14 @@ int arguments_parse(Arguments *o, int argc, char **argv, Error *error)
                          strchr(argv[optind], optopt) != NULL;
             return unknown(argv[inside ? optind : optind - 1], error);
         }
+        if (optarg && !*optarg) {
+            return error_set(error, EXIT_USAGE, "--%s '': an empty value; name one", name);
+        }
         if (set(o, name, optarg, error)) {
             return error->code;
         }
         if (!strcmp(name, "compare")) {
-            if (optind >= argc) {
+            if (optind >= argc || !*argv[optind]) {
                 return error_set(error, EXIT_USAGE, "--compare %s: name two sets: --compare A B",
                                  optarg);
             }
@@ -251,7 +256,12 @@ int arguments_parse(Arguments *o, int argc, char **argv, Error *error)
     o->files = argv + optind;
     o->count = (size_t)(argc - optind);
     o->boot = o->ci == INTERVAL_BOOT && !o->boot ? 2000 : o->boot;
-    if (o->count == 0 && !o->help && !o->audit) {
+    for (size_t i = 0; i < o->count; i++) {
+        if (!*o->files[i]) {
+            return error_set(error, EXIT_USAGE, "'': an empty file name; name a file or a folder");
+        }
+    }
+    if (o->count == 0 && !o->help && !o->version && !o->audit) {
         return error_set(error, EXIT_USAGE,
                          "no files; name prediction files: ./consistency preds/*.bin");
     }

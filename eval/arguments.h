@@ -19,7 +19,7 @@ typedef enum Interval { INTERVAL_TWO_WAY, INTERVAL_BOOT, INTERVAL_NONE } Interva
 typedef struct Arguments {
     Format format;
     Interval ci;
-    int pairs, cluster, ascii, strict, intersect, drop, ddof, help;
+    int pairs, cluster, ascii, strict, intersect, drop, ddof, help, version;
     int listed;      /* --examples was given */
     size_t examples; /* SIZE_MAX for all */
     size_t boot;     /* draws; 0 for none */

@@ -8,8 +8,8 @@
 #include "report.h"
 #include "result.h"
 #include "statistics.h"
+#include "version.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -358,12 +358,7 @@ static int write_report(const json_t *report, const Arguments *options, Error *e
         return writer_commit(&writer, error);
     }
     show(stdout, report, options);
-    return fflush(stdout) || ferror(stdout)
-               ? error_set(error, EXIT_IO,
-                           "cannot write the report: %s; free some space and run "
-                           "again",
-                           strerror(errno))
-               : 0;
+    return 0;
 }
 
 /* Adds a warning where runs of one model and task are of several recipes or data files. */
@@ -417,14 +412,32 @@ static size_t count_warnings(const json_t *groups, Format format)
     return count;
 }
 
+/* Ends the program: what was printed has arrived, or that is the error. */
+static int finish(int code, int printed, Error *error)
+{
+    int verdict = code == EXIT_DONE || code == EXIT_WARNED || code == EXIT_MISSED;
+    if (verdict && printed && stdout_close(error)) {
+        verdict = 0;
+        code = error->code;
+    }
+    if (!verdict) {
+        fprintf(stderr, "consistency: %s\n", error->text);
+    }
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     Arguments options;
     Error error;
     int code = arguments_parse(&options, argc, argv, &error);
-    if (!code && options.help) {
-        arguments_help(stdout);
-        return 0;
+    if (!code && (options.help || options.version)) {
+        if (options.help) {
+            arguments_help(stdout);
+        } else {
+            printf("consistency of seedbed %s, commit %s\n", TOOL_VERSION, git_commit());
+        }
+        return finish(0, 1, &error);
     }
     Study study = {.options = &options, .groups = json_array(), .comparisons = json_array()};
     json_t *audit = NULL, *correlations = NULL;
@@ -468,8 +481,5 @@ int main(int argc, char **argv)
     json_decref(study.comparisons);
     json_decref(audit);
     json_decref(correlations);
-    if (code && code != EXIT_WARNED && code != EXIT_MISSED) {
-        fprintf(stderr, "consistency: %s\n", error.text);
-    }
-    return code;
+    return finish(code, !options.output || options.expect, &error);
 }

@@ -5,6 +5,7 @@
 #include "preds.h"
 #include "progress.h"
 #include "study.h"
+#include "version.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -55,8 +55,4 @@ int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outco
 /* Set by the handler of SIGINT and SIGTERM; checked after every step. */
 extern volatile sig_atomic_t stop_signal;
 
-const char *git_commit(void);
-
-#define TOOL_VERSION "0.1.0"
-
 #endif

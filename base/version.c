@@ -1,5 +1,5 @@
 /* Alone in its file, so that a commit rebuilds nothing else. */
-#include "study.h"
+#include "version.h"
 
 #ifndef GIT_COMMIT
 #define GIT_COMMIT "unknown"
