@@ -1,4 +1,5 @@
-/* Delimited text: CSV (RFC 4180) for names ending in .csv, else TAB without quoting. */
+/* Delimited text: CSV (RFC 4180) for names ending in .csv, else TAB without quoting. Empty lines are
+ * passed over. */
 #ifndef LINES_H
 #define LINES_H
 
@@ -9,6 +10,7 @@ typedef struct LineFile {
     File file;
     size_t at, line, next; /* line: 1-based, of the record read last; next: behind it */
     char separator;
+    int quoted;    /* fields may stand in quotes */
     char *text;    /* the fields of the record, each ended by 0 */
     char **fields; /* [count] */
     int count, capacity;

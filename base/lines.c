@@ -7,7 +7,8 @@ int lines_open(LineFile *f, const char *path, Error *error)
 {
     size_t n = strlen(path);
     *f = (LineFile){.path = path, .next = 1};
-    f->separator = n > 4 && !strcmp(path + n - 4, ".csv") ? ',' : '\t';
+    f->quoted = n > 4 && !strcmp(path + n - 4, ".csv");
+    f->separator = f->quoted ? ',' : '\t';
     if (file_map(&f->file, path, error)) {
         return error->code;
     }
@@ -44,7 +45,7 @@ static int read_record(LineFile *f, Error *error)
     f->line = f->next;
     while (more) {
         char *start = out;
-        if (f->separator == ',' && f->at < size && bytes[f->at] == '"') {
+        if (f->quoted && f->at < size && bytes[f->at] == '"') {
             for (f->at++;; f->at++) {
                 if (f->at >= size) {
                     return error_set(error, EXIT_BAD_DATA, "%s:%zu: a quote that does not end",
@@ -69,9 +70,11 @@ static int read_record(LineFile *f, Error *error)
         if (!more && out > start && out[-1] == '\r') {
             out--;
         }
-        if (memchr(start, 0, (size_t)(out - start)) ||
-            utf8_valid_prefix(start, (size_t)(out - start)) != (size_t)(out - start)) {
-            return error_set(error, EXIT_BAD_DATA, "%s:%zu: not UTF-8 text", f->path, f->line);
+        size_t length = (size_t)(out - start), valid = utf8_valid_prefix(start, length);
+        if (valid != length || memchr(start, 0, length)) {
+            return error_set(error, EXIT_BAD_DATA, "%s:%zu: %s; convert the file to UTF-8 text",
+                             f->path, f->line,
+                             valid != length ? "not UTF-8" : "a NUL byte in the text");
         }
         *out++ = 0;
         add_field(f, start);
