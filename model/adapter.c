@@ -44,22 +44,55 @@ static int selects(const char *target, const char *module)
     return t <= m && !strcmp(module + m - t, target) && (t == m || module[m - t - 1] == '.');
 }
 
-static int read_targets(LoraConfig *lora, const json_t *list, const char *path,
+/* Whether the head is saved whole, as PEFT always does for a classifier: then adapters on it do
+ * nothing. */
+static int saves_head(const json_t *json)
+{
+    const char *task = json_string_value(json_object_get(json, "task_type"));
+    return (task && !strcmp(task, "SEQ_CLS")) ||
+           json_array_size(json_object_get(json, "modules_to_save")) > 0;
+}
+
+/* Whether the target is a linear layer of a head. "all-linear" lists those too. */
+static int selects_head(const char *target, Architecture architecture)
+{
+    static const char *const modules[] = {"classifier", "classifier.dense", "classifier.out_proj"};
+    if (architecture == ARCH_LLAMA) {
+        return selects(target, "score");
+    }
+    for (int i = 0; i < (architecture == ARCH_ROBERTA ? 3 : 1); i++) {
+        if (selects(target, modules[i])) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* target_modules: "all-linear", or a list of names. */
+static int read_targets(LoraConfig *lora, const json_t *json, const char *path,
                         const Config *config, Error *error)
 {
+    const json_t *list = json_object_get(json, "target_modules");
     int layers[LINEAR_KINDS] = {0};
     size_t index;
     json_t *item;
+    if (json_is_string(list) && !strcmp(json_string_value(list), "all-linear")) {
+        for (int k = 0; k < LINEAR_KINDS; k++) {
+            lora->targets |= linear_module(config->architecture, (LinearKind)k) ? 1u << k : 0;
+        }
+        return 0;
+    }
     if (!json_is_array(list) || !json_array_size(list)) {
-        return REFUSE("%s: target_modules must be a list of module names; a pattern is not "
-                      "implemented",
+        return REFUSE("%s: target_modules must be a list of module names or 'all-linear'; a "
+                      "pattern is not implemented",
                       path);
     }
     char *hit = memory_calloc((size_t)config->L * LINEAR_KINDS, 1);
     int code = 0;
     json_array_foreach(list, index, item)
     {
-        int found = 0;
+        int found = saves_head(json) && json_is_string(item) &&
+                    selects_head(json_string_value(item), config->architecture);
         for (int i = 0; i < config->L * LINEAR_KINDS && json_is_string(item); i++) {
             const char *name = linear_module(config->architecture, (LinearKind)(i % LINEAR_KINDS));
             char module[128];
@@ -85,6 +118,9 @@ static int read_targets(LoraConfig *lora, const json_t *list, const char *path,
                           config->L);
         }
         lora->targets |= layers[k] ? 1u << k : 0;
+    }
+    if (!code && !lora->targets) {
+        code = REFUSE("%s: target_modules selects no linear layer of this model's blocks", path);
     }
     return code;
 }
@@ -164,7 +200,7 @@ static int read_fields(LoraConfig *lora, const json_t *json, const char *path, c
                          .rslora = json_is_true(rslora)};
     return check_modules(json_object_get(json, "modules_to_save"), path, error)
                ? error->code
-               : read_targets(lora, json_object_get(json, "target_modules"), path, config, error);
+               : read_targets(lora, json, path, config, error);
 }
 
 int adapter_config_read(LoraConfig *lora, const char *path, const Config *config, Error *error)

@@ -92,11 +92,23 @@ static int read_positive(const Fields *fields, double *value, const json_t *obje
                : REFUSE("%s: %s is missing or not a number above 0", fields->where, name);
 }
 
-/* "default", "llama3" and so on; NULL if it is no text. */
+/* "default", also where there is none, "llama3" and so on; NULL if it is no text. */
 static const char *rope_type(const json_t *scaling)
 {
     const json_t *type = json_object_get(scaling, "rope_type");
-    return json_string_value(type ? type : json_object_get(scaling, "type"));
+    type = type ? type : json_object_get(scaling, "type");
+    return type ? json_string_value(type) : "default";
+}
+
+/* An object of the config; *object is NULL where it is absent, null or empty. */
+static int read_object(const Fields *fields, const json_t **object, const char *name)
+{
+    *object = json_object_get(fields->json, name);
+    if (*object && !json_is_null(*object) && !json_is_object(*object)) {
+        return REFUSE("%s: %s must be an object or null", fields->where, name);
+    }
+    *object = json_object_size(*object) ? *object : NULL;
+    return 0;
 }
 
 /* A file with both forms must say the same in both; each key of rope_scaling is compared. */
@@ -104,7 +116,7 @@ static int check_rope_forms(const Fields *fields, const json_t *parameters, cons
 {
     const char *key, *a = rope_type(parameters), *b = rope_type(scaling);
     json_t *value;
-    if (!json_is_object(parameters) || !json_is_object(scaling)) {
+    if (!parameters || !scaling) {
         return 0;
     }
     if (!a || !b || strcmp(a, b)) {
@@ -136,33 +148,31 @@ static int check_partial_rotary(const Fields *fields, const json_t *owner)
                : REFUSE("%s: partial_rotary_factor is not implemented", fields->where);
 }
 
-/* transformers 5: rope_parameters; 4: rope_theta beside rope_scaling. */
+/* transformers 5: rope_parameters; 4: rope_theta beside rope_scaling. What is absent has the
+ * defaults of transformers' LlamaConfig. */
 static int read_rope(Config *config, const Fields *fields)
 {
-    const json_t *parameters = json_object_get(fields->json, "rope_parameters"),
-                 *scaling = json_object_get(fields->json, "rope_scaling"),
-                 *theta = json_object_get(fields->json, "rope_theta");
-    if (check_rope_forms(fields, parameters, scaling) ||
+    const json_t *parameters, *scaling, *theta = json_object_get(fields->json, "rope_theta");
+    if (read_object(fields, &parameters, "rope_parameters") ||
+        read_object(fields, &scaling, "rope_scaling") ||
+        check_rope_forms(fields, parameters, scaling) ||
         check_partial_rotary(fields, fields->json) || check_partial_rotary(fields, parameters)) {
         return fields->error->code;
     }
-    scaling = json_is_object(parameters) ? parameters : scaling;
-    if (json_is_object(parameters) && theta && json_object_get(parameters, "rope_theta") &&
-        json_number_value(theta) != json_number_value(json_object_get(parameters, "rope_theta"))) {
-        return REFUSE("%s: rope_theta %g contradicts that of rope_parameters, %g; remove the wrong "
-                      "one",
-                      fields->where, json_number_value(theta),
-                      json_number_value(json_object_get(parameters, "rope_theta")));
+    const char *form = parameters ? "rope_parameters" : "rope_scaling";
+    scaling = parameters ? parameters : scaling;
+    const json_t *inner = json_object_get(scaling, "rope_theta");
+    if (theta && inner && json_number_value(theta) != json_number_value(inner)) {
+        return REFUSE("%s: rope_theta %g contradicts that of %s, %g; remove the wrong one",
+                      fields->where, json_number_value(theta), form, json_number_value(inner));
     }
-    const json_t *owner = json_object_get(parameters, "rope_theta") ? parameters : fields->json;
-    if (read_positive(fields, &config->rope.theta, owner, "rope_theta")) {
+    config->rope.theta = 10000;
+    if ((theta || inner) && read_positive(fields, &config->rope.theta,
+                                          inner ? scaling : fields->json, "rope_theta")) {
         return fields->error->code;
     }
     if (config->rope.theta < 1) {
         return REFUSE("%s: rope_theta %g is below 1", fields->where, config->rope.theta);
-    }
-    if (!scaling || json_is_null(scaling)) {
-        return 0;
     }
     const char *name = rope_type(scaling);
     if (!name || (strcmp(name, "default") && strcmp(name, "llama3"))) {
@@ -170,13 +180,14 @@ static int read_rope(Config *config, const Fields *fields)
                       fields->where, name ? name : "?");
     }
     if (!strcmp(name, "llama3")) {
-        double positions;
+        double positions = config->positions;
         RopeParameters *rope = &config->rope;
         rope->llama3 = 1;
         if (read_positive(fields, &rope->factor, scaling, "factor") ||
             read_positive(fields, &rope->low_freq_factor, scaling, "low_freq_factor") ||
             read_positive(fields, &rope->high_freq_factor, scaling, "high_freq_factor") ||
-            read_positive(fields, &positions, scaling, "original_max_position_embeddings")) {
+            (json_object_get(scaling, "original_max_position_embeddings") &&
+             read_positive(fields, &positions, scaling, "original_max_position_embeddings"))) {
             return fields->error->code;
         }
         if (rope->high_freq_factor <= rope->low_freq_factor || positions > LARGEST_SIZE) {
@@ -189,20 +200,37 @@ static int read_rope(Config *config, const Fields *fields)
     return 0;
 }
 
+/* pad_token_id: preset where it is absent, -1 for none: null, or -1 as older decoders have it. */
+static int read_padding(Config *config, const Fields *fields, int preset)
+{
+    const json_t *field = json_object_get(fields->json, "pad_token_id");
+    if (!field || json_is_null(field) ||
+        (config->architecture == ARCH_LLAMA && json_integer_value(field) == -1)) {
+        config->padding = field ? -1 : preset;
+    } else if (read_int(fields, &config->padding, "pad_token_id", 0, 0)) {
+        return fields->error->code;
+    }
+    if (config->padding < 0 && config->architecture == ARCH_ROBERTA) {
+        return REFUSE("%s: pad_token_id is null; positions of a roberta start behind it",
+                      fields->where);
+    }
+    return config->padding >= config->V
+               ? REFUSE("%s: pad_token_id %d is outside the vocabulary of %d", fields->where,
+                        config->padding, config->V)
+               : 0;
+}
+
 static int read_llama(Config *config, const Fields *fields)
 {
-    const json_t *padding = json_object_get(fields->json, "pad_token_id");
-    config->padding = -1;
     if (read_int(fields, &config->V, "vocab_size", 1, -1) ||
         read_int(fields, &config->C, "hidden_size", 1, -1) ||
         read_int(fields, &config->F, "intermediate_size", 1, -1) ||
         read_int(fields, &config->L, "num_hidden_layers", 1, -1) ||
         read_int(fields, &config->H, "num_attention_heads", 1, -1) ||
         read_int(fields, &config->K, "num_key_value_heads", 1, config->H) ||
-        read_int(fields, &config->positions, "max_position_embeddings", 1, -1) ||
-        (json_is_integer(padding) && json_integer_value(padding) != -1 &&
-         read_int(fields, &config->padding, "pad_token_id", 0, 0)) ||
-        read_real(fields, &config->eps, "rms_norm_eps", 0.0, 1.0, -1) ||
+        read_int(fields, &config->positions, "max_position_embeddings", 1, 2048) ||
+        read_padding(config, fields, -1) ||
+        read_real(fields, &config->eps, "rms_norm_eps", 0.0, 1.0, 1e-6) ||
         read_real(fields, &config->attention_dropout, "attention_dropout", 0.0, 1.0, 0.0) ||
         read_real(fields, &config->init_std, "initializer_range", 0.0, 10.0, 0.02) ||
         require_text(fields, "hidden_act", "silu") ||
@@ -239,10 +267,6 @@ static int read_llama(Config *config, const Fields *fields)
         1e11) {
         return REFUSE("%s: these sizes make a model of more than 1e11 parameters", fields->where);
     }
-    if (config->padding >= config->V) {
-        return REFUSE("%s: pad_token_id %d is outside the vocabulary of %d", fields->where,
-                      config->padding, config->V);
-    }
     return 0;
 }
 
@@ -272,9 +296,9 @@ static int read_fields(Config *config, const Fields *fields)
         read_int(fields, &config->F, "intermediate_size", 1, -1) ||
         read_int(fields, &config->L, "num_hidden_layers", 1, -1) ||
         read_int(fields, &config->H, "num_attention_heads", 1, -1) ||
-        read_int(fields, &config->positions, "max_position_embeddings", 1, -1) ||
+        read_int(fields, &config->positions, "max_position_embeddings", 1, 512) ||
         read_int(fields, &config->types, "type_vocab_size", 1, 2) ||
-        read_int(fields, &config->padding, "pad_token_id", 0, roberta) ||
+        read_padding(config, fields, roberta) ||
         read_real(fields, &config->eps, "layer_norm_eps", 0.0, 1.0, 1e-12) ||
         read_real(fields, &config->dropout, "hidden_dropout_prob", 0.0, 1.0, 0.1) ||
         read_real(fields, &config->attention_dropout, "attention_probs_dropout_prob", 0.0, 1.0,
@@ -304,10 +328,6 @@ static int read_fields(Config *config, const Fields *fields)
     if (config_longest(config) < 4) {
         return REFUSE("%s: max_position_embeddings %d leaves no room for a sequence", fields->where,
                       config->positions);
-    }
-    if (config->padding >= config->V) {
-        return REFUSE("%s: pad_token_id %d is outside the vocabulary of %d", fields->where,
-                      config->padding, config->V);
     }
     return 0;
 }

@@ -23,8 +23,9 @@ typedef struct Config {
     json_t *json;   /* what was read, for writing it again; owned */
 } Config;
 
-/* Checks every field that changes the result and refuses what is not implemented, by name. Errors:
- * those of json_read_file, 65 with path and field. Source: transformers' BertConfig, RobertaConfig
+/* Checks every field that changes the result and refuses what is not implemented, by name. Sizes
+ * are required; what else is absent has its class's default. Errors: those of json_read_file, 65
+ * with path and field. Source: transformers' BertConfig, RobertaConfig
  * and LlamaConfig, as versions 4 and 5 write them. */
 int config_read(Config *config, const char *path, Error *error);
 

@@ -187,7 +187,7 @@ adapter() {
         edit "$config" "${change%% *}" "${change#* }"
         fails 65 'multiple\|odd' $train --model "$llama" $short --lora --preds "$work/none"
     done
-    grep -v rope_theta "$work/kept" >"$config"
+    sed 's/^  "rope_theta": .*/  "rope_theta": null,/' "$work/kept" >"$config"
     fails 65 'rope_theta' $train --model "$llama" $short --lora --preds "$work/none"
     # fields that stand beside rope_theta
     with() { sed "s|^  \"rope_theta\"|  $1,\n&|" "$work/kept" >"$config"; }
