@@ -47,6 +47,10 @@ void *memory_realloc(void *old, size_t count, size_t size);
 char *string_copy(const char *text);
 char *string_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The text as one word of a shell (POSIX; $'...' where it holds control characters), as it is where
+ * nothing in it is special. The caller frees it. */
+char *shell_quote(const char *text);
+
 /* One zeroed arena for tensors, 2 MiB aligned, huge pages advised. Freed by arena_free with the
  * same size. */
 void *arena_alloc(size_t bytes);

@@ -7,6 +7,7 @@
 #include "known.h"
 #include "report.h"
 #include "result.h"
+#include "sides.h"
 #include "statistics.h"
 #include "version.h"
 
@@ -15,9 +16,6 @@
 #include <string.h>
 
 enum { EXIT_WARNED = 3, EXIT_MISSED = 4 };
-
-/* The first group_keys say which examples a run is of. */
-enum { KEYS_OF_EXAMPLES = 3 };
 
 typedef struct Study {
     const Arguments *options;
@@ -44,22 +42,6 @@ static int by_group(const void *a, const void *b)
     return order ? order : compare_keys(x, y, GROUP_KEYS);
 }
 
-/* Whether a run belongs to the side with this name: its model, the first digits of its recipe, its
- * folder, or KEY=VALUE of its metadata. */
-static int is_of_side(const Preds *run, const char *side)
-{
-    const char *equals = strchr(side, '='), *recipe = preds_meta(run, "recipe_sha256");
-    size_t n = strlen(side), folder = n && side[n - 1] == '/' ? n - 1 : n;
-    if (equals) {
-        char *key = string_format("%.*s", (int)(equals - side), side);
-        int same = !strcmp(preds_meta(run, key), equals + 1);
-        free(key);
-        return same;
-    }
-    return !strcmp(preds_meta(run, "model"), side) || (n >= 4 && !strncmp(recipe, side, n)) ||
-           (folder && !strncmp(run->path, side, folder) && run->path[folder] == '/');
-}
-
 /* Drops the runs of neither side. */
 static int choose_sides(Study *study, Error *error)
 {
@@ -67,7 +49,7 @@ static int choose_sides(Study *study, Error *error)
     size_t found[2] = {0}, kept = 0;
     for (size_t i = 0; i < study->count; i++) {
         Preds *run = study->runs[i];
-        int a = is_of_side(run, side[0]), b = is_of_side(run, side[1]);
+        int a = run_is_of_side(run, side[0]), b = run_is_of_side(run, side[1]);
         if (a && b) {
             return error_set(error, EXIT_USAGE, "--compare %s %s: %s is of both sides", side[0],
                              side[1], run->path);
@@ -141,11 +123,15 @@ static size_t group_end(const Study *study, size_t first, int examples_only)
     return end;
 }
 
-static json_t *side_json(const Preds *run)
+static json_t *side_json(const Preds *run, const char *name)
 {
-    return json_pack("{s:o, s:o, s:o}", "model", json_text(preds_meta(run, "model")),
-                     "recipe_sha256", json_text(preds_meta(run, "recipe_sha256")), "kernels",
-                     json_text(preds_meta(run, "kernels")));
+    json_t *o = json_pack("{s:o}", "asked", json_text(name));
+    for (int i = 0; i < GROUP_KEYS; i++) {
+        json_object_set_new(o, group_keys[i], json_text(preds_meta(run, group_keys[i])));
+    }
+    json_object_set_new(o, "kernels", json_text(preds_meta(run, "kernels")));
+    json_object_set_new(o, "kernels_sha256", json_text(preds_meta(run, "kernels_sha256")));
+    return o;
 }
 
 /* Both sides of one task: joined, compared, and each computed. */
@@ -167,33 +153,39 @@ static int compare_task(Study *study, size_t first, size_t end, Error *error)
                              runs[i - 1]->path, runs[i]->path);
         }
     }
-    if (b == 0 || b == end - first) {
-        fprintf(stderr, "consistency: %s: %s has no runs of '%s'; not compared\n", runs[0]->path,
-                preds_meta(runs[0], "task"), study->options->side[b != 0]);
+    json_t *sides = json_array();
+    for (int side = 0; side < 2; side++) {
+        if (side ? b < end - first : b > 0) {
+            json_array_append_new(sides, side_json(runs[side ? b : 0], study->options->side[side]));
+        }
     }
-    json_t *a_json = b ? side_json(runs[0]) : NULL;
-    json_t *b_json = b < end - first ? side_json(runs[b]) : NULL;
+    int both = json_array_size(sides) == 2;
     int code = group_join(&joined, runs, end - first, study->options->intersect, error);
     for (int side = 0; side < 2 && !code; side++) {
         Group part = group_side(&joined, side);
         if (part.S) {
-            json_array_append_new(study->groups, group_report(&part, study->options));
+            json_t *group = group_report(&part, study->options);
+            if (!both) {
+                warning_add(json_object_get(group, "warnings"), "no runs of '%s': not compared",
+                            study->options->side[!side]);
+            }
+            json_array_append_new(study->groups, group);
         }
     }
-    if (!code && a_json && b_json) {
+    if (!code && both) {
         json_t *o = json_object(), *rest = compare_groups(&joined, study->options->level);
         for (int i = 0; i < KEYS_OF_EXAMPLES; i++) {
             json_object_set_new(o, group_keys[i],
                                 json_text(preds_meta(joined.runs[0], group_keys[i])));
         }
-        json_object_set(o, "A", a_json);
-        json_object_set(o, "B", b_json);
+        mark_apart(sides);
+        json_object_set(o, "A", json_array_get(sides, 0));
+        json_object_set(o, "B", json_array_get(sides, 1));
         json_object_update(o, rest);
         json_decref(rest);
         json_array_append_new(study->comparisons, o);
     }
-    json_decref(a_json);
-    json_decref(b_json);
+    json_decref(sides);
     return code;
 }
 
@@ -283,7 +275,7 @@ static json_t *report_make(const Study *study, json_t *audit, json_t *correlatio
     if (o->boot) {
         char seed[24];
         snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->boot_seed);
-        json_object_set_new(options, "boot_seed", json_string(seed));
+        json_object_set_new(options, "boot_seed", seed_json(seed));
         json_object_set_new(options, "generator", json_string("Philox4x32-10"));
     }
     json_object_set_new(report, "options", options);
@@ -361,37 +353,6 @@ static int write_report(const json_t *report, const Arguments *options, Error *e
     return 0;
 }
 
-/* Adds a warning where runs of one model and task are of several recipes or data files. */
-static void warn_mixed(const json_t *groups)
-{
-    json_t *a, *b;
-    size_t i, k;
-    json_array_foreach((json_t *)groups, i, a)
-    {
-        size_t recipes = 0, data = 0;
-        json_array_foreach((json_t *)groups, k, b)
-        {
-            int same = i != k;
-            for (int key = 0; key < GROUP_KEYS - 2; key++) {
-                same = same && !strcmp(text_of(a, group_keys[key]), text_of(b, group_keys[key]));
-            }
-            int recipe = strcmp(text_of(a, "recipe_sha256"), text_of(b, "recipe_sha256")) != 0;
-            recipes += (size_t)(same && recipe);
-            data += (size_t)(same && !recipe);
-        }
-        if (recipes) {
-            warning_add(json_object_get(a, "warnings"),
-                        "%zu other recipe%s of this model and task: not mixed, a line each",
-                        recipes, recipes == 1 ? "" : "s");
-        }
-        if (data) {
-            warning_add(json_object_get(a, "warnings"),
-                        "%zu other data file%s of this task: not mixed, a line each", data,
-                        data == 1 ? "" : "s");
-        }
-    }
-}
-
 /* Warnings of all groups: how many; formats that do not show them leave them on stderr. */
 static size_t count_warnings(const json_t *groups, Format format)
 {
@@ -400,14 +361,16 @@ static size_t count_warnings(const json_t *groups, Format format)
     int hidden = format == FORMAT_CSV || format == FORMAT_LATEX;
     json_array_foreach((json_t *)groups, i, group)
     {
+        char *name = group_name(group);
         json_array_foreach(json_object_get(group, "warnings"), k, warning)
         {
             count++;
             if (hidden) {
-                fprintf(stderr, "consistency: %s %s: %s\n", text_of(group, "task"),
-                        text_of(group, "model"), json_string_value(warning));
+                fprintf(stderr, "consistency: %s %s: %s\n", text_of(group, "task"), name,
+                        json_string_value(warning));
             }
         }
+        free(name);
     }
     return count;
 }
@@ -450,6 +413,7 @@ int main(int argc, char **argv)
     if (!code && study.count) {
         code = compute_groups(&study, &error);
     }
+    mark_apart(study.groups);
     if (!options.side[0]) {
         warn_mixed(study.groups);
     }

@@ -1,10 +1,15 @@
 #include "group.h"
 #include "hash_index.h"
+#include "sides.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
+
+const char *const group_keys[GROUP_KEYS] = {
+    "benchmark",    "task",           "split",        "model",            "recipe_sha256",
+    "model_sha256", "adapter_sha256", "train_sha256", "tokenizer_sha256", "dataset_sha256"};
 
 /* Seeds as numbers: decimal strings without leading zeros compare by length first. */
 static int compare_seed_text(const char *a, const char *b)
@@ -138,8 +143,7 @@ int group_join(Group *group, Preds **runs, size_t S, int intersect, Error *error
     qsort(runs, S, sizeof *runs, by_side_and_seed);
     for (size_t s = 1; s < S; s++) {
         if (!compare_runs(runs[s - 1], runs[s])) {
-            return REFUSE("%s: the same seeds as %s (seed %s); name each run once", runs[s]->path,
-                          runs[s - 1]->path, preds_meta(runs[s], "seed"));
+            return refuse_twins(runs, S, s - 1, s, error);
         }
     }
     Preds *first = runs[0];

@@ -15,6 +15,11 @@ typedef struct Group {
     size_t lost; /* examples of the largest run that some run lacks (intersect only) */
 } Group;
 
+/* The metadata by which runs are grouped, "" where a file lacks one: which examples they are of, then
+ * what was trained, on which data, and the file that was predicted. */
+enum { KEYS_OF_EXAMPLES = 3, GROUP_KEYS = 10 };
+extern const char *const group_keys[GROUP_KEYS];
+
 /* Reads the tensors of the runs whose headers alone were read and joins the runs by example_hash,
  * in the order of the first run. Only that run keeps labels, hashes and ids. Refuses (65) other
  * labels or classes, two runs of the same seeds, and other example sets unless intersect, which

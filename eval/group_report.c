@@ -1,6 +1,8 @@
+#define _GNU_SOURCE
 #include "group_report.h"
 #include "report.h"
 #include "result.h"
+#include "sides.h"
 #include "statistics.h"
 #include "tasks.h"
 
@@ -8,9 +10,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-
-const char *const group_keys[GROUP_KEYS] = {"benchmark", "task",          "split",
-                                            "model",     "recipe_sha256", "dataset_sha256"};
 
 static void append(char **text, const char *between, const char *more)
 {
@@ -55,12 +54,14 @@ static void put_texts(json_t *o, const char *folder)
 
 void warning_add(json_t *list, const char *format, ...)
 {
-    char text[512];
+    char *text;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    if (vasprintf(&text, format, arguments) >= 0) {
+        json_array_append_new(list, json_text(text));
+        free(text);
+    }
     va_end(arguments);
-    json_array_append_new(list, json_text(text));
 }
 
 /* Values of a metadata key that are not that of the first run. */
@@ -71,6 +72,25 @@ static size_t others(const Group *g, const char *key)
         count += strcmp(preds_meta(g->runs[0], key), preds_meta(g->runs[s], key)) != 0;
     }
     return count;
+}
+
+/* The runs are of several kernel sources: the command that compares the first two of them. */
+static void warn_kernels(json_t *list, const Group *g)
+{
+    static const char key[] = "kernels_sha256";
+    const char **paths = memory_alloc(g->S, sizeof *paths), *first = preds_meta(g->runs[0], key),
+               *second = first;
+    for (size_t s = 0; s < g->S; s++) {
+        paths[s] = g->runs[s]->path;
+        second = strcmp(second, first) ? second : preds_meta(g->runs[s], key);
+    }
+    char *a = side_of_value(key, first), *b = side_of_value(key, second),
+         *command = compare_command(a, b, paths, g->S);
+    warning_add(list, "the runs are of several kernel sources; compare: %s", command);
+    free(a);
+    free(b);
+    free(command);
+    free(paths);
 }
 
 static json_t *warnings_of(const Group *g, const json_t *o, const Arguments *options,
@@ -142,6 +162,9 @@ static json_t *warnings_of(const Group *g, const json_t *o, const Arguments *opt
             warning_add(list, "the runs differ in %s", same[k]);
         }
     }
+    if (others(g, "kernels_sha256")) {
+        warn_kernels(list, g);
+    }
     if (options->cluster && !g->cluster) {
         warning_add(list, "no clusters in the files: intervals are by examples");
     }
@@ -169,14 +192,16 @@ static Group without_degenerate(const Group *g, Preds **kept, size_t *dropped)
 
 static json_t *runs_json(const Group *g)
 {
-    static const char *const facts[] = {"seed",   "seed_init",  "seed_data",  "seed_dropout",
-                                        "status", "git_commit", "data_sha256"};
+    static const char *const facts[] = {"seed",       "seed_init",      "seed_data",
+                                        "seed_dropout", "status",       "git_commit",
+                                        "kernels_sha256", "data_sha256"};
     json_t *list = json_array();
     for (size_t s = 0; s < g->S; s++) {
         json_t *run = json_object();
         for (size_t k = 0; k < sizeof facts / sizeof *facts; k++) {
-            if (*preds_meta(g->runs[s], facts[k])) {
-                json_object_set_new(run, facts[k], json_text(preds_meta(g->runs[s], facts[k])));
+            const char *text = preds_meta(g->runs[s], facts[k]);
+            if (*text) {
+                json_object_set_new(run, facts[k], k < 4 ? seed_json(text) : json_text(text));
             }
         }
         json_object_set_new(run, "file", json_text(g->runs[s]->path));
@@ -187,7 +212,7 @@ static json_t *runs_json(const Group *g)
 
 json_t *group_report(const Group *joined, const Arguments *options)
 {
-    static const char *const facts[] = {"dataset", "metric",  "label_names", "kernels",
+    static const char *const facts[] = {"dataset", "metric",  "kernels",
                                         "device",  "adapter", "checkpoint"};
     Preds **kept = memory_alloc(joined->S, sizeof *kept);
     size_t dropped = 0;
@@ -203,6 +228,8 @@ json_t *group_report(const Group *joined, const Arguments *options)
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
         json_object_set_new(o, facts[i], json_text(preds_meta(first, facts[i])));
     }
+    json_t *names = json_loads(preds_meta(first, "label_names"), 0, NULL); /* checked when read */
+    json_object_set_new(o, "label_names", names ? names : json_array());
     if (options->side[0]) {
         json_object_set_new(o, "side", json_string(first->side ? "B" : "A"));
     }
@@ -238,4 +265,68 @@ json_t *group_report(const Group *joined, const Arguments *options)
     json_object_set_new(o, "warnings", warnings_of(&g, o, options, dropped));
     free(kept);
     return o;
+}
+
+/* Paths of the runs of two groups; the caller frees the list, not the paths. */
+static const char **paths_of(size_t *n, const json_t *a, const json_t *b)
+{
+    const json_t *runs[2] = {json_object_get(a, "runs"), json_object_get(b, "runs")};
+    size_t size = json_array_size(runs[0]);
+    *n = size + json_array_size(runs[1]);
+    const char **paths = memory_alloc(*n + 1, sizeof *paths);
+    for (size_t i = 0; i < *n; i++) {
+        const json_t *run = i < size ? json_array_get(runs[0], i) : json_array_get(runs[1], i - size);
+        paths[i] = text_of(run, "file");
+    }
+    return paths;
+}
+
+void warn_mixed(const json_t *groups)
+{
+    /* how the keys behind the model's name are called, and whether the runs can be compared */
+    static const struct {
+        const char *name;
+        int compare;
+    } keys[] = {{"recipe", 0},    {"weights", 1}, {"adapter", 1}, {"training data", 1},
+                {"tokenizer", 1}, {"data file", 0}};
+    enum { FIRST = KEYS_OF_EXAMPLES + 1 };
+    json_t *a, *b;
+    size_t i, k;
+    json_array_foreach((json_t *)groups, i, a)
+    {
+        size_t count[GROUP_KEYS] = {0};
+        const json_t *other[GROUP_KEYS] = {NULL};
+        json_array_foreach((json_t *)groups, k, b)
+        {
+            int key = 0; /* the first in which they differ */
+            while (key < GROUP_KEYS &&
+                   !strcmp(text_of(a, group_keys[key]), text_of(b, group_keys[key]))) {
+                key++;
+            }
+            if (i != k && key >= FIRST && key < GROUP_KEYS) {
+                other[key] = count[key]++ ? other[key] : b;
+            }
+        }
+        for (int key = FIRST; key < GROUP_KEYS; key++) {
+            json_t *list = json_object_get(a, "warnings");
+            const char *name = keys[key - FIRST].name;
+            if (count[key] && !keys[key - FIRST].compare) {
+                warning_add(list, "%zu other %s%s of this %s: not mixed, a line each", count[key],
+                            name, count[key] == 1 ? "" : "s",
+                            key == FIRST ? "model and task" : "task");
+            } else if (count[key]) {
+                size_t n;
+                const char **paths = paths_of(&n, a, other[key]);
+                char *here = side_of_value(group_keys[key], text_of(a, group_keys[key])),
+                     *there = side_of_value(group_keys[key], text_of(other[key], group_keys[key])),
+                     *command = compare_command(here, there, paths, n);
+                warning_add(list, "other %s under the same name: not mixed; compare: %s", name,
+                            command);
+                free(paths);
+                free(here);
+                free(there);
+                free(command);
+            }
+        }
+    }
 }

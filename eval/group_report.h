@@ -6,14 +6,14 @@
 #include "group.h"
 #include "json.h"
 
-/* The metadata by which runs are grouped. */
-enum { GROUP_KEYS = 6 };
-extern const char *const group_keys[GROUP_KEYS];
-
 /* One object of the report's "groups" (docs/FORMATS.md); the caller owns it. */
 json_t *group_report(const Group *joined, const Arguments *options);
 
 /* Appends a line to a list of warnings. */
 __attribute__((format(printf, 2, 3))) void warning_add(json_t *list, const char *format, ...);
+
+/* Adds warnings to the groups where runs of one model and task are of several recipes, weights,
+ * adapters, training data, tokenizers or data files. */
+void warn_mixed(const json_t *groups);
 
 #endif

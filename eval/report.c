@@ -13,6 +13,45 @@ const char *text_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
+char *group_name(const json_t *group)
+{
+    const char *apart = text_of(group, "apart");
+    return *apart ? string_format("%s (%s)", text_of(group, "model"), apart)
+                  : string_copy(text_of(group, "model"));
+}
+
+char *side_name(const json_t *side)
+{
+    const char *asked = text_of(side, "asked");
+    char *name = group_name(side);
+    int known = !strcmp(asked, text_of(side, "model"));
+    char *text = string_format("%s %.8s%s%s", name, text_of(side, "recipe_sha256"),
+                               known ? "" : ", ", known ? "" : asked);
+    free(name);
+    return text;
+}
+
+const char *text_end(const char *text, size_t characters)
+{
+    const char *at = text + strlen(text);
+    while (at > text && characters) {
+        at--;
+        characters -= (*at & 0xC0) != 0x80; /* where a character of UTF-8 begins */
+    }
+    return at;
+}
+
+const char *seed_text(char out[32], const json_t *run, const char *key)
+{
+    const json_t *seed = json_object_get(run, key);
+    if (json_is_integer(seed)) {
+        snprintf(out, 32, "%" JSON_INTEGER_FORMAT, json_integer_value(seed));
+    } else {
+        snprintf(out, 32, "%s", text_of(run, key));
+    }
+    return out;
+}
+
 double percent_scale(const json_t *group)
 {
     return strcmp(text_of(group, "metric"), "mae") ? 100 : 1;
@@ -108,28 +147,27 @@ PaperTable paper_table(const json_t *report)
     t.cell = memory_calloc((size_t)n * (size_t)t.columns + 1, sizeof *t.cell);
     for (int i = 0; i < n; i++) {
         const json_t *group = json_array_get(groups, (size_t)i);
-        char *name = string_copy(text_of(group, "model"));
+        char *model = group_name(group), *name = string_copy(model);
         /* a second recipe of a model for one task opens a block of its own */
-        for (int pass = 0; pass < 3; pass++) {
+        for (int more = 1;; more++) {
             int b = 0;
             while (b < t.blocks && strcmp(t.block[b], name)) {
                 b++;
             }
             const json_t **cell = &t.cell[b * t.columns + columns[i]];
-            if (b == t.blocks || !*cell) {
-                if (b == t.blocks) {
-                    t.block[t.blocks++] = string_copy(name);
-                }
+            if (b == t.blocks) {
+                t.block[t.blocks++] = string_copy(name);
+            }
+            if (!*cell) {
                 *cell = group;
                 break;
             }
             free(name);
-            name = pass == 0 ? string_format("%s (%.8s)", text_of(group, "model"),
-                                             text_of(group, "recipe_sha256"))
-                             : string_format("%s (%.8s, data %.8s)", text_of(group, "model"),
-                                             text_of(group, "recipe_sha256"),
-                                             text_of(group, "dataset_sha256"));
+            name = more == 1
+                       ? string_format("%s (%.8s)", model, text_of(group, "recipe_sha256"))
+                       : string_format("%s (%.8s, %d)", model, text_of(group, "recipe_sha256"), more);
         }
+        free(model);
         free(name);
     }
     free(columns);

@@ -16,6 +16,20 @@ void report_html(FILE *out, const json_t *report, const Arguments *options);
 /* A text of the object, "" if there is none. */
 const char *text_of(const json_t *object, const char *key);
 
+/* "MODEL (weights 1234abcd)": the model, and what keeps the group apart from others of that name.
+ * The caller frees it. */
+char *group_name(const json_t *group);
+
+/* The same of a side of a comparison, with its recipe and, where that is another text, the name by
+ * which it was asked for. */
+char *side_name(const json_t *side);
+
+/* Where the last characters of a text begin, so many at most. */
+const char *text_end(const char *text, size_t characters);
+
+/* The seed of a run, or one of its three, as text. Returns out. */
+const char *seed_text(char out[32], const json_t *run, const char *key);
+
 /* Whether zeta and VAR of this group are shares (shown in percent). */
 double percent_scale(const json_t *group);
 

@@ -54,6 +54,9 @@ static void esc(FILE *out, const char *text)
         case '"':
             fputs("&quot;", out);
             break;
+        case '\'':
+            fputs("&#39;", out);
+            break;
         default:
             fputc((unsigned char)*text < ' ' ? ' ' : *text, out);
         }
@@ -76,13 +79,19 @@ static void svg_open(FILE *out, int width, int height, const char *title, const 
     fputs("</desc>\n", out);
 }
 
-/* Task and model of a group, for titles. */
-static const char *name_of(char out[128], const json_t *g)
+enum { NAME = 512, TITLE = NAME + 64 };
+
+/* Task and model of a group, for titles: of a longer name so many characters of its end. */
+static const char *name_of(char out[NAME], const json_t *g, size_t characters)
 {
     const KnownTask *known = known_task(text_of(g, "task"), text_of(g, "benchmark"));
     int same = known && !strcmp(known->benchmark, text_of(g, "benchmark"));
-    snprintf(out, 128, "%.40s, %.80s", same ? known->label : text_of(g, "task"),
-             text_of(g, "model"));
+    char *model = group_name(g);
+    const char *task = same ? known->label : text_of(g, "task"), *task_end = text_end(task, 40),
+               *end = text_end(model, characters);
+    snprintf(out, NAME, "%s%s, %s%s", task_end > task ? "\u2026" : "", task_end,
+             end > model ? "\u2026" : "", end);
+    free(model);
     return out;
 }
 
@@ -160,7 +169,7 @@ static void strip_plot(FILE *out, const PaperTable *t, int b)
 {
     int width = 70 + 56 * (t->columns > 5 ? t->columns : 5), bottom = 230;
     double low = 1, high = 0;
-    char title[160];
+    char title[TITLE];
     for (int c = 0; c < t->columns; c++) {
         const json_t *g = t->cell[b * t->columns + c];
         double value = g ? number_of(g, "min") : NAN,
@@ -176,7 +185,7 @@ static void strip_plot(FILE *out, const PaperTable *t, int b)
     }
     double step = step_of(100 * low, 100 * high, 6), from = floor(100 * low / step) * step,
            to = ceil(100 * high / step) * step;
-    snprintf(title, sizeof title, "Scores of all seeds, %.100s", t->block[b]);
+    snprintf(title, sizeof title, "Scores of all seeds, %s", text_end(t->block[b], 100));
     fputs("<figure class=wide>", out);
     svg_open(out, width, 270, title,
              "One column a task, one dot a run: its score in percent. Hollow red: collapsed run. "
@@ -312,8 +321,8 @@ static void heat_map(FILE *out, const json_t *g)
         least = fmin(least, con[s * S + r]);
     }
     size_t *order = cluster_order(con, S);
-    char title[200], name[128];
-    snprintf(title, sizeof title, "Agreement of pairs of runs: %s", name_of(name, g));
+    char title[TITLE], name[NAME];
+    snprintf(title, sizeof title, "Agreement of pairs of runs: %s", name_of(name, g, 80));
     fputs("<figure>", out);
     svg_open(out, 260, 250, title,
              "A square matrix with one row and column a seed, similar seeds side by side. Darker "
@@ -336,7 +345,8 @@ static void heat_map(FILE *out, const json_t *g)
         }
     }
     for (size_t y = 0; y < S; y++) {
-        const char *seed = text_of(json_array_get(runs, order[y]), "seed");
+        char seed[32];
+        (void)seed_text(seed, json_array_get(runs, order[y]), "seed");
         if (S <= 20) {
             fprintf(out,
                     "<text class=d x=46 y=%.1f text-anchor=end style=\"font-size:%.0fpx\">%.8s"
@@ -370,14 +380,14 @@ static void histogram(FILE *out, const json_t *g)
                  *values = json_object_get(g, "agreement_values");
     size_t S = (size_t)number_of(g, "S");
     double N = number_of(g, "N"), most = 0, at = 0, size = 190.0 / (double)(S + 1);
-    char title[200], name[128], description[256];
+    char title[TITLE], name[NAME], description[256];
     if (!counts || S < 2) {
         return;
     }
     for (size_t k = 0; k <= S; k++) {
         most = fmax(most, json_number_value(json_array_get(counts, k)) / N);
     }
-    snprintf(title, sizeof title, "Runs that are right, and agreement: %s", name_of(name, g));
+    snprintf(title, sizeof title, "Runs that are right, and agreement: %s", name_of(name, g, 80));
     snprintf(description, sizeof description,
              "Bars: share of examples on which k of %zu runs are right; %.1f percent always, %.1f "
              "percent never. Line: share of examples whose agreement is at most x.",
@@ -421,7 +431,7 @@ static void data_map(FILE *out, const json_t *g)
 {
     const json_t *map = json_object_get(json_object_get(g, "logits"), "data_map");
     double most = 0;
-    char title[200], name[128];
+    char title[TITLE], name[NAME];
     if (!map) {
         return;
     }
@@ -430,7 +440,7 @@ static void data_map(FILE *out, const json_t *g)
             most = fmax(most, json_number_value(json_array_get(json_array_get(map, r), c)));
         }
     }
-    snprintf(title, sizeof title, "Data map: %s", name_of(name, g));
+    snprintf(title, sizeof title, "Data map: %s", name_of(name, g, 80));
     fputs("<figure>", out);
     svg_open(out, 260, 250, title,
              "Examples by the mean probability of their label over runs (confidence, upwards) and "
@@ -470,7 +480,7 @@ static void size_plot(FILE *out, const json_t *c, const Arguments *o)
     size_t n = json_array_size(xs);
     double low = INFINITY, high = -INFINITY, first = INFINITY, last = -INFINITY,
            ends[2] = {NAN, NAN};
-    char title[200], description[300], key[32];
+    char title[TITLE], description[300], key[32];
     for (size_t i = 0; i < n; i++) {
         double x = json_number_value(json_array_get(xs, i)),
                y = json_number_value(json_array_get(ys, i));
@@ -483,8 +493,8 @@ static void size_plot(FILE *out, const json_t *c, const Arguments *o)
         return;
     }
     (void)ends_of(ends, json_object_get(c, leveled(key, "fisher_ci", o->level)));
-    snprintf(title, sizeof title, "%s against training size, %.80s", text_of(c, "y"),
-             text_of(c, "model"));
+    snprintf(title, sizeof title, "%s against training size, %s", text_of(c, "y"),
+             text_end(text_of(c, "model"), 80));
     snprintf(description, sizeof description,
              "One point a task. Pearson r %.3f, interval %.2f to %.2f, p %.3f, Spearman %.3f.",
              number_of(c, "pearson"), ends[0], ends[1], number_of(c, "p"),
@@ -521,12 +531,13 @@ static void size_plot(FILE *out, const json_t *c, const Arguments *o)
         out,
         "<text class=d x=140 y=235 text-anchor=middle>training examples</text><text class=d x=4 "
         "y=12>%s, %%</text></svg><figcaption>%s: r = %.3f [%.2f, %.2f], p = %.2f, "
-        "Spearman %.3f, one task left out %.2f to %.2f. Sizes: %s.</figcaption></figure>\n",
+        "Spearman %.3f, one task left out %.2f to %.2f. Sizes: ",
         text_of(c, "y"), text_of(c, "y"), number_of(c, "pearson"), ends[0], ends[1],
         number_of(c, "p"), number_of(c, "spearman"),
         json_number_value(json_array_get(json_object_get(c, "leave_one_out"), 0)),
-        json_number_value(json_array_get(json_object_get(c, "leave_one_out"), 1)),
-        text_of(c, "sizes"));
+        json_number_value(json_array_get(json_object_get(c, "leave_one_out"), 1)));
+    esc(out, text_of(c, "sizes"));
+    fputs(".</figcaption></figure>\n", out);
 }
 
 /* (7) VAR beside what independent errors would give. */
@@ -569,10 +580,10 @@ static void independence_plot(FILE *out, const json_t *groups)
     {
         double x = number_of(g, "SD_indep"), y = number_of(g, "VAR");
         if (x > 0 && y > 0 && !strcmp(text_of(g, "metric"), "accuracy")) {
-            char name[128];
+            char name[NAME];
             fprintf(out, "<circle class=fa cx=%.1f cy=%.1f r=3.5><title>", 50 + 480 * AT(x),
                     280 - 260 * AT(y));
-            esc(out, name_of(name, g));
+            esc(out, name_of(name, g, 80));
             fprintf(out, "</title></circle><text x=%.1f y=%.1f style=\"font-size:9px\">",
                     57 + 480 * AT(x), 283 - 260 * AT(y));
             esc(out, text_of(g, "task"));
@@ -628,16 +639,14 @@ static void churn_bars(FILE *out, const json_t *groups)
     json_array_foreach((json_t *)groups, i, g)
     {
         const json_t *churn = json_object_get(g, "churn");
-        char name[128];
+        char name[NAME];
         double x = 220;
         if (!churn) {
             continue;
         }
         fprintf(out, "\n<text x=214 y=%zu text-anchor=end style=\"font-size:10px\">",
                 40 + 22 * row);
-        name_of(name, g);
-        name[utf8_valid_prefix(name, strlen(name) < 36 ? strlen(name) : 36)] = 0;
-        esc(out, name);
+        esc(out, name_of(name, g, 24));
         fputs("</text>", out);
         for (int p = 0; p < 3; p++) {
             double size = 100 * number_of(churn, parts[p]) / most * 400;
@@ -656,10 +665,10 @@ static void churn_bars(FILE *out, const json_t *groups)
 /* (9) The examples that seeds decide. */
 static void least_stable(FILE *out, const json_t *g)
 {
-    const json_t *list = json_object_get(g, "examples");
-    json_t *e, *names = NULL;
+    const json_t *list = json_object_get(g, "examples"), *names;
+    json_t *e;
     size_t i;
-    char name[128], a[32], b[32];
+    char name[NAME], a[32], b[32];
     int texts = 0, stable = 1;
     json_array_foreach((json_t *)list, i, e)
     {
@@ -669,9 +678,9 @@ static void least_stable(FILE *out, const json_t *g)
     if (!json_array_size(list) || stable) {
         return;
     }
-    names = json_loads(text_of(g, "label_names"), 0, NULL);
+    names = json_object_get(g, "label_names");
     fputs("<h3>", out);
-    esc(out, name_of(name, g));
+    esc(out, name_of(name, g, 80));
     fprintf(out,
             "</h3><div class=wide><table><thead><tr><th>example</th><th>agreement, "
             "%%</th><th>right</th><th class=l>label</th><th "
@@ -719,7 +728,6 @@ static void least_stable(FILE *out, const json_t *g)
         fputs("</tr>\n", out);
     }
     fputs("</tbody></table></div>\n", out);
-    json_decref(names);
 }
 
 static void all_numbers(FILE *out, const json_t *groups, const Arguments *o)
@@ -731,7 +739,7 @@ static void all_numbers(FILE *out, const json_t *groups, const Arguments *o)
                *const heads[] = {"φ", "p", "κ", "AC1", "α", "κ of errors", "unanimous", "vote"};
     json_t *g;
     size_t i;
-    char a[32], name[128];
+    char a[32], name[NAME];
     fputs("<div class=wide><table><thead><tr><th>task, model</th><th "
           "class=l>recipe</th><th>S</th><th>N"
           "</th><th>collapsed</th><th>s</th>",
@@ -746,7 +754,7 @@ static void all_numbers(FILE *out, const json_t *groups, const Arguments *o)
         char key[32];
         const json_t *degenerate = json_object_get(g, "degenerate");
         fputs("<tr><td>", out);
-        esc(out, name_of(name, g));
+        esc(out, name_of(name, g, 80));
         fprintf(out, "</td><td class=l>%.8s</td><td>%.0f</td><td>%.0f</td><td>%zu",
                 text_of(g, "recipe_sha256"), number_of(g, "S"), number_of(g, "N"),
                 json_array_size(json_object_get(degenerate, "any")));
@@ -777,7 +785,7 @@ static void all_numbers(FILE *out, const json_t *groups, const Arguments *o)
         if (healthy) {
             char b[32], c[32], d[32];
             fputs("<p>", out);
-            esc(out, name_of(name, g));
+            esc(out, name_of(name, g, 80));
             fprintf(out,
                     ", without the collapsed runs: S = %.0f, accuracy %s, VAR %s, CON %s, CCON "
                     "%s.</p>\n",
@@ -809,10 +817,10 @@ static void comparisons_html(FILE *out, const json_t *report, const Arguments *o
         fputs("<tr><td>", out);
         esc(out, text_of(c, "task"));
         for (int side = 0; side < 2; side++) {
-            const json_t *s = json_object_get(c, side ? "B" : "A");
+            char *side_text = side_name(json_object_get(c, side ? "B" : "A"));
             fputs("</td><td class=l>", out);
-            esc(out, text_of(s, "model"));
-            fprintf(out, " %.8s", text_of(s, "recipe_sha256"));
+            esc(out, side_text);
+            free(side_text);
         }
         fputs("</td>", out);
         for (int k = 0; k < 3; k++) {
@@ -837,13 +845,13 @@ static void sources_html(FILE *out, const json_t *groups, const Arguments *o)
     json_array_foreach((json_t *)groups, i, g)
     {
         const json_t *sources = json_object_get(g, "sources");
-        char name[128], a[32], b[32], key[32];
+        char name[NAME], a[32], b[32], key[32];
         if (!sources) {
             continue;
         }
         fputs(any++ ? "" : "<h2>Variance by source</h2>\n", out);
         fputs("<h3>", out);
-        esc(out, name_of(name, g));
+        esc(out, name_of(name, g, 80));
         fputs("</h3><div class=wide><table><thead><tr><th>source</th><th>df</th><th>SD, "
               "points</th><th>share, %</th></tr></thead><tbody>\n",
               out);
@@ -884,9 +892,10 @@ static void audit_html(FILE *out, const json_t *audit)
                 number_of(c, "zeta"), number_of(c, "CON"), number_of(c, "CCON"),
                 decimal(a, number_of(c, "predicted_CCON"), 1, 3),
                 decimal(b, number_of(c, "difference"), 1, 3));
-        fprintf(out, "<td class=\"l%s\">%s</td><td class=l>%s</td></tr>\n",
-                strcmp(text_of(c, "verdict"), "inconsistent") ? "" : " wa", text_of(c, "verdict"),
-                text_of(c, "reason"));
+        fprintf(out, "<td class=\"l%s\">%s</td><td class=l>",
+                strcmp(text_of(c, "verdict"), "inconsistent") ? "" : " wa", text_of(c, "verdict"));
+        esc(out, text_of(c, "reason"));
+        fputs("</td></tr>\n", out);
     }
     fputs("</tbody></table></div>\n", out);
 }
@@ -896,14 +905,14 @@ static void checklist(FILE *out, const json_t *report, const Arguments *o)
 {
     json_t *g;
     size_t i, k;
-    char *methods = methods_text(report, o), name[128];
+    char *methods = methods_text(report, o), name[NAME];
     double residual = 0;
     fputs("<h2 id=methods>10. Methods</h2>\n<p>", out);
     esc(out, methods);
     free(methods);
     fputs("</p>\n<h3>Reproducibility checklist</h3>\n<div class=wide><table><thead><tr><th>task, "
-          "model</th><th class=l>seeds</th><th class=l>checkpoint</th><th class=l>data, "
-          "SHA-256</th><th "
+          "model</th><th class=l>seeds</th><th class=l>checkpoint</th><th class=l>weights, "
+          "SHA-256</th><th class=l>training data</th><th class=l>dev data</th><th "
           "class=l>recipe</th><th class=l>device</th><th class=l>kernels</th><th "
           "class=l>commit</th></tr></thead><tbody>\n",
           out);
@@ -911,7 +920,7 @@ static void checklist(FILE *out, const json_t *report, const Arguments *o)
     {
         json_t *run, *runs = json_object_get(g, "runs");
         fputs("<tr><td>", out);
-        esc(out, name_of(name, g));
+        esc(out, name_of(name, g, 80));
         fputs("</td><td class=l>", out);
         json_array_foreach(runs, k, run)
         {
@@ -920,13 +929,21 @@ static void checklist(FILE *out, const json_t *report, const Arguments *o)
                 break;
             }
             fputs(k ? ", " : "", out);
-            esc(out, text_of(run, "seed"));
+            char seed[32];
+            esc(out, seed_text(seed, run, "seed"));
         }
         fputs("</td><td class=l>", out);
         esc(out, *text_of(g, "checkpoint") ? text_of(g, "checkpoint") : "?");
-        fprintf(out, "</td><td class=l>%.12s</td><td class=l>%.12s</td><td class=l>",
-                *text_of(g, "dataset_sha256") ? text_of(g, "dataset_sha256") : "?",
-                text_of(g, "recipe_sha256"));
+        static const char *const digests[] = {"model_sha256", "train_sha256", "dataset_sha256",
+                                              "recipe_sha256"};
+        for (int d = 0; d < 4; d++) {
+            char digest[16];
+            snprintf(digest, sizeof digest, "%.12s",
+                     *text_of(g, digests[d]) ? text_of(g, digests[d]) : "?");
+            fputs("</td><td class=l>", out);
+            esc(out, digest);
+        }
+        fputs("</td><td class=l>", out);
         esc(out, *text_of(g, "device") ? text_of(g, "device") : "?");
         fputs("</td><td class=l>", out);
         esc(out, *text_of(g, "kernels") ? text_of(g, "kernels") : "?");
@@ -944,7 +961,7 @@ static void checklist(FILE *out, const json_t *report, const Arguments *o)
         json_array_foreach(json_object_get(g, "warnings"), k, warning)
         {
             fputs("<li class=wa>", out);
-            esc(out, name_of(name, g));
+            esc(out, name_of(name, g, 80));
             fputs(": ", out);
             esc(out, json_string_value(warning));
             fputs("</li>\n", out);
@@ -963,7 +980,7 @@ void report_html(FILE *out, const json_t *report, const Arguments *o)
     PaperTable t = paper_table(report);
     json_t *g, *c;
     size_t i;
-    char name[128];
+    char name[NAME];
     pictures = 0;
     fprintf(
         out,
@@ -992,7 +1009,7 @@ void report_html(FILE *out, const json_t *report, const Arguments *o)
     {
         if (number_of(g, "S") > 1) {
             fputs("<h3>", out);
-            esc(out, name_of(name, g));
+            esc(out, name_of(name, g, 80));
             fprintf(out, " <span class=dim>recipe %.8s</span></h3><div class=cards>\n",
                     text_of(g, "recipe_sha256"));
             heat_map(out, g);

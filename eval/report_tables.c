@@ -35,8 +35,10 @@ static void csv_group(FILE *out, const json_t *g)
 {
     static const char *const keys[] = {"benchmark", "task", "split", "model", "recipe_sha256"};
     for (int k = 0; k < 5; k++) {
-        csv_text(out, text_of(g, keys[k]));
+        char *text = k == 3 ? group_name(g) : string_copy(text_of(g, keys[k]));
+        csv_text(out, text);
         fputc(',', out);
+        free(text);
     }
 }
 
@@ -182,21 +184,46 @@ static const char *paper_value(char out[32], const json_t *g, int row, const Arg
     return decimal(out, number_of(g, key), row < 2 ? percent_scale(g) : 100, 2);
 }
 
-/* Text with the characters escaped that mean something in Markdown or LaTeX. */
+/* Text with the characters escaped that mean something in Markdown or LaTeX, on one line. */
 static void put_escaped(FILE *out, const char *text, int latex)
 {
+    static const char *const words[][2] = {
+        {"\\", "\\textbackslash{}"}, {"~", "\\~{}"},        {"^", "\\^{}"},
+        {"<", "\\textless{}"},       {">", "\\textgreater{}"}, {"|", "\\textbar{}"}};
     for (; *text; text++) {
-        if (latex && *text == '\\') {
-            fputs("\\textbackslash{}", out);
-        } else if (latex && (*text == '~' || *text == '^')) {
-            fprintf(out, "\\%c{}", *text);
-        } else {
-            if (strchr(latex ? "#$%&_{}" : "\\`*_{}[]<>|", *text)) {
-                fputc('\\', out);
-            }
-            fputc(*text, out);
+        const char *word = NULL;
+        for (size_t i = 0; i < sizeof words / sizeof *words && latex; i++) {
+            word = *text == *words[i][0] ? words[i][1] : word;
         }
+        if (word) {
+            fputs(word, out);
+            continue;
+        }
+        if (strchr(latex ? "#$%&_{}" : "\\`*_{}[]<>|", *text)) {
+            fputc('\\', out);
+        }
+        fputc((unsigned char)*text < ' ' ? ' ' : *text, out);
     }
+}
+
+/* A warning in Markdown: a command in it can be copied. */
+static void put_warning(FILE *out, const char *text)
+{
+    const char *command = strstr(text, "./consistency ");
+    char *before = string_format("%.*s", command ? (int)(command - text) : (int)strlen(text), text);
+    put_escaped(out, before, 0);
+    free(before);
+    if (command) {
+        int ticks = strchr(command, '`') != NULL;
+        fprintf(out, ticks ? "``` %s ```" : "`%s`", command);
+    }
+}
+
+static void put_name(FILE *out, const json_t *g, int latex)
+{
+    char *name = group_name(g);
+    put_escaped(out, name, latex);
+    free(name);
 }
 
 /* "73.41 [64.10, 82.70]" */
@@ -256,10 +283,10 @@ static void md_comparisons(FILE *out, const json_t *report)
         fputs("| ", out);
         put_escaped(out, text_of(c, "task"), 0);
         for (int side = 0; side < 2; side++) {
-            const json_t *s = json_object_get(c, side ? "B" : "A");
+            char *name = side_name(json_object_get(c, side ? "B" : "A"));
             fputs(" | ", out);
-            put_escaped(out, text_of(s, "model"), 0);
-            fprintf(out, " %.8s", text_of(s, "recipe_sha256"));
+            put_escaped(out, name, 0);
+            free(name);
         }
         for (int k = 0; k < 3; k++) {
             char a[32];
@@ -365,7 +392,7 @@ void report_md(FILE *out, const json_t *report, const Arguments *o)
         fputs("| ", out);
         put_escaped(out, text_of(g, "task"), 0);
         fputs(" | ", out);
-        put_escaped(out, text_of(g, "model"), 0);
+        put_name(out, g, 0);
         fprintf(out, " | %.8s | %.0f | %zu | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
                 text_of(g, "recipe_sha256"), number_of(g, "S"), r.bad, r.zeta, r.VAR, r.con, r.ccon,
                 r.kappa, r.alpha, r.phi, r.p, r.vote);
@@ -376,8 +403,13 @@ void report_md(FILE *out, const json_t *report, const Arguments *o)
     {
         json_array_foreach(json_object_get(g, "warnings"), k, warning)
         {
-            fprintf(out, "%s- %s %s: %s\n", k ? "" : "\n", text_of(g, "task"), text_of(g, "model"),
-                    json_string_value(warning));
+            fputs(k ? "- " : "\n- ", out);
+            put_escaped(out, text_of(g, "task"), 0);
+            fputc(' ', out);
+            put_name(out, g, 0);
+            fputs(": ", out);
+            put_warning(out, json_string_value(warning));
+            fputc('\n', out);
         }
     }
     if (t.blocks) {
@@ -434,8 +466,8 @@ void report_latex(FILE *out, const json_t *report, const Arguments *o)
     }
     if (t.blocks) {
         fputs("\\bottomrule\n\\end{tabular}\n\n% all statistics\n"
-              "\\begin{tabular}{llrrrrllrrrr}\n\\toprule\n"
-              "task & model & $S$ & collapsed & $\\zeta \\pm s$ & ",
+              "\\begin{tabular}{lllrrrrllrrrr}\n\\toprule\n"
+              "task & model & recipe & $S$ & collapsed & $\\zeta \\pm s$ & ",
               out);
         fprintf(out,
                 "%s & CON [%g\\,\\%%] & CCON [%g\\,\\%%] & $\\kappa$ & $\\varphi$ & $p$ & vote "
@@ -447,10 +479,10 @@ void report_latex(FILE *out, const json_t *report, const Arguments *o)
         Row r = full_row(g, o, " $\\pm$ ");
         put_escaped(out, text_of(g, "task"), 1);
         fputs(" & ", out);
-        put_escaped(out, text_of(g, "model"), 1);
-        fprintf(out, " & %.0f & %zu & %s & %s & %s & %s & %s & %s & %s & %s \\\\\n",
-                number_of(g, "S"), r.bad, r.zeta, r.VAR, r.con, r.ccon, r.kappa, r.phi, r.p,
-                r.vote);
+        put_name(out, g, 1);
+        fprintf(out, " & %.8s & %.0f & %zu & %s & %s & %s & %s & %s & %s & %s & %s \\\\\n",
+                text_of(g, "recipe_sha256"), number_of(g, "S"), r.bad, r.zeta, r.VAR, r.con, r.ccon,
+                r.kappa, r.phi, r.p, r.vote);
     }
     if (t.blocks) {
         fputs("\\bottomrule\n\\end{tabular}\n", out);

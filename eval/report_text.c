@@ -31,6 +31,52 @@ static double *values_of(const json_t *list)
     return values;
 }
 
+/* Whether a character of UTF-8 begins here. */
+static int begins(char byte)
+{
+    return (byte & 0xC0) != 0x80;
+}
+
+/* Prints at most this many characters, of a longer text what it begins with, or what it ends with
+ * behind a mark. Returns how many. */
+static size_t print_short(FILE *out, const char *text, size_t width, int end, int ascii)
+{
+    size_t n = 0, shown = 0;
+    for (const char *c = text; *c; c++) {
+        n += (size_t)begins(*c);
+    }
+    if (end && n > width) {
+        fputs(ascii ? "~" : "\u2026", out);
+        shown = 1;
+        text = text_end(text, width - 1);
+    }
+    for (; *text && shown + (size_t)begins(*text) <= width; text++) {
+        shown += (size_t)begins(*text);
+        fputc((unsigned char)*text < ' ' || *text == 0x7F ? '?' : *text, out);
+    }
+    return shown;
+}
+
+/* The same as a cell of a table. */
+static void print_cell(FILE *out, const char *text, size_t width, int end, int ascii)
+{
+    fprintf(out, "%*s", (int)(width - print_short(out, text, width, end, ascii)), "");
+}
+
+/* What keeps a group apart from others of its name, on lines of at most 80 characters. */
+static void print_apart(FILE *out, const char *text)
+{
+    for (size_t column = 0; *text;) {
+        size_t size = strcspn(text, ",");
+        int next = column && column + size + 3 > 80;
+        fputs(next ? ",\n  " : column ? ", " : "  ", out);
+        fprintf(out, "%.*s", (int)size, text);
+        column = (next ? 0 : column) + 2 + size;
+        text += size + strspn(text + size, ", ");
+    }
+    fputc('\n', out);
+}
+
 /* Why a coefficient is undefined. */
 static const char *kappa_text(char out[32], const json_t *group, const char *key)
 {
@@ -58,10 +104,16 @@ static void print_group(FILE *out, const json_t *g, const Arguments *o)
     if (!shown_interval(ends, g, "CON", o)) {
         snprintf(ci, sizeof ci, "[%6.2f, %6.2f]", 100 * ends[0], 100 * ends[1]);
     }
-    fprintf(out, "%-8.8s %-16.16s %5zu %3s %6s %6s %6s %-16s %6s\n", text_of(g, "task"),
-            text_of(g, "model"), S, bad, decimal(a, number_of(g, "zeta"), scale, 2),
+    print_cell(out, text_of(g, "task"), 8, 0, o->ascii);
+    fputc(' ', out);
+    print_cell(out, text_of(g, "model"), 16, 1, o->ascii);
+    fprintf(out, " %5zu %3s %6s %6s %6s %-16s %6s\n", S, bad,
+            decimal(a, number_of(g, "zeta"), scale, 2),
             decimal(b, number_of(g, o->ddof ? "SD_sample" : "VAR"), scale, 2),
             decimal(c, number_of(g, "CON"), 100, 2), ci, decimal(d, number_of(g, "CCON"), 100, 2));
+    if (*text_of(g, "apart")) {
+        print_apart(out, text_of(g, "apart"));
+    }
     if (S == 0) {
         return;
     }
@@ -166,8 +218,10 @@ static void print_pairs(FILE *out, const json_t *g)
         size_t s = (size_t)json_integer_value(json_array_get(at, 0)),
                r = (size_t)json_integer_value(json_array_get(at, 1));
         double n10 = number_of(pair, "n10"), n01 = number_of(pair, "n01");
+        char first[32], second[32];
         fprintf(out, "    %-7.7s %-7.7s %6.2f %6.2f %5.2f %12.2f %10.2g\n",
-                text_of(json_array_get(runs, s), "seed"), text_of(json_array_get(runs, r), "seed"),
+                seed_text(first, json_array_get(runs, s), "seed"),
+                seed_text(second, json_array_get(runs, r), "seed"),
                 100 * number_of(pair, "agree") / n, 100 * number_of(pair, "both_correct") / n,
                 100 * fabs(n10 - n01) / n, 200 * fmin(n10, n01) / n,
                 number_of(pair, "mcnemar_exact_p"));
@@ -206,7 +260,8 @@ static void print_delta(FILE *out, const char *name, const json_t *d, const Argu
 {
     char a[32], b[32], key[32];
     double ends[2];
-    fprintf(out, "  %-5s %+7.2f", name, 100 * number_of(d, "delta"));
+    double delta = number_of(d, "delta");
+    fprintf(out, isnan(delta) ? "  %-5s     n/a" : "  %-5s %+7.2f", name, 100 * delta);
     if (!ends_of(ends, json_object_get(d, leveled(key, "ci", o->level)))) {
         fprintf(out, " [%.2f, %.2f]", 100 * ends[0], 100 * ends[1]);
     }
@@ -222,11 +277,15 @@ static void print_comparisons(FILE *out, const json_t *report, const Arguments *
     json_array_foreach(json_object_get(report, "comparisons"), i, c)
     {
         const json_t *A = json_object_get(c, "A"), *B = json_object_get(c, "B");
-        fprintf(out,
-                "\n%s, A - B in points\n  A  %.40s %.8s, %.0f runs\n  B  %.40s %.8s, %.0f runs\n",
-                text_of(c, "task"), text_of(A, "model"), text_of(A, "recipe_sha256"),
-                number_of(c, "S_A"), text_of(B, "model"), text_of(B, "recipe_sha256"),
-                number_of(c, "S_B"));
+        fprintf(out, "\n%s, A - B in points\n", text_of(c, "task"));
+        for (int side = 0; side < 2; side++) {
+            char *name = side_name(side ? B : A);
+            double runs = number_of(c, side ? "S_B" : "S_A");
+            fprintf(out, "  %s  ", side ? "B" : "A");
+            (void)print_short(out, name, 62, 1, o->ascii);
+            fprintf(out, ", %.0f run%s\n", runs, runs == 1 ? "" : "s");
+            free(name);
+        }
         const json_t *zeta = json_object_get(c, "zeta");
         print_delta(out, "zeta", zeta, o, "permutation_p");
         fputs("  (permutation)\n", out);
@@ -254,8 +313,10 @@ static void print_comparisons(FILE *out, const json_t *report, const Arguments *
         fputs("\nacross tasks (Wilcoxon signed-rank, sign test)\n", out);
         for (int k = 0; k < 3; k++) {
             const json_t *d = json_object_get(across, names[k]);
-            fprintf(out, "  %-5s %.0f tasks  p %.3g, %.3g\n", names[k], number_of(d, "tasks"),
-                    number_of(d, "wilcoxon_exact_p"), number_of(d, "sign_test_p"));
+            char b[32];
+            fprintf(out, "  %-5s %.0f tasks  p %s, %s\n", names[k], number_of(d, "tasks"),
+                    p_text(a, number_of(d, "wilcoxon_exact_p")),
+                    p_text(b, number_of(d, "sign_test_p")));
         }
     }
 }
@@ -278,7 +339,9 @@ static void print_correlations(FILE *out, const json_t *report, const Arguments 
         if (!ends_of(ends, json_object_get(c, "leave_one_out"))) {
             snprintf(drop, sizeof drop, "%5.2f to %5.2f", ends[0], ends[1]);
         }
-        fprintf(out, "  %-16.16s %-5.5s %-4s n %-2.0f %7s %-14s %6s %6s %s\n", text_of(c, "model"),
+        fputs("  ", out);
+        print_cell(out, text_of(c, "model"), 16, 1, o->ascii);
+        fprintf(out, " %-5.5s %-4s n %-2.0f %7s %-14s %6s %6s %s\n",
                 strncmp(text_of(c, "x"), "log", 3) ? "raw" : "log10", text_of(c, "y"),
                 number_of(c, "n"), decimal(r, number_of(c, "pearson"), 1, 3), ci,
                 decimal(p, number_of(c, "p"), 1, 3), decimal(rho, number_of(c, "spearman"), 1, 3),

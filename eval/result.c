@@ -1,6 +1,7 @@
 #include "result.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 void put(json_t *object, const char *key, double value)
 {
@@ -10,6 +11,12 @@ void put(json_t *object, const char *key, double value)
 void put_count(json_t *object, const char *key, size_t value)
 {
     json_object_set_new(object, key, json_integer((json_int_t)value));
+}
+
+json_t *seed_json(const char *digits)
+{
+    unsigned long long seed = strtoull(digits, NULL, 10);
+    return seed <= INT64_MAX ? json_integer((json_int_t)seed) : json_text(digits);
 }
 
 const char *leveled(char out[32], const char *name, double level)

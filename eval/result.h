@@ -9,6 +9,9 @@
 void put(json_t *object, const char *key, double value);
 void put_count(json_t *object, const char *key, size_t value);
 
+/* A number of at most 20 digits as a JSON integer; as a text where JSON integers end (2^63). */
+json_t *seed_json(const char *digits);
+
 /* "SD_ci95" of "SD_ci" and 0.95: names of intervals say their level. */
 const char *leveled(char out[32], const char *name, double level);
 

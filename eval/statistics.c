@@ -293,12 +293,7 @@ json_t *statistics_compute(const Group *group, const StatisticsOptions *options)
 {
     json_t *o = json_object(), *seeds = json_array();
     for (size_t s = 0; s < group->S; s++) {
-        /* seeds are at most 2^64 - 1; beyond 2^63 - 1 JSON integers end, and texts stand for them
-         */
-        unsigned long long seed = strtoull(preds_meta(group->runs[s], "seed"), NULL, 10);
-        json_array_append_new(seeds, seed <= INT64_MAX
-                                         ? json_integer((json_int_t)seed)
-                                         : json_text(preds_meta(group->runs[s], "seed")));
+        json_array_append_new(seeds, seed_json(preds_meta(group->runs[s], "seed")));
     }
     json_object_set_new(o, "seeds", seeds);
     put_count(o, "S", group->S);

@@ -3,12 +3,21 @@
 setup() {
     cd "$BATS_TEST_DIRNAME/.."
     consistency="$(cd "${PROGRAMS:-.}" && pwd)/consistency"
-    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
     work="$BATS_TEST_TMPDIR"
     goldens="$PWD/../shared/goldens"
     faults="$PWD/../shared/cases/faults"
     unset SEEDBED_MODEL SEEDBED_DATA
     export NO_COLOR=1 OMP_NUM_THREADS=1
+}
+
+setup_file() {
+    cd "$BATS_TEST_DIRNAME/.."
+    "${PROGRAMS:-.}"/train_gpt --task rte --model tiny --data builtin --max-train 32 --max-eval 24 --epochs 1 --quiet --threads 1 \
+        --seeds 1,2,3 --preds "$BATS_FILE_TMPDIR/preds" >/dev/null 2>&1
+    mkdir "$BATS_FILE_TMPDIR/runs"
+    for i in 1 2 3; do
+        cp "$BATS_FILE_TMPDIR"/preds/*.s$i.bin "$BATS_FILE_TMPDIR/runs/s$i.bin"
+    done
 }
 
 # exits CODE ARGUMENTS...: output in $work/out and $work/err
@@ -41,6 +50,42 @@ make_csv() {
     mkdir -p "$(dirname "$1")"
     echo "id,label,prediction" >"$1"
     paste -d, <(seq 0 $((${#2} - 1))) <(fold -w1 <<<"$2") <(fold -w1 <<<"$3") >>"$1"
+}
+
+# edit_preds IN OUT KEY=VALUE...: a prediction file with other metadata
+edit_preds() {
+    local in=$1 out=$2 size header pair octal='' i
+    shift 2
+    size=$(od -An -tu8 -N8 "$in" | tr -d ' ')
+    header=$(tail -c +9 "$in" | head -c "$size" | sed 's/ *$//')
+    for pair in "$@"; do
+        header=$(KEY=${pair%%=*} VALUE=${pair#*=} awk '{
+            text = "\"" ENVIRON["KEY"] "\":\""
+            if ((at = index($0, text)) > 0) {
+                rest = substr($0, at + length(text))
+                match(rest, /([^"\\]|\\.)*",?/)
+                $0 = substr($0, 1, at - 1) substr(rest, RLENGTH + 1)
+            }
+            value = ENVIRON["VALUE"]
+            gsub(/["\\]/, "\\\\&", value)
+            begin = "{\"__metadata__\":{"
+            print begin text value "\"" (substr($0, length(begin) + 1, 1) == "}" ? "" : ",") substr($0, length(begin) + 1)
+        }' <<<"$header")
+    done
+    header=$(printf '%s' "$header" | LC_ALL=C sed 's/,}/}/')
+    while [ $(($(printf '%s' "$header" | wc -c) % 8)) -ne 0 ]; do header="$header "; done
+    local n=$(printf '%s' "$header" | wc -c) from=$((size + 9))
+    for i in 0 1 2 3 4 5 6 7; do
+        octal=$octal$(printf '\\%03o' $((n >> (8 * i) & 255)))
+    done
+    { printf "$octal"; printf '%s' "$header"; tail -c +$from "$in"; } >"$out.new"
+    mv "$out.new" "$out"
+}
+
+# three_runs FOLDER: seeds 1, 2 and 3 of one recipe
+three_runs() {
+    mkdir -p "$1"
+    cp "$BATS_FILE_TMPDIR"/runs/s?.bin "$1"
 }
 
 two_runs() {
@@ -128,4 +173,130 @@ ends() {
     refuses 64 'name two sets' --compare A '' "$work/seed1.csv"
     refuses 64 "'': an empty file name" "$work/seed1.csv" ''
     refuses 64 'did you mean --version' --versoin
+}
+
+@test "other weights, adapters, training data or tokenizers under one name are groups, named apart in every format" {
+    local key text format
+    three_runs "$work/preds"
+    cd "$work"
+    mkdir other
+    for key in model:weights adapter:adapter train:training\ data tokenizer:tokenizer; do
+        text=${key#*:} key=${key%:*}_sha256
+        for i in 1 2 3; do
+            edit_preds preds/s$i.bin "preds/a$i.bin" "$key=aaaa1111bbbb2222"
+            edit_preds preds/s$i.bin "preds/b$i.bin" "$key=cccc3333dddd4444"
+        done
+        exits 0 preds/a?.bin preds/b?.bin
+        [ "$(grep -c '^rte .* tiny .* 3 ' out)" -eq 2 ]
+        says "  $text aaaa1111" "  $text cccc3333" "other $text under the same name: not mixed; compare: ./consistency --compare"
+        # the command that it names does what it says
+        bash -c "$(sed -n 's/.*compare: .\/consistency/$0/p' out | head -n 1)" "$consistency" >second
+        grep -q "^  A  tiny ($text aaaa1111) .*, 3 runs" second && grep -q "^  B  tiny ($text cccc3333)" second
+        for format in json jsonl csv md latex html; do
+            exits 0 --format $format preds/a?.bin preds/b?.bin
+            says "$text aaaa1111" "$text cccc3333"
+            exits 3 --strict --format $format preds/a?.bin preds/b?.bin
+        done
+        # a file without the key is none of those with it
+        cp preds/s?.bin other
+        [ "$key" != tokenizer_sha256 ] || for i in 1 2 3; do edit_preds preds/s$i.bin other/s$i.bin "$key="; done
+        exits 0 preds/a?.bin other/s?.bin
+        says "  $text unknown"
+        # one value and all absent: one group, nothing said
+        exits 0 preds/a?.bin
+        [ "$(grep -c "^rte .* 3 " out)" -eq 1 ] && ! grep -q "$text" out
+    done
+    exits 0 preds/s?.bin
+    [ "$(grep -c "^rte .* 3 " out)" -eq 1 ]
+}
+
+@test "other data, and several keys at once" {
+    three_runs "$work/preds"
+    cd "$work"
+    for i in 1 2 3; do
+        edit_preds preds/s$i.bin preds/b$i.bin dataset_sha256=0123456789abcdef model_sha256=feedfeedfeed train_sha256=beefbeefbeef \
+            adapter_sha256=ababababab tokenizer_sha256=1212121212
+    done
+    exits 0 preds/[sb]?.bin
+    says "  weights feedfeed, adapter abababab, training data beefbeef," "  tokenizer 12121212, data 01234567" "weights unknown"
+    LC_ALL=C.UTF-8 awk '!/^  !/ && length($0) > 80 { exit 1 }' out
+    exits 0 --format json preds/[sb]?.bin
+    says '"model_sha256": "feedfeedfeed"' '"train_sha256": ""' '"apart": "weights feedfeed, adapter abababab, training data beefbeef'
+    for i in 1 2 3; do edit_preds preds/s$i.bin preds/b$i.bin dataset_sha256=0123456789abcdef; done
+    exits 0 preds/[sb]?.bin
+    says '1 other data file of this task: not mixed, a line each' 'data 01234567'
+    # a side of a comparison holds one of them
+    for i in 1 2 3; do edit_preds preds/s$i.bin preds/a$i.bin model_sha256=aaaa1111; done
+    for i in 1 2; do edit_preds preds/s$i.bin preds/b$i.bin model_sha256=bbbb1111; done
+    mkdir x
+    mv preds/a?.bin preds/b[12].bin x
+    refuses 65 'has several models or recipes' --compare x preds x/*.bin preds/s?.bin
+}
+
+@test "runs of other kernel sources: a warning with the command that compares them" {
+    three_runs "$work/preds"
+    cd "$work"
+    edit_preds preds/s1.bin preds/s1.bin kernels_sha256=11112222aaaa
+    edit_preds preds/s2.bin preds/s2.bin kernels_sha256=11112222aaaa
+    edit_preds preds/s3.bin preds/s3.bin kernels_sha256=33334444bbbb
+    exits 0 preds/s?.bin
+    says 'several kernel sources; compare: ./consistency --compare kernels_sha256=11112222 kernels_sha256=33334444 preds/s*.bin'
+    bash -c "$(sed -n 's/.*compare: .\/consistency/$0/p' out)" "$consistency" >second
+    grep -q '^  A  tiny (kernels 11112222) .*, 2 runs' second && grep -q '^  B  tiny (kernels 33334444) .*, 1 run$' second
+    for format in text json jsonl csv md latex html; do
+        exits 3 --strict --format $format preds/s?.bin
+        cat out err | grep -q 'compare: .*./consistency --compare kernels_sha256=11112222 kernels_sha256=33334444 preds/s\*.bin'
+    done
+    exits 0 --strict --min-seeds 2 --drop-degenerate preds/s[12].bin || grep -q 'collapsed\|sample' out
+    ! grep -q kernel out
+    # a file from before such digests
+    edit_preds preds/s3.bin preds/s3.bin kernels_sha256=
+    exits 0 preds/s?.bin
+    says 'compare: ./consistency --compare kernels_sha256=11112222 kernels_sha256= preds/s*.bin'
+    bash -c "$(sed -n 's/.*compare: .\/consistency/$0/p' out)" "$consistency" | grep -q '^  B  tiny (kernels unknown) .*, 1 run$'
+}
+
+@test "the same seed twice: the command that compares the two, or that one of them must go" {
+    three_runs "$work/preds"
+    cd "$work"
+    mkdir a "b c"
+    cp preds/s1.bin a/s1.bin
+    refuses 65 's1.bin: the same seeds as .*s1.bin (seed 1); name each run once' a/s1.bin a/s1.bin
+    cp a/s1.bin a/copy.bin
+    refuses 65 'the same seeds .*; name each run once' a/s1.bin a/copy.bin
+    rm a/copy.bin
+    # the old file that a run with an edited kernel keeps beside the new one
+    edit_preds a/s1.bin a/s1.bin kernels_sha256=11112222aaaa
+    edit_preds a/s1.bin a/s1.1.bin kernels_sha256=33334444bbbb
+    edit_preds preds/s2.bin a/s2.bin kernels_sha256=11112222aaaa
+    refuses 65 'another kernels_sha256; compare: ./consistency --compare kernels_sha256=[13]*[24]* kernels_sha256=[13]*[24]* a/s\*.*bin$' a/*.bin
+    bash -c "$(sed -n 's/.*compare: .\/consistency/$0/p' err)" "$consistency" >second
+    grep -q 'A - B in points' second && grep -q '; of 1 equal seeds 100.00, 1 identical' second
+    # another commit
+    edit_preds preds/s1.bin a/s1.bin git_commit=000000000001
+    edit_preds preds/s1.bin a/s1.1.bin git_commit=000000000002
+    refuses 65 'another git_commit; compare: ./consistency --compare git_commit=00000000000[12] git_commit=00000000000[12] a/s1.\*bin' a/s1*.bin
+    # nothing but the folder tells them apart, and it has a space
+    edit_preds preds/s1.bin a/s1.bin note=1
+    cp a/s1.bin "b c/s1.bin"
+    refuses 65 "another folder; compare: ./consistency --compare a/ 'b c/' a/s1.bin 'b c/s1.bin'" a/s1.bin "b c/s1.bin"
+    bash -c "$(sed -n 's/.*compare: .\/consistency/$0/p' err)" "$consistency" | grep -q 'A - B in points'
+}
+
+@test "--compare with one run a side says n/a, and a task that one side lacks is a warning" {
+    two_runs
+    cd "$work"
+    make_csv A/seed1.csv aabb aabb
+    make_csv B/seed1.csv aabb abbb
+    for format in text json jsonl csv md latex html; do
+        exits 0 --format $format --compare A B A/seed1.csv B/seed1.csv
+        ! grep -i '[^a-z]nan\|[^a-z]inf[^oe]' out
+    done
+    exits 0 --compare A B A/seed1.csv B/seed1.csv
+    says '  CON       n/a  p n/a  Holm n/a' '  A  A/seed*.csv 44136fa3, A, 1 run' 'P(A > B) 1.00'
+    make_csv A/seed1-x.csv aabb aabb
+    make_csv B/seed1-x.csv aabb aabb
+    exits 0 --compare A B A/seed1.csv B/seed1-x.csv
+    says "no runs of 'B': not compared" "no runs of 'A': not compared"
+    exits 3 --strict --min-seeds 1 --compare A B A/seed1.csv B/seed1-x.csv
 }
