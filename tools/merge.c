@@ -2,6 +2,7 @@
  * weights and the head are float32, all others as the base has them. */
 #include "adapter.h"
 #include "tokenizer.h"
+#include "version.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -88,13 +89,19 @@ static int write_merged(const Model *model, const char *base, const char *out, E
 
 int main(int argc, char **argv)
 {
-    if (argc != 4 || argv[1][0] == '-') {
+    if (argc == 2 && !strcmp(argv[1], "--version")) {
+        printf("merge of seedbed %s, commit %s\n", TOOL_VERSION, git_commit());
+        return 0;
+    }
+    int help = argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));
+    if (help || argc != 4 || argv[1][0] == '-') {
         fputs(
             "usage: merge BASE ADAPTER OUT\n"
             "Writes the base model (a Hugging Face folder) with the adapter (a PEFT folder) merged "
-            "into it.\n",
-            stderr);
-        return EXIT_USAGE;
+            "into it.\n"
+            "--version prints version and commit.\n",
+            help ? stdout : stderr);
+        return help ? 0 : EXIT_USAGE;
     }
     const char *base = argv[1], *adapter = argv[2], *out = argv[3];
     Error error;

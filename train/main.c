@@ -1,6 +1,7 @@
 /* train_gpt: fine-tunes a pretrained transformer from a seed, exactly, and writes one prediction
  * file a run. */
 #include "study.h"
+#include "version.h"
 
 #include <math.h>
 #include <signal.h>
@@ -150,6 +151,10 @@ int main(int argc, char **argv)
     }
     if (options.help) {
         options_help(stdout);
+        return 0;
+    }
+    if (options.version) {
+        printf("train_gpt of seedbed %s, commit %s\n", TOOL_VERSION, git_commit());
         return 0;
     }
     uint64_t seeds[MAX_SEEDS] = {option_seed(options.seed)};

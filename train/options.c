@@ -23,6 +23,16 @@ static const struct {
 };
 enum { OPTIONS = sizeof table / sizeof *table };
 
+/* Names that other trainers have for an option, and what to write here. */
+static const struct {
+    const char *name, *ours;
+} hints[] = {
+#define HINT(name, ours) {#name, ours},
+#include "hints.def"
+#undef HINT
+};
+enum { HINTS = sizeof hints / sizeof *hints };
+
 /* seed_init is typed --seed-init. */
 static const char *typed_name(char out[32], int i)
 {
@@ -71,38 +81,56 @@ static int check_value(const char *name, Kind kind, const char *text, Error *err
     } else if (kind == SEED) {
         (void)strtoull(text, &end, 10);
         if (!*text || strspn(text, "0123456789") != strlen(text) || errno) {
-            return error_set(error, EXIT_USAGE,
-                             "--%s %s: not a whole number from 0 to 18446744073709551615", name,
-                             text);
+            uint64_t seeds[MAX_SEEDS];
+            Error none;
+            int list = !strcmp(name, "seed") && options_seeds(seeds, text, &none) > 0;
+            char *word = shell_quote(text);
+            error_set(error, EXIT_USAGE,
+                      "--%s %s: not a whole number from 0 to 18446744073709551615%s%s", name, text,
+                      list ? "; several seeds are --seeds " : "", list ? word : "");
+            free(word);
+            return error->code;
         }
     }
     return 0;
 }
 
-int options_seeds(uint64_t seeds[MAX_SEEDS], const char *text, Error *error)
+/* The hint for an option as typed, --NAME or --NAME=VALUE with hyphens or underscores, or -1. */
+static int find_hint(const char *typed)
 {
-    int count = 0;
-    char *copy = string_copy(text), *rest = copy, *part;
-    while ((part = strsep(&rest, ",")) && count >= 0) {
-        if (check_value("seeds", SEED, part, error)) {
-            count = -1;
-        } else if (count == MAX_SEEDS) {
-            error_set(error, EXIT_USAGE, "--seeds: more than %d seeds", MAX_SEEDS);
-            count = -1;
-        } else {
-            seeds[count++] = option_seed(part);
-            for (int i = 0; i < count - 1; i++) {
-                if (seeds[i] == seeds[count - 1]) {
-                    error_set(error, EXIT_USAGE, "--seeds %s: the seed %s stands twice", text,
-                              part);
-                    count = -1;
-                    break;
-                }
-            }
+    char word[64];
+    size_t length = strcspn(typed, "=");
+    if (strncmp(typed, "--", 2) || length - 2 >= sizeof word) {
+        return -1;
+    }
+    snprintf(word, sizeof word, "%.*s", (int)length - 2, typed + 2);
+    for (char *c = word; *c; c++) {
+        *c = *c == '-' ? '_' : *c;
+    }
+    int i = HINTS - 1;
+    while (i >= 0 && strcmp(hints[i].name, word)) {
+        i--;
+    }
+    return i;
+}
+
+/* Every option of this command line that has a hint, in one message: who brings a whole command
+ * from run_glue.py shall not learn of one option at a time. */
+static int foreign_options(int argc, char **argv, Error *error)
+{
+    char *list = string_copy("");
+    for (int i = 1; i < argc; i++) {
+        int hint = find_hint(argv[i]);
+        if (hint >= 0) {
+            char *longer = string_format("%s%s%.*s -> %s", list, *list ? "; " : "",
+                                         (int)strcspn(argv[i], "="), argv[i], hints[hint].ours);
+            free(list);
+            list = longer;
         }
     }
-    free(copy);
-    return count;
+    error_set(error, EXIT_USAGE, "no options here, but of run_glue.py: %s", list);
+    free(list);
+    return error->code;
 }
 
 static int unknown_option(const char *text, Error *error)
@@ -118,21 +146,90 @@ static int unknown_option(const char *text, Error *error)
                      near ? "; did you mean --" : "", near ? near : "");
 }
 
+/* Whether the value comes from the command line, not from the preset. */
+static int is_given(const Options *options, const char *name)
+{
+    int i = 0;
+    while (strcmp(table[i].name, name)) {
+        i++;
+    }
+    const char *value = *slot(options, i);
+    return value && value != table[i].preset;
+}
+
+/* Options that would do nothing beside, or without, another one: a run that is not what its command
+ * says is worse than none. */
+static int check_together(const Options *o, Error *error)
+{
+    static const char *const adapters[] = {"lora_r", "lora_alpha", "lora_dropout", "lora_targets",
+                                           "rslora"};
+    for (size_t i = 0; i < sizeof adapters / sizeof *adapters; i++) {
+        if (is_given(o, adapters[i]) && (o->adapter || !o->lora)) {
+            int dash = (int)strcspn(adapters[i], "_");
+            const char *rest = adapters[i] + dash;
+            return error_set(error, EXIT_USAGE, "--%.*s%s%s %s", dash, adapters[i],
+                             *rest ? "-" : "", *rest ? rest + 1 : "",
+                             o->adapter ? "with --adapter: the configuration in its folder counts; "
+                                          "leave the option out"
+                                        : "without --lora changes nothing; add --lora, or leave "
+                                          "the option out");
+        }
+    }
+    if (o->seeds && is_given(o, "seed")) {
+        return error_set(error, EXIT_USAGE, "--seed with --seeds: give one of the two");
+    }
+    if (o->seed_init && o->seed_data && o->seed_dropout && (o->seeds || is_given(o, "seed"))) {
+        return error_set(error, EXIT_USAGE,
+                         "--%s: --seed-init, --seed-data and --seed-dropout leave it nothing to "
+                         "decide; leave one of the options out",
+                         o->seeds ? "seeds" : "seed");
+    }
+    if (!strcmp(o->select, "best") && !option_count(o->eval_every)) {
+        return error_set(error, EXIT_USAGE,
+                         "--select best with --eval-every 0: there is one evaluation, the last; "
+                         "set --eval-every to 1 or more");
+    }
+    if (o->epochs && option_real(o->epochs) == 0 && option_count(o->max_steps)) {
+        return error_set(error, EXIT_USAGE,
+                         "--max-steps %s with --epochs 0, which evaluates only; leave one of them "
+                         "out",
+                         o->max_steps);
+    }
+    return 0;
+}
+
+/* Each op has one variant. */
+static int add_kernel(Options *options, const char *choice, Error *error)
+{
+    size_t op = strcspn(choice, "=");
+    for (int i = 0; i < options->kernel_count; i++) {
+        if (!strncmp(options->kernels[i], choice, op) && options->kernels[i][op] == '=') {
+            return error_set(error, EXIT_USAGE, "--kernel %s: %s was chosen before; choose one",
+                             choice, options->kernels[i]);
+        }
+    }
+    if (options->kernel_count == MAX_KERNELS) {
+        return error_set(error, EXIT_USAGE, "--kernel: more than %d", MAX_KERNELS);
+    }
+    options->kernels[options->kernel_count++] = choice;
+    return 0;
+}
+
 int options_parse(Options *options, int argc, char **argv, Error *error)
 {
-    struct option long_options[OPTIONS + 1] = {0};
+    struct option long_options[2 * OPTIONS + 1] = {0}; /* seed_init is --seed-init or --seed_init */
     char names[OPTIONS][32];
     *options = (Options){0};
     for (int i = 0; i < OPTIONS; i++) {
-        long_options[i] = (struct option){typed_name(names[i], i),
-                                          table[i].kind == FLAG ? no_argument : required_argument,
-                                          NULL, 1000 + i};
+        int argument = table[i].kind == FLAG ? no_argument : required_argument;
+        long_options[2 * i] = (struct option){typed_name(names[i], i), argument, NULL, 1000 + i};
+        long_options[2 * i + 1] = (struct option){table[i].name, argument, NULL, 1000 + i};
         *slot(options, i) = *table[i].preset ? table[i].preset : NULL;
     }
     opterr = 0;
     optind = 1;
     for (;;) {
-        int index = optind, option = getopt_long(argc, argv, ":hqv", long_options, NULL);
+        int index = optind, option = getopt_long(argc, argv, "+:hqv", long_options, NULL);
         if (option < 0) {
             break;
         }
@@ -146,27 +243,39 @@ int options_parse(Options *options, int argc, char **argv, Error *error)
             return error_set(error, EXIT_USAGE,
                              "%s: a value is missing; train_gpt --help says which", argv[index]);
         }
+        if (option < 1000 && optopt >= 1000) {
+            return error_set(error, EXIT_USAGE, "--%s takes no value; write it alone",
+                             names[optopt - 1000]);
+        }
         if (option < 1000) {
-            return unknown_option(argv[index], error);
+            return find_hint(argv[index]) >= 0 ? foreign_options(argc, argv, error)
+                                               : unknown_option(argv[index], error);
         }
         int i = option - 1000;
         if (table[i].kind != FLAG && check_value(names[i], table[i].kind, optarg, error)) {
             return error->code;
         }
         *slot(options, i) = table[i].kind == FLAG ? "yes" : optarg;
-        if (!strcmp(table[i].name, "kernel")) {
-            if (options->kernel_count == MAX_KERNELS) {
-                return error_set(error, EXIT_USAGE, "--kernel: more than %d", MAX_KERNELS);
-            }
-            options->kernels[options->kernel_count++] = optarg;
+        if (!strcmp(table[i].name, "kernel") && add_kernel(options, optarg, error)) {
+            return error->code;
         }
     }
     if (optind < argc) {
-        return error_set(error, EXIT_USAGE,
-                         "%s: an argument without an option; did you mean --task %s?", argv[optind],
-                         argv[optind]);
+        char *word = shell_quote(argv[optind]);
+        if (strspn(word, "0123456789") == strlen(word)) {
+            error_set(error, EXIT_USAGE,
+                      "%s: an argument without an option; a list of seeds is one argument, such as "
+                      "--seeds 42,52,62",
+                      word);
+        } else {
+            error_set(error, EXIT_USAGE,
+                      "%s: an argument without an option; did you mean --task %s?", argv[optind],
+                      word);
+        }
+        free(word);
+        return error->code;
     }
-    return 0;
+    return options->help || options->version ? 0 : check_together(options, error);
 }
 
 void options_help(FILE *out)

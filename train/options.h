@@ -15,8 +15,9 @@ typedef struct Options {
     int kernel_count;
 } Options;
 
-/* Parses and checks the form of every value. Strings point into argv. Errors: 64 with the nearest
- * valid name. */
+/* Parses and checks the form of every value, and that none would be without effect beside the
+ * others. Names may have _ for -. Strings point into argv. Errors: 64 with the nearest valid name,
+ * or what to write for an option of run_glue.py. */
 int options_parse(Options *options, int argc, char **argv, Error *error);
 
 /* Values by kind; the form was checked by options_parse. 0 if the option was not given. */
@@ -24,7 +25,8 @@ double option_real(const char *text);
 int option_count(const char *text);
 uint64_t option_seed(const char *text);
 
-/* The seeds of a comma-separated list. Returns how many, or -1 after setting error (64). */
+/* The seeds of a list, in its order: numbers and ranges, FIRST-LAST or FIRST:LAST:STEP with LAST
+ * included, between commas or spaces. Returns how many, or -1 after setting error (64). */
 int options_seeds(uint64_t seeds[MAX_SEEDS], const char *text, Error *error);
 
 void options_help(FILE *out);

@@ -1,0 +1,113 @@
+# Command-line tests of what hands type and read: seeds, options that do not fit together, names from elsewhere, advice.
+
+load common
+
+setup() {
+    cd "$BATS_TEST_DIRNAME/.."
+    programs="$(cd "${PROGRAMS:-.}" && pwd)"
+    train="$programs/train_gpt"
+    work="$BATS_TEST_TMPDIR"
+    refused="$work/preds"
+    appended="--preds $work/preds --quiet --threads 1"
+    # a plan, and a run of two steps
+    plan="--task rte --model tiny --data builtin --threads 1 --max-train 32 --max-eval 16 --dry-run --preds $work/plan"
+    short="--task rte --model tiny --data builtin --threads 1 --max-train 32 --max-eval 16 --epochs 1 --quiet"
+    unset SEEDBED_MODEL SEEDBED_DATA
+}
+
+# planned N OPTIONS...: the plan is of N runs
+planned() {
+    local runs=$1
+    shift
+    $train $plan "$@" 2>"$work/err"
+    grep -q "^work  *$runs runs\? of" "$work/err" || { cat "$work/err"; return 1; }
+}
+
+@test "seeds: lists, ranges, steps and mixtures of them" {
+    planned 10 --seeds 42:132:10
+    planned 5 --seeds 42-46
+    planned 3 --seeds "42 52 62"
+    planned 1 --seeds 7
+    planned 7 --seeds "42, 52  62-64,70:80:10"
+    planned 2 --seeds 18446744073709551614-18446744073709551615
+    planned 2 --seeds 18446744073709551610:18446744073709551615:4
+    planned 1000 --seeds 0-999
+    $train $short --seeds "7:9:2 3" --preds "$work/preds" >/dev/null 2>&1
+    [ "$(ls "$work"/preds/*.bin | sed 's/.*\.s//' | tr '\n' ' ')" = "3.bin 7.bin 9.bin " ]
+}
+
+@test "seeds: what is none is refused in one line" {
+    for list in 42:132:10:1 1-2-3 1:2: : - 1- -1 +1 0x10 1.0 a 18446744073709551616 1-18446744073709551616 1:2:-1; do
+        fails 64 "seeds: '$list' is neither" $train --task rte --seeds "$list"
+    done
+    fails 64 'a seed is missing' $train --task rte --seeds 42,,52
+    fails 64 'a seed is missing' $train --task rte --seeds ,42
+    fails 64 'a seed is missing' $train --task rte --seeds '42, '
+    fails 64 'seed' $train --task rte --seeds ''
+    fails 64 'seed' $train --task rte --seeds ' '
+    fails 64 'range 132:42:10 ends before it begins' $train --task rte --seeds 132:42:10
+    fails 64 'range 46-42 ends before it begins' $train --task rte --seeds 46-42
+    fails 64 'range 1:5:0 has step 0' $train --task rte --seeds 1:5:0
+    fails 64 'the seed 44 stands twice' $train --task rte --seeds 42-46,44
+    fails 64 'the seed 50 stands twice' $train --task rte --seeds 10:90:20,40:60:10
+    fails 64 'more than 1000 seeds' $train --task rte --seeds 0-1000
+    fails 64 'more than 1000 seeds' $train --task rte --seeds 5,10-1009
+    fails 64 'more than 1000 seeds' $train --task rte --seeds 0-18446744073709551615
+}
+
+@test "several seeds for --seed, or without their option: advice" {
+    fails 64 'several seeds are --seeds 42,52$' $train --task rte --seed 42,52
+    fails 64 "several seeds are --seeds '42 52'" $train --task rte --seed '42 52'
+    fails 64 'several seeds are --seeds 42:62:10' $train --task rte --seed=42:62:10
+    fails 64 'to 18446744073709551615$' $train --task rte --seed 42,x
+    fails 64 'one argument, such as --seeds 42,52,62' $train --task rte --seeds 42 52
+}
+
+@test "options without effect are refused: adapters' without --lora or beside --adapter" {
+    for option in --lora-r=4 --lora-alpha=8 --lora-dropout=0 --lora-targets=q --rslora --lora_r=8; do
+        name=$(sed 's/=.*//; s/_/-/' <<<"$option")
+        fails 64 "$name without --lora changes nothing" $train --task rte $option
+        fails 64 "$name with --adapter" $train --task rte --adapter "$work/adapter" $option
+        fails 64 "$name with --adapter" $train --task rte --lora --adapter "$work/adapter" $option
+        planned 1 --lora $option
+    done
+}
+
+@test "options without effect are refused: seeds, selection, steps, kernels, flags" {
+    fails 64 'seed with --seeds' $train --task rte --seeds 42,52 --seed 7
+    fails 64 'seed with --seeds' $train --task rte --seed 42 --seeds 42
+    fails 64 'seeds: --seed-init, --seed-data and --seed-dropout' $train --task rte --seeds 1,2 --seed-init 1 --seed-data 2 --seed-dropout 3
+    fails 64 'seed: --seed-init, --seed-data and --seed-dropout' $train --task rte --seed 1 --seed-init 1 --seed-data 2 --seed-dropout 3
+    planned 1 --seed-init 1 --seed-data 2 --seed-dropout 3
+    planned 2 --seeds 1,2 --seed-init 1 --seed-data 2
+    fails 64 'select best with --eval-every 0' $train --task rte --select best --eval-every 0
+    fails 64 'max-steps 3 with --epochs 0' $train --task rte --max-steps 3 --epochs 0
+    fails 64 'max-steps 1 with --epochs 0' $train --task rte --epochs 0.0 --max-steps 1
+    fails 64 'layernorm_forward=float64 was chosen before' $train --task rte --kernel layernorm_forward=float64 --kernel layernorm_forward=serial
+    fails 64 'lora takes no value' $train --task rte --lora=yes
+    fails 64 'dry-run takes no value' $train --task rte --dry_run=1
+}
+
+@test "names with underscores are ours too; names of run_glue.py are explained all at once" {
+    planned 2 --seeds 1,2 --weight_decay 0.1 --max_len 64 --seed_data 3
+    grep -q 'length 64' "$work/err"
+    fails 64 'learning_rate -> --lr$' $train --task rte --learning_rate 2e-5
+    fails 64 'output-dir -> --preds' $train --task rte --output-dir=out
+    fails 64 'task_name -> --task; --model_name_or_path -> --model FOLDER; --do_train -> leave it out; .*--warmup_ratio -> --warmup' \
+        $train --task_name rte --model_name_or_path roberta-large --do_train --seed 42 --max_seq_length 128 --warmup_ratio 0.06
+    for name in per_device_train_batch_size num_train_epochs warmup_steps overwrite_output_dir train_file; do
+        fails 64 "$name -> " $train --task rte --$name 3
+    done
+    fails 64 'learning_rat: no such option' $train --task rte --learning_rat 1
+}
+
+@test "--version and --help of train_gpt and merge" {
+    for program in train_gpt merge; do
+        "$programs/$program" --version >"$work/out"
+        grep -q "^$program of seedbed [0-9][0-9.]*, commit [0-9a-z-]*\$" "$work/out"
+        "$programs/$program" --help >"$work/out" 2>"$work/err"
+        grep -q "^usage: $program" "$work/out"
+        [ ! -s "$work/err" ]
+    done
+    $train --version --lora-r 4 >"$work/out"
+}
