@@ -1,5 +1,6 @@
 /* Hugging Face model folders: weights in, weights and config out. */
 #include "adapter.h"
+#include "download.h"
 #include "shards.h"
 #include "parts.h"
 
@@ -75,10 +76,12 @@ int shards_open(Shards **opened, const char *folder, Error *error)
     } else if (path_exists(index)) {
         code = shards_open_index(shards, folder, index, error);
     } else {
+        char *command = download_command(folder);
         code = error_set(error, EXIT_NO_INPUT,
                          "%s: neither model.safetensors nor model.safetensors.index.json is there; "
-                         "get it with: huggingface-cli download MODEL --local-dir %s",
-                         folder, folder);
+                         "get it with: %s",
+                         folder, command);
+        free(command);
     }
     free(single);
     free(index);

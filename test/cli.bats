@@ -158,11 +158,11 @@ make_data() {
 
 @test "missing folders and files: 66 with the command that gets them" {
     make_data
-    fails 66 'huggingface-cli download' $train --task rte --model "$work/none"
+    fails 66 'hf download' $train --task rte --model "$work/none"
     fails 66 'docs/TASKS.md' $train --task rte --data "$work/none"
     fails 66 'docs/TASKS.md' $train --task cb --data "$work/data"
     mkdir "$work/empty"
-    fails 66 'huggingface-cli download' $train --task rte --model "$work/empty"
+    fails 66 'hf download' $train --task rte --model "$work/empty"
     rm "$work/data/RTE/dev.tsv"
     fails 66 'dev.tsv' $train --task rte --data "$work/data"
 }

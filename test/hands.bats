@@ -111,3 +111,37 @@ planned() {
     done
     $train --version --lora-r 4 >"$work/out"
 }
+
+@test "a model that is not there: the command that puts it into the folder asked for" {
+    cd "$work"
+    fails 66 ': no such model folder; get it with: hf download FacebookAI/roberta-large --local-dir roberta-large$' $train --task rte --model roberta-large
+    fails 66 'get it with: hf download FacebookAI/roberta-base --local-dir /no/such/roberta-base$' $train --task rte --model /no/such/roberta-base/
+    fails 66 'hf download google-bert/bert-base-uncased --local-dir bert-base-uncased$' $train --task rte --model bert-base-uncased
+    fails 66 'hf download meta-llama/Llama-3.2-3B --local-dir llama-3.2-3b (accept its licence .* hf auth login)$' $train --task rte --model llama-3.2-3b --lora
+    fails 66 'hf download FacebookAI/roberta-base --local-dir FacebookAI/roberta-base$' $train --task rte --model FacebookAI/roberta-base
+    fails 66 'hf download some-org/some.model --local-dir some-org/some.model$' $train --task rte --model some-org/some.model
+    fails 66 'hf download ORG/mine --local-dir mine$' $train --task rte --model mine
+    fails 66 'hf download ORG/mine --local-dir ./a/mine$' $train --task rte --model ./a/mine
+    fails 66 "hf download FacebookAI/roberta-base --local-dir 'my models/roberta-base'\$" $train --task rte --model 'my models/roberta-base'
+    fails 66 "hf download ORG/NAME --local-dir 'it'.*'s here'\$" $train --task rte --model "it's here"
+    mkdir -p models/roberta-large
+    fails 66 'no config.json; .*hf download FacebookAI/roberta-large --local-dir models/roberta-large$' $train --task rte --model models/roberta-large
+    fails 66 'hf download ORG/other --local-dir models/other$' $train --task rte --model models/other
+    : >models/file
+    fails 66 'models/file: a file; name the folder' $train --task rte --model models/file
+    SEEDBED_MODEL=roberta-large fails 66 'FacebookAI/roberta-large --local-dir roberta-large$' $train --task rte
+}
+
+@test "the suggested command works as it stands: spaces, quotes, a dollar, a newline, a dash" {
+    ln -s "$programs/consistency" "$work/consistency"
+    cd "$work"
+    for folder in plain 'two words' "it's" 'a$b"c' '*' $'two\nlines' '-dash' 'back\slash;x' ; do
+        $train $short --preds "$folder" >"$work/out" 2>/dev/null
+        [ "$(wc -l <"$work/out")" -ge 5 ]
+        sed -n 's/^next: //p' "$work/out" >"$work/command"
+        [ "$(wc -l <"$work/command")" -eq 1 ]
+        bash "$work/command" >"$work/report" || { cat "$work/command"; return 1; }
+        grep -q '^rte ' "$work/report"
+    done
+    $train $short --preds plain 2>/dev/null | grep -qx 'next: ./consistency plain/\*.bin'
+}

@@ -96,7 +96,9 @@ static void show_outcome(const Study *s, const Seeds *seeds, const Outcome *o)
     }
     printf("time: %.1f s, peak memory %.0f MiB\n", o->seconds, (double)memory_peak() / (1 << 20));
     printf("wrote: %s\n", o->path);
-    printf("next: ./consistency %s/*.bin\n", s->options->preds);
+    char *folder = shell_quote(s->options->preds);
+    printf("next: ./consistency %s%s/*.bin\n", *folder == '-' ? "./" : "", folder);
+    free(folder);
     fflush(stdout);
 }
 

@@ -1,5 +1,6 @@
 #include "study.h"
 #include "adapter.h"
+#include "download.h"
 #include "text.h"
 
 #include <libgen.h>
@@ -30,10 +31,13 @@ static int open_model_files(Study *study, Config *config, Error *error)
         return config_from_json(config, tiny_config(count), "tiny", error);
     }
     if (!path_is_folder(folder)) {
-        return error_set(error, EXIT_NO_INPUT,
-                         "%s: no such model folder; get one with: huggingface-cli download "
-                         "FacebookAI/roberta-base --local-dir %s",
-                         folder, folder);
+        char *command = download_command(folder);
+        error_set(error, EXIT_NO_INPUT, "%s: %s%s", folder,
+                  path_exists(folder) ? "a file; name the folder with config.json that it lies in"
+                                      : "no such model folder; get it with: ",
+                  path_exists(folder) ? "" : command);
+        free(command);
+        return error->code;
     }
     if (study->options->save && path_is_same(folder, study->options->save)) {
         return error_set(error, EXIT_USAGE,
@@ -52,10 +56,10 @@ static int open_model_files(Study *study, Config *config, Error *error)
     char *path = string_format("%s/config.json", folder);
     int code = config_read(config, path, error);
     if (code == EXIT_NO_INPUT) {
-        error_set(error, code,
-                  "%s: no config.json; name a Hugging Face folder, or get one with: "
-                  "huggingface-cli download FacebookAI/roberta-base --local-dir %s",
-                  folder, folder);
+        char *command = download_command(folder);
+        error_set(error, code, "%s: no config.json; name a Hugging Face folder, or get it with: %s",
+                  folder, command);
+        free(command);
     }
     free(path);
     if (!code && tokenizer_open(&study->tokenizer, folder, error)) {
