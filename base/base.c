@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -179,140 +180,6 @@ void file_unmap(File *file)
     *file = (File){0};
 }
 
-static void writer_release(Writer *writer)
-{
-    free(writer->path);
-    free(writer->temporary);
-    *writer = (Writer){0};
-}
-
-/* Where the symbolic links of path end, whether or not a file is there; the caller frees it. */
-static char *link_end(const char *path)
-{
-    char *end = string_copy(path), target[4096];
-    for (int links = 0; links < 40; links++) {
-        ssize_t size = readlink(end, target, sizeof target - 1);
-        if (size <= 0) {
-            break; /* not a link */
-        }
-        target[size] = 0;
-        const char *slash = strrchr(end, '/');
-        int folder = *target == '/' || !slash ? 0 : (int)(slash - end) + 1;
-        char *next = string_format("%.*s%s", folder, end, target);
-        free(end);
-        end = next;
-    }
-    return end;
-}
-
-/* Standard output or error if path is one of them under another name (/dev/stdout), else -1. They
- * are written through their descriptor: opened anew, a socket would fail and a file would be cut.
- */
-static int own_descriptor(const struct stat *status)
-{
-    struct stat own;
-    for (int i = STDOUT_FILENO; i <= STDERR_FILENO; i++) {
-        if (!fstat(i, &own) && own.st_dev == status->st_dev && own.st_ino == status->st_ino) {
-            return i;
-        }
-    }
-    return -1;
-}
-
-int writer_open(Writer *writer, const char *path, Error *error)
-{
-    struct stat status, end;
-    int linked = !lstat(path, &status) && S_ISLNK(status.st_mode), found = !stat(path, &end);
-    int number = errno, special = found && !S_ISREG(end.st_mode);
-    int own = special || (linked && found) ? own_descriptor(&end) : -1;
-    *writer = (Writer){0};
-    if (found && S_ISDIR(end.st_mode)) {
-        return error_set(error, EXIT_BUSY,
-                         "cannot create %s: a folder has that name; choose another path", path);
-    }
-    if (linked && !found && number == ELOOP) {
-        errno = number;
-        return error_set_errno(error, "create", path);
-    }
-    if (special || own >= 0) {
-        int descriptor =
-            own < 0 ? open(path, O_WRONLY | O_CLOEXEC) : fcntl(own, F_DUPFD_CLOEXEC, 3);
-        writer->path = string_copy(path);
-        writer->stream = descriptor < 0 ? NULL : fdopen(descriptor, "wb");
-    } else {
-        writer->path = linked ? link_end(path) : string_copy(path);
-        writer->temporary = string_format("%s.tmp-%ld", writer->path, (long)getpid());
-        writer->stream = fopen(writer->temporary, "wbe");
-    }
-    if (!writer->stream) {
-        int code = error_set_errno(error, "create", path);
-        writer_release(writer);
-        if (code == EXIT_NO_INPUT) {
-            error->code = code = EXIT_BUSY; /* the folder of an output is missing */
-        }
-        return code;
-    }
-    return 0;
-}
-
-static int folder_sync(const char *path)
-{
-    char *folder = string_copy(path), *slash = strrchr(folder, '/');
-    if (slash) {
-        slash[slash == folder] = 0;
-    }
-    int descriptor = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(folder);
-    if (descriptor < 0) {
-        return -1;
-    }
-    int failed = fsync(descriptor);
-    if (failed && errno == EINVAL) {
-        failed = 0; /* a file system that cannot sync a folder */
-    }
-    close(descriptor);
-    return failed;
-}
-
-/* Ends a stream: 0, or the errno of what failed first. */
-static int stream_close(FILE *stream, int sync)
-{
-    int number = 0;
-    if (fflush(stream) || (sync && fsync(fileno(stream)))) {
-        number = errno;
-    } else if (ferror(stream)) { /* an earlier write, whose errno is gone */
-        number = EIO;
-    }
-    if (fclose(stream) && !number) {
-        number = errno;
-    }
-    return number;
-}
-
-int writer_commit(Writer *writer, Error *error)
-{
-    int number = stream_close(writer->stream, writer->temporary != NULL);
-    if (!number && writer->temporary &&
-        (rename(writer->temporary, writer->path) || folder_sync(writer->path))) {
-        number = errno;
-    }
-    if (number) {
-        errno = number;
-        error_set_errno(error, "write", writer->path);
-        if (writer->temporary) {
-            unlink(writer->temporary);
-        }
-    }
-    writer_release(writer);
-    return number ? error->code : 0;
-}
-
-int stdout_close(Error *error)
-{
-    errno = stream_close(stdout, 0);
-    return errno ? error_set_errno(error, "write to", "standard output") : 0;
-}
-
 int path_is_folder(const char *path)
 {
     struct stat status;
@@ -464,10 +331,10 @@ static int edit_distance(const char *a, const char *b)
 const char *nearest_word(const char *word, const char *const *candidates, int count)
 {
     const char *nearest = NULL;
-    int limit = (int)strlen(word) / 2 + 1, smallest = limit + 1;
+    int length = (int)strlen(word), smallest = length / 2 + 2;
     for (int i = 0; i < count; i++) {
         int distance = edit_distance(word, candidates[i]);
-        if (distance < smallest) {
+        if (distance < smallest && distance < length) { /* a letter at least is the same */
             smallest = distance;
             nearest = candidates[i];
         }
@@ -482,25 +349,16 @@ double clock_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+size_t memory_machine(void)
+{
+    struct sysinfo info;
+    return sysinfo(&info) ? SIZE_MAX
+                          : ((size_t)info.totalram + (size_t)info.totalswap) * info.mem_unit;
+}
+
 size_t memory_peak(void)
 {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     return (size_t)usage.ru_maxrss * 1024;
-}
-
-int file_copy(const char *from, const char *to, Error *error)
-{
-    File file;
-    Writer writer;
-    if (file_map(&file, from, error)) {
-        return error->code;
-    }
-    int code = writer_open(&writer, to, error);
-    if (!code) {
-        fwrite(file.bytes, 1, file.size, writer.stream);
-        code = writer_commit(&writer, error);
-    }
-    file_unmap(&file);
-    return code;
 }

@@ -69,7 +69,8 @@ void file_unmap(File *file);
 /* Writing: path.tmp-PID in the same folder; writer_commit fsyncs, renames to path and fsyncs the
  * folder, or removes it on failure. So a file under its final name is always whole. A symbolic link
  * stays: the file at its end is the one that is written. Devices, FIFOs and standard output under
- * another name (/dev/stdout) are written into. */
+ * another name (/dev/stdout) are written into. What killed processes of this machine left in the
+ * folder under such names, with the same ending (.bin), is removed. Errors: 73, 74, 77. */
 typedef struct Writer {
     FILE *stream;
     char *path, *temporary; /* temporary is NULL where path is written into */
@@ -77,6 +78,16 @@ typedef struct Writer {
 
 int writer_open(Writer *writer, const char *path, Error *error);
 int writer_commit(Writer *writer, Error *error);
+
+/* Files that belong together: from writers_begin on, what is committed waits under its temporary
+ * name; writers_end gives all of them their names, or, if code is not 0 or one of them fails,
+ * removes those that still wait. Returns code or the error. */
+void writers_begin(void);
+int writers_end(int code, Error *error);
+
+/* For a signal handler that ends the process: removes the temporary files, or goes on with giving
+ * names if writers_end was about it. */
+void writers_settle(void);
 
 /* Ends standard output: 74 if it is closed or full, or what was printed did not arrive. */
 int stdout_close(Error *error);
@@ -111,6 +122,9 @@ const char *nearest_word(const char *word, const char *const *candidates, int co
 
 /* Seconds of a monotonic clock. */
 double clock_seconds(void);
+
+/* Memory and swap space of this machine in bytes. */
+size_t memory_machine(void);
 
 /* Largest resident set of this process so far, in bytes. */
 size_t memory_peak(void);

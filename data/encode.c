@@ -177,12 +177,12 @@ void pack(Packed *packed, const Encoded *encoded, const int *order, int first, i
     }
 }
 
-int pack_tokens(const Encoded *encoded, const int *order, int first, int count)
+size_t pack_tokens(const Encoded *encoded, const int *order, int first, int count)
 {
     size_t tokens = 0, choices = (size_t)encoded->choices;
     for (int i = first; i < first + count; i++) {
         size_t index = (size_t)(order ? order[i] : i);
         tokens += encoded->start[(index + 1) * choices] - encoded->start[index * choices];
     }
-    return (int)tokens;
+    return tokens;
 }

@@ -46,6 +46,6 @@ void pack(Packed *packed, const Encoded *encoded, const int *order, int first, i
           int first_slot);
 
 /* Tokens of these examples. */
-int pack_tokens(const Encoded *encoded, const int *order, int first, int count);
+size_t pack_tokens(const Encoded *encoded, const int *order, int first, int count);
 
 #endif

@@ -88,7 +88,8 @@ const Task *task_find(const char *name, Error *error)
     }
     for (int i = 0; i < TASKS; i++) {
         names[i] = tasks[i].name;
-        if (same_name(name, tasks[i].name) || same_name(name, tasks[i].alias)) {
+        if (same_name(name, tasks[i].name) ||
+            (*tasks[i].alias && same_name(name, tasks[i].alias))) {
             return &tasks[i];
         }
     }

@@ -176,8 +176,9 @@ static int read_fields(LoraConfig *lora, const json_t *json, const char *path, c
         return REFUSE("%s: lora_alpha must be a number above 0", path);
     }
     if (drop && !json_is_null(drop) &&
-        (!json_is_number(drop) || !(json_number_value(drop) >= 0 && json_number_value(drop) < 1))) {
-        return REFUSE("%s: lora_dropout must be a number from 0, below 1", path);
+        (!json_is_number(drop) ||
+         !(json_number_value(drop) >= 0 && (float)json_number_value(drop) < 1))) {
+        return REFUSE("%s: lora_dropout must be a number from 0, below 1 in float32", path);
     }
     if (bias && !json_is_null(bias) &&
         (!json_is_string(bias) || strcmp(json_string_value(bias), "none"))) {

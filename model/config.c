@@ -32,7 +32,7 @@ static int read_int(const Fields *fields, int *value, const char *name, int leas
     return 0;
 }
 
-/* A number in [least, below). preset below least: the field is required. */
+/* A number in [least, below), rounded to float32 too. preset below least: the field is required. */
 static int read_real(const Fields *fields, float *value, const char *name, double least,
                      double below, double preset)
 {
@@ -44,8 +44,9 @@ static int read_real(const Fields *fields, float *value, const char *name, doubl
     if (field && !json_is_null(field) && !json_is_number(field)) {
         return REFUSE("%s: %s must be a number", fields->where, name);
     }
-    if (!(number >= least && number < below)) {
-        return REFUSE("%s: %s must be at least %g and below %g", fields->where, name, least, below);
+    if (!(number >= least && (float)number < (float)below)) {
+        return REFUSE("%s: %s %.12g must be at least %g and below %g in float32", fields->where,
+                      name, number, least, below);
     }
     *value = (float)number;
     return 0;

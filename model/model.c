@@ -158,7 +158,9 @@ DropoutSite model_site(const Step *step, int number, float p)
 float *carve(Carver *carver, size_t rows, size_t columns)
 {
     float *part = carver->memory ? carver->memory + carver->used : NULL;
-    carver->used += (rows * columns + 15) / 16 * 16;
+    /* Rows are below 2^31, columns below 2^25. A sum beyond any memory stays there instead of
+     * overflowing, and is refused where it is allocated. */
+    carver->used += carver->used < (size_t)1 << 60 ? (rows * columns + 15) / 16 * 16 : 0;
     return part;
 }
 

@@ -143,7 +143,7 @@ static void check_packing(void)
     CHECK(packed.B == 6 && packed.examples == 3 && packed.cu_seqlens[6] == packed.N, "sizes");
     CHECK(packed.slots[0] == 10 && packed.slots[5] == 15, "slots count from the global batch");
     CHECK(packed.labels[1] == dataset.examples[0].label, "labels in the order given");
-    CHECK(packed.N == pack_tokens(&encoded, order, 2, 3), "tokens");
+    CHECK((size_t)packed.N == pack_tokens(&encoded, order, 2, 3), "tokens");
     CHECK(!memcmp(packed.tokens, encoded.ids + encoded.start[2], sizeof(int)), "first token");
     packed_free(&packed);
     encoded_free(&encoded);

@@ -1,6 +1,7 @@
 /* merge BASE ADAPTER OUT: a base model and a PEFT adapter as one plain Hugging Face folder. Adapted
  * weights and the head are float32, all others as the base has them. */
 #include "adapter.h"
+#include "process.h"
 #include "tokenizer.h"
 #include "version.h"
 
@@ -78,34 +79,49 @@ static int write_merged(const Model *model, const char *base, const char *out, E
 {
     int classes = model->O;
     char **names = label_names(&model->config, classes);
+    writers_begin(); /* the folder gets all of its files or none */
     int code = model_write(model, out, (const char *const *)names, classes, error) ||
-               copy_tokenizer(base, out, error);
+                       copy_tokenizer(base, out, error)
+                   ? error->code
+                   : 0;
     for (int k = 0; k < classes; k++) {
         free(names[k]);
     }
     free(names);
-    return code ? error->code : 0;
+    return writers_end(code, error);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc == 2 && !strcmp(argv[1], "--version")) {
+    process_start("merge");
+    Error error;
+    int version = argc == 2 && !strcmp(argv[1], "--version"),
+        help = argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));
+    if (version) {
         printf("merge of seedbed %s, commit %s\n", TOOL_VERSION, git_commit());
-        return 0;
-    }
-    int help = argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));
-    if (help || argc != 4 || argv[1][0] == '-') {
+    } else if (argc != 4 || argv[1][0] == '-') {
         fputs(
             "usage: merge BASE ADAPTER OUT\n"
             "Writes the base model (a Hugging Face folder) with the adapter (a PEFT folder) merged "
             "into it.\n"
             "--version prints version and commit.\n",
             help ? stdout : stderr);
-        return help ? 0 : EXIT_USAGE;
+        if (!help) {
+            return EXIT_USAGE;
+        }
+    }
+    if (version || help) {
+        return stdout_close(&error) ? fail(&error) : 0;
     }
     const char *base = argv[1], *adapter = argv[2], *out = argv[3];
-    Error error;
     Model model;
+    if (!*base || !*adapter || !*out) {
+        error_set(&error, EXIT_USAGE, "%s: an empty name; name a folder",
+                  !*base      ? "BASE"
+                  : !*adapter ? "ADAPTER"
+                              : "OUT");
+        return fail(&error);
+    }
     if (path_is_same(base, out)) {
         error_set(&error, EXIT_USAGE, "%s is the folder of the base; name another for the result",
                   out);
@@ -120,5 +136,6 @@ int main(int argc, char **argv)
                lora_scale(&model.lora));
     }
     model_free(&model);
+    code = code ? code : stdout_close(&error);
     return code ? fail(&error) : 0;
 }

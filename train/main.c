@@ -1,18 +1,12 @@
 /* train_gpt: fine-tunes a pretrained transformer from a seed, exactly, and writes one prediction
  * file a run. */
+#include "process.h"
 #include "study.h"
 #include "version.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void on_signal(int number)
-{
-    (void)number;
-    stop_signal = 1;
-}
 
 static int fail(const Error *error)
 {
@@ -115,8 +109,11 @@ static int run_all(Study *study, const Options *o, const uint64_t *list, int cou
     for (int i = 0; i < count; i++) {
         data_seeds[i] = seeds_of(o, list[i]).data;
     }
-    study_plan(study, data_seeds, count);
+    int planned = study_plan(study, data_seeds, count, error);
     free(data_seeds);
+    if (planned) {
+        return planned;
+    }
     show_banner(study);
     if (!o->quiet) {
         show_plan(study, count);
@@ -148,27 +145,26 @@ int main(int argc, char **argv)
 {
     Options options;
     Error error = {0};
+    process_start("train_gpt");
     if (options_parse(&options, argc, argv, &error)) {
         return fail(&error);
     }
     if (options.help) {
         options_help(stdout);
-        return 0;
+        return stdout_close(&error) ? fail(&error) : 0;
     }
     if (options.version) {
         printf("train_gpt of seedbed %s, commit %s\n", TOOL_VERSION, git_commit());
-        return 0;
+        return stdout_close(&error) ? fail(&error) : 0;
     }
     uint64_t seeds[MAX_SEEDS] = {option_seed(options.seed)};
     int count = options.seeds ? options_seeds(seeds, options.seeds, &error) : 1;
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
     Study study;
     if (count < 0 || study_open(&study, &options, &error)) {
         return fail(&error);
     }
     int code = run_all(&study, &options, seeds, count, &error);
     study_close(&study);
+    code = code ? code : stdout_close(&error);
     return code ? fail(&error) : 0;
 }

@@ -67,20 +67,24 @@ static int check_value(const char *name, Kind kind, const char *text, Error *err
 {
     char *end = NULL;
     errno = 0;
+    if (!*text) {
+        return error_set(error, EXIT_USAGE,
+                         "--%s: the value is empty; name one, or leave the option out", name);
+    }
     if (kind == COUNT) {
         long number = strtol(text, &end, 10);
-        if (!*text || *end || errno || number < 0 || number > 1000000000) {
+        if (*end || errno || number < 0 || number > 1000000000) {
             return error_set(error, EXIT_USAGE, "--%s %s: not a whole number from 0 to 1000000000",
                              name, text);
         }
     } else if (kind == REAL) {
         double number = strtod(text, &end);
-        if (!*text || *end || !isfinite(number) || number < 0) {
+        if (*end || !isfinite(number) || number < 0) {
             return error_set(error, EXIT_USAGE, "--%s %s: not a number from 0", name, text);
         }
     } else if (kind == SEED) {
         (void)strtoull(text, &end, 10);
-        if (!*text || strspn(text, "0123456789") != strlen(text) || errno) {
+        if (strspn(text, "0123456789") != strlen(text) || errno) {
             uint64_t seeds[MAX_SEEDS];
             Error none;
             int list = !strcmp(name, "seed") && options_seeds(seeds, text, &none) > 0;

@@ -1,14 +1,29 @@
 #include "progress.h"
+#include "process.h"
 
 #include <errno.h>
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
 
+/* Writes one line into the log. */
+static int log_line(Progress *p, Error *error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int log_line(Progress *p, Error *error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int failed = vfprintf(p->log, format, arguments) < 0 || fflush(p->log);
+    va_end(arguments);
+    return failed ? error_set_errno(error, "write", p->path) : 0;
+}
+
 int progress_open(Progress *p, const Study *study, const Seeds *seeds, const char *log,
                   Error *error)
 {
     *p = (Progress){.study = study,
+                    .path = log,
                     .terminal = isatty(STDERR_FILENO),
                     .quiet = study->options->quiet != NULL,
                     .start = clock_seconds()};
@@ -16,16 +31,18 @@ int progress_open(Progress *p, const Study *study, const Seeds *seeds, const cha
     if (!p->log) {
         return error_set_errno(error, "create", log);
     }
+    process_last_words(fileno(p->log), "{\"event\":\"end\",\"code\":75}\n");
     json_t *hparams = recipe_json(&study->recipe, seeds);
     char *text = json_canonical(hparams);
-    fprintf(p->log,
-            "{\"event\":\"start\",\"task\":\"%s\",\"threads\":%d,\"simd\":\"%s\",\"steps\":%d,"
-            "\"hparams\":%s}\n",
-            study->task->name, study->backend.ctx.threads, study->backend.ops.build, study->steps,
-            text);
+    int code = log_line(
+        p, error,
+        "{\"event\":\"start\",\"task\":\"%s\",\"threads\":%d,\"simd\":\"%s\",\"steps\":%d,"
+        "\"hparams\":%s}\n",
+        study->task->name, study->backend.ctx.threads, study->backend.ops.build, study->steps,
+        text);
     free(text);
     json_decref(hparams);
-    return 0;
+    return code ? progress_close(p, code, error) : 0;
 }
 
 static void print_time(char out[16], double seconds)
@@ -45,62 +62,74 @@ static void clear_line(const Progress *p)
     }
 }
 
-void progress_step(Progress *p, int step, double loss, double norm, double lr, long tokens)
+int progress_step(Progress *p, int step, double loss, double norm, double lr, long tokens,
+                  Error *error)
 {
     double now = clock_seconds(), spent = now - p->start;
     int steps = p->study->steps;
     p->tokens += tokens;
     p->loss = step == 1 ? loss : 0.95 * p->loss + 0.05 * loss;
-    fprintf(p->log,
-            "{\"event\":\"step\",\"step\":%d,\"loss\":%.9g,\"grad_norm\":%.9g,\"lr\":%.9g,"
-            "\"tokens\":%ld,\"seconds\":%.3f}\n",
-            step, loss, norm, lr, tokens, spent);
-    if (p->quiet || (now - p->shown < (p->terminal ? 0.1 : 30.0))) {
-        return;
+    int code = log_line(p, error,
+                        "{\"event\":\"step\",\"step\":%d,\"loss\":%.9g,\"grad_norm\":%.9g,"
+                        "\"lr\":%.9g,\"tokens\":%ld,\"seconds\":%.3f}\n",
+                        step, loss, norm, lr, tokens, spent);
+    if (code || p->quiet || (now - p->shown < (p->terminal ? 0.1 : 30.0))) {
+        return code;
     }
     if (!p->terminal && p->shown == 0) { /* the first line elsewhere comes after half a minute */
         p->shown = now;
-        return;
+        return 0;
     }
     p->shown = now;
     char left[16], bar[21];
     print_time(left, spent / step * (steps - step));
     for (int i = 0; i < 20; i++) {
-        bar[i] = i < 20 * step / steps ? '#' : '.';
+        bar[i] = i < 20L * step / steps ? '#' : '.';
     }
     bar[20] = 0;
     clear_line(p);
     fprintf(stderr, "step %d/%d [%s] loss %.4f  %.0f tokens/s  %s left%s", step, steps, bar,
             p->loss, (double)p->tokens / spent, left, p->terminal ? "" : "\n");
+    return 0;
 }
 
-void progress_epoch(Progress *p, int epoch, double train_loss, double dev_loss, const char *metric,
-                    double value)
+int progress_epoch(Progress *p, int epoch, double train_loss, double dev_loss, const char *metric,
+                   double value, Error *error)
 {
     char text[32] = "null";
     if (isfinite(value)) {
         snprintf(text, sizeof text, "%.9g", value);
     }
-    fprintf(p->log,
-            "{\"event\":\"epoch\",\"epoch\":%d,\"train_loss\":%.9g,\"dev_loss\":%.9g,\"metric\":\"%"
-            "s\",\"value\":%s}\n",
-            epoch, train_loss, dev_loss, metric, text);
-    fflush(p->log);
-    if (!p->quiet) {
+    int code = log_line(p, error,
+                        "{\"event\":\"epoch\",\"epoch\":%d,\"train_loss\":%.9g,\"dev_loss\":%.9g,"
+                        "\"metric\":\"%s\",\"value\":%s}\n",
+                        epoch, train_loss, dev_loss, metric, text);
+    if (!code && !p->quiet) {
         clear_line(p);
         fprintf(stderr, "epoch %d: train loss %.4f, dev loss %.4f, dev %s %.4f\n", epoch,
                 train_loss, dev_loss, metric, value);
     }
+    return code;
 }
 
-void progress_close(Progress *p, int code)
+int progress_close(Progress *p, int code, Error *error)
 {
     p->seconds = clock_seconds() - p->start;
     clear_line(p);
-    fprintf(p->log,
-            "{\"event\":\"end\",\"code\":%d,\"seconds\":%.3f,\"tokens_per_second\":%.1f,\"peak_"
-            "bytes\":%zu}\n",
-            code, p->seconds, p->seconds > 0 ? (double)p->tokens / p->seconds : 0.0, memory_peak());
-    fclose(p->log);
+    Error first = *error;
+    int failed = log_line(p, error,
+                          "{\"event\":\"end\",\"code\":%d,\"seconds\":%.3f,\"tokens_per_second\":%.1f,"
+                          "\"peak_bytes\":%zu}\n",
+                          code, p->seconds,
+                          p->seconds > 0 ? (double)p->tokens / p->seconds : 0.0, memory_peak());
+    process_last_words(-1, NULL);
+    if (fclose(p->log) && !failed) {
+        failed = error_set_errno(error, "write", p->path);
+    }
     p->log = NULL;
+    if (code) { /* what ended the run matters more */
+        *error = first;
+        return code;
+    }
+    return failed;
 }

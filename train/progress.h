@@ -8,18 +8,27 @@
 typedef struct Progress {
     const Study *study;
     FILE *log;
+    const char *path; /* of the log */
     int terminal, quiet;
     double start, shown, seconds;
     long tokens;
     double loss; /* smoothed, for the bar */
 } Progress;
 
-/* Opens the log (replacing an old one). Errors: 73, 74, 77. */
+/* Opens the log (replacing an old one); its path must live as long. A log is written line by line
+ * under its own name, for that of a run that was killed says how far it came; it is whole if it
+ * has an "end". Errors: 73, 74, 77. */
 int progress_open(Progress *progress, const Study *study, const Seeds *seeds, const char *log,
                   Error *error);
-void progress_step(Progress *progress, int step, double loss, double norm, double lr, long tokens);
-void progress_epoch(Progress *progress, int epoch, double train_loss, double dev_loss,
-                    const char *metric, double value);
-void progress_close(Progress *progress, int code);
+
+/* Errors: 74 if the log cannot be written. */
+int progress_step(Progress *progress, int step, double loss, double norm, double lr, long tokens,
+                  Error *error);
+int progress_epoch(Progress *progress, int epoch, double train_loss, double dev_loss,
+                   const char *metric, double value, Error *error);
+
+/* Ends the log with the code of the run, and returns it, or 74 for a run whose log cannot be
+ * written. */
+int progress_close(Progress *progress, int code, Error *error);
 
 #endif

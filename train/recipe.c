@@ -1,5 +1,6 @@
 #include "recipe.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,35 @@ static const Preset presets[] = {
 static double real(const char *given, double preset)
 {
     return given ? option_real(given) : preset;
+}
+
+/* Training is in float32: what rounds to a value that makes no sense there is refused. */
+static int check_reals(const Recipe *r, Error *error)
+{
+    const OptimConfig *o = &r->optim;
+    const struct {
+        const char *name;
+        double value;
+        int bad;
+        const char *must;
+    } list[] = {
+        {"beta1", o->beta1, (float)o->beta1 >= 1, "below 1"},
+        {"beta2", o->beta2, (float)o->beta2 >= 1, "below 1"},
+        {"dropout", r->dropout, (float)r->dropout >= 1, "below 1"},
+        {"eps", o->eps, !((float)o->eps > 0) || !isfinite((float)o->eps), "above 0, and finite"},
+        {"clip", o->clip, !isfinite((float)o->clip), "finite"},
+        {"lr", r->lr, !isfinite((float)(r->lr / (1.0 - o->beta1))), "smaller"},
+        {"weight-decay", o->weight_decay,
+         !isfinite((float)o->weight_decay) || !isfinite((float)(r->lr * o->weight_decay)),
+         "smaller"},
+    };
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        if (list[i].bad) {
+            return error_set(error, EXIT_USAGE, "--%s %.12g: must be %s in float32", list[i].name,
+                             list[i].value, list[i].must);
+        }
+    }
+    return 0;
 }
 
 int recipe_make(Recipe *recipe, const Options *o, const Task *task, int tiny, Error *error)
@@ -93,14 +123,11 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, int tiny, Er
             "--batch %d --epochs %g: the batch must be above 0, at most 65536 and 10000",
             recipe->batch, recipe->epochs);
     }
-    if (recipe->optim.beta1 >= 1 || recipe->optim.beta2 >= 1 || recipe->dropout >= 1) {
-        return error_set(error, EXIT_USAGE, "--beta1, --beta2 and --dropout must be below 1");
-    }
     if (recipe->warmup > 1e9) {
         return error_set(error, EXIT_USAGE, "--warmup %g: more steps than any run has",
                          recipe->warmup);
     }
-    return 0;
+    return check_reals(recipe, error);
 }
 
 /* The shortest text that reads back as the same double. */

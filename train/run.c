@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-volatile sig_atomic_t stop_signal;
-
 /* Predictions of one evaluation. */
 typedef struct Evaluation {
     float *logits; /* [count, K] */
@@ -39,7 +37,7 @@ static int fitting(const Study *study, const Encoded *encoded, int first)
 {
     int count = 0, tokens = 0, most = study->model.max_sequences / encoded->choices;
     while (first + count < encoded->dataset->count && count < most) {
-        int more = pack_tokens(encoded, NULL, first + count, 1);
+        int more = (int)pack_tokens(encoded, NULL, first + count, 1);
         if (count && tokens + more > study->max_tokens) {
             break;
         }
@@ -127,11 +125,6 @@ static int evaluate(Run *run, Evaluation *e, Error *error)
             loss += (double)run->losses[i];
         }
         terms += terms_of(study, &run->packed);
-        if (stop_signal) {
-            return error_set(
-                error, EXIT_STOPPED,
-                "stopped by a signal during evaluation; nothing was written, run again");
-        }
     }
     e->loss = loss / terms;
     if (!isfinite(e->loss)) {
@@ -188,7 +181,7 @@ static int train_step(Run *run, const int *order, int first, int end, Error *err
     long tokens = 0;
     int terms = end - first;
     if (study->task->kind == KIND_LANGUAGE) {
-        terms = pack_tokens(&study->train_ids, order, first, end - first) - (end - first);
+        terms = (int)pack_tokens(&study->train_ids, order, first, end - first) - (end - first);
     }
     for (int at = first; at < end; at += study->micro) {
         int count = end - at < study->micro ? end - at : study->micro;
@@ -213,12 +206,7 @@ static int train_step(Run *run, const int *order, int first, int end, Error *err
     run->train_loss += loss;
     run->step++;
     run->terms += terms;
-    progress_step(&run->progress, run->step, loss / terms, norm, lr, tokens);
-    return stop_signal
-               ? error_set(error, EXIT_STOPPED,
-                           "stopped by a signal after step %d; nothing was written, run again",
-                           run->step)
-               : 0;
+    return progress_step(&run->progress, run->step, loss / terms, norm, lr, tokens, error);
 }
 
 /* NaN is worse than any number; a lower perplexity is better. */
@@ -262,8 +250,9 @@ static int train(Run *run, Error *error)
         if (!code && (run->step == study->steps || (every && (run->epoch + 1) % every == 0))) {
             code = evaluate(run, &run->now, error);
             if (!code) {
-                progress_epoch(&run->progress, run->epoch + 1, run->train_loss, run->now.loss,
-                               metric_name(study->task->metric), run->now.metric);
+                code = progress_epoch(&run->progress, run->epoch + 1, run->train_loss,
+                                      run->now.loss, metric_name(study->task->metric),
+                                      run->now.metric, error);
                 if (!study->recipe.select_best || !evaluated ||
                     better(study, run->now.metric, run->kept.metric)) {
                     keep(run);
@@ -429,6 +418,13 @@ static int write_model(Run *run, const char *folder, Error *error)
     return code;
 }
 
+/* The folder gets all of its files or none. */
+static int save_model(Run *run, const char *folder, Error *error)
+{
+    writers_begin();
+    return writers_end(write_model(run, folder, error), error);
+}
+
 /* Weights from the file or the seed, moments and optimizer as new. */
 static int reset(Run *run, Error *error)
 {
@@ -493,11 +489,11 @@ int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outco
     }
     if (!code) {
         code = train(&run, error);
-        progress_close(&run.progress, code);
+        code = progress_close(&run.progress, code, error);
     }
     if (!code) {
         code = (study->task->kind != KIND_LANGUAGE && write_predictions(&run, path, error)) ||
-                       (save && write_model(&run, save, error))
+                       (save && save_model(&run, save, error))
                    ? error->code
                    : 0;
     }

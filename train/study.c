@@ -149,10 +149,11 @@ static int choose_lora(Study *study, const Config *config, Error *error)
                              .alpha = option_real(o->lora_alpha),
                              .dropout = (float)option_real(o->lora_dropout),
                              .rslora = o->rslora != NULL};
-        if (lora->r < 1 || lora->r > LORA_MAX_RANK || !(lora->alpha > 0) || lora->dropout >= 1) {
+        if (lora->r < 1 || lora->r > LORA_MAX_RANK || !(lora->alpha > 0) ||
+            !isfinite((float)lora->alpha) || lora->dropout >= 1) {
             return error_set(error, EXIT_USAGE,
-                             "--lora-r must be from 1 to %d, --lora-alpha above 0, --lora-dropout "
-                             "below 1",
+                             "--lora-r must be from 1 to %d, --lora-alpha above 0 and finite, "
+                             "--lora-dropout below 1, in float32",
                              LORA_MAX_RANK);
         }
         if (lora_targets(&lora->targets, o->lora_targets, config->architecture, error)) {
@@ -275,38 +276,76 @@ static int max_int(int a, int b)
     return a > b ? a : b;
 }
 
-void study_plan(Study *study, const uint64_t *data_seeds, int count)
+/* More steps than a step's number, and more tokens of a step than its counts, have room for. */
+enum { MOST_STEPS = 1000000000, MOST_TOKENS = 1 << 30 };
+
+/* Whether the planned memory is more than the machine's. The mapped model needs none. */
+static int check_memory(const Study *study, Error *error)
+{
+    const Model *m = &study->model;
+    size_t floats = m->params.total + (study->steps ? 3 * m->params.trained : 0),
+           machine = memory_machine();
+    double gib = 1.0 / (1 << 30),
+           bytes = 4.0 * (double)floats + (double)m->acts_bytes + (double)m->scratch_bytes;
+    return bytes <= (double)machine
+               ? 0
+               : error_set(error, EXIT_NO_MEMORY,
+                           "this run needs %.1f GiB of memory, the machine has %.1f; use a smaller "
+                           "model, --micro-batch or --max-len, --recompute or --lora",
+                           bytes * gib, (double)machine * gib);
+}
+
+int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error)
 {
     Recipe *r = &study->recipe;
     int examples = study->train.count, micro = option_count(study->options->micro_batch);
     study->micro = micro && micro < r->batch ? micro : r->batch;
-    study->steps_per_epoch = (examples + r->batch - 1) / r->batch;
-    study->steps = r->max_steps && r->epochs > 0 ? r->max_steps
-                                                 : (int)ceil(r->epochs * study->steps_per_epoch);
+    study->steps_per_epoch = (examples - 1) / r->batch + 1;
+    double steps = ceil(r->epochs * study->steps_per_epoch);
+    if (!(r->max_steps && r->epochs > 0) && steps > MOST_STEPS) {
+        return error_set(error, EXIT_USAGE,
+                         "--epochs %g: with batch %d and %d examples that makes %.0f steps, at most "
+                         "%d can be counted; lower it",
+                         r->epochs, r->batch, examples, steps, MOST_STEPS);
+    }
+    study->steps = r->max_steps && r->epochs > 0 ? r->max_steps : (int)steps;
     study->warmup = schedule_warmup(r->warmup, study->steps);
     study->tokens = 0;
     study->max_tokens = max_int(study->train_ids.longest, study->dev_ids.longest) *
                         study->dev_ids.choices;
     int *order = memory_alloc((size_t)examples, sizeof *order);
-    for (int s = 0; s < count; s++) {
-        for (int step = 0; step < study->steps; step++) {
+    size_t largest = 0; /* tokens of a whole step */
+    for (int s = 0; s < count && largest <= MOST_TOKENS; s++) {
+        for (int step = 0; step < study->steps && largest <= MOST_TOKENS; step++) {
             int epoch = step / study->steps_per_epoch,
                 first = step % study->steps_per_epoch * r->batch;
             int end = first + r->batch < examples ? first + r->batch : examples;
             if (step % study->steps_per_epoch == 0) {
                 epoch_order(order, examples, data_seeds[s], epoch);
             }
+            size_t whole = 0;
             for (int at = first; at < end; at += study->micro) {
-                int n = end - at < study->micro ? end - at : study->micro,
-                    tokens = pack_tokens(&study->train_ids, order, at, n);
-                study->max_tokens = max_int(study->max_tokens, tokens);
-                study->tokens += s == 0 ? tokens : 0;
+                int n = end - at < study->micro ? end - at : study->micro;
+                size_t tokens = pack_tokens(&study->train_ids, order, at, n);
+                whole += tokens;
+                study->max_tokens = tokens <= MOST_TOKENS
+                                        ? max_int(study->max_tokens, (int)tokens)
+                                        : study->max_tokens;
+                study->tokens += s == 0 ? (long)tokens : 0;
             }
+            largest = whole > largest ? whole : largest;
         }
     }
     free(order);
+    if (largest > MOST_TOKENS) {
+        return error_set(error, EXIT_USAGE,
+                         "--batch %d: one step has %zu tokens, at most %d can be counted; lower "
+                         "it, or --max-len",
+                         r->batch, largest, MOST_TOKENS);
+    }
     model_plan(&study->model, study->max_tokens, study->micro * study->train_ids.choices,
                max_int(study->train_ids.longest, study->dev_ids.longest), study->steps > 0);
+    return check_memory(study, error);
 }
 
 double study_estimate(Study *study)

@@ -8,8 +8,6 @@
 #include "options.h"
 #include "recipe.h"
 
-#include <signal.h>
-
 typedef struct Study {
     const Options *options;
     const Task *task;
@@ -34,8 +32,9 @@ int study_open(Study *study, const Options *options, Error *error);
 void study_close(Study *study);
 
 /* Finds the largest micro-batch of all epochs of all these seeds, allocates for it, and counts
- * steps and tokens. */
-void study_plan(Study *study, const uint64_t *data_seeds, int count);
+ * steps and tokens. Errors: 64 more steps, or tokens of a step, than are counted; 71 more memory
+ * than the machine has. */
+int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error);
 
 /* Seconds that the training steps will take, from a short measurement of this machine's products.
  */
@@ -49,10 +48,8 @@ typedef struct Outcome {
 } Outcome;
 
 /* Trains from the seeds and writes the prediction file, the log and the model folder (save, or
- * NULL). Errors: 79 not finite, 75 stopped by a signal, and those of writing. */
+ * NULL). Errors: 79 not finite, and those of writing. */
 int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outcome, Error *error);
 
-/* Set by the handler of SIGINT and SIGTERM; checked after every step. */
-extern volatile sig_atomic_t stop_signal;
 
 #endif

@@ -1,0 +1,56 @@
+#define _GNU_SOURCE
+#include "process.h"
+#include "base.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static char farewell[256];
+static struct {
+    volatile sig_atomic_t descriptor;
+    const char *volatile text;
+} last_words = {-1, NULL};
+
+/* Only what signal-safety(7) allows. A write that fails here cannot be reported. */
+static void on_signal(int number)
+{
+    (void)number;
+    writers_settle();
+    if (last_words.descriptor >= 0) {
+        (void)!write(last_words.descriptor, last_words.text, strlen(last_words.text));
+    }
+    (void)!write(STDERR_FILENO, farewell, strlen(farewell));
+    _exit(EXIT_STOPPED);
+}
+
+void process_start(const char *program)
+{
+    for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++) {
+        if (fcntl(i, F_GETFD) < 0) {
+            (void)!open("/", O_RDONLY | O_DIRECTORY); /* gets the smallest number, i */
+        }
+    }
+    snprintf(farewell, sizeof farewell,
+             "%s%s: stopped by a signal; no unfinished file was left, run again\n",
+             isatty(STDERR_FILENO) ? "\r\033[K" : "", program);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal}, old;
+    sigfillset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
+        sigaction(stops[i], &action, &old);
+        if (stops[i] == SIGHUP && old.sa_handler == SIG_IGN) {
+            signal(SIGHUP, SIG_IGN); /* nohup */
+        }
+    }
+}
+
+void process_last_words(int descriptor, const char *text)
+{
+    last_words.descriptor = -1;
+    last_words.text = text;
+    last_words.descriptor = descriptor;
+}

@@ -1,0 +1,301 @@
+/* Files that appear whole, or not at all. */
+#define _GNU_SOURCE
+#include "base.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The temporary files there are, for a signal handler; path is set once a file waits for its name.
+ */
+static struct {
+    char *volatile temporary, *volatile path; /* NULL: a free entry; no name yet */
+} unfinished[64];
+enum { UNFINISHED = sizeof unfinished / sizeof *unfinished };
+static volatile sig_atomic_t gathering, naming; /* between writers_begin and _end; in _end */
+
+/* The entry with this file, or a free one for NULL; -1 if there is none. */
+static int find(const char *temporary)
+{
+    int i = 0;
+    while (i < UNFINISHED && unfinished[i].temporary != temporary) {
+        i++;
+    }
+    return i < UNFINISHED ? i : -1;
+}
+
+void writers_settle(void)
+{
+    for (int i = 0; i < UNFINISHED; i++) {
+        const char *temporary = unfinished[i].temporary, *path = unfinished[i].path;
+        if (temporary && naming && path) {
+            rename(temporary, path);
+        } else if (temporary) {
+            unlink(temporary);
+        }
+    }
+}
+
+static void writer_release(Writer *writer)
+{
+    int i = writer->temporary ? find(writer->temporary) : -1;
+    if (i >= 0) {
+        unfinished[i].temporary = NULL;
+    }
+    free(writer->path);
+    free(writer->temporary);
+    *writer = (Writer){0};
+}
+
+/* Whether a file is the temporary one of a process of ours that is gone: no such process here, and
+ * its lock, which processes elsewhere see too, is free. */
+static int is_abandoned(const char *path, const char *number)
+{
+    char *end;
+    long pid = strtol(number, &end, 10);
+    if (end == number || *end || pid < 1 ||
+        (pid != (long)getpid() && (!kill((pid_t)pid, 0) || errno != ESRCH))) {
+        return 0;
+    }
+    struct stat status;
+    int descriptor = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), abandoned;
+    if (descriptor < 0) {
+        return 0;
+    }
+    abandoned = !fstat(descriptor, &status) && S_ISREG(status.st_mode) &&
+                status.st_uid == geteuid() && !flock(descriptor, LOCK_EX | LOCK_NB);
+    close(descriptor);
+    return abandoned;
+}
+
+/* Removes what killed processes left of files of this kind (".bin") in this folder. */
+static void sweep(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path,
+               *dot = strrchr(name, '.');
+    char *kind = string_format("%s.tmp-", dot ? dot : name),
+         *folder = string_format("%.*s", slash ? (int)(slash - path) + 1 : 2, slash ? path : "./");
+    DIR *stream = opendir(folder);
+    struct dirent *entry;
+    while (stream && (entry = readdir(stream))) {
+        char *at = strstr(entry->d_name, kind);
+        if (at) {
+            char *left = string_format("%s%s", folder, entry->d_name);
+            if (is_abandoned(left, at + strlen(kind))) {
+                unlink(left);
+            }
+            free(left);
+        }
+    }
+    if (stream) {
+        closedir(stream);
+    }
+    free(kind);
+    free(folder);
+}
+
+/* Where the symbolic links of path end, whether or not a file is there; the caller frees it. */
+static char *link_end(const char *path)
+{
+    char *end = string_copy(path), target[4096];
+    for (int links = 0; links < 40; links++) {
+        ssize_t size = readlink(end, target, sizeof target - 1);
+        if (size <= 0) {
+            break; /* not a link */
+        }
+        target[size] = 0;
+        const char *slash = strrchr(end, '/');
+        int folder = *target == '/' || !slash ? 0 : (int)(slash - end) + 1;
+        char *next = string_format("%.*s%s", folder, end, target);
+        free(end);
+        end = next;
+    }
+    return end;
+}
+
+/* Standard output or error if path is one of them under another name (/dev/stdout), else -1. They
+ * are written through their descriptor: opened anew, a socket would fail and a file would be cut.
+ */
+static int own_descriptor(const struct stat *status)
+{
+    struct stat own;
+    for (int i = STDOUT_FILENO; i <= STDERR_FILENO; i++) {
+        if (!fstat(i, &own) && own.st_dev == status->st_dev && own.st_ino == status->st_ino) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* Opens path.tmp-PID, locked for as long as it is written. */
+static FILE *temporary_open(Writer *writer)
+{
+    sweep(writer->path);
+    writer->temporary = string_format("%s.tmp-%ld", writer->path, (long)getpid());
+    int i = find(NULL);
+    if (i < 0) {
+        errno = EMFILE;
+        return NULL;
+    }
+    unfinished[i].path = NULL;
+    unfinished[i].temporary = writer->temporary;
+    int descriptor = open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor < 0) {
+        return NULL;
+    }
+    (void)flock(descriptor, LOCK_EX | LOCK_NB); /* not every file system has locks */
+    return fdopen(descriptor, "wb");
+}
+
+int writer_open(Writer *writer, const char *path, Error *error)
+{
+    struct stat status, end;
+    int linked = !lstat(path, &status) && S_ISLNK(status.st_mode), found = !stat(path, &end);
+    int number = errno, special = found && !S_ISREG(end.st_mode);
+    int own = special || (linked && found) ? own_descriptor(&end) : -1;
+    *writer = (Writer){0};
+    if (found && S_ISDIR(end.st_mode)) {
+        return error_set(error, EXIT_BUSY,
+                         "cannot create %s: a folder has that name; choose another path", path);
+    }
+    if (linked && !found && number == ELOOP) {
+        errno = number;
+        return error_set_errno(error, "create", path);
+    }
+    if (special || own >= 0) {
+        int descriptor =
+            own < 0 ? open(path, O_WRONLY | O_CLOEXEC) : fcntl(own, F_DUPFD_CLOEXEC, 3);
+        writer->path = string_copy(path);
+        writer->stream = descriptor < 0 ? NULL : fdopen(descriptor, "wb");
+    } else {
+        writer->path = linked ? link_end(path) : string_copy(path);
+        writer->stream = temporary_open(writer);
+    }
+    if (!writer->stream) {
+        int code = error_set_errno(error, "create", path);
+        writer_release(writer);
+        if (code == EXIT_NO_INPUT) {
+            error->code = code = EXIT_BUSY; /* the folder of an output is missing */
+        }
+        return code;
+    }
+    return 0;
+}
+
+static int folder_sync(const char *path)
+{
+    char *folder = string_copy(path), *slash = strrchr(folder, '/');
+    if (slash) {
+        slash[slash == folder] = 0;
+    }
+    int descriptor = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(folder);
+    if (descriptor < 0) {
+        return -1;
+    }
+    int failed = fsync(descriptor);
+    if (failed && errno == EINVAL) {
+        failed = 0; /* a file system that cannot sync a folder */
+    }
+    close(descriptor);
+    return failed;
+}
+
+/* Ends a stream: 0, or the errno of what failed first. */
+static int stream_close(FILE *stream, int sync)
+{
+    int earlier = ferror(stream) ? errno : 0, number = 0;
+    if (fflush(stream) || (sync && fsync(fileno(stream)))) {
+        number = errno;
+    } else if (ferror(stream)) {
+        number = earlier ? earlier : EIO;
+    }
+    if (fclose(stream) && !number) {
+        number = errno;
+    }
+    return number;
+}
+
+int writer_commit(Writer *writer, Error *error)
+{
+    int number = stream_close(writer->stream, writer->temporary != NULL),
+        i = writer->temporary ? find(writer->temporary) : -1;
+    if (!number && gathering && i >= 0) {
+        unfinished[i].path = writer->path; /* the entry owns both until writers_end */
+        *writer = (Writer){0};
+        return 0;
+    }
+    if (!number && writer->temporary &&
+        (rename(writer->temporary, writer->path) || folder_sync(writer->path))) {
+        number = errno;
+    }
+    if (number) {
+        errno = number;
+        error_set_errno(error, "write", writer->path);
+        if (writer->temporary) {
+            unlink(writer->temporary);
+        }
+    }
+    writer_release(writer);
+    return number ? error->code : 0;
+}
+
+void writers_begin(void)
+{
+    gathering = 1;
+}
+
+int writers_end(int code, Error *error)
+{
+    naming = !code;
+    for (int i = 0; i < UNFINISHED; i++) {
+        char *temporary = unfinished[i].temporary, *path = unfinished[i].path;
+        if (!temporary || !path) {
+            continue;
+        }
+        if (!code && (rename(temporary, path) || folder_sync(path))) {
+            code = error_set_errno(error, "write", path);
+            naming = 0;
+        }
+        if (code) {
+            unlink(temporary);
+        }
+        unfinished[i].temporary = NULL;
+        free(temporary);
+        free(path);
+    }
+    naming = gathering = 0;
+    return code;
+}
+
+int stdout_close(Error *error)
+{
+    int number = stream_close(stdout, 0);
+    return number ? error_set(error, EXIT_IO,
+                              "cannot write to standard output: %s; it is closed or full, and lines "
+                              "are missing there",
+                              strerror(number))
+                  : 0;
+}
+
+int file_copy(const char *from, const char *to, Error *error)
+{
+    File file;
+    Writer writer;
+    if (file_map(&file, from, error)) {
+        return error->code;
+    }
+    int code = writer_open(&writer, to, error);
+    if (!code) {
+        fwrite(file.bytes, 1, file.size, writer.stream);
+        code = writer_commit(&writer, error);
+    }
+    file_unmap(&file);
+    return code;
+}
