@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,25 +54,28 @@ static void writer_release(Writer *writer)
     *writer = (Writer){0};
 }
 
-/* Whether a file is the temporary one of a process of ours that is gone: no such process here, and
- * its lock, which processes elsewhere see too, is free. */
-static int is_abandoned(const char *path, const char *number)
+/* Whether this is the number of a process that is not there. */
+static int is_gone(const char *number)
 {
     char *end;
     long pid = strtol(number, &end, 10);
-    if (end == number || *end || pid < 1 ||
-        (pid != (long)getpid() && (!kill((pid_t)pid, 0) || errno != ESRCH))) {
-        return 0;
-    }
+    return end != number && !*end && pid > 0 && pid <= INT_MAX && kill((pid_t)pid, 0) &&
+           errno == ESRCH;
+}
+
+/* Removes a file of ours that nobody is writing: its lock, which other machines see too, is free.
+ */
+static void remove_unlocked(const char *path)
+{
     struct stat status;
-    int descriptor = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), abandoned;
-    if (descriptor < 0) {
-        return 0;
+    int descriptor = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (descriptor >= 0) {
+        if (!fstat(descriptor, &status) && S_ISREG(status.st_mode) &&
+            status.st_uid == geteuid() && !flock(descriptor, LOCK_EX | LOCK_NB)) {
+            unlink(path);
+        }
+        close(descriptor);
     }
-    abandoned = !fstat(descriptor, &status) && S_ISREG(status.st_mode) &&
-                status.st_uid == geteuid() && !flock(descriptor, LOCK_EX | LOCK_NB);
-    close(descriptor);
-    return abandoned;
 }
 
 /* Removes what killed processes left of files of this kind (".bin") in this folder. */
@@ -85,11 +89,9 @@ static void sweep(const char *path)
     struct dirent *entry;
     while (stream && (entry = readdir(stream))) {
         char *at = strstr(entry->d_name, kind);
-        if (at) {
+        if (at && is_gone(at + strlen(kind))) {
             char *left = string_format("%s%s", folder, entry->d_name);
-            if (is_abandoned(left, at + strlen(kind))) {
-                unlink(left);
-            }
+            remove_unlocked(left);
             free(left);
         }
     }
@@ -138,6 +140,7 @@ static FILE *temporary_open(Writer *writer)
 {
     sweep(writer->path);
     writer->temporary = string_format("%s.tmp-%ld", writer->path, (long)getpid());
+    remove_unlocked(writer->temporary); /* of an earlier process that had our number */
     int i = find(NULL);
     if (i < 0) {
         errno = EMFILE;
