@@ -145,3 +145,23 @@ planned() {
     done
     $train $short --preds plain 2>/dev/null | grep -qx 'next: ./consistency plain/\*.bin'
 }
+
+@test "the time of a run: a range, or unknown while others use the cores" {
+    $train $plan 2>"$work/err"
+    grep -Eq '^work .*; (about (less than 1|[0-9.]+ to [0-9.]+) (s|min|h|d) a run|time unknown on a busy machine)$' "$work/err"
+    $train $plan --seeds 1-3 2>"$work/err"
+    grep -Eq '^work .*; (about .* a run, .* in all|time unknown on a busy machine)$' "$work/err"
+    local spinners=""
+    for i in $(seq $((3 * $(nproc)))); do
+        (exec 3>&-; while :; do :; done) &
+        spinners="$spinners $!"
+    done
+    local status=0
+    for i in 1 2; do
+        $train $plan --threads 0 2>"$work/err$i" || status=$?
+    done
+    kill $spinners
+    wait $spinners 2>/dev/null || true
+    [ "$status" -eq 0 ]
+    grep -q '; time unknown on a busy machine$' "$work/err1" "$work/err2"
+}

@@ -9,6 +9,7 @@
 #include "recipe.h"
 #include "rng.h"
 #include "safetensors.h"
+#include "study.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -184,6 +185,35 @@ static void check_recipe(void)
     CHECK(options_seeds(list, "42,,1", &error) < 0 && options_seeds(list, "1,1", &error) < 0 &&
               options_seeds(list, "-1", &error) < 0,
           "bad seeds");
+    CHECK(options_seeds(list, "7, 42:132:10 1-3", &error) == 14 && list[0] == 7 && list[1] == 42 &&
+              list[10] == 132 && list[13] == 3,
+          "ranges of seeds");
+    CHECK(options_seeds(list, "18446744073709551605:18446744073709551615:10", &error) == 2 &&
+              list[1] == UINT64_MAX,
+          "a range that ends at the largest seed");
+    CHECK(options_seeds(list, "0:18446744073709551615:18446744073709551615", &error) == 2, "span");
+    static const struct {
+        const char *text, *quoted;
+    } words[] = {{"a/b.c-1", "a/b.c-1"}, {"", "''"},           {"a b", "'a b'"},
+                 {"it's", "'it'\\''s'"}, {"~/x", "'~/x'"},     {"a\nb'\\", "$'a\\012b\\'\\\\'"},
+                 {"$x*", "'$x*'"},       {"\xC3\xA9", "'\xC3\xA9'"}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        text = shell_quote(words[i].text);
+        CHECK(!strcmp(text, words[i].quoted), "%s", text);
+        free(text);
+    }
+    static const struct {
+        double low, high;
+        const char *text;
+    } ranges[] = {{0.2, 0.9, "less than 1 s"},          {0.6, 1.2, "0.6 to 1.2 s"},
+                  {9.97, 20.4, "10 to 20 s"},           {60, 119, "1.0 to 2.0 min"},
+                  {1800, 3600, "30 to 60 min"},         {5400, 9000, "1.5 to 2.5 h"},
+                  {86400, 172000, "24 to 48 h"},        {90000, 259200, "1.0 to 3.0 d"}};
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+        text = seconds_text(ranges[i].low, ranges[i].high);
+        CHECK(!strcmp(text, ranges[i].text), "%s", text);
+        free(text);
+    }
 }
 
 static double expected(const json_t *object, const char *key)

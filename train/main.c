@@ -29,12 +29,26 @@ static void show_banner(const Study *s)
     }
 }
 
+static void show_estimate(Study *s, int runs)
+{
+    double seconds[2];
+    if (!study_estimate(s, seconds)) {
+        fputs("time unknown on a busy machine\n", stderr);
+        return;
+    }
+    char *one = seconds_text(seconds[0], seconds[1]),
+         *all = seconds_text(runs * seconds[0], runs * seconds[1]);
+    fprintf(stderr, "about %s a run%s%s%s\n", one, runs > 1 ? ", " : "", runs > 1 ? all : "",
+            runs > 1 ? " in all" : "");
+    free(one);
+    free(all);
+}
+
 static void show_plan(Study *s, int runs)
 {
     const Model *m = &s->model;
     ModelCounts counts = model_counts(m);
-    double mib = 1.0 / (1 << 20), seconds = study_estimate(s),
-           trained = 4.0 * (double)counts.trained, moments = s->steps ? 3.0 * trained : 0.0,
+    double mib = 1.0 / (1 << 20), trained = 4.0 * (double)counts.trained, moments = s->steps ? 3.0 * trained : 0.0,
            arena = 4.0 * (double)m->params.total;
     fprintf(stderr, "task      %s (%s): %d training and %d dev %s%s\n", s->task->name,
             s->task->benchmark, s->train.count, s->dev.count,
@@ -53,8 +67,9 @@ static void show_plan(Study *s, int runs)
             "recipe    lr %g, batch %d%s, %g epochs, warm-up %d steps, dropout %g, length %d\n",
             s->recipe.lr, s->recipe.batch, s->micro < s->recipe.batch ? " in micro-batches" : "",
             s->recipe.epochs, s->warmup, (double)m->config.dropout, s->recipe.max_len);
-    fprintf(stderr, "work      %d run%s of %d steps, %.3f M tokens each; about %.0f s a run\n",
-            runs, runs > 1 ? "s" : "", s->steps, (double)s->tokens * 1e-6, seconds);
+    fprintf(stderr, "work      %d run%s of %d steps, %.3f M tokens each; ", runs,
+            runs > 1 ? "s" : "", s->steps, (double)s->tokens * 1e-6);
+    show_estimate(s, runs);
     fprintf(
         stderr,
         "memory    %.1f MiB: weights %.1f, gradients and moments %.1f, activations %.1f, scratch "

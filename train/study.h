@@ -36,9 +36,12 @@ void study_close(Study *study);
  * than the machine has. */
 int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error);
 
-/* Seconds that the training steps will take, from a short measurement of this machine's products.
- */
-double study_estimate(Study *study);
+/* How many seconds a planned run will take, at least and at most, from a measurement of 0.1 s of
+ * this machine. Returns 0 if it is too busy to say. */
+int study_estimate(Study *study, double seconds[2]);
+
+/* A range of seconds in s, min, h or d: "1.5 to 2.5 h". The caller frees it. */
+char *seconds_text(double low, double high);
 
 /* What one run ended with. */
 typedef struct Outcome {
