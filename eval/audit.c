@@ -1,4 +1,5 @@
 #include "audit.h"
+#include "bounds.h"
 #include "distributions.h"
 #include "inference.h"
 #include "known.h"
@@ -11,110 +12,70 @@
 
 #define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
 
-/* Percent values printed with two decimals: zeta, (1 - CON) / 2 and CCON together may be off by
- * this much. */
-static const double rounding = 0.0125 + 1e-9;
-/* Beyond it the cell is called inconsistent: no rounding of intermediate values does that. */
-static const double gross = 0.1;
+/* The study's number of runs: where a table does not say another. */
+enum { STUDY_RUNS = 10 };
 
-typedef struct Cell {
-    const char *model, *task;
-    double zeta, VAR, CON, CCON;
-    int K;           /* 0 unknown */
-    unsigned long N; /* 0 unknown */
-} Cell;
+static const char *const numbers[] = {"zeta", "VAR", "CON", "CCON", "K", "N", "S"};
 
-static json_t *verdict_of(const Cell *cell, const KnownTask *known, const char **verdict,
-                          char reason[256])
+/* A row of a table as it was read: what is 0 is not known. */
+static void add_row(json_t *cells, const char *model, const char *task, const double v[7])
 {
     json_t *o = json_object();
-    int K = cell->K ? cell->K : known ? known->K : 0;
-    int accuracy = !known || !strcmp(known->metric, "accuracy");
-    double predicted = cell->zeta - (100 - cell->CON) / 2, off = cell->CCON - predicted;
-    *verdict = "consistent";
-    reason[0] = 0;
-    put(o, "K", K ? K : NAN);
-    if (!(cell->CCON <= cell->CON + 0.01) || cell->CON > 100 || cell->CCON < 0) {
-        *verdict = "inconsistent";
-        snprintf(reason, 256, "CCON is at most CON, and both are between 0 and 100");
-        return o;
+    json_object_set_new(o, "model", json_text(model));
+    json_object_set_new(o, "task", json_text(task));
+    for (int i = 0; i < 4; i++) {
+        put(o, numbers[i], v[i]);
     }
-    if (!accuracy) {
-        /* the identity holds for the accuracy that is not printed */
-        double implied = cell->CCON + (100 - cell->CON) / 2;
-        put(o, "implied_accuracy", implied);
-        if (implied > 100 + rounding) {
-            *verdict = "inconsistent";
-            snprintf(reason, 256, "the accuracy would be %.2f", implied);
-        } else {
-            *verdict = "not checked";
-            snprintf(reason, 256, "zeta is not an accuracy; mean accuracy is %.2f if K = 2",
-                     implied);
-        }
-        return o;
+    for (int i = 4; i < 7; i++) {
+        put_count(o, numbers[i], (size_t)v[i]);
     }
-    put(o, "predicted_CCON", predicted);
-    put(o, "difference", off);
-    if (cell->CCON > cell->zeta + 0.01 || cell->VAR > 50.01) {
-        *verdict = "inconsistent";
-        snprintf(reason, 256, "CCON is at most zeta, VAR at most 50");
-    } else if (K == 2) {
-        *verdict = fabs(off) <= rounding ? "consistent"
-                   : fabs(off) <= gross  ? "beyond rounding"
-                                         : "inconsistent";
-        if (fabs(off) > rounding) {
-            snprintf(reason, 256, "two classes: CCON = zeta - (1 - CON) / 2 = %.2f, printed %.2f",
-                     predicted, cell->CCON);
-        }
-    } else {
-        /* DBW, both wrong and different: from 0 to both wrong, and at most 1 - CON */
-        double both_wrong = 2 * off,
-               limit = fmin(100 - 2 * cell->zeta + cell->CCON, 100 - cell->CON);
-        put(o, "both_wrong_differ", both_wrong);
-        if (off < -rounding) {
-            *verdict = off < -gross ? "inconsistent" : "beyond rounding";
-            snprintf(reason, 256, "CCON is at least zeta - (1 - CON) / 2 = %.2f, printed %.2f",
-                     predicted, cell->CCON);
-        } else if (both_wrong > limit + 4 * rounding) {
-            *verdict = "inconsistent";
-            snprintf(reason, 256, "both wrong and different would be %.2f, at most %.2f fits",
-                     both_wrong, fmax(0, limit));
-        } else {
-            snprintf(reason, 256, "both wrong and different: %.2f", fmax(0, both_wrong));
-        }
-    }
-    return o;
+    json_array_append_new(cells, o);
 }
 
-static json_t *audit_cell(const Cell *cell)
+enum { MOST_DECIMALS = 6 };
+
+/* How many decimals a number has at least. */
+static int decimals_of(double value)
 {
-    const KnownTask *known = known_task(cell->task, NULL);
-    const char *verdict;
-    char reason[256];
-    json_t *o = verdict_of(cell, known, &verdict, reason);
-    unsigned long N = cell->N ? cell->N : known ? known->dev : 0;
-    json_object_set_new(o, "model", json_text(cell->model));
-    json_object_set_new(o, "task", json_text(cell->task));
-    put(o, "zeta", cell->zeta);
-    put(o, "VAR", cell->VAR);
-    put(o, "CON", cell->CON);
-    put(o, "CCON", cell->CCON);
-    double gap = (cell->zeta - cell->CCON) / 100;
-    if (N && gap > 0 && (!known || !strcmp(known->metric, "accuracy"))) {
-        double independent = 100 * sqrt(gap / (double)N);
-        put_count(o, "N", N);
-        put(o, "SD_indep", independent);
-        /* phi = Q / (S - 1) for S = 10, the study's number of seeds */
-        double q = 10 * (cell->VAR / independent) * (cell->VAR / independent);
-        put(o, "phi_of_10_seeds", q / 9);
-        put(o, "cochran_p_of_10_seeds", chi2_tail(q, 9));
+    int decimals = 0;
+    for (double scale = 1; decimals < MOST_DECIMALS; scale *= 10, decimals++) {
+        if (fabs(value * scale - rint(value * scale)) <= 1e-6) {
+            break;
+        }
     }
-    json_object_set_new(o, "verdict", json_string(verdict));
-    json_object_set_new(o, "reason", json_string(reason));
-    return o;
+    return decimals;
 }
 
-static int read_json(json_t *cells, const char *path, Error *error)
+/* How many stand in a text: "66.60" has two. */
+static int decimals_in(const char *text)
+{
+    const char *point = strchr(text, '.');
+    size_t digits = point ? strspn(point + 1, "0123456789") : 0;
+    return digits < MOST_DECIMALS ? (int)digits : MOST_DECIMALS;
+}
+
+static void audit_cell(json_t *o, int decimals)
+{
+    Cell cell = {number_of(o, "zeta"),     number_of(o, "VAR"), number_of(o, "CON"),
+                 number_of(o, "CCON"),     (int)number_of(o, "K"), number_of(o, "N"),
+                 fmax(2, number_of(o, "S")), decimals};
+    const KnownTask *known = known_task(json_string_value(json_object_get(o, "task")), NULL);
+    put_verdict(o, &cell, known);
+    double gap = (cell.zeta - cell.CCON) / 100, N = number_of(o, "N"), S = cell.S;
+    if (N > 0 && gap > 0 && (!known || !strcmp(known->metric, "accuracy"))) {
+        double independent = 100 * sqrt(gap / N);
+        double q = S * (cell.VAR / independent) * (cell.VAR / independent);
+        put(o, "SD_indep", independent);
+        put(o, "phi", q / (S - 1));
+        put(o, "cochran_p", chi2_tail(q, S - 1));
+        if (cell.S == STUDY_RUNS) { /* their older names */
+            put(o, "phi_of_10_seeds", q / (S - 1));
+            put(o, "cochran_p_of_10_seeds", chi2_tail(q, S - 1));
+        }
+    }
+}
+
+static int read_json(json_t *cells, int *decimals, const char *path, Error *error)
 {
     json_t *root, *tasks, *values;
     const char *model, *task;
@@ -122,6 +83,11 @@ static int read_json(json_t *cells, const char *path, Error *error)
         return error->code;
     }
     int code = 0;
+    const json_t *seeds = json_object_get(root, "seeds");
+    double S = seeds ? json_number_value(seeds) : STUDY_RUNS;
+    if (seeds && !(json_is_integer(seeds) && S >= 2 && S <= 1e6)) {
+        code = REFUSE("%s: seeds is not a whole number from 2; it is that of the runs", path);
+    }
     json_object_foreach(root, model, tasks)
     {
         if (!json_is_object(tasks)) {
@@ -137,12 +103,12 @@ static int read_json(json_t *cells, const char *path, Error *error)
                 code = REFUSE("%s: %s %s: not four numbers zeta, VAR, CON, CCON", path, model,
                               task);
             } else if (!code) {
-                double v[4];
+                double v[7] = {0, 0, 0, 0, 0, 0, S};
                 for (size_t i = 0; i < 4; i++) {
                     v[i] = json_number_value(json_array_get(values, i));
+                    *decimals = decimals_of(v[i]) > *decimals ? decimals_of(v[i]) : *decimals;
                 }
-                Cell cell = {model, task, v[0], v[1], v[2], v[3], 0, 0};
-                json_array_append_new(cells, audit_cell(&cell));
+                add_row(cells, model, task, v);
             }
         }
     }
@@ -150,38 +116,54 @@ static int read_json(json_t *cells, const char *path, Error *error)
     return code;
 }
 
-static int read_csv(json_t *cells, const char *path, Error *error)
+static int read_csv(json_t *cells, int *decimals, const char *path, Error *error)
 {
-    static const char *const names[] = {"model", "task", "zeta", "VAR", "CON", "CCON", "K", "N"};
     LineFile file;
-    int column[8], code = 0;
+    int model = 0, task = 0, column[7] = {0}, most = 0, code = 0;
     if (lines_open(&file, path, error)) {
         return error->code;
     }
     if (!lines_next(&file, &code, error) && !code) {
         code = REFUSE("%s: empty", path);
     }
-    for (int i = 0; i < 8 && !code; i++) {
-        column[i] = lines_column(&file, names[i]);
-        if (column[i] < 0 && i < 6) {
-            code = REFUSE("%s: no column '%s'; the header is model,task,zeta,VAR,CON,CCON", path,
-                          names[i]);
+    if (!code) {
+        model = lines_column(&file, "model");
+        task = lines_column(&file, "task");
+        most = model > task ? model : task;
+        for (int i = 0; i < 7; i++) {
+            column[i] = lines_column(&file, numbers[i]);
+            most = column[i] > most ? column[i] : most;
+            if ((column[i] < 0 && i < 4) || model < 0 || task < 0) {
+                code = REFUSE("%s: no column '%s'; the header is model,task,zeta,VAR,CON,CCON", path,
+                              model < 0 ? "model" : task < 0 ? "task" : numbers[i]);
+                break;
+            }
         }
     }
     while (!code && lines_next(&file, &code, error)) {
-        double v[8] = {0};
-        for (int i = 2; i < 8 && !code; i++) {
-            if (column[i] >= 0 && (number_field(&v[i], file.fields[column[i]]) || !isfinite(v[i]) ||
-                                   (i >= 6 && !(v[i] >= 1 && v[i] <= 1e9)))) {
-                code = REFUSE("%s:%zu: %s '%s' is not a number%s", path, file.line, names[i],
-                              file.fields[column[i]], i >= 6 ? " from 1" : "");
+        double v[7] = {0, 0, 0, 0, 0, 0, STUDY_RUNS};
+        if (file.count <= most) {
+            code = REFUSE("%s:%zu: %d fields, the header has %d", path, file.line, file.count,
+                          most + 1);
+        }
+        for (int i = 0; i < 7 && !code; i++) {
+            double least = i == 6 ? 2 : i >= 4 ? 1 : -INFINITY, largest = i == 6 ? 1e6 : 1e9;
+            if (column[i] >= 0 &&
+                (number_field(&v[i], file.fields[column[i]]) || !isfinite(v[i]) ||
+                 (i >= 4 && !(v[i] >= least && v[i] <= largest && v[i] == floor(v[i]))))) {
+                code = REFUSE("%s:%zu: %s '%s' is not a %snumber%s", path, file.line, numbers[i],
+                              file.fields[column[i]], i >= 4 ? "whole " : "",
+                              i == 6   ? " from 2"
+                              : i >= 4 ? " from 1"
+                                       : "");
             }
         }
+        for (int i = 0; i < 4 && !code; i++) {
+            int here = decimals_in(file.fields[column[i]]);
+            *decimals = here > *decimals ? here : *decimals;
+        }
         if (!code) {
-            Cell cell = {
-                file.fields[column[0]], file.fields[column[1]], v[2], v[3], v[4], v[5], (int)v[6],
-                (unsigned long)v[7]};
-            json_array_append_new(cells, audit_cell(&cell));
+            add_row(cells, file.fields[model], file.fields[task], v);
         }
     }
     lines_close(&file);
@@ -192,8 +174,9 @@ int audit_table(json_t **audit, const char *path, Error *error)
 {
     size_t n = strlen(path);
     int csv = n > 4 && !strcmp(path + n - 4, ".csv");
+    int decimals = 0; /* the most of any number: a table is printed with as many throughout */
     json_t *cells = json_array();
-    if ((csv ? read_csv : read_json)(cells, path, error)) {
+    if ((csv ? read_csv : read_json)(cells, &decimals, path, error)) {
         json_decref(cells);
         return error->code;
     }
@@ -201,10 +184,37 @@ int audit_table(json_t **audit, const char *path, Error *error)
         json_decref(cells);
         return REFUSE("%s: no cell; a table is {model: {task: [zeta, VAR, CON, CCON]}}", path);
     }
+    json_t *cell, *entry;
+    size_t i, k, off = 0, truncated = 0;
+    json_array_foreach(cells, i, cell)
+    {
+        audit_cell(cell, decimals);
+        json_array_foreach(json_object_get(cell, "grid"), k, entry)
+        {
+            const char *by = json_string_value(json_object_get(entry, "explained_by"));
+            off++;
+            truncated += by && !strcmp(by, "truncation");
+        }
+    }
     *audit = json_object();
     json_object_set_new(*audit, "file", json_text(path));
+    put_count(*audit, "decimals", (size_t)decimals);
+    put_count(*audit, "no_rounding", off);
+    put_count(*audit, "truncated", truncated);
     json_object_set_new(*audit, "cells", cells);
     return 0;
+}
+
+size_t audit_impossible(const json_t *audit)
+{
+    size_t i, count = 0;
+    json_t *cell;
+    json_array_foreach(json_object_get(audit, "cells"), i, cell)
+    {
+        const char *verdict = json_string_value(json_object_get(cell, "verdict"));
+        count += !strcmp(verdict, "inconsistent") || !strcmp(verdict, "off the grid");
+    }
+    return count;
 }
 
 /* A size of a task, 0 if there is none. */

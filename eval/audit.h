@@ -4,12 +4,16 @@
 
 #include "json.h"
 
-/* Reads a table: JSON {model: {task: [zeta, VAR, CON, CCON]}} in percent (other keys are ignored),
- * or CSV with a header line model,task,zeta,VAR,CON,CCON and perhaps K and N. Returns {"file",
- * "cells": [...]}: per cell the identity or bounds of docs/STATISTICS.md, a verdict "consistent",
- * "beyond rounding", "inconsistent" or "not checked" and its reason, the Cochran Q that the numbers
- * imply. The caller owns it. Errors: those of file_map, 65 with file and line or task. */
+/* Reads a table: JSON {model: {task: [zeta, VAR, CON, CCON]}} in percent, perhaps with "seeds": the
+ * number of runs (other keys are ignored), or CSV with a header line model,task,zeta,VAR,CON,CCON
+ * and perhaps K, N and S. Returns {"file", "decimals", "no_rounding", "truncated", "cells": [...]}:
+ * how many numbers are no rounding of a mean, and how many of these are cut off from one; per cell
+ * what put_verdict says, and the Cochran Q that the numbers imply. The caller owns it. Errors: those
+ * of file_map, 65 with file and line or task. */
 int audit_table(json_t **audit, const char *path, Error *error);
+
+/* How many cells no runs can have: inconsistent or off the grid. */
+size_t audit_impossible(const json_t *audit);
 
 /* Correlates, for each model, the rows {"model", "task", "benchmark", "zeta", "VAR", "CON", "CCON"}
  * with training sizes: "public" or a file of lines task TAB size. Returns a list; the caller owns

@@ -432,7 +432,8 @@ int main(int argc, char **argv)
         json_t *report = report_make(&study, audit, correlations);
         code = write_report(report, &options, &error);
         json_decref(report);
-        if (!code && count_warnings(study.groups, options.format) && options.strict) {
+        size_t found = count_warnings(study.groups, options.format) + audit_impossible(audit);
+        if (!code && found && options.strict) {
             code = EXIT_WARNED;
         }
     }

@@ -879,7 +879,8 @@ static void audit_html(FILE *out, const json_t *audit)
         return;
     }
     fputs("<h2>Audit of a published table</h2><div class=wide><table><thead><tr><th>model</th><th "
-          "class=l>task</th><th>ζ</th><th>CON</th><th>CCON</th><th>predicted</th><th>off</th><th "
+          "class=l>task</th><th>ζ</th><th>VAR</th><th>CON</th><th>CCON</th><th>predicted</th><th>off"
+          "</th><th "
           "class=l>verdict</th><th class=l>reason</th></tr></thead><tbody>\n",
           out);
     json_array_foreach(json_object_get(audit, "cells"), i, c)
@@ -888,8 +889,10 @@ static void audit_html(FILE *out, const json_t *audit)
         esc(out, text_of(c, "model"));
         fputs("</td><td class=l>", out);
         esc(out, text_of(c, "task"));
-        fprintf(out, "</td><td>%.2f</td><td>%.2f</td><td>%.2f</td><td>%s</td><td>%s</td>",
-                number_of(c, "zeta"), number_of(c, "CON"), number_of(c, "CCON"),
+        fprintf(out,
+                "</td><td>%.2f</td><td>%.2f</td><td>%.2f</td><td>%.2f</td><td>%s</td><td>%s</td>",
+                number_of(c, "zeta"), number_of(c, "VAR"), number_of(c, "CON"),
+                number_of(c, "CCON"),
                 decimal(a, number_of(c, "predicted_CCON"), 1, 3),
                 decimal(b, number_of(c, "difference"), 1, 3));
         fprintf(out, "<td class=\"l%s\">%s</td><td class=l>",

@@ -152,6 +152,14 @@ static void csv_rest(FILE *out, const json_t *report, const Arguments *o)
         char name[128];
         snprintf(name, sizeof name, "audit: %s", text_of(entry, "verdict"));
         csv_values(out, entry, entry, name, o);
+        if (*text_of(entry, "reason")) {
+            csv_group(out, entry);
+            fprintf(out, "%s.reason,", name);
+            csv_text(out, text_of(entry, "reason"));
+            fprintf(out, ",,,text,%.0f,", number_of(entry, "S"));
+            csv_number(out, number_of(entry, "N"));
+            fputc('\n', out);
+        }
     }
 }
 
@@ -325,8 +333,8 @@ static void md_rest(FILE *out, const json_t *report, const Arguments *o)
     }
     const json_t *cells = json_object_get(json_object_get(report, "audit"), "cells");
     if (cells) {
-        fputs("\n| model | task | ζ | CON | CCON | predicted | verdict | reason |\n"
-              "|---|---|---:|---:|---:|---:|---|---|\n",
+        fputs("\n| model | task | ζ | VAR | CON | CCON | predicted | verdict | reason |\n"
+              "|---|---|---:|---:|---:|---:|---:|---|---|\n",
               out);
     }
     json_array_foreach((json_t *)cells, i, c)
@@ -335,10 +343,11 @@ static void md_rest(FILE *out, const json_t *report, const Arguments *o)
         put_escaped(out, text_of(c, "model"), 0);
         fputs(" | ", out);
         put_escaped(out, text_of(c, "task"), 0);
-        fprintf(out, " | %.2f | %.2f | %.2f | %s | %s | %s |\n", number_of(c, "zeta"),
-                number_of(c, "CON"), number_of(c, "CCON"),
-                decimal(a, number_of(c, "predicted_CCON"), 1, 3), text_of(c, "verdict"),
-                text_of(c, "reason"));
+        fprintf(out, " | %.2f | %.2f | %.2f | %.2f | %s | %s | ", number_of(c, "zeta"),
+                number_of(c, "VAR"), number_of(c, "CON"), number_of(c, "CCON"),
+                decimal(a, number_of(c, "predicted_CCON"), 1, 3), text_of(c, "verdict"));
+        put_escaped(out, text_of(c, "reason"), 0);
+        fputs(" |\n", out);
     }
 }
 
@@ -490,8 +499,8 @@ void report_latex(FILE *out, const json_t *report, const Arguments *o)
     const json_t *cells = json_object_get(json_object_get(report, "audit"), "cells");
     if (cells) {
         fputs(
-            "\n% audit\n\\begin{tabular}{llrrrrl}\n\\toprule\nmodel & task & $\\zeta$ & CON & CCON "
-            "& predicted & verdict \\\\\n\\midrule\n",
+            "\n% audit\n\\begin{tabular}{llrrrrrll}\n\\toprule\nmodel & task & $\\zeta$ & VAR & CON "
+            "& CCON & predicted & verdict & reason \\\\\n\\midrule\n",
             out);
     }
     json_array_foreach((json_t *)cells, i, g)
@@ -499,9 +508,11 @@ void report_latex(FILE *out, const json_t *report, const Arguments *o)
         put_escaped(out, text_of(g, "model"), 1);
         fputs(" & ", out);
         put_escaped(out, text_of(g, "task"), 1);
-        fprintf(out, " & %.2f & %.2f & %.2f & %s & %s \\\\\n", number_of(g, "zeta"),
-                number_of(g, "CON"), number_of(g, "CCON"),
+        fprintf(out, " & %.2f & %.2f & %.2f & %.2f & %s & %s & ", number_of(g, "zeta"),
+                number_of(g, "VAR"), number_of(g, "CON"), number_of(g, "CCON"),
                 decimal(value, number_of(g, "predicted_CCON"), 1, 3), text_of(g, "verdict"));
+        put_escaped(out, text_of(g, "reason"), 1);
+        fputs(" \\\\\n", out);
     }
     if (cells) {
         fputs("\\bottomrule\n\\end{tabular}\n", out);

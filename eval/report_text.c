@@ -349,28 +349,50 @@ static void print_correlations(FILE *out, const json_t *report, const Arguments 
     }
 }
 
-static void print_audit(FILE *out, const json_t *audit)
+/* One line a sentence. */
+static void print_reasons(FILE *out, const char *reason)
 {
+    while (*reason) {
+        size_t size = strcspn(reason, ";");
+        fprintf(out, "    ! %.*s\n", (int)size, reason);
+        reason += size + strspn(reason + size, "; ");
+    }
+}
+
+static void print_audit(FILE *out, const json_t *audit, int ascii)
+{
+    static const char *const verdicts[] = {"inconsistent", "off the grid", "truncated",
+                                           "beyond rounding"};
+    size_t count[4] = {0}, i;
     json_t *cell;
-    size_t i, bad = 0, odd = 0;
-    fprintf(out, "%-16s %-8s %7s %7s %7s %9s %7s  %s\n", "model", "task", "zeta", "CON", "CCON",
-            "predicted", "off", "verdict");
+    fprintf(out, "%-16s %-8s %6s %6s %6s %6s %9s %7s  %s\n", "model", "task", "zeta", "VAR", "CON",
+            "CCON", "predicted", "off", "verdict");
     json_array_foreach(json_object_get(audit, "cells"), i, cell)
     {
         char a[32], b[32];
         const char *verdict = text_of(cell, "verdict");
-        bad += !strcmp(verdict, "inconsistent");
-        odd += !strcmp(verdict, "beyond rounding");
-        fprintf(out, "%-16.16s %-8.8s %7.2f %7.2f %7.2f %9s %7s  %s\n", text_of(cell, "model"),
-                text_of(cell, "task"), number_of(cell, "zeta"), number_of(cell, "CON"),
-                number_of(cell, "CCON"), decimal(a, number_of(cell, "predicted_CCON"), 1, 3),
+        print_cell(out, text_of(cell, "model"), 16, 1, ascii);
+        fputc(' ', out);
+        print_cell(out, text_of(cell, "task"), 8, 0, ascii);
+        fprintf(out, " %6.2f %6.2f %6.2f %6.2f %9s %7s  %s\n", number_of(cell, "zeta"),
+                number_of(cell, "VAR"), number_of(cell, "CON"), number_of(cell, "CCON"),
+                decimal(a, number_of(cell, "predicted_CCON"), 1, 3),
                 decimal(b, number_of(cell, "difference"), 1, 3), verdict);
-        if (!strcmp(verdict, "inconsistent")) {
-            fprintf(out, "    ! %s\n", text_of(cell, "reason"));
+        for (int v = 0; v < 4; v++) {
+            if (!strcmp(verdict, verdicts[v])) {
+                count[v]++;
+                print_reasons(out, text_of(cell, "reason"));
+            }
         }
     }
-    fprintf(out, "%s: %zu cells, %zu inconsistent, %zu beyond rounding\n", text_of(audit, "file"),
-            json_array_size(json_object_get(audit, "cells")), bad, odd);
+    fprintf(out, "%s: %zu cells", text_of(audit, "file"),
+            json_array_size(json_object_get(audit, "cells")));
+    for (int v = 0; v < 4; v++) {
+        fprintf(out, ", %zu %s", count[v], verdicts[v]);
+    }
+    fprintf(out, "\n%.0f numbers are no rounding of a mean over all runs and examples; %.0f of them "
+                 "are cut off\n",
+            number_of(audit, "no_rounding"), number_of(audit, "truncated"));
 }
 
 void report_text(FILE *out, const json_t *report, const Arguments *o)
@@ -401,7 +423,7 @@ void report_text(FILE *out, const json_t *report, const Arguments *o)
     }
     print_comparisons(out, report, o);
     if (json_object_get(report, "audit")) {
-        print_audit(out, json_object_get(report, "audit"));
+        print_audit(out, json_object_get(report, "audit"), o->ascii);
     }
     print_correlations(out, report, o);
     if (json_array_size(groups)) {

@@ -300,3 +300,82 @@ ends() {
     says "no runs of 'B': not compared" "no runs of 'A': not compared"
     exits 3 --strict --min-seeds 1 --compare A B A/seed1.csv B/seed1-x.csv
 }
+
+@test "audits: what no runs can have is named with its reason, in every format" {
+    cat >"$work/t.csv" <<END
+model,task,zeta,VAR,CON,CCON,K,N,S
+ok,a,75.00,16.58,66.67,58.33,2,20,4
+range,a,97.00,30.00,97.00,95.50,2,100000,5
+agree,a,80.00,22.00,90.00,75.00,2,100000,10
+pairs,a,85.00,4.00,98.00,84.00,2,100000,10
+same,a,70.00,0.20,100.00,70.00,2,100000,10
+same8,a,75.00,12.50,100.00,75.00,2,8,3
+cut,a,66.66,0.00,100.00,66.66,2,3,2
+average,a,33.34,0.00,100.00,33.34,2,3,2
+grid,a,66.60,0.00,100.00,66.60,2,3,2
+even,a,50.00,0.00,40.00,20.00,2,100000,10
+END
+    exits 0 --audit-table "$work/t.csv"
+    local expected='ok consistent
+range inconsistent
+agree inconsistent
+pairs inconsistent
+same inconsistent
+same8 inconsistent
+cut truncated
+average beyond rounding
+grid off the grid
+even inconsistent'
+    [ "$(awk '/ a  /' "$work/out" | sed 's/ .*  / /')" = "$expected" ] || { cat "$work/out"; return 1; }
+    says 'VAR^2 is at most zeta (1 - zeta)' 'VAR^2 is at most (S - 1)/S (zeta - CCON)' 'differ by at most 1 - CON' 'CON = 100 needs VAR = 0' \
+        'zeta 66.66 is no rounding of a multiple of 1/6 (50.0000, 66.6667) but cut off from one' 'but perhaps an average of rounded numbers' \
+        'nor cut off from one' 'CCON is at least 22.22' '10 cells, 6 inconsistent, 1 off the grid, 1 truncated, 1 beyond rounding'
+    for format in json jsonl csv md latex html; do
+        exits 3 --strict --format $format --audit-table "$work/t.csv"
+        says 'CON = 100 needs VAR = 0' 'off the grid' 'truncated' 'differ by at most 1 - CON'
+    done
+    # alone: a cell that no runs can have is 3 with --strict, one that printing explains is not
+    for row in 2:0 3:3 4:3 5:3 6:3 7:3 8:0 9:0 10:3 11:3; do
+        sed -n "1p;${row%:*}p" "$work/t.csv" >"$work/one.csv"
+        exits "${row#*:}" --strict --audit-table "$work/one.csv"
+    done
+    # JSON, with the number of runs; 10 where none is named
+    printf '{"seeds": 3, "columns": 4, "m": {"CB": [66.07, 0.84, 91.67, 62.50]}}' >"$work/t.json"
+    exits 0 --format json --audit-table "$work/t.json"
+    says '"S": 3' '"N": 56.0' '"verdict": "consistent"'
+    printf '{"m": {"CB": [66.07, 0.84, 91.67, 62.50]}}' >"$work/t.json"
+    exits 0 --format json --audit-table "$work/t.json"
+    says '"S": 10'
+    # printed with one decimal: rounding is larger
+    printf 'model,task,zeta,VAR,CON,CCON\nm,WiC,70.1,1.2,90.2,65.1\nm,QQP,70.1,1.2,90.2,65.6\n' >"$work/t.csv"
+    exits 0 --audit-table "$work/t.csv"
+    grep -q 'WiC .* consistent$' "$work/out" && grep -q 'QQP .* inconsistent$' "$work/out"
+    # MCC is no share: from -1 to 1
+    printf 'model,task,zeta,VAR,CON,CCON\nm,CoLA,10.00,99.00,90.00,60.00\nn,CoLA,10.00,99.90,90.00,60.00\n' >"$work/t.csv"
+    exits 0 --audit-table "$work/t.csv"
+    grep -q '^m .* not checked$' "$work/out" && grep -q '^n .* inconsistent$' "$work/out" && says 'VAR^2 is at most 1 - zeta^2'
+    for bad in 'm,RTE,80,1,90:7 fields\|5 fields' 'm,RTE,80,1,90,75,2,277,1:S .1. is not a whole number from 2' \
+        'm,RTE,80,1,90,75,2.5,277,3:K .2.5. is not a whole number from 1' 'm,RTE,nan,1,90,75,2,277,3:zeta .nan. is not a number'; do
+        printf 'model,task,zeta,VAR,CON,CCON,K,N,S\n%s\n' "${bad%%:*}" >"$work/bad.csv"
+        refuses 65 "bad.csv:2: .*\(${bad#*:}\)" --audit-table "$work/bad.csv"
+    done
+    printf '{"seeds": 1, "m": {"CB": [66.07, 0.84, 91.67, 62.50]}}' >"$work/t.json"
+    refuses 65 'seeds is not a whole number from 2' --audit-table "$work/t.json"
+}
+
+@test "audits of the study's Table 1 and of an impossible table" {
+    [ -f "$goldens/stats/table1.json" ] && [ -f "$faults/impossible_table.json" ] || skip "needs ../shared"
+    exits 0 --audit-table "$goldens/stats/table1.json"
+    says '24 cells, 2 inconsistent, 1 off the grid, 2 truncated, 4 beyond rounding' '6 numbers are no rounding' '; 5 of them are cut off'
+    [ "$(grep -o '! [a-zA-Z]* [0-9.]* is no rounding' "$work/out" | cut -d' ' -f2,3 | tr '\n' ';')" = \
+        "zeta 95.59;CON 91.50;CON 64.88;zeta 73.92;CON 89.82;CCON 70.35;" ]
+    # docs/STATISTICS.md has this very output
+    sed '/table1.json/d' "$work/out" | while read -r line; do
+        grep -q -F -e "$line" docs/STATISTICS.md || { echo "not in docs/STATISTICS.md: $line"; exit 1; }
+    done
+    exits 3 --strict --audit-table "$faults/impossible_table.json"
+    says '6 cells, 4 inconsistent, 1 off the grid, 1 truncated'
+    for task in 'MRPC .* inconsistent' 'RTEG .* inconsistent' 'SST2 .* inconsistent' 'WiC .* inconsistent' 'COPA .* truncated' 'CB .* off the grid'; do
+        grep -q "$task\$" "$work/out"
+    done
+}
