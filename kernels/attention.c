@@ -58,6 +58,17 @@ static Head head_at(const AttentionShape *shape, int b, int h)
                   .keys = (size_t)(shape->cu_k[b + 1] - shape->cu_k[b])};
 }
 
+/* For threads_for: passes over the scores, and products of depth D with as many packed operands. */
+static size_t attention_cost(const AttentionShape *shape, size_t products)
+{
+    size_t cost = 0, H = (size_t)shape->H;
+    for (int b = 0; b < shape->B; b++) {
+        Head head = head_at(shape, b, 0);
+        cost += H * head.queries * head.keys * (1 + products * (size_t)shape->D / 64);
+    }
+    return cost;
+}
+
 /* s[i][j] = scale * chain over d of q k */
 static void scores(float *s, size_t lds, const float *q, const float *k,
                    const AttentionShape *shape, const Head *head, float *panels_)
@@ -81,7 +92,7 @@ void KERNEL(attention_forward)(Context *ctx, float *out, float *max, float *rsum
 {
     size_t D = (size_t)shape->D, H = (size_t)shape->H,
            share = ctx->scratch_size / (size_t)ctx->threads / 16 * 16;
-#pragma omp parallel for schedule(dynamic) num_threads(ctx->threads)
+#pragma omp parallel for schedule(dynamic) num_threads(threads_for(ctx, attention_cost(shape, 2)))
     for (int task = 0; task < shape->B * shape->H; task++) {
         Head head = head_at(shape, task / shape->H, task % shape->H);
         float *s = ctx->scratch + (size_t)omp_get_thread_num() * share;
@@ -128,7 +139,7 @@ void KERNEL(attention_backward)(Context *ctx, float *dq, float *dk, float *dv, c
     int group = shape->H / shape->K;
     /* One task owns one key/value head, so that dk and dv have one writer; its query heads come in
      * order. */
-#pragma omp parallel for schedule(dynamic) num_threads(ctx->threads)
+#pragma omp parallel for schedule(dynamic) num_threads(threads_for(ctx, attention_cost(shape, 5)))
     for (int task = 0; task < shape->B * shape->K; task++) {
         int b = task / shape->K, kv = task % shape->K;
         for (int h = kv * group; h < (kv + 1) * group; h++) {

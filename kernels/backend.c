@@ -1,4 +1,5 @@
 #include "backend.h"
+#include "threads.h"
 #include "variants.h"
 
 #include <omp.h>
@@ -121,7 +122,8 @@ int backend_init(Backend *backend, const char *simd, int threads, Error *error)
                          count > 2 ? ", " : "", count > 2 ? names[2] : "");
     }
     backend->ops = *ops;
-    backend->ctx.threads = threads > 0 ? threads : omp_get_num_procs();
+    backend->ctx.threads = threads > 0 ? threads : threads_available();
+    backend->ctx.pace.grain = PACE_GRAIN;
     omp_set_dynamic(0); /* num_threads means what it says: scratch is divided by it */
     return 0;
 }

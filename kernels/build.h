@@ -15,6 +15,14 @@
 
 enum { LANES = 32 };
 
+/* How many threads an op gets. cost is about what one thread of a machine with AVX-512 takes for
+ * it, in nanoseconds: a fourth to a whole one for an element of a pass, a 64th for an fma of a
+ * product. No bit depends on it. */
+static inline int threads_for(Context *ctx, size_t cost)
+{
+    return ctx->threads == 1 ? 1 : pace_threads(&ctx->pace, ctx->threads, cost);
+}
+
 /* lane[l] += lane[l + 16], 8, 4, 2, 1: what a warp does with __shfl_xor_sync. */
 static inline float lanes_sum(float lane[LANES])
 {

@@ -9,9 +9,8 @@ enum { CHUNK = 4096 };
 /* Runs body for i in [begin, end) of n elements, in chunks over threads. simd says that elements do
  * not depend on each other: without it a pass in place (out is x) would not be vectorized. */
 #define FOR_EACH(n, body)                                                                          \
-    _Pragma("omp parallel for schedule(static) num_threads(ctx->threads)") for (size_t begin = 0;  \
-                                                                                begin < (n);       \
-                                                                                begin += CHUNK)    \
+    _Pragma("omp parallel for schedule(static) num_threads(threads_for(ctx, (n) / 2))")            \
+    for (size_t begin = 0; begin < (n); begin += CHUNK)                                            \
     {                                                                                              \
         size_t end = (n)-begin < CHUNK ? (n) : begin + CHUNK;                                      \
         _Pragma("omp simd") for (size_t i = begin; i < end; i++)                                   \
@@ -81,7 +80,7 @@ void KERNEL(fill_zero)(Context *ctx, float *x, size_t n)
 
 void KERNEL(gather_rows)(Context *ctx, float *out, Weight x, const int *rows, int R, int C)
 {
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)R * (size_t)C / 4))
     for (int r = 0; r < R; r++) {
         weight_row(out + (size_t)r * (size_t)C, x, (size_t)rows[r] * (size_t)C, (size_t)C);
     }
@@ -90,7 +89,7 @@ void KERNEL(gather_rows)(Context *ctx, float *out, Weight x, const int *rows, in
 void KERNEL(scatter_add_rows)(Context *ctx, float *dx, const float *dout, const int *rows, int R,
                               int C)
 {
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)R * (size_t)C / 4))
     for (int r = 0; r < R; r++) {
         float *to = dx + (size_t)rows[r] * (size_t)C;
         const float *from = dout + (size_t)r * (size_t)C;
@@ -103,7 +102,7 @@ void KERNEL(scatter_add_rows)(Context *ctx, float *dx, const float *dout, const 
 void KERNEL(dropout)(Context *ctx, float *out, const float *x, const int *positions,
                      const int *slots, int N, int C, const DropoutSite *dropout)
 {
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)N * (size_t)C))
     for (int n = 0; n < N; n++) {
         size_t row = (size_t)n * (size_t)C;
         row_dropout(out + row, x + row, (size_t)C, dropout, (uint32_t)positions[n], 0,

@@ -7,7 +7,7 @@ void KERNEL(embedding_forward)(Context *ctx, float *out, const int *tokens, cons
 {
     size_t channels = (size_t)C;
     int has_type = type.f32 || type.bf16;
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)N * channels / 2))
     for (int n = 0; n < N; n++) {
         float *out_n = out + (size_t)n * channels;
         size_t word_n = (size_t)tokens[n] * channels, position_n = (size_t)positions[n] * channels,
@@ -37,7 +37,7 @@ void KERNEL(embedding_backward)(Context *ctx, float *dword, float *dposition, fl
     size_t channels = (size_t)C;
     /* Threads share the channels, so every row has one owner per channel and its tokens come in
      * batch order. */
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)N * channels / 2))
     for (int c0 = 0; c0 < C; c0 += 2 * LANES) {
         int c1 = C - c0 < 2 * LANES ? C : c0 + 2 * LANES;
         for (int n = 0; n < N; n++) {

@@ -53,7 +53,7 @@ void KERNEL(lora_forward)(Context *ctx, float *out, float *mid, const float *x, 
                           int N, int C, int O)
 {
     size_t n = (size_t)N, c = (size_t)C, o = (size_t)O, r = (size_t)lora->R;
-#pragma omp parallel num_threads(ctx->threads)
+#pragma omp parallel num_threads(threads_for(ctx, n * (c + o) * (r + 32) / 64))
     {
         LoraScratch own = lora_memory(ctx, n, c, o, r);
 #pragma omp for schedule(dynamic)
@@ -96,7 +96,7 @@ void KERNEL(lora_backward)(Context *ctx, float *dx, float *da, float *db, const 
 {
     size_t n = (size_t)N, c = (size_t)C, o = (size_t)O, r = (size_t)lora->R;
     size_t c_blocks = panels(c, LORA_BLOCK), o_blocks = panels(o, LORA_BLOCK);
-#pragma omp parallel num_threads(ctx->threads)
+#pragma omp parallel num_threads(threads_for(ctx, n * (c + o) * (r + 32) / 16))
     {
         LoraScratch own = lora_memory(ctx, n, c, o, r);
         /* forward: out += mid b^T; mid = scale drop(x) a^T */

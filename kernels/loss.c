@@ -29,7 +29,7 @@ static float exp_sum(const float *z, size_t n, float *max)
 void KERNEL(cross_entropy)(Context *ctx, float *losses, float *dlogits, const float *logits,
                            const int *labels, int B, int O, float scale)
 {
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)B * (size_t)O))
     for (int b = 0; b < B; b++) {
         const float *z = logits + (size_t)b * (size_t)O;
         float max, sum = exp_sum(z, (size_t)O, &max);
@@ -82,7 +82,7 @@ void KERNEL(linear_cross_entropy)(Context *ctx, float *losses, float *dx, float 
                             weight.bf16 ? weight.bf16 + first * c : NULL};
             gemm(ctx, z, width, strided(x, c, 1), (Strided){block, 1, c}, n_count, width, c,
                  START_ZERO, NULL);
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, n_count * width))
             for (size_t n = 0; n < n_count; n++) {
                 float *z_n = z + n * width;
                 long target = targets[n] < 0 ? -1 : (long)targets[n] - (long)first;
@@ -128,7 +128,7 @@ void KERNEL(mean_squared_error)(Context *ctx, float *losses, float *dlogits, con
 
 void KERNEL(sum_squares)(Context *ctx, float *partial, const float *x, size_t n)
 {
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, n / 8))
     for (size_t group = 0; group < (n + SUM_GROUP - 1) / SUM_GROUP; group++) {
         const float *x_g = x + group * SUM_GROUP;
         size_t count = n - group * SUM_GROUP < SUM_GROUP ? n - group * SUM_GROUP : SUM_GROUP;

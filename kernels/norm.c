@@ -33,7 +33,7 @@ static void row_forward(float *out, float *mean, float *rstd, const float *x, co
 void KERNEL(layernorm_forward)(Context *ctx, float *out, float *mean, float *rstd, const float *x,
                                const float *weight, const float *bias, int N, int C, float eps)
 {
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)N * (size_t)C / 2))
     for (int n = 0; n < N; n++) {
         size_t row = (size_t)n * (size_t)C;
         row_forward(out + row, mean + n, rstd + n, x + row, weight, bias, (size_t)C, eps);
@@ -45,7 +45,7 @@ void KERNEL(residual_layernorm_forward)(Context *ctx, float *out, float *sum, fl
                                         const float *weight, const float *bias, int N, int C,
                                         float eps)
 {
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)N * (size_t)C / 2))
     for (int n = 0; n < N; n++) {
         size_t row = (size_t)n * (size_t)C;
 #pragma omp simd
@@ -89,7 +89,7 @@ void KERNEL(layernorm_backward)(Context *ctx, float *dx, float *dweight, float *
 {
     size_t channels = (size_t)C;
     int first_row = cu_seqlens ? cu_seqlens[0] : 0, end_row = cu_seqlens ? cu_seqlens[B] : B;
-#pragma omp parallel num_threads(ctx->threads)
+#pragma omp parallel num_threads(threads_for(ctx, (size_t)(end_row - first_row) * channels))
     {
         /* forward: out = xhat weight + bias, so dweight += dout xhat, dbias += dout; before dx,
          * which may be dout */
@@ -144,7 +144,7 @@ static void rms_row_forward(float *out, float *rstd, const float *x, const float
 void KERNEL(rmsnorm_forward)(Context *ctx, float *out, float *rstd, const float *x,
                              const float *weight, int N, int C, float eps)
 {
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)N * (size_t)C / 2))
     for (int n = 0; n < N; n++) {
         size_t row = (size_t)n * (size_t)C;
         rms_row_forward(out + row, rstd + n, x + row, weight, (size_t)C, eps);
@@ -155,7 +155,7 @@ void KERNEL(residual_rmsnorm_forward)(Context *ctx, float *out, float *sum, floa
                                       const float *residual, const float *x, const float *weight,
                                       int N, int C, float eps)
 {
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)N * (size_t)C / 2))
     for (int n = 0; n < N; n++) {
         size_t row = (size_t)n * (size_t)C;
 #pragma omp simd
@@ -195,7 +195,7 @@ void KERNEL(rmsnorm_backward)(Context *ctx, float *dx, float *dweight, const flo
 {
     size_t channels = (size_t)C;
     int first_row = cu_seqlens ? cu_seqlens[0] : 0, end_row = cu_seqlens ? cu_seqlens[B] : B;
-#pragma omp parallel num_threads(ctx->threads)
+#pragma omp parallel num_threads(threads_for(ctx, (size_t)(end_row - first_row) * channels))
     {
         /* forward: out = xhat weight, so dweight += dout xhat; before dx, which may be dout */
 #pragma omp for schedule(static)

@@ -20,12 +20,14 @@
 #define OPS_H
 
 #include "rng.h"
+#include "threads.h"
 
 #include <stddef.h>
 
 /* All state of a backend. */
 typedef struct Context {
-    int threads;
+    int threads;    /* the most that an op uses; scratch is shared out by it */
+    Pace pace;      /* how many of them pay now */
     float *scratch; /* [scratch_size] floats, shared by all ops, 64-byte aligned */
     size_t scratch_size;
 } Context;

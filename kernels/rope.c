@@ -6,7 +6,8 @@ void KERNEL(rope)(Context *ctx, float *x, const int *positions, const float *cos
 {
     size_t half = (size_t)D / 2;
     float sign = direction < 0 ? -1.0f : 1.0f;
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    size_t cost = (size_t)N * (size_t)H * (size_t)D / 4;
+#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, cost))
     for (int n = 0; n < N; n++) {
         const float *c = cosine + (size_t)positions[n] * half,
                     *s = sine + (size_t)positions[n] * half;

@@ -126,6 +126,7 @@ static void run_case(const OpCase *c)
             Error error;
             Output out = {0};
             CHECK(!backend_init(&backend, builds[b], threads[t], &error), "%s", error.text);
+            backend.ctx.pace.grain = 0; /* share out even the smallest op */
             backend_reserve(&backend, attention_scratch(40, 40, threads[t]) +
                                           matmul_scratch(400, 400, 400) +
                                           lora_scratch(400, 150, 150, 20, threads[t]) +
@@ -159,6 +160,7 @@ static void run_variants(void)
         char op[64];
         snprintf(op, sizeof op, " %.*s ", (int)strcspn(choices[i], "="), choices[i]);
         CHECK(!backend_init(&backend, "auto", 2, &error), "%s", error.text);
+        backend.ctx.pace.grain = 0;
         if (backend_choose(&backend, choices[i], &error)) {
             printf("skipped %s: %s\n", choices[i], error.text);
             backend_free(&backend);
