@@ -9,7 +9,11 @@ OPT = -O3 -g
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla
 # Exact arithmetic: no contraction, no reassociation. -fno-math-errno and -fno-trapping-math only let loops vectorize.
 EXACT = -ffp-contract=off -fno-math-errno -fno-trapping-math
-GIT = $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+# The commit, and -dirty behind it if a file of the repository was changed or a source was added.
+GIT := $(shell c=$$(git rev-parse --short=12 HEAD 2>/dev/null) || { echo unknown; exit; }; \
+    [ -z "$$(git status --porcelain -uno; git ls-files -o --exclude-standard '*.[ch]' '*.def')" ] || c=$$c-dirty; echo $$c)
+KERNELS_SHA256 := $(shell for f in $(sort $(wildcard kernels/*.c kernels/*.h kernels/*.def)); do echo $$f; cat $$f; done | \
+    sha256sum | cut -d ' ' -f 1)
 CFLAGS = -std=gnu11 $(OPT) $(WARN) $(EXACT) -fopenmp $(SANITIZE)
 INCLUDE_base = -Ibase
 INCLUDE_kernels = -Ibase -Ikernels
@@ -73,11 +77,11 @@ $(foreach s,$(SIMDS),$(eval $(call kernel_rule,$(s))))
 $(BUILD)/%.o: %.c | $(addprefix $(BUILD)/,base kernels model data train eval tools test)
 	$(CC) $(CFLAGS) $(INCLUDE_$(firstword $(subst /, ,$*))) -MMD -MP -c $< -o $@
 
-# The commit stands in every prediction file; only this object depends on it.
-$(BUILD)/base/version.o: CFLAGS += -DGIT_COMMIT='"$(GIT)"'
-$(BUILD)/commit: FORCE | $(BUILD)/base
-	@echo $(GIT) | cmp -s - $@ || echo $(GIT) > $@
-$(BUILD)/base/version.o: $(BUILD)/commit
+# Commit and kernels' digest stand in every prediction file; only this object depends on them.
+$(BUILD)/base/version.o: CFLAGS += -DGIT_COMMIT='"$(GIT)"' -DKERNELS_SHA256='"$(KERNELS_SHA256)"'
+$(BUILD)/version: FORCE | $(BUILD)/base
+	@echo $(GIT) $(KERNELS_SHA256) | cmp -s - $@ || echo $(GIT) $(KERNELS_SHA256) > $@
+$(BUILD)/base/version.o: $(BUILD)/version
 
 $(addprefix $(BUILD)/,base kernels model data train eval tools test):
 	@mkdir -p $@

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <time.h>
@@ -138,46 +137,6 @@ void arena_free(void *arena, size_t bytes)
     if (arena) {
         munmap(arena, arena_size(bytes));
     }
-}
-
-int file_map(File *file, const char *path, Error *error)
-{
-    *file = (File){0};
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (descriptor < 0) {
-        return error_set_errno(error, "open", path);
-    }
-    struct stat status;
-    if (fstat(descriptor, &status)) {
-        int code = error_set_errno(error, "read", path);
-        close(descriptor);
-        return code;
-    }
-    if (!S_ISREG(status.st_mode)) {
-        close(descriptor);
-        return error_set(error, EXIT_BAD_DATA, "%s: is %s, not a file; name a file", path,
-                         S_ISDIR(status.st_mode) ? "a folder" : "special");
-    }
-    file->size = (size_t)status.st_size;
-    if (file->size) {
-        void *bytes = mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-        if (bytes == MAP_FAILED) {
-            int code = error_set_errno(error, "map", path);
-            close(descriptor);
-            return code;
-        }
-        file->bytes = bytes;
-    }
-    close(descriptor);
-    return 0;
-}
-
-void file_unmap(File *file)
-{
-    if (file->bytes) {
-        munmap((void *)file->bytes, file->size);
-    }
-    *file = (File){0};
 }
 
 int path_is_folder(const char *path)
@@ -358,7 +317,17 @@ size_t memory_machine(void)
 
 size_t memory_peak(void)
 {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (size_t)usage.ru_maxrss * 1024;
+    /* getrusage would give what the process that started this one had, if that was more */
+    FILE *status = fopen("/proc/self/status", "re");
+    char line[256];
+    unsigned long long kib = 0;
+    while (status && fgets(line, sizeof line, status)) {
+        if (sscanf(line, "VmHWM: %llu kB", &kib) == 1) {
+            break;
+        }
+    }
+    if (status) {
+        fclose(status);
+    }
+    return (size_t)kib * 1024;
 }

@@ -62,15 +62,21 @@ typedef struct File {
     size_t size;
 } File;
 
-/* Maps a regular file. Errors: 66 missing, 77 not readable, 65 a folder or special file, 74 I/O. */
+/* Maps a regular file. Errors: 66 missing, 77 not readable, 65 a folder or special file, 74 I/O.
+ * Until file_unmap, a page that is gone (the file was cut) ends the process with one line and 74. */
 int file_map(File *file, const char *path, Error *error);
 void file_unmap(File *file);
 
+/* Whether every file that is mapped now is as it was then, by size and time of change; a file that
+ * was replaced by another one under its name is. Errors: 65 with the path. */
+int files_unchanged(Error *error);
+
 /* Writing: path.tmp-PID in the same folder; writer_commit fsyncs, renames to path and fsyncs the
- * folder, or removes it on failure. So a file under its final name is always whole. A symbolic link
- * stays: the file at its end is the one that is written. Devices, FIFOs and standard output under
- * another name (/dev/stdout) are written into. What killed processes of this machine left in the
- * folder under such names, with the same ending (.bin), is removed. Errors: 73, 74, 77. */
+ * folder, or removes it on failure, also where a mapped file was changed (files_unchanged). So a
+ * file under its final name is always whole. A symbolic link stays: the file at its end is the one
+ * that is written. Devices, FIFOs and standard output under another name (/dev/stdout) are written
+ * into. What killed processes of this machine left in the folder under such names, with the same
+ * ending (.bin), is removed. Errors: 65, 73, 74, 77. */
 typedef struct Writer {
     FILE *stream;
     char *path, *temporary; /* temporary is NULL where path is written into */
@@ -85,8 +91,17 @@ int writer_commit(Writer *writer, Error *error);
 void writers_begin(void);
 int writers_end(int code, Error *error);
 
-/* For a signal handler that ends the process: removes the temporary files, or goes on with giving
- * names if writers_end was about it. */
+/* A name that this process alone writes, by a lock on path.lock that ends with it. Release it also
+ * after an error. Errors: 73 a live process has it; 73, 74, 77 as for any file. */
+typedef struct NameClaim {
+    char *path; /* of the lock */
+    int descriptor;
+} NameClaim;
+int name_claim(NameClaim *claim, const char *path, Error *error);
+void name_release(NameClaim *claim);
+
+/* For a signal handler that ends the process: removes the temporary files and locks, or goes on
+ * with giving names if writers_end was about it. */
 void writers_settle(void);
 
 /* Ends standard output: 74 if it is closed or full, or what was printed did not arrive. */
@@ -126,7 +141,7 @@ double clock_seconds(void);
 /* Memory and swap space of this machine in bytes. */
 size_t memory_machine(void);
 
-/* Largest resident set of this process so far, in bytes. */
+/* Largest resident set of this process so far, in bytes; 0 where the system does not say. */
 size_t memory_peak(void);
 
 #endif

@@ -4,7 +4,11 @@
 
 #define TOOL_VERSION "0.1.0"
 
-/* The commit that it was built from, 12 digits; "unknown" outside of a repository. */
+/* The commit that it was built from, 12 digits, with "-dirty" behind it where the tree was changed;
+ * "unknown" outside of a repository. */
 const char *git_commit(void);
+
+/* SHA-256 of the names and bytes of all sources in kernels/ at that time, in the names' order. */
+const char *kernels_sha256(void);
 
 #endif

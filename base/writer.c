@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The temporary files there are, for a signal handler; path is set once a file waits for its name.
- */
+/* The temporary files and locks there are, for a signal handler; path is set once a file waits for
+ * its name. */
 static struct {
     char *volatile temporary, *volatile path; /* NULL: a free entry; no name yet */
 } unfinished[64];
@@ -228,25 +228,26 @@ static int stream_close(FILE *stream, int sync)
 int writer_commit(Writer *writer, Error *error)
 {
     int number = stream_close(writer->stream, writer->temporary != NULL),
+        code = files_unchanged(error), /* first: data that is gone looks like a failed write */
         i = writer->temporary ? find(writer->temporary) : -1;
-    if (!number && gathering && i >= 0) {
+    if (!number && !code && gathering && i >= 0) {
         unfinished[i].path = writer->path; /* the entry owns both until writers_end */
         *writer = (Writer){0};
         return 0;
     }
-    if (!number && writer->temporary &&
+    if (!number && !code && writer->temporary &&
         (rename(writer->temporary, writer->path) || folder_sync(writer->path))) {
         number = errno;
     }
-    if (number) {
+    if (number && !code) {
         errno = number;
-        error_set_errno(error, "write", writer->path);
-        if (writer->temporary) {
-            unlink(writer->temporary);
-        }
+        code = error_set_errno(error, "write", writer->path);
+    }
+    if (code && writer->temporary) {
+        unlink(writer->temporary);
     }
     writer_release(writer);
-    return number ? error->code : 0;
+    return code;
 }
 
 void writers_begin(void)
@@ -275,6 +276,56 @@ int writers_end(int code, Error *error)
     }
     naming = gathering = 0;
     return code;
+}
+
+int name_claim(NameClaim *claim, const char *path, Error *error)
+{
+    *claim = (NameClaim){string_format("%s.lock", path), -1};
+    if (path_is_folder(path)) {
+        return error_set(error, EXIT_BUSY,
+                         "cannot create %s: a folder has that name; choose another path", path);
+    }
+    while (claim->descriptor < 0) {
+        struct stat own, named;
+        claim->descriptor = open(claim->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (claim->descriptor < 0) {
+            return error_set_errno(error, "create", claim->path);
+        }
+        if (flock(claim->descriptor, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+            close(claim->descriptor);
+            claim->descriptor = -1;
+            return error_set(error, EXIT_BUSY,
+                             "%s: another process is writing it now; wait for its end, or name "
+                             "another folder",
+                             path);
+        }
+        /* locked, or on a file system without locks; its last owner may just have removed it */
+        if (fstat(claim->descriptor, &own) || stat(claim->path, &named) ||
+            own.st_ino != named.st_ino) {
+            close(claim->descriptor);
+            claim->descriptor = -1;
+        }
+    }
+    int i = find(NULL);
+    if (i >= 0) {
+        unfinished[i].path = NULL;
+        unfinished[i].temporary = claim->path;
+    }
+    return 0;
+}
+
+void name_release(NameClaim *claim)
+{
+    if (claim->descriptor >= 0) {
+        int i = find(claim->path);
+        if (i >= 0) {
+            unfinished[i].temporary = NULL;
+        }
+        unlink(claim->path);
+        close(claim->descriptor);
+    }
+    free(claim->path);
+    *claim = (NameClaim){NULL, -1};
 }
 
 int stdout_close(Error *error)

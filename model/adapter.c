@@ -348,7 +348,8 @@ int adapter_read(Model *model, const char *folder, int init_head, Error *error)
     char *path = string_format("%s/adapter_model.safetensors", folder);
     int code = safetensors_open(&file, path, error);
     if (!code) {
-        code = read_tensors(model, &file, init_head, error);
+        code = read_tensors(model, &file, init_head, error) || files_unchanged(error) ? error->code
+                                                                                      : 0;
         safetensors_close(&file);
     }
     free(path);

@@ -225,6 +225,7 @@ int model_read(Model *model, const char *folder, uint64_t seed_init, char **made
         const char *path = folder;
         const Tensor *tensor = param->adapter ? NULL
                                               : find_tensor(model->shards, param->name, &path);
+        param->stored = tensor != NULL;
         if (tensor) {
             code = param_read(model, param, tensor, path, error);
         } else if (param->adapter) {
@@ -239,6 +240,9 @@ int model_read(Model *model, const char *folder, uint64_t seed_init, char **made
                              "%s: tensor '%s' is missing; get the whole model folder again", folder,
                              param->name);
         }
+    }
+    if (!code) {
+        code = files_unchanged(error);
     }
     if (code || !model->lora.targets) {
         shards_free(model->shards);

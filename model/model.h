@@ -108,6 +108,11 @@ ModelCounts model_counts(const Model *model);
  * finite; 66 no file. */
 int model_read(Model *model, const char *folder, uint64_t seed_init, char **made, Error *error);
 
+/* SHA-256 of the parameters that model_read found in the folder: names, shapes and values in the
+ * order of their names. Files of the same values have the same digest, be they one or many, float32
+ * or bf16. */
+void model_sha256(char hex[65], const Model *model);
+
 /* Every parameter from the seed: a model without a file. */
 void model_make(Model *model, uint64_t seed_init);
 

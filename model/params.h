@@ -22,6 +22,7 @@ typedef struct Param {
     int trainable; /* has a gradient and moments */
     int head;      /* may be missing in a file: then made from the seed */
     int adapter;   /* never in a base model's file */
+    int stored;    /* its values are from the base model's file */
     Weight weight; /* its values, once they are there */
     float *copy;   /* [count] of a frozen matrix, or NULL */
 } Param;

@@ -85,29 +85,39 @@ static void show_plan(Study *s, int runs)
     }
 }
 
+static void show_time(double seconds)
+{
+    size_t peak = memory_peak();
+    printf("time: %.1f s, peak memory ", seconds);
+    if (peak) {
+        printf("%.0f MiB\n", (double)peak / (1 << 20));
+    } else {
+        printf("unknown\n");
+    }
+}
+
 /* Metric, majority, time, file, next command. */
 static void show_outcome(const Study *s, const Seeds *seeds, const Outcome *o)
 {
     printf("seed %llu: dev %s %.4f (loss %.4f)\n", (unsigned long long)seeds->seed,
            metric_name(s->task->metric), o->metric, o->dev_loss);
-    if (s->task->kind == KIND_LANGUAGE) {
-        printf("time: %.1f s, peak memory %.0f MiB\n", o->seconds,
-               (double)memory_peak() / (1 << 20));
-        fflush(stdout);
-        return;
-    }
     if (s->task->kind == KIND_REGRESSION) {
         printf("majority: does not apply%s\n",
                o->collapsed ? "; WARNING: the run collapsed to a constant" : "");
-    } else {
+    } else if (s->task->kind != KIND_LANGUAGE) {
         printf("majority rate: %.4f%s\n", o->majority,
                o->collapsed ? "; WARNING: the run collapsed to a single class" : "");
     }
-    printf("time: %.1f s, peak memory %.0f MiB\n", o->seconds, (double)memory_peak() / (1 << 20));
-    printf("wrote: %s\n", o->path);
-    char *folder = shell_quote(s->options->preds);
-    printf("next: ./consistency %s%s/*.bin\n", *folder == '-' ? "./" : "", folder);
-    free(folder);
+    show_time(o->seconds);
+    if (o->kept) {
+        printf("kept: the earlier file, of other bytes, is now %s\n", o->kept);
+    }
+    if (o->path) {
+        char *folder = shell_quote(s->options->preds);
+        printf("wrote: %s%s\n", o->path, o->same ? " (same as before)" : "");
+        printf("next: ./consistency %s%s/*.bin\n", *folder == '-' ? "./" : "", folder);
+        free(folder);
+    }
     fflush(stdout);
 }
 
@@ -152,6 +162,7 @@ static int run_all(Study *study, const Options *o, const uint64_t *list, int cou
         }
         show_outcome(study, &seeds, &outcome);
         free(outcome.path);
+        free(outcome.kept);
     }
     return 0;
 }

@@ -2,7 +2,7 @@
  * for every micro-batch; then norm, clipping and AdamW. */
 #include "adapter.h"
 #include "metrics.h"
-#include "preds.h"
+#include "output.h"
 #include "progress.h"
 #include "study.h"
 #include "version.h"
@@ -302,12 +302,15 @@ static json_t *metadata(const Run *run)
         {"task", task->name},
         {"split", "validation"},
         {"model", study->model_name},
+        {"model_sha256", study->model_sha256},
         {"adapter", study->recipe.lora.targets ? "lora" : "full"},
+        {"adapter_sha256", study->recipe.start},
         {"label_names", label_names},
         {"problem", problems[task->kind]},
         {"metric", metric_name(task->metric)},
         {"dataset", study->builtin ? "builtin sample" : task->folder},
         {"dataset_sha256", study->dev.sha256},
+        {"train_sha256", study->train.sha256},
         {"tokenizer_sha256", tokenizer_sha256(study->tokenizer)},
         {"hparams", text},
         {"recipe_sha256", digest},
@@ -316,6 +319,7 @@ static json_t *metadata(const Run *run)
         {"device", "cpu"},
         {"arithmetic", "exact"},
         {"kernels", study->backend.variants},
+        {"kernels_sha256", kernels_sha256()},
         {"tool_version", TOOL_VERSION},
         {"git_commit", git_commit()},
     };
@@ -350,7 +354,7 @@ static char *output_name(const Study *study, const Seeds *s, const char *digest)
                          seed);
 }
 
-static int write_predictions(Run *run, const char *path, Error *error)
+static int write_predictions(Run *run, const char *path, Outcome *outcome, Error *error)
 {
     Study *study = run->study;
     const Dataset *dev = &study->dev;
@@ -376,7 +380,7 @@ static int write_predictions(Run *run, const char *path, Error *error)
         preds.pred[i] = preds.regression ? -1 : preds.pred[i];
     }
     preds.value = preds.regression ? preds.logits : NULL;
-    int code = preds_write(&preds, error);
+    int code = output_write(&preds, &outcome->kept, &outcome->same, error);
     free(preds.label);
     free(preds.target);
     free(preds.id);
@@ -425,6 +429,23 @@ static int save_model(Run *run, const char *folder, Error *error)
     return writers_end(write_model(run, folder, error), error);
 }
 
+/* The digest of the base; what is frozen stays mapped, and is the first run's for all. */
+static int know_model(Study *study, Error *error)
+{
+    char sha256[65];
+    if (*study->model_sha256 && study->recipe.lora.targets) {
+        return 0;
+    }
+    model_sha256(sha256, &study->model);
+    if (*study->model_sha256 && strcmp(study->model_sha256, sha256)) {
+        return error_set(error, EXIT_BAD_DATA,
+                         "%s: the weights were changed since the first of these runs; run again",
+                         study->model_folder);
+    }
+    memcpy(study->model_sha256, sha256, sizeof sha256);
+    return 0;
+}
+
 /* Weights from the file or the seed, moments and optimizer as new. */
 static int reset(Run *run, Error *error)
 {
@@ -446,8 +467,9 @@ static int reset(Run *run, Error *error)
     if (model_read(model, study->model_folder, run->seeds->init, &made, error)) {
         return error->code;
     }
-    int code = o->adapter ? adapter_read(model, o->adapter, o->init_head != NULL, error) : 0,
-        from_seed = *made && (!o->adapter || o->init_head);
+    int code = know_model(study, error);
+    code = code || !o->adapter ? code : adapter_read(model, o->adapter, o->init_head != NULL, error);
+    int from_seed = *made && (!o->adapter || o->init_head);
     if (!code && from_seed && strcmp(study->made, made) && !o->quiet) { /* the first run says it */
         fprintf(stderr, "made from the seed, for the model has none: %s\n", made);
     }
@@ -477,6 +499,7 @@ int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outco
     run.kept.logits = memory_alloc(count * K, sizeof(float));
     run.now.pred = memory_calloc(count, sizeof(int));
     run.kept.pred = memory_calloc(count, sizeof(int));
+    NameClaim claim = {NULL, -1};
     int code = reset(&run, error);
     if (!code) { /* before hours of training, but after everything that can be refused */
         const Options *o = study->options;
@@ -485,26 +508,35 @@ int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outco
                    : 0;
     }
     if (!code) {
+        code = name_claim(&claim, path, error);
+    }
+    if (!code) {
         code = progress_open(&run.progress, study, seeds, log, error);
     }
     if (!code) {
-        code = train(&run, error);
+        code = train(&run, error) || files_unchanged(error) ? error->code : 0;
         code = progress_close(&run.progress, code, error);
     }
     if (!code) {
-        code = (study->task->kind != KIND_LANGUAGE && write_predictions(&run, path, error)) ||
-                       (save && save_model(&run, save, error))
-                   ? error->code
-                   : 0;
+        *outcome = (Outcome){.metric = run.kept.metric,
+                             .majority = run.kept.majority,
+                             .train_loss = run.train_loss,
+                             .dev_loss = run.kept.loss,
+                             .seconds = run.progress.seconds,
+                             .collapsed = run.kept.collapsed};
+        if (study->task->kind != KIND_LANGUAGE) {
+            outcome->path = string_copy(path);
+            code = write_predictions(&run, path, outcome, error);
+        }
     }
-    if (!code) {
-        *outcome = (Outcome){run.kept.metric,
-                             run.kept.majority,
-                             run.train_loss,
-                             run.kept.loss,
-                             run.progress.seconds,
-                             run.kept.collapsed,
-                             study->task->kind == KIND_LANGUAGE ? NULL : string_copy(path)};
+    if (!code && save) {
+        code = save_model(&run, save, error);
+    }
+    name_release(&claim);
+    if (code) {
+        free(outcome->path);
+        free(outcome->kept);
+        *outcome = (Outcome){0};
     }
     arena_free(run.best_weights, study->model.params.trained * sizeof(float));
     packed_free(&run.packed);

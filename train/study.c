@@ -28,7 +28,11 @@ static int open_model_files(Study *study, Config *config, Error *error)
         const char *const *words = builtin_words(&count);
         study->tokenizer = tokenizer_from_words(words, count);
         study->model_name = string_copy("tiny");
-        return config_from_json(config, tiny_config(count), "tiny", error);
+        json_t *json = tiny_config(count);
+        char *text = json_canonical(json);
+        sha256_hex(study->model_sha256, text, strlen(text));
+        free(text);
+        return config_from_json(config, json, "tiny", error);
     }
     if (!path_is_folder(folder)) {
         char *command = download_command(folder);

@@ -19,6 +19,7 @@ typedef struct Study {
     Model model;
     const char *model_folder; /* NULL for the tiny model */
     char *model_name;
+    char model_sha256[65]; /* of the first run's model_read; of the tiny model's shape */
     int builtin; /* the data are the built-in sample */
     int micro;   /* examples of a micro-batch */
     int steps_per_epoch, steps, warmup;
@@ -48,10 +49,13 @@ typedef struct Outcome {
     double metric, majority, train_loss, dev_loss, seconds;
     int collapsed; /* a single class was predicted */
     char *path;    /* prediction file; free it */
+    char *kept;    /* where an earlier one of other bytes is now, or NULL; free it */
+    int same;      /* an earlier one had the same bytes */
 } Outcome;
 
 /* Trains from the seeds and writes the prediction file, the log and the model folder (save, or
- * NULL). Errors: 79 not finite, and those of writing. */
+ * NULL). Errors: 65 model or adapter changed meanwhile, 73 another run is writing the same files,
+ * 79 not finite, and those of reading and writing. */
 int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outcome, Error *error);
 
 
