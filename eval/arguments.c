@@ -1,9 +1,11 @@
 #include "arguments.h"
+#include "folders.h"
 
 #include <getopt.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { MAX_DRAWS = 10000000 };
 
@@ -14,10 +16,13 @@ typedef struct Known {
 /* One table: what is parsed and what --help prints. */
 static const Known known[] = {
     {"format", "FORMAT", "text (default), json, jsonl, csv, md, latex or html"},
-    {"output", "FILE", "write there instead of standard output (also -o FILE)"},
+    {"output", "FILE",
+     "write there instead of standard output (also -o FILE), in the format "
+     "that .html, .json, .jsonl, .csv, .md, .tex or .txt stands for"},
     {"compare", "A B",
      "test two sets of runs on the same examples; A and B are a model, the "
-     "first digits of a recipe, a folder, or KEY=VALUE of the files' metadata"},
+     "first digits of a recipe, a folder, or KEY=VALUE of the files' metadata "
+     "(of KEY_sha256 the first digits do)"},
     {"correlate", "SIZES",
      "correlate VAR, CON and CCON with training sizes: public, or a file of "
      "lines task TAB size"},
@@ -27,7 +32,7 @@ static const Known known[] = {
     {"intersect", NULL, "compare the examples that all runs have"},
     {"drop-degenerate", NULL, "leave out collapsed runs (said in the report)"},
     {"min-seeds", "N", "warn below N runs (3)"},
-    {"strict", NULL, "exit with 3 if there is a warning"},
+    {"strict", NULL, "exit with 3 if there is a warning, or a cell that no runs can have"},
     {"level", "P", "of all intervals (0.95)"},
     {"ci", "KIND", "interval shown for CON and CCON: two-way (default), boot or none"},
     {"cluster", NULL, "two-way intervals by clusters of examples (MultiRC's paragraphs)"},
@@ -54,11 +59,12 @@ enum { KNOWN = sizeof known / sizeof *known };
 
 void arguments_help(FILE *out)
 {
-    fputs("usage: consistency [OPTION]... FILE...\n"
+    fputs("usage: consistency [OPTION]... FILE|FOLDER...\n"
           "How much do runs agree that differ in their seed alone? Files are grouped by\n"
-          "benchmark, task, split, model, recipe and data. FILE is a prediction file of\n"
-          "train_gpt, or an import: index TAB prediction (.txt, .tsv), or .csv with labels\n"
-          "or class scores.\n\n"
+          "benchmark, task, split, model (name, weights, adapter, tokenizer), recipe and\n"
+          "data. FILE is a prediction file of train_gpt, or an import: index TAB prediction\n"
+          "(.txt, .tsv), or .csv with labels or class scores. Of a FOLDER the .bin files\n"
+          "are taken.\n\n"
           "  S     runs          bad   collapsed runs\n"
           "  zeta  mean of the task's metric over runs\n"
           "  VAR   its population standard deviation over runs\n"
@@ -118,6 +124,23 @@ static int choice(int *chosen, const char *option, const char *text, const char 
     return error_set(error, EXIT_USAGE, "--%s %s: choose one of %s", option, text, list);
 }
 
+/* The format that the end of the output's name stands for. */
+static void format_from(Arguments *o)
+{
+    static const struct {
+        const char *end;
+        Format format;
+    } ends[] = {{".txt", FORMAT_TEXT}, {".json", FORMAT_JSON}, {".jsonl", FORMAT_JSONL},
+                {".csv", FORMAT_CSV},  {".md", FORMAT_MD},     {".tex", FORMAT_LATEX},
+                {".html", FORMAT_HTML}, {".htm", FORMAT_HTML}};
+    const char *end = strrchr(o->output, '.');
+    for (size_t i = 0; i < sizeof ends / sizeof *ends && end; i++) {
+        if (!strcasecmp(end, ends[i].end)) {
+            o->format = ends[i].format;
+        }
+    }
+}
+
 static int set(Arguments *o, const char *name, const char *value, Error *error)
 {
     static const char *const formats[] = {"text", "json", "jsonl", "csv", "md", "latex", "html"};
@@ -133,6 +156,7 @@ static int set(Arguments *o, const char *name, const char *value, Error *error)
             return error->code;
         }
         o->format = (Format)chosen;
+        o->format_named = 1;
     } else if (!strcmp(name, "ci")) {
         if (choice(&chosen, name, value, intervals, 3, error)) {
             return error->code;
@@ -212,9 +236,12 @@ static int unknown(const char *given, Error *error)
         names[i] = known[i].name;
     }
     const char *near = nearest_word(plain, names, KNOWN);
+    char *quoted = shell_quote(given);
     free(plain);
-    return error_set(error, EXIT_USAGE, "%s: no such option%s%s; a file of that name is ./%s",
-                     given, near ? "; did you mean --" : "", near ? near : "", given);
+    (void)error_set(error, EXIT_USAGE, "%s: no such option%s%s; a file of that name is ./%s",
+                     given, near ? "; did you mean --" : "", near ? near : "", quoted);
+    free(quoted);
+    return error->code;
 }
 
 int arguments_parse(Arguments *o, int argc, char **argv, Error *error)
@@ -253,17 +280,26 @@ int arguments_parse(Arguments *o, int argc, char **argv, Error *error)
             o->side[1] = argv[optind++];
         }
     }
-    o->files = argv + optind;
-    o->count = (size_t)(argc - optind);
+    if (o->output && !o->format_named) {
+        format_from(o);
+    }
+    size_t named = (size_t)(argc - optind);
     o->boot = o->ci == INTERVAL_BOOT && !o->boot ? 2000 : o->boot;
-    for (size_t i = 0; i < o->count; i++) {
-        if (!*o->files[i]) {
+    for (size_t i = 0; i < named; i++) {
+        if (!*argv[optind + (int)i]) {
             return error_set(error, EXIT_USAGE, "'': an empty file name; name a file or a folder");
         }
     }
-    if (o->count == 0 && !o->help && !o->version && !o->audit) {
+    if (named == 0 && !o->help && !o->version && !o->audit) {
         return error_set(error, EXIT_USAGE,
                          "no files; name prediction files: ./consistency preds/*.bin");
     }
-    return 0;
+    return folders_expand(&o->files, &o->count, argv + optind, named, error);
+}
+
+void arguments_free(Arguments *o)
+{
+    folders_free(o->files, o->count);
+    o->files = NULL;
+    o->count = 0;
 }

@@ -18,6 +18,7 @@ typedef enum Interval { INTERVAL_TWO_WAY, INTERVAL_BOOT, INTERVAL_NONE } Interva
 
 typedef struct Arguments {
     Format format;
+    int format_named; /* else it follows the end of output */
     Interval ci;
     int pairs, cluster, ascii, strict, intersect, drop, ddof, help, version;
     int listed;      /* --examples was given */
@@ -28,12 +29,14 @@ typedef struct Arguments {
     size_t min_seeds;
     const char *side[2]; /* --compare A B, or NULL */
     const char *output, *correlate, *audit, *expect, *gold, *labels, *metric, *data;
-    char **files; /* [count], of argv */
+    char **files; /* [count] owned; folders are replaced by what is in them */
     size_t count;
 } Arguments;
 
-/* Errors: 64 with the option, its value and what it may be. */
+/* Errors: 64 with the option, its value and what it may be; those of folders_expand. Freed by
+ * arguments_free, after an error too. */
 int arguments_parse(Arguments *options, int argc, char **argv, Error *error);
+void arguments_free(Arguments *options);
 void arguments_help(FILE *out);
 
 #endif

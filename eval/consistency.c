@@ -446,5 +446,7 @@ int main(int argc, char **argv)
     json_decref(study.comparisons);
     json_decref(audit);
     json_decref(correlations);
-    return finish(code, !options.output || options.expect, &error);
+    int printed = !options.output || options.expect;
+    arguments_free(&options);
+    return finish(code, printed, &error);
 }

@@ -3,6 +3,7 @@
 #include "report.h"
 #include "result.h"
 #include "sides.h"
+#include "sources.h"
 #include "statistics.h"
 #include "tasks.h"
 
@@ -115,12 +116,13 @@ static json_t *warnings_of(const Group *g, const json_t *o, const Arguments *opt
         for (size_t i = 0; i < bad; i++) {
             size_t s = (size_t)json_integer_value(
                 json_array_get(json_object_get(degenerate, "any"), i));
-            const char *seed = preds_meta(g->runs[s], "seed");
-            if (strlen(seeds) + strlen(seed) + 8 > sizeof seeds) {
-                strcat(seeds, ", ...");
+            char *seed = preds_seeds(g->runs[s]);
+            int full = strlen(seeds) + strlen(seed) + 8 > sizeof seeds;
+            strcat(strcat(seeds, i ? ", " : ""), full ? "..." : seed);
+            free(seed);
+            if (full) {
                 break;
             }
-            strcat(strcat(seeds, i ? ", " : ""), seed);
         }
         warning_add(list,
                     "%zu of %zu runs collapsed (a single class, not above the majority rate, or "
@@ -165,6 +167,11 @@ static json_t *warnings_of(const Group *g, const json_t *o, const Arguments *opt
     if (others(g, "kernels_sha256")) {
         warn_kernels(list, g);
     }
+    char *gaps = json_object_get(o, "sources") ? NULL : grid_gaps(g);
+    if (gaps) {
+        warning_add(list, "%s: no variance by source", gaps);
+        free(gaps);
+    }
     if (options->cluster && !g->cluster) {
         warning_add(list, "no clusters in the files: intervals are by examples");
     }
@@ -204,7 +211,10 @@ static json_t *runs_json(const Group *g)
                 json_object_set_new(run, facts[k], k < 4 ? seed_json(text) : json_text(text));
             }
         }
+        char *name = preds_seeds(g->runs[s]);
+        json_object_set_new(run, "name", json_text(name));
         json_object_set_new(run, "file", json_text(g->runs[s]->path));
+        free(name);
         json_array_append_new(list, run);
     }
     return list;

@@ -21,6 +21,15 @@ const char *preds_meta(const Preds *preds, const char *key)
     return value ? value : "";
 }
 
+char *preds_seeds(const Preds *preds)
+{
+    const char *init = preds_meta(preds, "seed_init"), *data = preds_meta(preds, "seed_data"),
+               *dropout = preds_meta(preds, "seed_dropout");
+    return !strcmp(init, data) && !strcmp(data, dropout)
+               ? string_copy(init)
+               : string_format("%s-%s-%s", init, data, dropout);
+}
+
 void recipe_sha256(char hex[65], const json_t *hparams)
 {
     json_t *copy = json_copy((json_t *)hparams);

@@ -35,6 +35,10 @@ void preds_free_examples(Preds *preds);
 /* A metadata value, "" if absent. */
 const char *preds_meta(const Preds *preds, const char *key);
 
+/* The seed of a run as text, or "init-data-dropout" where the three differ, as in the file's name.
+ * The caller frees it. */
+char *preds_seeds(const Preds *preds);
+
 /* Writes preds->path from pred, label, id, logits, cluster, value, target and metadata; fills hash,
  * num_examples, num_classes, format, format_version and data_sha256. Errors: 73, 74, 77. */
 int preds_write(Preds *preds, Error *error);

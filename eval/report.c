@@ -41,17 +41,6 @@ const char *text_end(const char *text, size_t characters)
     return at;
 }
 
-const char *seed_text(char out[32], const json_t *run, const char *key)
-{
-    const json_t *seed = json_object_get(run, key);
-    if (json_is_integer(seed)) {
-        snprintf(out, 32, "%" JSON_INTEGER_FORMAT, json_integer_value(seed));
-    } else {
-        snprintf(out, 32, "%s", text_of(run, key));
-    }
-    return out;
-}
-
 double percent_scale(const json_t *group)
 {
     return strcmp(text_of(group, "metric"), "mae") ? 100 : 1;

@@ -27,9 +27,6 @@ char *side_name(const json_t *side);
 /* Where the last characters of a text begin, so many at most. */
 const char *text_end(const char *text, size_t characters);
 
-/* The seed of a run, or one of its three, as text. Returns out. */
-const char *seed_text(char out[32], const json_t *run, const char *key);
-
 /* Whether zeta and VAR of this group are shares (shown in percent). */
 double percent_scale(const json_t *group);
 

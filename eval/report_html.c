@@ -345,13 +345,13 @@ static void heat_map(FILE *out, const json_t *g)
         }
     }
     for (size_t y = 0; y < S; y++) {
-        char seed[32];
-        (void)seed_text(seed, json_array_get(runs, order[y]), "seed");
+        const char *seed = text_end(text_of(json_array_get(runs, order[y]), "name"), 9);
         if (S <= 20) {
             fprintf(out,
-                    "<text class=d x=46 y=%.1f text-anchor=end style=\"font-size:%.0fpx\">%.8s"
-                    "</text>",
-                    14 + ((double)y + 0.4) * size, S <= 12 ? 10.0 : 8.0, seed);
+                    "<text class=d x=46 y=%.1f text-anchor=end style=\"font-size:%.0fpx\">",
+                    14 + ((double)y + 0.4) * size, S <= 12 ? 10.0 : 8.0);
+            esc(out, seed);
+            fputs("</text>", out);
         }
         for (size_t x = 0; x < S && S <= 12; x++) {
             double value = x == y ? json_number_value(json_array_get(accuracy, order[y]))
@@ -932,8 +932,7 @@ static void checklist(FILE *out, const json_t *report, const Arguments *o)
                 break;
             }
             fputs(k ? ", " : "", out);
-            char seed[32];
-            esc(out, seed_text(seed, run, "seed"));
+            esc(out, text_of(run, "name"));
         }
         fputs("</td><td class=l>", out);
         esc(out, *text_of(g, "checkpoint") ? text_of(g, "checkpoint") : "?");

@@ -210,7 +210,7 @@ static void print_pairs(FILE *out, const json_t *g)
     size_t i;
     double n = number_of(g, "N");
     if (json_array_size(json_object_get(g, "pairs"))) {
-        fputs("    seeds              CON   CCON   net  unnecessary  McNemar p\n", out);
+        fputs("    seeds                        CON   CCON   net  unnecessary  McNemar p\n", out);
     }
     json_array_foreach(json_object_get(g, "pairs"), i, pair)
     {
@@ -218,10 +218,11 @@ static void print_pairs(FILE *out, const json_t *g)
         size_t s = (size_t)json_integer_value(json_array_get(at, 0)),
                r = (size_t)json_integer_value(json_array_get(at, 1));
         double n10 = number_of(pair, "n10"), n01 = number_of(pair, "n01");
-        char first[32], second[32];
-        fprintf(out, "    %-7.7s %-7.7s %6.2f %6.2f %5.2f %12.2f %10.2g\n",
-                seed_text(first, json_array_get(runs, s), "seed"),
-                seed_text(second, json_array_get(runs, r), "seed"),
+        fputs("    ", out);
+        print_cell(out, text_of(json_array_get(runs, s), "name"), 12, 1, 1);
+        fputc(' ', out);
+        print_cell(out, text_of(json_array_get(runs, r), "name"), 12, 1, 1);
+        fprintf(out, " %6.2f %6.2f %5.2f %12.2f %10.2g\n",
                 100 * number_of(pair, "agree") / n, 100 * number_of(pair, "both_correct") / n,
                 100 * fabs(n10 - n01) / n, 200 * fmin(n10, n01) / n,
                 number_of(pair, "mcnemar_exact_p"));

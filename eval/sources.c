@@ -166,6 +166,70 @@ static void put_shared(json_t *o, const Grid *grid, const Table *t, unsigned var
     json_object_set_new(o, "CON_of_pairs_that_share", shares);
 }
 
+static void grid_free(Grid *grid)
+{
+    for (int f = 0; f < SOURCES; f++) {
+        free(grid->level[f]);
+    }
+}
+
+char *grid_gaps(const Group *g)
+{
+    enum { SHOWN = 4 };
+    Grid grid = grid_make(g);
+    size_t varying = 0, cells = 1, at[SOURCES], missing = 0;
+    int tied = 0; /* two sources have the same seed in all runs */
+    char *which = string_copy(""), *text = NULL;
+    for (int f = 0; f < SOURCES; f++) {
+        if (grid.levels[f] > 1) {
+            char *longer = string_format("%s%s%s", which, varying++ ? ", " : "", names[f]);
+            free(which);
+            which = longer;
+        }
+        cells *= grid.levels[f]; /* at most S^3 */
+        size_t same = 0;
+        for (size_t s = 0; s < g->S; s++) {
+            same += !strcmp(preds_meta(g->runs[s], seeds[f]),
+                            preds_meta(g->runs[s], seeds[(f + 1) % SOURCES]));
+        }
+        tied = tied || (same == g->S && grid.levels[f] > 1);
+    }
+    if (!tied && varying > 1 && cells > g->S) {
+        text = string_format("the seeds of %s form no complete grid: %zu of %zu combinations, "
+                             "without",
+                             which, g->S, cells);
+        for (size_t cell = 0; cell < cells && missing <= SHOWN; cell++) {
+            size_t rest = cell, first[SOURCES] = {0}, s = 0;
+            for (int f = SOURCES - 1; f >= 0; f--) {
+                at[f] = rest % grid.levels[f];
+                rest /= grid.levels[f];
+                while (grid.level[f][first[f]] != at[f]) { /* a run that has this level */
+                    first[f]++;
+                }
+            }
+            while (s < g->S && (grid.level[0][s] != at[0] || grid.level[1][s] != at[1] ||
+                                grid.level[2][s] != at[2])) {
+                s++;
+            }
+            if (s == g->S) {
+                char *longer =
+                    missing == SHOWN
+                        ? string_format("%s, ...", text)
+                        : string_format("%s%s %s-%s-%s", text, missing ? "," : "",
+                                        preds_meta(g->runs[first[0]], seeds[0]),
+                                        preds_meta(g->runs[first[1]], seeds[1]),
+                                        preds_meta(g->runs[first[2]], seeds[2]));
+                free(text);
+                text = longer;
+                missing++;
+            }
+        }
+    }
+    free(which);
+    grid_free(&grid);
+    return text;
+}
+
 void put_sources(json_t *object, const Group *g, const Table *t, const double *zeta, double level)
 {
     Grid grid = grid_make(g);
@@ -231,7 +295,5 @@ void put_sources(json_t *object, const Group *g, const Table *t, const double *z
         }
         json_object_set_new(object, "sources", o);
     }
-    for (int f = 0; f < SOURCES; f++) {
-        free(grid.level[f]);
-    }
+    grid_free(&grid);
 }

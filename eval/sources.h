@@ -10,4 +10,9 @@
 void put_sources(json_t *object, const Group *group, const Table *table, const double *zeta,
                  double level);
 
+/* Where at least two of the seeds vary on their own but not as a complete grid: which, and some of
+ * the combinations "init-data-dropout" that are missing. NULL for a grid, and for runs that differ
+ * in one seed. The caller frees it. */
+char *grid_gaps(const Group *group);
+
 #endif

@@ -387,3 +387,124 @@ even inconsistent'
         grep -q "$task\$" "$work/out"
     done
 }
+
+@test "a folder stands for its prediction files; -o picks the format by its end" {
+    three_runs "$work/preds"
+    cd "$work"
+    $consistency preds/*.bin >plain
+    echo '{"event": "start"}' >preds/s1.jsonl
+    echo text >preds/notes.txt
+    mkdir preds/below.bin
+    cp preds/s1.bin preds/s1.bin.tmp-77
+    cp preds/s1.bin preds/.hidden.bin
+    for folder in preds preds/ ./preds; do
+        $consistency $folder | cmp - plain
+    done
+    (cd preds && $consistency . | cmp - ../plain)
+    mkdir one 'two more'
+    mv preds/s3.bin 'two more'
+    $consistency preds 'two more' | cmp - plain
+    $consistency preds/s1.bin preds/s2.bin 'two more' | cmp - plain
+    exits 0 --compare preds 'two more' preds 'two more'
+    says '  A  tiny ' '2 runs' '1 run'
+    refuses 65 'one: a folder without prediction files' one
+    refuses 65 'one: a folder without prediction files' preds one
+    refuses 66 'cannot open none' none
+    mv 'two more/s3.bin' preds
+    for pair in html:html HTML:html htm:html json:json jsonl:jsonl csv:csv md:md tex:latex txt:text bin:text; do
+        exits 0 -o "r.${pair%:*}" preds
+        $consistency --format ${pair#*:} preds 2>/dev/null | cmp - "r.${pair%:*}"
+    done
+    exits 0 -o r.html --format csv preds
+    $consistency --format csv preds 2>/dev/null | cmp - r.html
+    exits 0 --format md -o r.json preds
+    $consistency --format md preds | cmp - r.json
+}
+
+@test "long and strange names: the end of a path, escaped text, valid JSON" {
+    local name='a<b>&"c"|_$%#{x}~^`d\*e' long=/very/long/path/of/some/experiment/of/mine
+    cd "$work"
+    three_runs preds
+    for i in 1 2 3; do
+        edit_preds preds/s$i.bin preds/s$i.bin "model=$name" 'task=t<i>a|s_k' 'device=<script>cpu' 'checkpoint=<b>' "git_commit=<u>" \
+            'kernels=<i>' 'dataset_sha256=<s>' 'model_sha256=<em>' "train_sha256='<q>"
+        edit_preds preds/s$i.bin preds/t$i.bin "model_sha256=<tt>" 'label_names=["<one>","<two>&"]'
+    done
+    exits 0 --format html preds
+    ! grep -q '<script\|<b>\|<u>\|<i>\|<s>\|<em>\|<q>\|<tt>\|<one>' out
+    says 'a&lt;b&gt;&amp;&quot;c&quot;|_$%#{x}' '&lt;two&gt;&amp;' 'weights &lt;em&gt;' 't&lt;i&gt;a|s_k' '&#39;&lt;q&gt;'
+    exits 0 --format md preds
+    says 'a\<b\>&"c"\|\_$%#\{x\}~^\`d\\\*e' 't\<i\>a\|s\_k'
+    awk -F'[^\\\\][|]' '/^\| t/ { if (n && NF != n) exit 1; n = NF }' out
+    exits 0 --format latex preds
+    says 'a\textless{}b\textgreater{}\&"c"\textbar{}\_\$\%\#\{x\}\~{}\^{}`d\textbackslash{}*e'
+    exits 0 --format csv preds
+    says '"a<b>&""c""|_$%#{x}~^`d\*e (weights <em>)"'
+    exits 0 --format json preds
+    says '"model": "a<b>&\"c\"|_$%#{x}~^`d\\*e"' '"label_names": [' '"seed": 1,' '"name": "1"'
+    ! grep -q '"seed[a-z_]*": "' out
+    # names in other scripts are cut between characters
+    for i in 1 2 3; do
+        edit_preds preds/s$i.bin preds/s$i.bin 'model=模型模型模型模型模型模型模型模型模型模型' 'task=ééééééééé' model_sha256=
+    done
+    exits 0 preds/s?.bin
+    says 'éééééééé …型模型模型模型模型模型模型模型     3'
+    exits 0 --ascii preds/s?.bin
+    says ' ~型模型'
+    exits 0 --format html preds/s?.bin
+    iconv -f UTF-8 -t UTF-8 out >/dev/null
+    # an import's name is its path
+    mkdir -p ".$long"
+    make_csv ".$long/seed1.csv" aabb aabb
+    make_csv ".$long/seed2.csv" aabb abbb
+    exits 0 ".$long"/seed?.csv
+    says '…/mine/seed*.csv'
+    # bytes that are no UTF-8
+    local odd=$'s\377\376-'
+    cp preds/s1.bin "${odd}1.bin"
+    cp preds/s2.bin "${odd}2.bin"
+    for format in json jsonl html md csv latex text; do
+        exits 0 --format $format "$odd"*.bin
+        iconv -f UTF-8 -t UTF-8 out >/dev/null || { echo "$format"; return 1; }
+    done
+    mkdir "$odd"
+    cp preds/s[12].bin "$odd"
+    exits 0 --format json --compare "$odd" preds "$odd"/*.bin preds/s3.bin
+    iconv -f UTF-8 -t UTF-8 out >/dev/null
+    say='"file": "s??-/s1.bin"'
+    says "$say"
+}
+
+@test "seeds of a grid are named init-data-dropout, and what it lacks is said" {
+    three_runs "$work/preds"
+    cd "$work"
+    mkdir g
+    for i in 1 2; do
+        for d in 5 6 7; do
+            edit_preds preds/s$i.bin g/$i-$d.bin seed=42 seed_init=$i seed_data=$d seed_dropout=42
+        done
+    done
+    exits 0 --pairs g
+    says 'seed variance init' 'seeds 1-5-42, 1-6-42, 1-7-42, 2-5-42' '    1-5-42       1-6-42  '
+    ! grep -q 'complete grid' out
+    exits 0 --format html g
+    says '>1-5-42<' '1-5-42, 1-6-42'
+    exits 0 --format json g
+    says '"name": "2-7-42"' '"seed_data": 7'
+    rm g/2-6.bin
+    exits 0 g
+    says 'the seeds of init, data form no complete grid: 5 of 6 combinations, without 2-6-42: no variance by source'
+    exits 3 --strict --min-seeds 1 g
+    cp g/1-5.bin g/copy.bin
+    refuses 65 'the same seeds as .* (seed 1-5-42); name each run once' g
+    # dropout alone, or one seed for two sources, is no grid
+    rm g/*
+    for i in 1 2 3; do
+        edit_preds preds/s$i.bin g/a$i.bin seed=42 seed_init=42 seed_data=42 seed_dropout=$i
+        edit_preds preds/s$i.bin preds/b$i.bin seed=$i seed_init=$i seed_data=$i seed_dropout=9
+    done
+    exits 0 g
+    says '42-42-1, 42-42-2, 42-42-3' && ! grep -q 'complete grid' out
+    exits 0 preds/b?.bin
+    says '1-1-9, 2-2-9, 3-3-9' && ! grep -q 'complete grid' out
+}
