@@ -157,6 +157,38 @@ int path_is_same(const char *a, const char *b)
            first.st_ino == second.st_ino;
 }
 
+int folder_check(const char *path, Error *error)
+{
+    struct stat status;
+    char *part = string_copy(path);
+    while (lstat(part, &status) && errno == ENOENT && strcmp(part, ".")) { /* up to what is there */
+        size_t n = strlen(part);
+        while (n > 0 && part[n - 1] == '/') {
+            n--;
+        }
+        while (n > 0 && part[n - 1] != '/') {
+            n--;
+        }
+        free(part);
+        part = n ? string_format("%.*s", (int)n, path) : string_copy(".");
+    }
+    int code = 0;
+    if (lstat(part, &status)) {
+        code = error_set_errno(error, "create the folder", path);
+        if (code == EXIT_NO_INPUT) {
+            error->code = code = EXIT_BUSY;
+        }
+    } else if (!path_is_folder(part)) {
+        code = error_set(error, EXIT_BUSY,
+                         "cannot create the folder %s: a file has that name; choose another path",
+                         part);
+    } else if (access(part, W_OK | X_OK)) {
+        code = error_set_errno(error, "write into the folder", part);
+    }
+    free(part);
+    return code;
+}
+
 int folder_make(const char *path, Error *error)
 {
     char *part = string_copy(path);
@@ -179,15 +211,7 @@ int folder_make(const char *path, Error *error)
         }
     }
     free(part);
-    if (!path_is_folder(path)) {
-        return error_set(error, EXIT_BUSY,
-                         "cannot create the folder %s: a file has that name; choose another path",
-                         path);
-    }
-    if (access(path, W_OK | X_OK)) {
-        return error_set_errno(error, "write into the folder", path);
-    }
-    return 0;
+    return folder_check(path, error);
 }
 
 void sha256_hex(char hex[65], const void *bytes, size_t size)

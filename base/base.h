@@ -112,6 +112,10 @@ int file_copy(const char *from, const char *to, Error *error);
 
 /* Makes a folder and its parents. Errors: 73, 74 or 77. */
 int folder_make(const char *path, Error *error);
+
+/* Whether folder_make would succeed, as far as can be seen without making anything. The same
+ * errors. */
+int folder_check(const char *path, Error *error);
 int path_is_folder(const char *path);
 int path_exists(const char *path);
 

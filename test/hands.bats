@@ -165,3 +165,16 @@ planned() {
     [ "$status" -eq 0 ]
     grep -q '; time unknown on a busy machine$' "$work/err1" "$work/err2"
 }
+
+@test "options that change nothing in this run are named" {
+    $train $plan --seed-dropout 3 --dropout 0 2>"$work/err"
+    grep -q 'NOTE: --seed-dropout changes nothing: every dropout' "$work/err"
+    $train $plan --epochs 0 --seed-dropout 3 --seed-data 4 2>"$work/err"
+    [ "$(grep -c 'changes nothing: nothing is trained' "$work/err")" -eq 2 ]
+    $train $plan --max-len 513 2>"$work/err"
+    grep -q 'NOTE: --max-len 513: the model has positions for 512 tokens' "$work/err"
+    $train $plan --seed-dropout 3 --seed-data 4 --max-len 512 2>"$work/err"
+    if grep -q 'changes nothing\|positions for' "$work/err"; then cat "$work/err"; false; fi
+    $train $plan --dropout 0 --lora --lora-dropout 0.1 --seed-dropout 3 2>"$work/err"
+    if grep -q 'changes nothing' "$work/err"; then false; fi
+}

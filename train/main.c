@@ -48,8 +48,8 @@ static void show_plan(Study *s, int runs)
 {
     const Model *m = &s->model;
     ModelCounts counts = model_counts(m);
-    double mib = 1.0 / (1 << 20), trained = 4.0 * (double)counts.trained, moments = s->steps ? 3.0 * trained : 0.0,
-           arena = 4.0 * (double)m->params.total;
+    double mib = 1.0 / (1 << 20), trained = 4.0 * (double)counts.trained,
+           moments = s->steps ? 3.0 * trained : 0.0, arena = 4.0 * (double)m->params.total;
     fprintf(stderr, "task      %s (%s): %d training and %d dev %s%s\n", s->task->name,
             s->task->benchmark, s->train.count, s->dev.count,
             s->task->kind == KIND_LANGUAGE ? "windows" : "examples",
@@ -93,6 +93,26 @@ static void show_time(double seconds)
         printf("%.0f MiB\n", (double)peak / (1 << 20));
     } else {
         printf("unknown\n");
+    }
+}
+
+/* Options that change nothing in this run, though they might in others. */
+static void show_idle_options(const Study *s)
+{
+    const Options *o = s->options;
+    const Config *c = &s->model.config;
+    int dropout = c->dropout > 0 || c->attention_dropout > 0 || c->head_dropout > 0 ||
+                  (s->model.lora.targets && s->model.lora.dropout > 0);
+    if (o->seed_dropout && (!s->steps || !dropout)) {
+        fprintf(stderr, "NOTE: --seed-dropout changes nothing: %s.\n",
+                s->steps ? "every dropout probability is 0" : "nothing is trained");
+    }
+    if (o->seed_data && !s->steps) {
+        fputs("NOTE: --seed-data changes nothing: nothing is trained.\n", stderr);
+    }
+    if (option_count(o->max_len) > s->recipe.max_len) {
+        fprintf(stderr, "NOTE: --max-len %s: the model has positions for %d tokens.\n", o->max_len,
+                s->recipe.max_len);
     }
 }
 
@@ -142,6 +162,7 @@ static int run_all(Study *study, const Options *o, const uint64_t *list, int cou
     show_banner(study);
     if (!o->quiet) {
         show_plan(study, count);
+        show_idle_options(study);
     }
     if (o->verbose) {
         options_print(o, stderr);
