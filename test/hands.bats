@@ -178,3 +178,93 @@ planned() {
     $train $plan --dropout 0 --lora --lora-dropout 0.1 --seed-dropout 3 2>"$work/err"
     if grep -q 'changes nothing' "$work/err"; then false; fi
 }
+
+# the model folder of a run, whole
+make_model() {
+    $train $short --preds "$work/made" --save "$work/model" "$@" >/dev/null 2>&1
+}
+
+# the files below $work, but what fails() itself writes
+listing() {
+    (cd "$work" && find . -type f ! -name out ! -name err ! -name message ! -name '*.list' -exec sha256sum {} + ; find . ) | grep -v 'out$\|err$\|message$\|list$' | sort
+}
+
+@test "--dry-run reads the weights, and writes nothing" {
+    make_model
+    local bad="$work/bad" dry="$train --task rte --data builtin --dry-run --model $work/bad --save $work/new/m"
+    fresh() { rm -rf "$bad"; cp -r "$work/model" "$bad"; }
+    refused_model() { listing >"$work/before.list"; fails 65 "$@" $dry; listing >"$work/after.list"; cmp "$work/before.list" "$work/after.list"; }
+    fresh
+    listing >"$work/before.list"
+    $dry --seeds 1-3 --preds "$work/other/preds" --threads 1 2>"$work/err"
+    grep -q '^dry run: .* nothing was written$' "$work/err"
+    listing >"$work/after.list"
+    cmp "$work/before.list" "$work/after.list"
+    head -c 60000 "$work/model/model.safetensors" >"$bad/model.safetensors"
+    refused_model 'model.safetensors: offset'
+    fresh; sed -i '1s/layer\.1\.attention\.self\.query\.weight/layer.9.attention.self.query.weight/' "$bad/model.safetensors"
+    refused_model "layer.1.attention.self.query.weight' is missing"
+    fresh; sed -i '1s/"dtype":"F32"/"dtype":"I32"/' "$bad/model.safetensors"
+    refused_model 'I32'
+    fresh; sed -i 's/"intermediate_size": [0-9]*/"intermediate_size": 96/' "$bad/config.json"
+    refused_model 'has shape'
+    fresh; size=$(stat -c %s "$bad/model.safetensors")
+    printf '\377\377\377\377' | dd of="$bad/model.safetensors" bs=1 seek=$((size - 4)) conv=notrunc 2>/dev/null
+    refused_model 'is not finite'
+    fresh; rm "$bad/model.safetensors"
+    fails 66 'model.safetensors' $dry
+    fails 65 'start from a model without this head' $train --task cb --data builtin --dry-run --model "$work/model"
+}
+
+@test "--dry-run reads the adapter" {
+    make_model --lora
+    local bad="$work/bad" dry="$train --task rte --data builtin --dry-run --model tiny --adapter $work/bad"
+    cp -r "$work/model" "$bad"
+    $dry --threads 1 2>"$work/err"
+    grep -q '^dry run: ' "$work/err"
+    head -c 5000 "$work/model/adapter_model.safetensors" >"$bad/adapter_model.safetensors"
+    fails 65 'adapter_model.safetensors: offset' $dry
+    cp "$work/model/adapter_model.safetensors" "$bad"
+    sed -i '1s/lora_A/lora_X/' "$bad/adapter_model.safetensors"
+    fails 65 'has no place in this model' $dry
+    rm "$bad/adapter_model.safetensors"
+    fails 66 'name a PEFT folder' $dry
+}
+
+@test "--dry-run, and every run before the first one: folders and files that cannot be created" {
+    : >"$work/file"
+    mkdir "$work/there"
+    for dry in --dry-run ""; do
+        appended=--quiet
+        fails 73 "$work/file: a file has that name" $train $short $dry --preds "$work/file"
+        fails 73 "$work/file/a/b: Not a directory" $train $short $dry --preds "$work/file/a/b"
+        fails 73 "$work/file: a file has that name" $train $short $dry --preds "$work/there/p" --save "$work/file"
+        fails 73 'Not a directory' $train $short $dry --preds "$work/there/p" --save "$work/file/x" --seeds 1,2
+        ln -sf "$work/nowhere" "$work/link"
+        fails 73 "$work/link: a file has that name" $train $short $dry --preds "$work/link"
+        [ -z "$(ls -A "$work/there")" ]
+    done
+    # the file of the third seed, and of a model, are in the way: seen before the first run
+    $train $short --seeds 1-3 --preds "$work/preds" >/dev/null 2>&1
+    third=$(ls "$work"/preds/*.s3.bin)
+    rm "$third"
+    mkdir "$third"
+    mkdir -p "$work/m/s2/model.safetensors"
+    for dry in --dry-run ""; do
+        listing >"$work/before.list"
+        local status=0
+        $train $short $dry --seeds 1-3 --preds "$work/preds" >"$work/out" 2>"$work/err" || status=$?
+        [ "$status" -eq 73 ]
+        grep -q "s3.bin: a folder has that name" "$work/err"
+        status=0
+        $train $short $dry --seeds 1,2 --preds "$work/preds" --save "$work/m" >"$work/out" 2>"$work/err" || status=$?
+        [ "$status" -eq 73 ]
+        grep -q "m/s2/model.safetensors: a folder has that name" "$work/err"
+        [ ! -s "$work/out" ]
+        listing >"$work/after.list"
+        cmp "$work/before.list" "$work/after.list"
+    done
+    [ "$(id -u)" -ne 0 ] || skip "root may write everywhere"
+    chmod 555 "$work/there"
+    fails 77 'check its permissions' $train $short --dry-run --preds "$work/there/p"
+}

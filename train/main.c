@@ -148,6 +148,14 @@ static Seeds seeds_of(const Options *o, uint64_t seed)
                    o->seed_dropout ? option_seed(o->seed_dropout) : seed};
 }
 
+/* Where a run saves its model, or NULL; free it. */
+static char *save_folder(const Options *o, uint64_t seed, int runs)
+{
+    return !o->save    ? NULL
+           : runs == 1 ? string_copy(o->save)
+                       : string_format("%s/s%llu", o->save, (unsigned long long)seed);
+}
+
 static int run_all(Study *study, const Options *o, const uint64_t *list, int count, Error *error)
 {
     uint64_t *data_seeds = memory_alloc((size_t)count, sizeof *data_seeds);
@@ -167,15 +175,28 @@ static int run_all(Study *study, const Options *o, const uint64_t *list, int cou
     if (o->verbose) {
         options_print(o, stderr);
     }
+    if (o->dry_run && study_read_weights(study, seeds_of(o, *list).init, error)) {
+        return error->code;
+    }
+    for (int i = 0; i < count; i++) { /* of all runs, before the first one takes its time */
+        Seeds seeds = seeds_of(o, list[i]);
+        char *save = save_folder(o, list[i], count);
+        int code = study_check_output(study, &seeds, save, error);
+        free(save);
+        if (code) {
+            return code;
+        }
+    }
     if (o->dry_run) {
+        if (!o->quiet) {
+            fputs("dry run: data, model and folders are in order; nothing was written\n", stderr);
+        }
         return 0;
     }
     for (int i = 0; i < count; i++) {
         Seeds seeds = seeds_of(o, list[i]);
         Outcome outcome;
-        char *save = !o->save     ? NULL
-                     : count == 1 ? string_copy(o->save)
-                                  : string_format("%s/s%llu", o->save, (unsigned long long)list[i]);
+        char *save = save_folder(o, list[i], count);
         int code = study_run(study, &seeds, save, &outcome, error);
         free(save);
         if (code) {

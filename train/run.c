@@ -340,9 +340,12 @@ static json_t *metadata(const Run *run)
     return m;
 }
 
-static char *output_name(const Study *study, const Seeds *s, const char *digest)
+char *study_output(const Study *study, const Seeds *s)
 {
-    char seed[80];
+    char seed[80], digest[65];
+    json_t *hparams = recipe_json(&study->recipe, s);
+    recipe_sha256(digest, hparams);
+    json_decref(hparams);
     if (s->seed == s->init && s->seed == s->data && s->seed == s->dropout) {
         snprintf(seed, sizeof seed, "s%llu", (unsigned long long)s->seed);
     } else {
@@ -446,25 +449,16 @@ static int know_model(Study *study, Error *error)
     return 0;
 }
 
-/* Weights from the file or the seed, moments and optimizer as new. */
-static int reset(Run *run, Error *error)
+int study_read_weights(Study *study, uint64_t seed_init, Error *error)
 {
-    Study *study = run->study;
     const Options *o = study->options;
     Model *model = &study->model;
-    optim_init(&run->optim, &study->recipe.optim);
-    if (study->steps) {
-        const Ops *ops = &study->backend.ops;
-        ops->fill_zero(&study->backend.ctx, model->params.m, model->params.trained);
-        ops->fill_zero(&study->backend.ctx, model->params.v, model->params.trained);
-        model_zero_gradients(model);
-    }
     if (!study->model_folder) {
-        model_make(model, run->seeds->init);
+        model_make(model, seed_init);
         return o->adapter ? adapter_read(model, o->adapter, o->init_head != NULL, error) : 0;
     }
     char *made;
-    if (model_read(model, study->model_folder, run->seeds->init, &made, error)) {
+    if (model_read(model, study->model_folder, seed_init, &made, error)) {
         return error->code;
     }
     int code = know_model(study, error);
@@ -478,16 +472,27 @@ static int reset(Run *run, Error *error)
     return code;
 }
 
+/* Weights from the file or the seed, moments and optimizer as new. */
+static int reset(Run *run, Error *error)
+{
+    Study *study = run->study;
+    Model *model = &study->model;
+    optim_init(&run->optim, &study->recipe.optim);
+    if (study->steps) {
+        const Ops *ops = &study->backend.ops;
+        ops->fill_zero(&study->backend.ctx, model->params.m, model->params.trained);
+        ops->fill_zero(&study->backend.ctx, model->params.v, model->params.trained);
+        model_zero_gradients(model);
+    }
+    return study_read_weights(study, run->seeds->init, error);
+}
+
 int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outcome, Error *error)
 {
     Run run = {.study = study, .seeds = seeds};
     size_t count = (size_t)study->dev.count, K = (size_t)study->task->K;
-    char digest[65];
-    json_t *hparams = recipe_json(&study->recipe, seeds);
-    recipe_sha256(digest, hparams);
-    json_decref(hparams);
     *outcome = (Outcome){0};
-    char *name = output_name(study, seeds, digest), *path = string_format("%s.bin", name),
+    char *name = study_output(study, seeds), *path = string_format("%s.bin", name),
          *log = string_format("%s.jsonl", name);
     if (save && study->recipe.select_best) {
         run.best_weights = arena_alloc(study->model.params.trained * sizeof(float));

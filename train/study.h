@@ -44,6 +44,17 @@ int study_estimate(Study *study, double seconds[2]);
 /* A range of seconds in s, min, h or d: "1.5 to 2.5 h". The caller frees it. */
 char *seconds_text(double low, double high);
 
+/* Values of all weights as a run with this seed begins: the model's folder and the adapter are read
+ * and checked, what they lack is made (and said, once). Errors: 65, 66, 74, 77. */
+int study_read_weights(Study *study, uint64_t seed_init, Error *error);
+
+/* The path of a run's prediction file and log, without .bin and .jsonl. The caller frees it. */
+char *study_output(const Study *study, const Seeds *seeds);
+
+/* Whether a run could create its folders and files (save may be NULL), as far as can be seen
+ * without creating any. Errors: 73, 74, 77. */
+int study_check_output(const Study *study, const Seeds *seeds, const char *save, Error *error);
+
 /* What one run ended with. */
 typedef struct Outcome {
     double metric, majority, train_loss, dev_loss, seconds;

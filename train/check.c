@@ -1,0 +1,46 @@
+/* Whether the files of a run can be created: asked before hours of training, and by --dry-run. */
+#include "study.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A file is replaced, or written on if `append`. */
+static int check_file(const char *path, int append, Error *error)
+{
+    struct stat status;
+    if (stat(path, &status)) {
+        return errno == ENOENT ? 0 : error_set_errno(error, "create", path);
+    }
+    if (S_ISDIR(status.st_mode)) {
+        return error_set(error, EXIT_BUSY,
+                         "cannot create %s: a folder has that name; choose another path", path);
+    }
+    return append && access(path, W_OK) ? error_set_errno(error, "write", path) : 0;
+}
+
+int study_check_output(const Study *study, const Seeds *seeds, const char *save, Error *error)
+{
+    static const char *const files[2][2] = {{"config.json", "model.safetensors"},
+                                            {"adapter_config.json", "adapter_model.safetensors"}};
+    char *name = study_output(study, seeds), *path = string_format("%s.bin", name),
+         *log = string_format("%s.jsonl", name);
+    int code = folder_check(study->options->preds, error);
+    if (!code && path_is_folder(study->options->preds)) {
+        code = check_file(path, 0, error) || check_file(log, 1, error) ? error->code : 0;
+    }
+    free(name);
+    free(path);
+    free(log);
+    if (!code && save) {
+        code = folder_check(save, error);
+    }
+    for (int i = 0; i < 2 && !code && save && path_is_folder(save); i++) {
+        path = string_format("%s/%s", save, files[study->recipe.lora.targets != 0][i]);
+        code = check_file(path, 0, error);
+        free(path);
+    }
+    return code;
+}
