@@ -1,8 +1,8 @@
 /* How long a run will take: the work of its plan over what this machine does of it now. */
 #include "study.h"
+#include "threads.h"
 
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -72,7 +72,7 @@ int study_estimate(Study *study, double seconds[2])
 {
     const Model *m = &study->model;
     const Config *c = &m->config;
-    int threads = study->backend.ctx.threads, cores = omp_get_num_procs(),
+    int threads = study->backend.ctx.threads, cores = threads_available(),
         language = study->task->kind == KIND_LANGUAGE;
     double rate[2];
     if (share_of_cores(threads < cores ? threads : cores) < CALM) {
@@ -95,11 +95,13 @@ int study_estimate(Study *study, double seconds[2])
     if (language) {
         matrices += embeddings * (c->tied ? 4.0 : 1.0) / 3.0; /* the logits are computed twice */
     }
+    /* Ops of a nanosecond a value that are too short for all threads run on fewer. */
+    double team = fmin(threads, fmax(1.0, (double)study->max_tokens * c->C / PACE_GRAIN));
     /* Products, each weight once for a token and attention's over whole sequences; everything that
      * is no product, at 2.2 ns for one of the 10 C + 2 F values of a layer; the optimizer's pass
      * over 7 arrays at 10 GB/s. The constants are from docs/BENCH.md. */
     double products = tokens * (2.0 * matrices + 4.0 * layers * c->C * length),
-           others = tokens * layers * (10.0 * c->C + 2.0 * c->F) * 2.2e-9 / threads +
+           others = tokens * layers * (10.0 * c->C + 2.0 * c->F) * 2.2e-9 / team +
                     (double)study->steps * 28.0 * (double)m->params.trained / 1e10;
     seconds[0] = 0.75 * (products / rate[1] + others);
     seconds[1] = 1.4 * (products / rate[0] + others);
