@@ -43,6 +43,8 @@ int error_set_errno(Error *error, const char *verb, const char *path)
         hint = "; choose another path";
     } else if (number == ENOSPC || number == EDQUOT) {
         hint = "; free some space and run again";
+    } else if (number == EIO) {
+        hint = "; check the disk and run again";
     }
     return error_set(error, code, "cannot %s %s: %s%s", verb, path, strerror(number), hint);
 }

@@ -259,16 +259,22 @@ int writers_end(int code, Error *error)
 {
     naming = !code;
     for (int i = 0; i < UNFINISHED; i++) {
+        const char *temporary = unfinished[i].temporary, *path = unfinished[i].path;
+        if (temporary && path && !code && rename(temporary, path)) {
+            code = error_set_errno(error, "write", path);
+            naming = 0;
+        }
+        if (temporary && path && code) {
+            unlink(temporary);
+        }
+    }
+    for (int i = 0; i < UNFINISHED; i++) {
         char *temporary = unfinished[i].temporary, *path = unfinished[i].path;
         if (!temporary || !path) {
             continue;
         }
-        if (!code && (rename(temporary, path) || folder_sync(path))) {
+        if (!code && folder_sync(path)) {
             code = error_set_errno(error, "write", path);
-            naming = 0;
-        }
-        if (code) {
-            unlink(temporary);
         }
         unfinished[i].temporary = NULL;
         free(temporary);
