@@ -144,13 +144,22 @@ static int compare_task(Study *study, size_t first, size_t end, Error *error)
         b++;
     }
     for (size_t i = 1; i < end - first; i++) {
-        if (runs[i]->side == runs[i - 1]->side &&
-            compare_keys(runs[i - 1], runs[i], GROUP_KEYS - 1)) {
-            return error_set(error, EXIT_BAD_DATA,
-                             "--compare: '%s' has several models or recipes for %s: %s and %s; "
-                             "name one of them",
-                             study->options->side[runs[i]->side], preds_meta(runs[i], "task"),
-                             runs[i - 1]->path, runs[i]->path);
+        int key = KEYS_OF_EXAMPLES; /* the first in which neighbours of a side differ */
+        while (key < GROUP_KEYS - 1 && !strcmp(preds_meta(runs[i - 1], group_keys[key]),
+                                               preds_meta(runs[i], group_keys[key]))) {
+            key++;
+        }
+        if (runs[i]->side == runs[i - 1]->side && key < GROUP_KEYS - 1) {
+            char *value = side_of_value(group_keys[key], preds_meta(runs[i], group_keys[key])),
+                 *quoted = shell_quote(value);
+            (void)error_set(error, EXIT_BAD_DATA,
+                            "--compare: '%s' has several models or recipes for %s: %s and %s "
+                            "differ in %s; name one of them: %s",
+                            study->options->side[runs[i]->side], preds_meta(runs[i], "task"),
+                            runs[i - 1]->path, runs[i]->path, group_keys[key], quoted);
+            free(value);
+            free(quoted);
+            return error->code;
         }
     }
     json_t *sides = json_array();

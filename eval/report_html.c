@@ -895,8 +895,9 @@ static void audit_html(FILE *out, const json_t *audit)
                 number_of(c, "CCON"),
                 decimal(a, number_of(c, "predicted_CCON"), 1, 3),
                 decimal(b, number_of(c, "difference"), 1, 3));
-        fprintf(out, "<td class=\"l%s\">%s</td><td class=l>",
-                strcmp(text_of(c, "verdict"), "inconsistent") ? "" : " wa", text_of(c, "verdict"));
+        const char *verdict = text_of(c, "verdict");
+        int impossible = !strcmp(verdict, "inconsistent") || !strcmp(verdict, "off the grid");
+        fprintf(out, "<td class=\"l%s\">%s</td><td class=l>", impossible ? " wa" : "", verdict);
         esc(out, text_of(c, "reason"));
         fputs("</td></tr>\n", out);
     }
@@ -940,8 +941,9 @@ static void checklist(FILE *out, const json_t *report, const Arguments *o)
                                               "recipe_sha256"};
         for (int d = 0; d < 4; d++) {
             char digest[16];
-            snprintf(digest, sizeof digest, "%.12s",
-                     *text_of(g, digests[d]) ? text_of(g, digests[d]) : "?");
+            const char *text = *text_of(g, digests[d]) ? text_of(g, digests[d]) : "?";
+            size_t size = strlen(text) < 12 ? strlen(text) : 12;
+            snprintf(digest, sizeof digest, "%.*s", (int)utf8_valid_prefix(text, size), text);
             fputs("</td><td class=l>", out);
             esc(out, digest);
         }

@@ -239,8 +239,10 @@ static void print_examples(FILE *out, const json_t *g)
     json_array_foreach(json_object_get(g, "examples"), i, entry)
     {
         char *votes = json_dumps(json_object_get(entry, "votes"), JSON_COMPACT), a[32];
-        fprintf(out, "    %-20.20s %6s %4.0f %.40s\n", text_of(entry, "id"),
-                decimal(a, number_of(entry, "a"), 100, 2), number_of(entry, "correct"), votes);
+        fputs("    ", out);
+        print_cell(out, text_of(entry, "id"), 20, 1, 1);
+        fprintf(out, " %6s %4.0f %.40s\n", decimal(a, number_of(entry, "a"), 100, 2),
+                number_of(entry, "correct"), votes);
         free(votes);
         const char *text = text_of(entry, "text");
         if (*text) {

@@ -238,7 +238,7 @@ ends() {
     for i in 1 2; do edit_preds preds/s$i.bin preds/b$i.bin model_sha256=bbbb1111; done
     mkdir x
     mv preds/a?.bin preds/b[12].bin x
-    refuses 65 'has several models or recipes' --compare x preds x/*.bin preds/s?.bin
+    refuses 65 'has several models or recipes .* differ in model_sha256; name one of them: model_sha256=[ab]*1111$' --compare x preds x/*.bin preds/s?.bin
 }
 
 @test "runs of other kernel sources: a warning with the command that compares them" {
@@ -453,6 +453,15 @@ even inconsistent'
     says ' ~型模型'
     exits 0 --format html preds/s?.bin
     iconv -f UTF-8 -t UTF-8 out >/dev/null
+    # ids and classes of an import
+    for i in 1 2; do
+        printf 'id,label,prediction\n<b>1,<i>,<i>\n"2,""x""",<u>,%s\n' "$([ $i = 1 ] && echo '<i>' || echo '<u>')" >seed$i.csv
+    done
+    exits 0 --format html seed?.csv
+    ! grep -q '<b>\|<i>\|<u>' out
+    says '2,&quot;x&quot;' '1 &lt;i&gt;, 1 &lt;u&gt;'
+    exits 0 --format csv --examples all seed?.csv
+    says ',"2,""x""",' ',<b>1,'
     # an import's name is its path
     mkdir -p ".$long"
     make_csv ".$long/seed1.csv" aabb aabb
