@@ -49,8 +49,12 @@ static const Known known[] = {
      "label, or CSV with the columns id and label"},
     {"labels", "A,B,...", "class names of imported files in the order of their ids"},
     {"metric", "NAME",
-     "of imported files: accuracy (default), mcc, f1, macro-f1, pearson, "
-     "spearman, mae"},
+     "of imported files: accuracy (default), mcc, f1 (of the second class), "
+     "macro-f1, pearson, spearman, mae"},
+    {"scores", "A,B,...", "columns of class scores in imported files; else those named as classes"},
+    {"seed-from", "REGEX",
+     "where the seed stands in the paths of imported files: the first group of a "
+     "POSIX extended expression"},
     {"ascii", NULL, "no Unicode bars"},
     {"help", NULL, "this text"},
     {"version", NULL, "which seedbed this is"},
@@ -210,6 +214,10 @@ static int set(Arguments *o, const char *name, const char *value, Error *error)
         o->gold = value;
     } else if (!strcmp(name, "labels")) {
         o->labels = value;
+    } else if (!strcmp(name, "scores")) {
+        o->scores = value;
+    } else if (!strcmp(name, "seed-from")) {
+        o->seed_from = value;
     } else if (!strcmp(name, "data")) {
         o->data = value;
     } else if (!strcmp(name, "compare")) {

@@ -22,6 +22,7 @@ typedef struct Study {
     Preds *all;   /* [count] */
     Preds **runs; /* [count] sorted by group */
     size_t count;
+    Imports imports;
     json_t *groups, *comparisons;
 } Study;
 
@@ -74,19 +75,28 @@ static int choose_sides(Study *study, Error *error)
 
 static int read_files(Study *study, Error *error)
 {
-    const Arguments *options = study->options;
-    ImportOptions import = {options->labels, options->metric};
-    Gold gold = {0};
-    int code = options->gold ? gold_read(&gold, options->gold, error) : 0;
+    const Arguments *o = study->options;
+    ImportOptions options = {.labels = o->labels,
+                             .metric = o->metric,
+                             .gold = o->gold,
+                             .scores = o->scores,
+                             .seed_from = o->seed_from};
+    int code = imports_open(&study->imports, &options, o->files, o->count, error);
     for (size_t i = 0; i < study->count && !code; i++) {
         study->runs[i] = &study->all[i];
-        code = import_is(options->files[i])
-                   ? import_read(&study->all[i], options->files[i], options->gold ? &gold : NULL,
-                                 &import, error)
-                   : preds_read_header(&study->all[i], options->files[i], error);
+        code = import_is(o->files[i])
+                   ? import_read(&study->all[i], &study->imports, o->files[i], i, error)
+                   : preds_read_header(&study->all[i], o->files[i], error);
     }
-    gold_free(&gold);
     return code;
+}
+
+/* Joins runs that are sorted by group. */
+static int join(Group *group, const Study *study, Preds **runs, size_t S, Error *error)
+{
+    return imports_name_classes(&study->imports, runs, S, error)
+               ? error->code
+               : group_join(group, runs, S, study->options->intersect, error);
 }
 
 /* Compares one group with expected values: 0, 4 if any differs, or an error. */
@@ -169,7 +179,7 @@ static int compare_task(Study *study, size_t first, size_t end, Error *error)
         }
     }
     int both = json_array_size(sides) == 2;
-    int code = group_join(&joined, runs, end - first, study->options->intersect, error);
+    int code = join(&joined, study, runs, end - first, error);
     for (int side = 0; side < 2 && !code; side++) {
         Group part = group_side(&joined, side);
         if (part.S) {
@@ -217,7 +227,7 @@ static int compute_groups(Study *study, Error *error)
             code = compare_task(study, first, end, error);
         } else {
             Group group;
-            code = group_join(&group, study->runs + first, end - first, options->intersect, error);
+            code = join(&group, study, study->runs + first, end - first, error);
             if (!code && options->expect) {
                 return expect(options, &group, error);
             }
@@ -449,6 +459,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; study.all && i < options.count; i++) {
         preds_free(&study.all[i]);
     }
+    imports_close(&study.imports);
     free(study.all);
     free(study.runs);
     json_decref(study.groups);

@@ -98,7 +98,7 @@ static json_t *warnings_of(const Group *g, const json_t *o, const Arguments *opt
                            size_t dropped)
 {
     static const char *const same[] = {"git_commit", "device", "arithmetic", "checkpoint"};
-    json_t *list = json_array();
+    json_t *list = json_array(), *found = json_object_get(g->runs[0]->import, "warnings");
     const json_t *degenerate = json_object_get(o, "degenerate");
     size_t bad = json_array_size(json_object_get(degenerate, "any")), stopped = 0, odd = 0;
     if (!strcmp(preds_meta(g->runs[0], "dataset"), "builtin sample")) {
@@ -172,6 +172,9 @@ static json_t *warnings_of(const Group *g, const json_t *o, const Arguments *opt
         warning_add(list, "%s: no variance by source", gaps);
         free(gaps);
     }
+    if (found) {
+        json_array_extend(list, found);
+    }
     if (options->cluster && !g->cluster) {
         warning_add(list, "no clusters in the files: intervals are by examples");
     }
@@ -195,6 +198,20 @@ static Group without_degenerate(const Group *g, Preds **kept, size_t *dropped)
     json_decref(o);
     free(use);
     return part;
+}
+
+/* How classes, the positive one, scores and seeds were understood; o has the label_names. */
+static void put_understood(json_t *o, const Preds *run)
+{
+    for (int k = 0; k < UNDERSTOOD; k++) {
+        if (*preds_meta(run, understood[k][0])) {
+            json_object_set_new(o, understood[k][0], json_text(preds_meta(run, understood[k][0])));
+        }
+    }
+    if (!run->regression && (run->K == 2 || !strcmp(preds_meta(run, "metric"), "f1"))) {
+        json_object_set(o, "positive_class",
+                        json_array_get(json_object_get(o, "label_names"), 1));
+    }
 }
 
 static json_t *runs_json(const Group *g)
@@ -240,6 +257,7 @@ json_t *group_report(const Group *joined, const Arguments *options)
     }
     json_t *names = json_loads(preds_meta(first, "label_names"), 0, NULL); /* checked when read */
     json_object_set_new(o, "label_names", names ? names : json_array());
+    put_understood(o, first);
     if (options->side[0]) {
         json_object_set_new(o, "side", json_string(first->side ? "B" : "A"));
     }

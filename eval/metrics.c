@@ -38,9 +38,13 @@ double metric_accuracy(const Confusion *c)
 
 double metric_mcc(const Confusion *c)
 {
-    /* (correct N - sum label predicted) / sqrt((N^2 - sum predicted^2) (N^2 - sum label^2)), over
-     * answered examples */
-    double N = (double)c->N, cross = 0, predicted = 0, label = 0;
+    /* (correct N - sum label predicted) / sqrt((N^2 - sum predicted^2) (N^2 - sum label^2)); no
+     * prediction is a class that no example has */
+    double N = (double)c->N, cross = 0, label = 0, missing = N;
+    for (int k = 0; k < c->K; k++) {
+        missing -= (double)c->predicted[k];
+    }
+    double predicted = missing * missing;
     for (int k = 0; k < c->K; k++) {
         cross += (double)c->label[k] * (double)c->predicted[k];
         predicted += (double)c->predicted[k] * (double)c->predicted[k];
@@ -212,7 +216,7 @@ double metric_by_name(const char *name, const Confusion *c)
 {
     return !strcmp(name, "accuracy")          ? metric_accuracy(c)
            : !strcmp(name, "mcc")             ? metric_mcc(c)
-           : !strcmp(name, "f1") && c->K == 2 ? metric_f1(c, 1)
+           : !strcmp(name, "f1") && c->K >= 2 ? metric_f1(c, 1)
            : !strcmp(name, "macro-f1")        ? metric_macro_f1(c)
                                               : NAN;
 }

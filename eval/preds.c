@@ -59,6 +59,11 @@ static int read_number(uint64_t *number, const char *text)
     return 0;
 }
 
+static int by_pointed_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 static int check_label_names(const Preds *preds, Error *error)
 {
     json_t *names;
@@ -66,14 +71,20 @@ static int check_label_names(const Preds *preds, Error *error)
     if (json_read_bytes(&names, text, strlen(text), preds->path, error)) {
         return error->code;
     }
-    int good = json_is_array(names) && json_array_size(names) == (size_t)preds->K;
-    for (size_t i = 0; good && i < json_array_size(names); i++) {
-        const char *name = json_string_value(json_array_get(names, i));
-        good = name != NULL;
-        for (size_t j = 0; good && j < i; j++) {
-            good = strcmp(name, json_string_value(json_array_get(names, j))) != 0;
-        }
+    size_t K = (size_t)preds->K;
+    int good = json_is_array(names) && json_array_size(names) == K;
+    const char **sorted = memory_alloc(K, sizeof *sorted);
+    for (size_t i = 0; good && i < K; i++) {
+        sorted[i] = json_string_value(json_array_get(names, i));
+        good = sorted[i] != NULL;
     }
+    if (good) {
+        qsort(sorted, K, sizeof *sorted, by_pointed_text);
+    }
+    for (size_t i = 1; good && i < K; i++) {
+        good = strcmp(sorted[i - 1], sorted[i]) != 0;
+    }
+    free(sorted);
     json_decref(names);
     return good
                ? 0
@@ -111,6 +122,10 @@ static int check_metadata(Preds *preds, Error *error)
                       preds_meta(preds, "num_classes"));
     }
     preds->K = (int)number;
+    if (!strcmp(preds_meta(preds, "metric"), "f1") && preds->K != 2) {
+        return REFUSE("%s: metric f1 with %d classes, not two; write the file with macro-f1",
+                      preds->path, preds->K);
+    }
     if (read_number(&number, preds_meta(preds, "num_examples")) || number < 1 ||
         number > INT32_MAX) {
         return REFUSE("%s: num_examples '%s' is not a number from 1", preds->path,
@@ -351,6 +366,7 @@ void preds_free(Preds *preds)
     free(preds->logits);
     free(preds->value);
     json_decref(preds->metadata);
+    json_decref(preds->import);
     *preds = (Preds){0};
 }
 

@@ -19,6 +19,7 @@ typedef struct Preds {
     int *cluster;          /* [N] or NULL */
     char **id;             /* [N] or NULL */
     json_t *metadata;      /* object of strings */
+    json_t *import;        /* of an import: lists of texts (import.h); else NULL */
 } Preds;
 
 /* Reads and checks a file: all of it; or first the metadata alone (path, metadata, N, K,

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const understood[UNDERSTOOD][2] = {
+    {"classes_from", "classes"}, {"scores_from", "scores"}, {"seeds_from", "seeds"}};
+
 const char *text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));

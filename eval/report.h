@@ -27,6 +27,10 @@ char *side_name(const json_t *side);
 /* Where the last characters of a text begin, so many at most. */
 const char *text_end(const char *text, size_t characters);
 
+/* Keys of a group that say how an import was understood, with a title for each. */
+enum { UNDERSTOOD = 3 };
+extern const char *const understood[UNDERSTOOD][2];
+
 /* Whether zeta and VAR of this group are shares (shown in percent). */
 double percent_scale(const json_t *group);
 

@@ -962,6 +962,22 @@ static void checklist(FILE *out, const json_t *report, const Arguments *o)
     json_array_foreach(json_object_get(report, "groups"), i, g)
     {
         json_t *warning;
+        for (int u = 0; u < UNDERSTOOD; u++) {
+            if (*text_of(g, understood[u][0])) {
+                fputs("<li>", out);
+                esc(out, name_of(name, g, 80));
+                fprintf(out, ": %s ", understood[u][1]);
+                esc(out, text_of(g, understood[u][0]));
+                fputs("</li>\n", out);
+            }
+        }
+        if (!strcmp(text_of(g, "metric"), "f1")) {
+            fputs("<li>", out);
+            esc(out, name_of(name, g, 80));
+            fputs(": f1 of the class ", out);
+            esc(out, text_of(g, "positive_class"));
+            fputs("</li>\n", out);
+        }
         json_array_foreach(json_object_get(g, "warnings"), k, warning)
         {
             fputs("<li class=wa>", out);

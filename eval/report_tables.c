@@ -163,6 +163,20 @@ static void csv_rest(FILE *out, const json_t *report, const Arguments *o)
     }
 }
 
+/* How an import was understood, and the class that f1 is of: rows whose value is a text. */
+static void csv_understood(FILE *out, const json_t *g)
+{
+    for (int k = 0; k <= UNDERSTOOD; k++) {
+        const char *key = k < UNDERSTOOD ? understood[k][0] : "positive_class";
+        if (*text_of(g, key)) {
+            csv_group(out, g);
+            fprintf(out, "%s,", key);
+            csv_text(out, text_of(g, key));
+            fprintf(out, ",,,text,%.0f,%.0f\n", number_of(g, "S"), number_of(g, "N"));
+        }
+    }
+}
+
 void report_csv(FILE *out, const json_t *report, const Arguments *o)
 {
     const json_t *groups = json_object_get(report, "groups");
@@ -178,6 +192,7 @@ void report_csv(FILE *out, const json_t *report, const Arguments *o)
     json_array_foreach((json_t *)groups, i, g)
     {
         csv_values(out, g, g, "", o);
+        csv_understood(out, g);
     }
     csv_rest(out, report, o);
 }

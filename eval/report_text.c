@@ -192,6 +192,37 @@ static void print_group(FILE *out, const json_t *g, const Arguments *o)
     }
 }
 
+/* Words of a text on lines of at most 80 columns behind a title of 10. */
+static void print_wrapped(FILE *out, const char *title, const char *text)
+{
+    size_t column = 10;
+    fprintf(out, "  %-8s", title);
+    while (*text) {
+        size_t word = strcspn(text, " ");
+        if (column > 10 && column + 1 + word > 80) {
+            fprintf(out, "\n%10s", "");
+            column = 10;
+        }
+        fprintf(out, "%s%.*s", column > 10 ? " " : "", (int)word, text);
+        column += word + (column > 10);
+        text += word + (text[word] == ' ');
+    }
+    fputc('\n', out);
+}
+
+/* How an import was understood; of f1, which class it is of. */
+static void print_understood(FILE *out, const json_t *g)
+{
+    for (int k = 0; k < UNDERSTOOD; k++) {
+        if (*text_of(g, understood[k][0])) {
+            print_wrapped(out, understood[k][1], text_of(g, understood[k][0]));
+        }
+    }
+    if (!strcmp(text_of(g, "metric"), "f1")) {
+        print_wrapped(out, "f1 of", text_of(g, "positive_class"));
+    }
+}
+
 static void print_warnings(FILE *out, const json_t *g, int color)
 {
     json_t *warning;
@@ -417,6 +448,7 @@ void report_text(FILE *out, const json_t *report, const Arguments *o)
     json_array_foreach((json_t *)groups, i, group)
     {
         print_group(out, group, o);
+        print_understood(out, group);
         print_warnings(out, group, color);
         print_pairs(out, group);
         print_examples(out, group);

@@ -57,7 +57,6 @@ static void compute(Preds *run)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static const char *const ends[] = {".bin", ".csv", ".tsv", ".json"};
-    ImportOptions import = {NULL, "accuracy"};
     if (size == 0) {
         return 0;
     }
@@ -72,17 +71,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     free(copy);
     Error error;
     Preds run = {0};
-    Gold gold = {0};
     json_t *audit = NULL;
     if (kind == 0 && !preds_read(&run, path, &error)) {
         compute(&run);
     } else if (kind == 1 || kind == 2) {
-        if (!import_read(&run, path, NULL, &import, &error)) {
-            compute(&run);
-        }
-        preds_free(&run);
-        if (!gold_read(&gold, path, &error)) {
-            (void)!import_read(&run, path, &gold, &import, &error);
+        static const ImportOptions options[] = {
+            {.metric = "accuracy"}, {.metric = "f1", .labels = "a,b"}, {.metric = "pearson"}};
+        for (int k = 0; k < 6; k++) {
+            ImportOptions own = options[k / 2];
+            own.gold = k % 2 ? path : NULL;
+            Imports imports;
+            if (imports_open(&imports, &own, &path, 1, &error)) {
+                continue;
+            }
+            Preds *runs[1] = {&run};
+            if (!import_read(&run, &imports, path, 0, &error) &&
+                !imports_name_classes(&imports, runs, 1, &error)) {
+                compute(&run);
+            }
+            preds_free(&run);
+            imports_close(&imports);
         }
         if (kind == 1) {
             (void)!audit_table(&audit, path, &error);
@@ -91,7 +99,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         (void)!audit_table(&audit, path, &error);
     }
     preds_free(&run);
-    gold_free(&gold);
     json_decref(audit);
     remove(path);
     free(path);
