@@ -184,6 +184,19 @@ make_model() {
     $train $short --preds "$work/made" --save "$work/model" "$@" >/dev/null 2>&1
 }
 
+@test "seeds that change nothing are named: a model with its head" {
+    make_model
+    local run="$train --task rte --data builtin --max-train 32 --max-eval 16 --threads 1 --dry-run --model"
+    $run "$work/model" --seed-init 3 2>"$work/err"
+    grep -q 'NOTE: --seed-init changes nothing: all weights are from files' "$work/err"
+    $run "$work/model" --epochs 0 --seeds 1,2 2>"$work/err"
+    grep -q 'NOTE: all seeds give the same' "$work/err"
+    $run "$work/model" --seed-init 3 --lora 2>"$work/err"
+    if grep -q 'changes nothing' "$work/err"; then false; fi
+    $run tiny --seed-init 3 --epochs 0 --seeds 1,2 2>"$work/err"
+    if grep -q 'changes nothing\|give the same' "$work/err"; then false; fi
+}
+
 # the files below $work, but what fails() itself writes
 listing() {
     (cd "$work" && find . -type f ! -name out ! -name err ! -name message ! -name '*.list' -exec sha256sum {} + ; find . ) | grep -v 'out$\|err$\|message$\|list$' | sort

@@ -287,7 +287,7 @@ void options_help(FILE *out)
     int count;
     const Task *tasks = tasks_all(&count);
     fputs(
-        "usage: train_gpt --task NAME [--seed N | --seeds N,N,...] [options]\n"
+        "usage: train_gpt --task NAME [--seed N | --seeds LIST] [options]\n"
         "Fine-tunes a pretrained transformer from a seed, exactly, and writes one prediction file "
         "a run.\n\nOptions:\n",
         out);

@@ -458,6 +458,7 @@ int study_read_weights(Study *study, uint64_t seed_init, Error *error)
         return o->adapter ? adapter_read(model, o->adapter, o->init_head != NULL, error) : 0;
     }
     char *made;
+    int first = !*study->model_sha256;
     if (model_read(model, study->model_folder, seed_init, &made, error)) {
         return error->code;
     }
@@ -466,6 +467,14 @@ int study_read_weights(Study *study, uint64_t seed_init, Error *error)
     int from_seed = *made && (!o->adapter || o->init_head);
     if (!code && from_seed && strcmp(study->made, made) && !o->quiet) { /* the first run says it */
         fprintf(stderr, "made from the seed, for the model has none: %s\n", made);
+    }
+    if (!code && first && !from_seed && (o->adapter || !o->lora) && !o->quiet) {
+        if (o->seeds && !study->steps) {
+            fputs("NOTE: all seeds give the same: all weights are from files, nothing is trained.\n",
+                  stderr);
+        } else if (o->seed_init) {
+            fputs("NOTE: --seed-init changes nothing: all weights are from files.\n", stderr);
+        }
     }
     snprintf(study->made, sizeof study->made, "%s", made);
     free(made);
