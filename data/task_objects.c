@@ -1,10 +1,10 @@
-/* Examples from JSON objects, one a line: texts by the names of their fields, and the three tasks
- * of SuperGLUE whose objects have a form of their own. */
-#include "json.h"
+/* Examples from objects, which are lines of JSON or rows of a table: texts by the names of their
+ * fields, and the three tasks of SuperGLUE whose objects have a form of their own. */
 #include "task_reader.h"
 #include "unicode.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,47 +18,215 @@ static size_t skip_spaces(const char *text, size_t at)
     return at;
 }
 
+int is_field_name(const char *names, const char *name)
+{
+    size_t size = strlen(name);
+    for (const char *at = names;; at++) {
+        size_t length = strcspn(at, "|");
+        if (length == size && !memcmp(at, name, size)) {
+            return 1;
+        }
+        at += length;
+        if (!*at) {
+            return 0;
+        }
+    }
+}
+
+char *field_names(const char *names)
+{
+    const char *bar = strchr(names, '|');
+    return bar ? string_format("'%.*s' or '%s'", (int)(bar - names), names, bar + 1)
+               : string_format("'%s'", names);
+}
+
+/* The field with one of the names, or NULL. */
+static const json_t *get_field(const json_t *object, const char *names)
+{
+    for (const char *at = names;; at++) {
+        size_t length = strcspn(at, "|");
+        const json_t *value = json_object_getn(object, at, length);
+        at += length;
+        if (value || !*at) {
+            return value;
+        }
+    }
+}
+
+/* A field is missing: names those that there are. */
+static int refuse_field(const json_t *object, const char *names, const Line *line, Error *error)
+{
+    enum { SHOWN = 12 };
+    char *wanted = field_names(names), *found = string_copy("");
+    const char *key;
+    json_t *value;
+    int count = 0;
+    json_object_foreach((json_t *)object, key, value)
+    {
+        if (count++ < SHOWN) {
+            char *longer = string_format("%s%s'%.40s'", found, count > 1 ? ", " : "", key);
+            free(found);
+            found = longer;
+        }
+    }
+    (void)REFUSE("%s:%d: the field %s is missing; found: %s%s; correct the line", line->path,
+                 line->number, wanted, count ? found : "nothing", count > SHOWN ? ", ..." : "");
+    free(wanted);
+    free(found);
+    return error->code;
+}
+
 static int read_text(char **text, const json_t *object, const char *field, const Line *line,
                      Error *error)
 {
-    const json_t *value = json_object_get(object, field);
+    const json_t *value = get_field(object, field);
+    if (!value) {
+        return refuse_field(object, field, line, error);
+    }
     if (!json_is_string(value)) {
-        return REFUSE("%s:%d: the field '%s' is missing or not a text; correct the line",
-                      line->path, line->number, field);
+        return REFUSE("%s:%d: the field '%s' is not a text; correct the line", line->path,
+                      line->number, field);
     }
     *text = string_copy(json_string_value(value));
     return 0;
+}
+
+/* A whole number as JSON or as the text of a table: "17", "17.0", "-1". Returns 0 or -1. */
+static int whole_number(long *number, const char *text)
+{
+    const char *digits = text + (*text == '-');
+    size_t size = strspn(digits, "0123456789");
+    const char *end = digits + size;
+    end += *end == '.' && end[1] == '0' ? 1 + strspn(end + 1, "0") : 0;
+    *number = size && size <= 9 ? strtol(text, NULL, 10) : 0;
+    return size && size <= 9 && !*end ? 0 : -1;
+}
+
+/* The text of a text, a number or a truth value, in memory of the value or in room; NULL: another
+ * kind of value. */
+static const char *scalar_text(const json_t *value, char room[40])
+{
+    if (json_is_integer(value)) {
+        snprintf(room, 40, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    } else if (json_is_real(value)) {
+        snprintf(room, 40, "%.17g", json_real_value(value));
+    } else {
+        return json_is_string(value)  ? json_string_value(value)
+               : json_is_true(value)  ? "true"
+               : json_is_false(value) ? "false"
+                                      : NULL;
+    }
+    return room;
 }
 
 /* A number from 0 on. */
 static int read_index(int *index, const json_t *object, const char *field, const Line *line,
                       Error *error)
 {
-    const json_t *value = json_object_get(object, field);
-    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
-        json_integer_value(value) > INT_MAX) {
-        return REFUSE("%s:%d: the field '%s' is missing or no number from 0; correct the line",
-                      line->path, line->number, field);
+    char room[40];
+    long number;
+    const json_t *value = get_field(object, field);
+    const char *text = scalar_text(value, room);
+    if (!value) {
+        return refuse_field(object, field, line, error);
     }
-    *index = (int)json_integer_value(value);
+    if (!text || whole_number(&number, text) || number < 0) {
+        return REFUSE("%s:%d: the field '%s' is no number from 0; correct the line", line->path,
+                      line->number, field);
+    }
+    *index = (int)number;
     return 0;
 }
 
-/* The label of an object, which is a text, a truth value or a number. */
-static int read_label_of(const Task *task, Example *example, const json_t *object, const Line *line,
-                         Error *error)
+/* A score as the task's target. Exports have it as float32, of which the target would be off by a
+ * bit: scores are means of a few judgements, so the fraction of the smallest denominator with the
+ * same float32 is the score that was stored. */
+static int read_score(Example *example, int exported, const Line *line, const char *text,
+                      Error *error)
 {
-    const json_t *label = json_object_get(object, task->fields[0]);
-    char number[32];
-    snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(label));
-    const char *text = json_is_string(label)    ? json_string_value(label)
-                       : json_is_true(label)    ? "true"
-                       : json_is_false(label)   ? "false"
-                       : json_is_integer(label) ? number
-                                                : NULL;
-    return text ? read_label(task, example, line, text, error)
-                : REFUSE("%s:%d: the field '%s' is missing; correct the line", line->path,
-                         line->number, task->fields[0]);
+    char *end;
+    double score = strtod(text, &end);
+    if (strspn(text, "0123456789.+-eE") != strlen(text) || end == text || *end ||
+        !(score >= 0.0 && score <= 5.0)) {
+        return REFUSE("%s:%d: the score '%.40s' is not a number from 0 to 5%s", line->path,
+                      line->number, text,
+                      score == -1.0 ? ": scores of a test split are hidden; name another file"
+                                    : "; correct the line");
+    }
+    for (int n = 1; exported && n <= 1000; n++) {
+        double fraction = nearbyint(score * n) / n;
+        if ((float)fraction == (float)score) {
+            score = fraction;
+            break;
+        }
+    }
+    example->target = (float)(score / 5.0);
+    example->label = -1;
+    return 0;
+}
+
+/* The class of a label by its name or its number in the task's order, or by its truth where the
+ * official file has 0 and 1, or false and true; -1 for none. */
+static int class_of(const Task *task, const char *text, LabelForm *form)
+{
+    long number;
+    int truth = same_name(text, "true") ? 1 : same_name(text, "false") ? 0 : -1;
+    if (!whole_number(&number, text)) {
+        *form = LABELS_NUMBERS;
+        return number >= 0 && number < task->K ? (int)number : -1;
+    }
+    if (truth >= 0) {
+        *form = LABELS_TRUTH;
+        return same_name(task->values[0], "0") || same_name(task->values[0], "false") ? truth : -1;
+    }
+    *form = LABELS_NAMES;
+    for (int k = 0; k < task->K; k++) {
+        if (same_name(text, task->labels[k])) {
+            return k;
+        }
+    }
+    return -1;
+}
+
+static int read_label(Reader *reader, Example *example, const json_t *object, const Line *line,
+                      Error *error)
+{
+    static const char *const forms[] = {"", "names", "numbers", "truth values"};
+    const Task *task = reader->dataset->task;
+    char room[40];
+    long number;
+    const json_t *value = get_field(object, task->fields[0]);
+    const char *text = scalar_text(value, room);
+    if (!value) {
+        return refuse_field(object, task->fields[0], line, error);
+    }
+    if (!text) {
+        return REFUSE("%s:%d: the label is no name and no number; correct the line", line->path,
+                      line->number);
+    }
+    if (task->kind == KIND_REGRESSION) {
+        return read_score(example, reader->exported, line, text, error);
+    }
+    LabelForm form;
+    example->label = class_of(task, text, &form);
+    if (example->label < 0 && !whole_number(&number, text) && number == -1) {
+        return REFUSE("%s:%d: the label -1 stands for a hidden one: this is a test split; name a "
+                      "file with labels",
+                      line->path, line->number);
+    }
+    if (example->label < 0) {
+        return REFUSE("%s:%d: the label '%.40s' is none of %s, %s%s%s, nor a number from 0 to %d; "
+                      "correct the line",
+                      line->path, line->number, text, task->labels[0], task->labels[1],
+                      task->K > 2 ? ", " : "", task->K > 2 ? task->labels[2] : "", task->K - 1);
+    }
+    if (reader->labels && reader->labels != form) {
+        return REFUSE("%s:%d: the label '%.40s' is of another form than those above, which are %s; "
+                      "write all of them in one form",
+                      line->path, line->number, text, forms[reader->labels]);
+    }
+    reader->labels = form;
+    return 0;
 }
 
 /* Two sequences, "premise What was the cause of this?" and one choice each: jiant's wording. */
@@ -85,24 +253,56 @@ static int read_copa(Example *example, const json_t *object, const Line *line, E
     return code;
 }
 
-/* A paragraph with its questions and their answers: one example an answer, called
- * p<paragraph>-q<question>-a<answer> by the paragraph's own number and the places in the object. */
-static int read_multirc(Reader *reader, const json_t *object, const Line *line, Error *error)
+/* One answer of MultiRC; those without text are not trained on. passage, question and answer are the
+ * objects that have the texts, with the names of the fields. */
+typedef struct Answer {
+    int paragraph;
+    size_t question, answer; /* places in paragraph and question */
+    const json_t *passage_of, *question_of, *answer_of;
+    const char *passage_field, *answer_field;
+} Answer;
+
+static int add_answer(Reader *reader, const Answer *a, const Line *line, Error *error)
 {
-    const Task *task = reader->dataset->task;
-    const json_t *passage = json_object_get(object, "passage"),
-                 *questions = json_object_get(passage, "questions");
-    int paragraph = 0;
-    size_t q, a;
-    json_t *question, *answer;
-    if (read_index(&paragraph, object, "idx", line, error)) {
-        return error->code;
+    const char *text = json_string_value(json_object_get(a->answer_of, a->answer_field));
+    if (text && !text[skip_spaces(text, 0)] && !strcmp(reader->split, "train")) {
+        return 0; /* nothing to learn from */
     }
+    Example *example = reader_add(
+        reader, line, string_format("p%d-q%zu-a%zu", a->paragraph, a->question, a->answer));
+    example->cluster = a->paragraph;
+    return read_text(&example->text[0][0], a->passage_of, a->passage_field, line, error) ||
+                   read_text(&example->text[0][1], a->question_of, "question", line, error) ||
+                   read_text(&example->text[0][2], a->answer_of, a->answer_field, line, error) ||
+                   read_label(reader, example, a->answer_of, line, error)
+               ? error->code
+               : 0;
+}
+
+/* Refuses a paragraph that was met. */
+static int begin_paragraph(Reader *reader, int paragraph, const Line *line, Error *error)
+{
     if (hmgeti(reader->clusters, paragraph) >= 0) {
         return REFUSE("%s:%d: paragraph %d is there twice; correct the line", line->path,
                       line->number, paragraph);
     }
     hmput(reader->clusters, paragraph, 1);
+    return 0;
+}
+
+/* A paragraph with its questions and their answers: one example an answer, called
+ * p<paragraph>-q<question>-a<answer> by the paragraph's own number and the places in the object. */
+static int read_paragraph(Reader *reader, const json_t *object, const Line *line, Error *error)
+{
+    const json_t *passage = json_object_get(object, "passage"),
+                 *questions = json_object_get(passage, "questions");
+    int paragraph = 0;
+    size_t q, a;
+    json_t *question, *answer;
+    if (read_index(&paragraph, object, "idx", line, error) ||
+        begin_paragraph(reader, paragraph, line, error)) {
+        return error->code;
+    }
     if (!json_is_array(questions)) {
         return REFUSE("%s:%d: the field 'questions' of the passage is missing; correct the line",
                       line->path, line->number);
@@ -116,25 +316,63 @@ static int read_multirc(Reader *reader, const json_t *object, const Line *line, 
         }
         json_array_foreach(answers, a, answer)
         {
-            const char *text = json_string_value(json_object_get(answer, "text"));
+            Answer one = {paragraph, q, a, passage, question, answer, "text", "text"};
             if (reader_full(reader)) {
                 return 0;
             }
-            if (text && !text[skip_spaces(text, 0)] && !strcmp(reader->split, "train")) {
-                continue; /* nothing to learn from */
-            }
-            Example *example = reader_add(reader, line,
-                                          string_format("p%d-q%zu-a%zu", paragraph, q, a));
-            example->cluster = paragraph;
-            if (read_text(&example->text[0][0], passage, "text", line, error) ||
-                read_text(&example->text[0][1], question, "question", line, error) ||
-                read_text(&example->text[0][2], answer, "text", line, error) ||
-                read_label_of(task, example, answer, line, error)) {
+            if (add_answer(reader, &one, line, error)) {
                 return error->code;
             }
         }
     }
     return 0;
+}
+
+/* One answer a row, as the Hub has them. Its idx counts questions and answers through the whole
+ * file, so their places in paragraph and question, which the ids have, are known only as long as no
+ * row is missing. */
+static int read_answer(Reader *reader, const json_t *object, const Line *line, Error *error)
+{
+    const json_t *idx = json_object_get(object, "idx");
+    json_t *parsed = NULL;
+    int paragraph = 0, question = 0, answer = 0;
+    if (json_is_string(idx)) { /* in a table: {"paragraph": 0, ...}, or as Python prints it */
+        char *text = string_copy(json_string_value(idx));
+        for (char *c = text; *c; c++) {
+            *c = (char)(*c == '\'' ? '"' : *c);
+        }
+        idx = parsed = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        free(text);
+    }
+    int flat = !idx && !json_object_get(object, "idx");
+    const json_t *from = flat ? object : idx;
+    int code = read_index(&paragraph, from, flat ? "idx.paragraph" : "paragraph", line, error) ||
+                       read_index(&question, from, flat ? "idx.question" : "question", line, error) ||
+                       read_index(&answer, from, flat ? "idx.answer" : "answer", line, error)
+                   ? error->code
+                   : 0;
+    json_decref(parsed);
+    if (code) {
+        return code;
+    }
+    int same = paragraph == reader->paragraph, asked = question == reader->question;
+    if (answer != reader->answer + 1 || question != reader->question + !asked || (asked && !same)) {
+        return REFUSE("%s:%d: idx is question %d, answer %d, behind %d, %d: rows are missing or in "
+                      "another order; export the whole split",
+                      line->path, line->number, question, answer, reader->question,
+                      reader->answer);
+    }
+    if (!same && begin_paragraph(reader, paragraph, line, error)) {
+        return error->code;
+    }
+    reader->answer_place = asked ? reader->answer_place + 1 : 0;
+    reader->question_place = asked ? reader->question_place : same ? reader->question_place + 1 : 0;
+    reader->paragraph = paragraph;
+    reader->question = question;
+    reader->answer = answer;
+    Answer one = {paragraph, (size_t)reader->question_place, (size_t)reader->answer_place,
+                  object,    object, object, "paragraph", "answer"};
+    return add_answer(reader, &one, line, error);
 }
 
 static int is_word_byte(char c)
@@ -225,10 +463,11 @@ static int find_span(Span *span, const char *text, const json_t *target, int num
     return code;
 }
 
-/* The text with fairseq's marks: _the first span_ and [the second]. */
+/* The text with fairseq's marks: _the first span_ and [the second]. The Hub's rows have the spans
+ * beside the text. */
 static int read_wsc(Example *example, const json_t *object, const Line *line, Error *error)
 {
-    const json_t *target = json_object_get(object, "target");
+    const json_t *inner = json_object_get(object, "target"), *target = inner ? inner : object;
     char *text = NULL;
     Span first = {0}, second = {0};
     int code = read_text(&text, object, "text", line, error) ||
@@ -267,28 +506,18 @@ static int read_fields(Example *example, const Task *task, const json_t *object,
     return 0;
 }
 
-int read_json_line(Reader *reader, const Line *line, Error *error)
+int read_object(Reader *reader, const json_t *object, const Line *line, Error *error)
 {
     const Task *task = reader->dataset->task;
-    json_error_t problem;
-    json_t *object = json_loadb(line->text, line->size, JSON_REJECT_DUPLICATES, &problem);
-    int code;
-    if (!json_is_object(object)) {
-        json_decref(object);
-        return REFUSE("%s:%d: not a JSON object: %s; correct the line", line->path, line->number,
-                      object ? "another value" : problem.text);
-    }
     if (task->form == FORM_MULTIRC) {
-        code = read_multirc(reader, object, line, error);
-    } else {
-        Example *example = reader_add(reader, line, NULL);
-        code = read_label_of(task, example, object, line, error);
-        if (!code) {
-            code = task->form == FORM_COPA  ? read_copa(example, object, line, error)
-                   : task->form == FORM_WSC ? read_wsc(example, object, line, error)
-                                            : read_fields(example, task, object, line, error);
-        }
+        return json_object_get(object, "paragraph") ? read_answer(reader, object, line, error)
+                                                    : read_paragraph(reader, object, line, error);
     }
-    json_decref(object);
-    return code;
+    Example *example = reader_add(reader, line, NULL);
+    return read_label(reader, example, object, line, error) ||
+                   (task->form == FORM_COPA  ? read_copa(example, object, line, error)
+                    : task->form == FORM_WSC ? read_wsc(example, object, line, error)
+                                             : read_fields(example, task, object, line, error))
+               ? error->code
+               : 0;
 }

@@ -1,30 +1,47 @@
-/* Inside of the task readers: examples from one line of a file. Only tasks.c and task_objects.c use
- * it. */
+/* Inside of the task readers: where a split's file is, and examples from its rows. Only tasks.c,
+ * task_files.c, task_rows.c and task_objects.c use it. */
 #ifndef TASK_READER_H
 #define TASK_READER_H
 
+#include "json.h"
 #include "tasks.h"
 
 #include <stb/stb_ds.h>
 
-/* One line of a data file, valid UTF-8 without NUL. */
+/* Where a row begins. */
 typedef struct Line {
     const char *path;
     int number; /* 1-based */
-    const char *text;
-    size_t size;
 } Line;
+
+typedef enum LabelForm { LABELS_UNSEEN, LABELS_NAMES, LABELS_NUMBERS, LABELS_TRUTH } LabelForm;
 
 typedef struct Reader {
     Dataset *dataset;
     const char *split;
     int limit; /* examples; 0: all */
+    int allow_bad_rows;
     size_t capacity;
+    LabelForm labels; /* how the labels of the file are written */
+    int exported;     /* not the official form: scores went through float32 */
     struct {
         int key;
         char value;
     } * clusters; /* stb_ds map: those that were met */
+    /* MultiRC's export: numbers of the row before, and the places of its question and answer */
+    int paragraph, question, answer, question_place, answer_place;
 } Reader;
+
+/* Whether the names are equal but for case, '-', '_' and '.'. */
+int same_name(const char *a, const char *b);
+
+/* The path of the split's file, or NULL after setting error (66 with the places where it was looked
+ * for and what lies there). The caller frees it. */
+char *task_file_find(const Task *task, const char *data, const char *split, Error *error);
+
+/* Reads the rows of dataset->path and its digest. Errors: those of file_map, 65 with file and
+ * line. */
+int read_rows(Reader *reader, Error *error);
 
 /* Whether the limit is reached. */
 int reader_full(const Reader *reader);
@@ -33,11 +50,13 @@ int reader_full(const Reader *reader);
  * next call. */
 Example *reader_add(Reader *reader, const Line *line, char *id);
 
-/* The label, or the score, as written in the file. Errors: 65. */
-int read_label(const Task *task, Example *example, const Line *line, const char *text,
-               Error *error);
+/* Whether a field may have this name; names are parted by "|". */
+int is_field_name(const char *names, const char *name);
 
-/* The examples of a JSON object, by the task's form. Errors: 65 with file and line. */
-int read_json_line(Reader *reader, const Line *line, Error *error);
+/* The same names for a message, to be freed: "'gold_label' or 'label'". */
+char *field_names(const char *names);
+
+/* The examples of an object, by the task's form. Errors: 65 with file and line. */
+int read_object(Reader *reader, const json_t *object, const Line *line, Error *error);
 
 #endif

@@ -1,5 +1,5 @@
 /* The tasks of GLUE and SuperGLUE: one row of tasks.def each, and their examples read from the
- * official files. */
+ * official files or from exports of the Hub's data sets (docs/TASKS.md). */
 #ifndef TASKS_H
 #define TASKS_H
 
@@ -13,8 +13,8 @@ typedef enum TaskMetric {
     METRIC_PEARSON,
     METRIC_PERPLEXITY
 } TaskMetric;
-/* How a file is laid out: columns, one JSON object a line, and three tasks' own objects. */
-typedef enum TaskForm { FORM_TSV, FORM_JSONL, FORM_COPA, FORM_MULTIRC, FORM_WSC } TaskForm;
+/* How a row makes examples: texts by the names of their fields, and three tasks' own ways. */
+typedef enum TaskForm { FORM_FIELDS, FORM_COPA, FORM_MULTIRC, FORM_WSC } TaskForm;
 
 enum { MAX_CLASSES = 3, MAX_CHOICES = 2, MAX_TEXTS = 3 };
 
@@ -27,12 +27,12 @@ typedef struct Task {
     TaskKind kind;
     TaskMetric metric;
     TaskForm form;
-    const char *fields[1 + MAX_TEXTS]; /* of the label, then of the texts; NULL for none */
+    const char *fields[1 + MAX_TEXTS]; /* of the label, then of the texts: "official|Hub's", or NULL */
     const char *encoder;               /* {0} .. {2}: texts; "|" between parts, "||" segments */
     const char *decoder; /* the same for a decoder, one segment; NULL: none is defined */
     int cut;             /* the text whose part may be cut, or CUT_ */
     const char *labels[MAX_CLASSES]; /* names in the order of their ids */
-    const char *values[MAX_CLASSES]; /* as written in the files */
+    const char *values[MAX_CLASSES]; /* as written in the official files */
     int K;       /* classes, choices, 1 for regression, 0 for a language model */
     int longest; /* tokens, special ones included */
     double lr, epochs, warmup;
@@ -51,9 +51,11 @@ typedef struct Example {
 typedef struct Dataset {
     const Task *task;
     char *path;        /* file, or "builtin sample" */
-    char sha256[65];   /* of the file's bytes */
+    char sha256[65];   /* of the file's bytes: another form of the same examples has another */
     Example *examples; /* [count] */
     int count;
+    int left_out;         /* rows with another number of columns */
+    char *left_out_lines; /* where the first of them are: "3-4, 17"; NULL for none */
 } Dataset;
 
 /* All tasks but lm, and how many. */
@@ -66,13 +68,15 @@ const Task *task_find(const char *name, Error *error);
 const char *metric_name(TaskMetric metric);
 
 /* Reads one split, "train" or "validation"; limit > 0 keeps the first examples. Of MultiRC's
- * training file, answers without text are left out. data is a folder:
- * its files are looked for in data/<benchmark>/<folder>, data/<folder> and data itself. Errors: 66
+ * training file, answers without text are left out. data is a folder: its files are looked for in
+ * data/<benchmark>/<folder>, data/<folder> and data itself, in the usual spellings. Rows of a TSV
+ * with another number of columns are left out if they are at most one in a thousand lines, or one
+ * row that a line break parts; of any file and in any number with allow_bad_rows. Errors: 66
  * missing, 65 with file and line. */
 int dataset_read(Dataset *dataset, const Task *task, const char *data, const char *split, int limit,
-                 Error *error);
+                 int allow_bad_rows, Error *error);
 
-/* Whether the file of the split is there. */
+/* Whether there is a file of the split, be it Parquet, which dataset_read refuses. */
 int dataset_exists(const Task *task, const char *data, const char *split);
 
 /* The built-in stand-in: sentences from small grammars of ours, the same for everyone. Never the

@@ -28,7 +28,7 @@ static void put_texts(json_t *o, const char *folder)
     json_t *entry, *list = json_object_get(o, "examples");
     size_t i;
     if (!task || strcmp(text_of(o, "benchmark"), task->benchmark) ||
-        dataset_read(&dataset, task, folder, text_of(o, "split"), 0, &ignored)) {
+        dataset_read(&dataset, task, folder, text_of(o, "split"), 0, 1, &ignored)) {
         return;
     }
     json_array_foreach(list, i, entry)

@@ -68,7 +68,7 @@ static int open_data(const char *path, Error *error)
 {
     Dataset dataset;
     char *parent = string_format("%.*s", (int)(strrchr(path, '/') - path), path);
-    int code = dataset_read(&dataset, task_find(split_task, error), parent, "train", 0, error);
+    int code = dataset_read(&dataset, task_find(split_task, error), parent, "train", 0, 0, error);
     if (!code) {
         dataset_free(&dataset);
     }

@@ -124,7 +124,7 @@ static void compare_counts(const char *data, const char *path)
         json_object_foreach(entry, split_name, split)
         {
             Dataset dataset;
-            if (dataset_read(&dataset, task, data, split_name, 0, &error)) {
+            if (dataset_read(&dataset, task, data, split_name, 0, 0, &error)) {
                 CHECK(0, "%s", error.text);
                 continue;
             }
@@ -171,7 +171,7 @@ static void compare_file(const char *data, const char *path)
         return;
     }
     if (file_map(&file, path, &error) ||
-        dataset_read(&dataset, task, data, "validation", 0, &error)) {
+        dataset_read(&dataset, task, data, "validation", 0, 0, &error)) {
         CHECK(0, "%s", error.text);
         return;
     }

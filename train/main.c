@@ -44,6 +44,17 @@ static void show_estimate(Study *s, int runs)
     free(all);
 }
 
+static void show_left_out(const Dataset *dataset)
+{
+    if (dataset->left_out) {
+        fprintf(stderr,
+                "NOTE: %s: %d row%s left out, broken by a line break or with another number of "
+                "columns: line%s %s\n",
+                dataset->path, dataset->left_out, dataset->left_out > 1 ? "s are" : " is",
+                strpbrk(dataset->left_out_lines, "-,") ? "s" : "", dataset->left_out_lines);
+    }
+}
+
 static void show_plan(Study *s, int runs)
 {
     const Model *m = &s->model;
@@ -168,6 +179,8 @@ static int run_all(Study *study, const Options *o, const uint64_t *list, int cou
         return planned;
     }
     show_banner(study);
+    show_left_out(&study->train);
+    show_left_out(&study->dev);
     if (!o->quiet) {
         show_plan(study, count);
         show_idle_options(study);

@@ -115,8 +115,10 @@ static int open_data(Study *study, Error *error)
                          "says where to get them)",
                          folder);
     }
-    return dataset_read(&study->train, study->task, folder, "train", r->max_train, error) ||
-                   dataset_read(&study->dev, study->task, folder, "validation", r->max_eval, error)
+    int bad = study->options->allow_bad_rows != NULL;
+    return dataset_read(&study->train, study->task, folder, "train", r->max_train, bad, error) ||
+                   dataset_read(&study->dev, study->task, folder, "validation", r->max_eval, bad,
+                                error)
                ? error->code
                : 0;
 }

@@ -1,0 +1,173 @@
+/* Where the files of a task are: folders and names as data sets are unpacked, cloned and exported
+ * under, and what to say where there is none. */
+#include "task_reader.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* stb_ds array of owned texts. */
+typedef char **Paths;
+
+static void paths_free(Paths paths)
+{
+    for (ptrdiff_t i = 0; i < arrlen(paths); i++) {
+        free(paths[i]);
+    }
+    arrfree(paths);
+}
+
+/* Appends the names in a folder, sorted. Returns 0, or errno if it cannot be listed. */
+static int list_folder(Paths *names, const char *folder)
+{
+    struct dirent **entries;
+    int count = scandir(folder, &entries, NULL, alphasort), problem = count < 0 ? errno : 0;
+    for (int i = 0; i < count; i++) {
+        if (*entries[i]->d_name != '.') {
+            arrput(*names, string_copy(entries[i]->d_name));
+        }
+        free(entries[i]);
+    }
+    if (!problem) {
+        free(entries);
+    }
+    return problem;
+}
+
+/* Appends the folders in parent that have one of the names, the spelling of the first one in front.
+ */
+static void add_folders(Paths *folders, const char *parent, const char *const names[3])
+{
+    Paths entries = NULL;
+    (void)list_folder(&entries, parent); /* refuse_missing says why nothing was seen */
+    for (int official = 1; official >= 0; official--) {
+        for (ptrdiff_t i = 0; i < arrlen(entries); i++) {
+            int match = 0;
+            for (int n = 0; n < 3; n++) {
+                match = match || (*names[n] && same_name(entries[i], names[n]));
+            }
+            char *path = string_format("%s/%s", parent, entries[i]);
+            int first = !strcmp(entries[i], names[0]);
+            if (match && first == official && path_is_folder(path)) {
+                arrput(*folders, path);
+            } else {
+                free(path);
+            }
+        }
+    }
+    paths_free(entries);
+}
+
+/* The folders where the files of a task may be, in the order of their looking. */
+static Paths find_folders(const Task *task, const char *data)
+{
+    const char *const benchmark[3] = {task->benchmark, "", ""},
+                      *const names[3] = {task->folder, task->name, task->alias};
+    Paths folders = NULL, parents = NULL;
+    add_folders(&parents, data, benchmark);
+    for (ptrdiff_t i = 0; i < arrlen(parents); i++) {
+        add_folders(&folders, parents[i], names);
+    }
+    paths_free(parents);
+    add_folders(&folders, data, names);
+    arrput(folders, string_copy(data));
+    return folders;
+}
+
+static const char *official_name(const Task *task, const char *split)
+{
+    return strcmp(split, "train") ? task->dev_file : task->train_file;
+}
+
+/* The split's file in a folder: the official one, else one of the names of exports, Parquet last.
+ * NULL if there is none. */
+static char *find_in(const char *folder, const Task *task, const char *split)
+{
+    static const char *const endings[] = {".tsv", ".jsonl", ".json", ".csv", ".parquet"};
+    static const char *const shards[] = {"", "-00000-of-00001"};
+    static const char *const stems[2][3] = {{"train", "", ""}, {"validation", "val", "dev"}};
+    const char *official = official_name(task, split), *part = strchr(official, '_');
+    int dev = strcmp(split, "train") != 0,
+        part_size = part ? (int)strcspn(part, ".") : 0; /* MNLI's "_matched" */
+    char *path = string_format("%s/%s", folder, official);
+    for (int i = 0; i < 5 * 3 * 2 && !path_exists(path); i++) {
+        const char *stem = stems[dev][i / 2 % 3];
+        free(path);
+        path = *stem ? string_format("%s/%s%.*s%s%s", folder, stem, part_size, part ? part : "",
+                                     shards[i % 2], endings[i / 6])
+                     : string_copy("");
+    }
+    if (!path_exists(path)) {
+        free(path);
+        path = NULL;
+    }
+    return path;
+}
+
+static char *find_file(const Task *task, const char *data, const char *split)
+{
+    Paths folders = find_folders(task, data);
+    char *path = NULL;
+    for (ptrdiff_t i = 0; i < arrlen(folders) && !path; i++) {
+        path = find_in(folders[i], task, split);
+    }
+    paths_free(folders);
+    return path;
+}
+
+int dataset_exists(const Task *task, const char *data, const char *split)
+{
+    char *path = find_file(task, data, split);
+    free(path);
+    return path != NULL;
+}
+
+/* "FOLDER has a, b, c", the first names. */
+static char *describe_folder(const char *folder)
+{
+    enum { SHOWN = 8 };
+    Paths names = NULL;
+    int problem = list_folder(&names, folder);
+    char *text = problem ? string_format("%s: %s", folder, strerror(problem))
+                         : string_format("%s %s", folder, names ? "has" : "is empty");
+    for (ptrdiff_t i = 0; i < arrlen(names) && i <= SHOWN; i++) {
+        char *longer = i < SHOWN ? string_format("%s%s %.40s", text, i ? "," : "", names[i])
+                                 : string_format("%s and %td more", text, arrlen(names) - i);
+        free(text);
+        text = longer;
+    }
+    paths_free(names);
+    return text;
+}
+
+static void refuse_missing(const Task *task, const char *data, const char *split, Error *error)
+{
+    Paths folders = find_folders(task, data);
+    char *seen = string_copy("");
+    for (ptrdiff_t i = 0; i < arrlen(folders); i++) {
+        char *one = describe_folder(folders[i]), *longer = string_format("%s; %s", seen, one);
+        free(one);
+        free(seen);
+        seen = longer;
+    }
+    error_set(error, EXIT_NO_INPUT,
+              "%s: the %s split of %s is missing; looked for %s (or %s in .tsv, .jsonl, .json or "
+              ".csv) in %s/%s, in %s and there itself; docs/TASKS.md says where to get the files%s",
+              data, split, task->name, official_name(task, split),
+              strcmp(split, "train")   ? strchr(task->dev_file, '_') ? "validation_matched"
+                                                                     : "validation, val, dev"
+                                       : "train",
+              task->benchmark, task->folder, task->folder, seen);
+    free(seen);
+    paths_free(folders);
+}
+
+char *task_file_find(const Task *task, const char *data, const char *split, Error *error)
+{
+    char *path = find_file(task, data, split);
+    if (!path) {
+        refuse_missing(task, data, split, error);
+    }
+    return path;
+}
