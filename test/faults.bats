@@ -76,7 +76,9 @@ all_whole() {
             files=$(ls "$work/preds/model" | wc -l)
             [ $files -eq 0 ] || [ $files -eq $(ls "$work/whole/model" | wc -l) ] ||
                 { echo "$function $n: $(ls "$work/preds/model")"; return 1; }
-            if [ "$status" = 75 ]; then tail -n 1 "$work"/preds/*.jsonl | grep -q '"event":"end"'; fi
+            [ -z "$(find "$work/preds" -name '*.lock')" ]
+            find "$work/preds" -name '*.jsonl' -exec tail -n 1 {} + >"$work/last"
+            [ ! -s "$work/last" ] || grep -q '"event":"end","code":[07]' "$work/last"
         done
         [ $n -gt 1 ] || { echo "no call of $function"; return 1; }
     done
@@ -166,7 +168,7 @@ ends() {
     mkdir -p "$work/full" "$work/folder/$log"
     ln -s /dev/full "$work/full/$log"
     ends 74 "cannot write .*$log: No space left" "$train $short --preds $work/full"
-    ends 73 "cannot create .*$log: Is a directory" "$train $short --preds $work/folder"
+    ends 73 "cannot create .*$log: a folder has that name" "$train $short --preds $work/folder"
     [ -z "$(ls "$work/full" "$work/folder" | grep bin)" ]
     # a limit of the size of files that is met at each place of log, predictions and model
     local blocks status message
