@@ -5,6 +5,7 @@
 #include "group_report.h"
 #include "import.h"
 #include "known.h"
+#include "process.h"
 #include "report.h"
 #include "result.h"
 #include "sides.h"
@@ -412,6 +413,7 @@ int main(int argc, char **argv)
 {
     Arguments options;
     Error error;
+    process_start("consistency");
     int code = arguments_parse(&options, argc, argv, &error);
     if (!code && (options.help || options.version)) {
         if (options.help) {

@@ -106,6 +106,30 @@ all_whole() {
     done
 }
 
+@test "consistency: each call that can fail, and signals there; a reader that is gone" {
+    make_shim
+    $train $short --seeds 1,2 --preds "$work/preds" >/dev/null 2>&1
+    local consistency="$(dirname "$train")/consistency" fault function number n
+    $consistency --format json -o "$work/whole.json" "$work"/preds/*.bin
+    mkdir "$work/reports"
+    for fault in open:28 fflush:28 fsync:-15 rename:-1 rename:5 fclose:28; do
+        function=${fault%:*} number=${fault#*:} n=0 status=1
+        while [ "$status" != none ]; do
+            n=$((n + 1))
+            printf 'the old report\n' >"$work/reports/report.json"
+            at_fault $function $n $number $consistency --format json -o "$work/reports/report.json" "$work"/preds/*.bin
+            case "$status $(wc -l <"$work/message")" in
+            "74 1" | "75 1" | "none 0") ;;
+            *) echo "$function $n: $status $(cat "$work/message")"; return 1 ;;
+            esac
+            [ "$(ls "$work/reports")" = report.json ]
+            grep -q '^the old report$' "$work/reports/report.json" || cmp "$work/reports/report.json" "$work/whole.json"
+        done
+        [ $n -gt 1 ]
+    done
+    ends 74 'cannot write to standard output: Broken pipe' "set -o pipefail; { sleep 0.2; $consistency $work/preds/*.bin; } | true"
+}
+
 @test "what killed processes left is removed, and nothing else" {
     make_shim
     at_fault fsync 1 -9 $train $short --preds "$work/preds"
