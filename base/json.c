@@ -3,11 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-int json_read_bytes(json_t **value, const void *bytes, size_t size, const char *where, Error *error)
+static int read_bytes(json_t **value, const void *bytes, size_t size, size_t flags,
+                      const char *where, Error *error)
 {
     json_error_t problem;
-    *value = json_loadb(bytes ? bytes : "", size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
-                        &problem);
+    *value = json_loadb(bytes ? bytes : "", size,
+                        JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | flags, &problem);
     if (!*value) {
         return error_set(error, EXIT_BAD_DATA, "%s:%d:%d: not valid JSON: %s; get the file again",
                          where, problem.line, problem.column, problem.text);
@@ -15,16 +16,31 @@ int json_read_bytes(json_t **value, const void *bytes, size_t size, const char *
     return 0;
 }
 
-int json_read_file(json_t **value, const char *path, Error *error)
+int json_read_bytes(json_t **value, const void *bytes, size_t size, const char *where, Error *error)
+{
+    return read_bytes(value, bytes, size, 0, where, error);
+}
+
+static int read_file(json_t **value, const char *path, size_t flags, Error *error)
 {
     File file;
     *value = NULL;
     int code = file_map(&file, path, error);
     if (!code) {
-        code = json_read_bytes(value, file.bytes, file.size, path, error);
+        code = read_bytes(value, file.bytes, file.size, flags, path, error);
         file_unmap(&file);
     }
     return code;
+}
+
+int json_read_file(json_t **value, const char *path, Error *error)
+{
+    return read_file(value, path, 0, error);
+}
+
+int json_read_file_as_real(json_t **value, const char *path, Error *error)
+{
+    return read_file(value, path, JSON_DECODE_INT_AS_REAL, error);
 }
 
 char *json_canonical(const json_t *value)

@@ -11,6 +11,9 @@
  * file_map, and 65 with file:line:column. */
 int json_read_file(json_t **value, const char *path, Error *error);
 
+/* The same with every integer as a real number, for files whose integers may go beyond 64 bits. */
+int json_read_file_as_real(json_t **value, const char *path, Error *error);
+
 /* Parses size bytes; where names them in messages. */
 int json_read_bytes(json_t **value, const void *bytes, size_t size, const char *where,
                     Error *error);

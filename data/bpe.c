@@ -356,8 +356,16 @@ static void encode_split(const Vocabulary *vocabulary, Ids *ids, const char *tex
 
 /* The Digits pre-tokenizer comes first: every number character, or every run of them, is a text of
  * its own to what follows. */
-void bpe_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size)
+void bpe_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size, int prefix)
 {
+    if (prefix && vocabulary->prefix_space && size && text[0] != ' ') {
+        char *longer = memory_alloc(size + 1, 1);
+        longer[0] = ' ';
+        memcpy(longer + 1, text, size);
+        bpe_encode(vocabulary, ids, longer, size + 1, 0);
+        free(longer);
+        return;
+    }
     size_t begin = 0;
     int previous = 0;
     for (size_t at = 0; at < size && vocabulary->digits;) {

@@ -55,6 +55,15 @@ static int encode_sequence(Encoded *encoded, char *const texts[MAX_TEXTS], const
     return code;
 }
 
+int token_check(const Tokenizer *tokenizer, int id, int V, const char *path, int line, Error *error)
+{
+    return id < V ? 0
+                  : error_set(error, EXIT_BAD_DATA,
+                              "%s: token id %d (%s:%d) is outside of the model's vocabulary: "
+                              "config.json has vocab_size %d; they belong to different models",
+                              tokenizer_path(tokenizer), id, path, line, V);
+}
+
 int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer, int decoder,
            int longest, int V, Error *error)
 {
@@ -86,11 +95,8 @@ int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer,
             }
             encoded->longest = length > encoded->longest ? length : encoded->longest;
             for (size_t t = begin; t < encoded->start[s + 1]; t++) {
-                if (encoded->ids[t] >= V) {
-                    error_set(error, EXIT_BAD_DATA,
-                              "%s:%d: token id %d is outside of the model's vocabulary of %d; the "
-                              "tokenizer belongs to another model",
-                              dataset->path, dataset->examples[i].line, encoded->ids[t], V);
+                if (token_check(tokenizer, encoded->ids[t], V, dataset->path,
+                                dataset->examples[i].line, error)) {
                     encoded_free(encoded);
                     return error->code;
                 }

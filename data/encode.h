@@ -14,6 +14,11 @@ typedef struct Encoded {
     int longest;    /* tokens of the longest sequence */
 } Encoded;
 
+/* Whether a token of line `line` of path is in the model's vocabulary of V. Errors: 65, naming the
+ * tokenizer's file and config.json. */
+int token_check(const Tokenizer *tokenizer, int id, int V, const char *path, int line,
+                Error *error);
+
 /* Tokenizes every example to at most longest tokens by the task's rule: for an encoder its segments
  * and special tokens, for a decoder the task's text behind what the tokenizer puts in front, so
  * that a beginning of text is never doubled. The task must have a text for a decoder. Errors: 65

@@ -31,12 +31,7 @@ static int add_document(Windows *w, const char *path, int line, const char *text
     arrfree(ids);
     int code = 0;
     for (ptrdiff_t i = 0; i < arrlen(built) && !code; i++) {
-        if (built[i] >= V) {
-            code = error_set(error, EXIT_BAD_DATA,
-                             "%s:%d: token id %d is outside of the model's vocabulary of %d; the "
-                             "tokenizer belongs to another model",
-                             path, line, built[i], V);
-        }
+        code = token_check(tokenizer, built[i], V, path, line, error);
     }
     for (ptrdiff_t first = 0; first + 1 < arrlen(built) && !code; first += longest - 1) {
         ptrdiff_t end = first + longest < arrlen(built) ? first + longest : arrlen(built);

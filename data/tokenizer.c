@@ -47,16 +47,18 @@ static char *repair(const char *text, size_t *size)
     return fixed;
 }
 
-/* The leftmost, then longest added token in [at, size); NULL if there is none. */
+/* The leftmost, then longest added token in [at, size); NULL if there is none. normalized: which
+ * kind is looked for. */
 static const AddedToken *find_added(const Tokenizer *t, const char *text, size_t size, size_t at,
-                                    size_t *start, int literal)
+                                    size_t *start, int normalized)
 {
     for (size_t i = at; i < size; i++) {
         const AddedToken *best = NULL;
         for (ptrdiff_t j = 0; j < arrlen(t->added); j++) {
             const AddedToken *a = &t->added[j];
-            if (!(literal && a->special) && a->text[0] == text[i] && a->size <= size - i &&
-                !memcmp(a->text, text + i, a->size) && (!best || a->size > best->size)) {
+            if (a->normalized == normalized && a->size && a->pattern[0] == text[i] &&
+                a->size <= size - i && !memcmp(a->pattern, text + i, a->size) &&
+                (!best || a->size > best->size)) {
                 best = a;
             }
         }
@@ -68,37 +70,65 @@ static const AddedToken *find_added(const Tokenizer *t, const char *text, size_t
     return NULL;
 }
 
-/* Text without special tokens. start: it begins the text that is encoded. */
+/* Where the character in front of a place starts; least is as far as it may go. */
+static size_t character_before(const char *text, size_t at, size_t least)
+{
+    do {
+        at--;
+    } while (at > least && ((unsigned char)text[at] & 0xC0) == 0x80);
+    return at;
+}
+
+static int is_word_at(const char *text, size_t at)
+{
+    return unicode_is_word(utf8_next(text, &at));
+}
+
+/* Whether what was found at [start, end) counts: not a special token where those are text, and
+ * neither neighbour a part of a word where it must stand alone. */
+static int added_counts(const AddedToken *token, const char *text, size_t size, size_t start,
+                        size_t end, int literal)
+{
+    return !(literal && token->special) &&
+           !(token->single_word &&
+             ((start > 0 && is_word_at(text, character_before(text, start, 0))) ||
+              (end < size && is_word_at(text, end))));
+}
+
+/* Text without added tokens, normalized. start: it begins the text that is encoded. */
 static void encode_plain(const Tokenizer *t, Ids *ids, const char *text, size_t size, int start,
                          int flags)
 {
     Spaces spaces = t->vocabulary.spaces;
+    int continues = start && flags & ENCODE_CONTINUES;
     if (t->wordpiece) {
         wordpiece_encode(&t->vocabulary, ids, text, size);
     } else if (spaces) {
-        int prefix = start && flags & ENCODE_CONTINUES ? 0
-                     : spaces == SPACES_FIRST          ? start
-                                                       : spaces != SPACES_NEVER;
+        int prefix = continues                ? 0
+                     : spaces == SPACES_FIRST ? start
+                                              : spaces != SPACES_NEVER;
         metaspace_encode(&t->vocabulary, ids, text, size, prefix);
     } else {
-        bpe_encode(&t->vocabulary, ids, text, size);
+        bpe_encode(&t->vocabulary, ids, text, size, !continues);
     }
 }
 
-void tokenizer_encode(const Tokenizer *t, Ids *ids, const char *text, size_t size, int flags)
+/* Added tokens of the text as it is; what lies between is normalized, then those of the normal
+ * text; what lies between is encoded. normalized: which of the two passes this is. */
+static void encode_pass(const Tokenizer *t, Ids *ids, const char *text, size_t size, int begins,
+                        int flags, int normalized)
 {
-    char *fixed = repair(text, &size);
-    text = fixed ? fixed : text;
-    for (size_t at = 0; at < size;) {
+    for (size_t at = 0, from = 0; at < size;) {
         size_t start = size, end = size;
-        const AddedToken *found = find_added(t, text, size, at, &start, flags & ENCODE_LITERAL);
+        const AddedToken *found = find_added(t, text, size, from, &start, normalized);
         if (found) {
             end = start + found->size;
+            if (!added_counts(found, text, size, start, end, flags & ENCODE_LITERAL)) {
+                from = end;
+                continue;
+            }
             while (found->lstrip && start > at) { /* back over one character of white space */
-                size_t before = start - 1;
-                while (before > at && ((unsigned char)text[before] & 0xC0) == 0x80) {
-                    before--;
-                }
+                size_t before = character_before(text, start, at);
                 if (!unicode_is_space_at(text, before)) {
                     break;
                 }
@@ -108,14 +138,27 @@ void tokenizer_encode(const Tokenizer *t, Ids *ids, const char *text, size_t siz
                 utf8_next(text, &end);
             }
         }
-        if (start > at) {
-            encode_plain(t, ids, text + at, start - at, at == 0, flags);
+        if (start > at && normalized) {
+            encode_plain(t, ids, text + at, start - at, begins && at == 0, flags);
+        } else if (start > at) {
+            size_t length = start - at;
+            char *normal = t->wordpiece ? wordpiece_normalize(&t->vocabulary, text + at, &length)
+                                        : NULL;
+            encode_pass(t, ids, normal ? normal : text + at, length, begins && at == 0, flags, 1);
+            free(normal);
         }
         if (found) {
             arrput(*ids, found->id);
         }
-        at = end;
+        at = from = end;
     }
+}
+
+void tokenizer_encode(const Tokenizer *t, Ids *ids, const char *text, size_t size, int flags)
+{
+    char *fixed = repair(text, &size);
+    flags |= t->literal ? ENCODE_LITERAL : 0;
+    encode_pass(t, ids, fixed ? fixed : text, size, 1, flags, 0);
     free(fixed);
 }
 
@@ -185,18 +228,20 @@ static void append(Ids *ids, Ids *types, int id, int type)
 
 /* The template's items from one on, with the first n[p] ids of each part; its segment B is the
  * segment called second. */
-static void append_items(Ids *ids, Ids *types, const TemplateItem *items, ptrdiff_t from,
-                         const Part *parts, const ptrdiff_t *n, int count, int second)
+static void append_items(const Tokenizer *t, Ids *ids, Ids *types, const TemplateItem *items,
+                         ptrdiff_t from, const Part *parts, const ptrdiff_t *n, int count,
+                         int second)
 {
     for (ptrdiff_t i = from; i < arrlen(items); i++) {
+        int type = t->untyped ? 0 : items[i].type;
         if (items[i].segment < 0) {
-            append(ids, types, items[i].id, items[i].type);
+            append(ids, types, items[i].id, type);
             continue;
         }
         int segment = items[i].segment ? second : 0;
         for (int p = 0; p < count; p++) {
             for (ptrdiff_t j = 0; parts[p].segment == segment && j < n[p]; j++) {
-                append(ids, types, parts[p].ids[j], items[i].type);
+                append(ids, types, parts[p].ids[j], type);
             }
         }
     }
@@ -213,9 +258,9 @@ int tokenizer_build(const Tokenizer *t, Ids *ids, Ids *types, const Part *parts,
     if (truncate_parts(n, count, longest - tokenizer_specials(t, segments), truncation)) {
         return -1;
     }
-    append_items(ids, types, segments > 1 ? t->pair : t->single, 0, parts, n, count, 1);
+    append_items(t, ids, types, segments > 1 ? t->pair : t->single, 0, parts, n, count, 1);
     if (segments > 2) {
-        append_items(ids, types, t->pair, arrlen(t->single), parts, n, count, 2);
+        append_items(t, ids, types, t->pair, arrlen(t->single), parts, n, count, 2);
     }
     return 0;
 }
@@ -228,4 +273,14 @@ int tokenizer_size(const Tokenizer *t)
 const char *tokenizer_sha256(const Tokenizer *t)
 {
     return t->sha256;
+}
+
+const char *tokenizer_path(const Tokenizer *t)
+{
+    return t->path;
+}
+
+int tokenizer_longest(const Tokenizer *t)
+{
+    return t->longest;
 }

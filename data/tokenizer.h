@@ -1,6 +1,5 @@
 /* Text to token ids, equal to Hugging Face's tokenizers on every text: byte-level BPE (GPT-2,
- * RoBERTa, Llama 3, SmolLM), BPE over characters (Llama 2, TinyLlama) and WordPiece (BERT,
- * uncased). */
+ * RoBERTa, Llama 3, SmolLM), BPE over characters (Llama 2, TinyLlama) and WordPiece (BERT). */
 #ifndef TOKENIZER_H
 #define TOKENIZER_H
 
@@ -8,10 +7,10 @@
 
 typedef struct Tokenizer Tokenizer;
 
-/* Reads a folder's tokenizer.json, else vocab.json + merges.txt, else vocab.txt; or one such file
- * by its path. Truncation and padding in the file are ignored, as transformers does. What is not
- * implemented is refused by name, for ignoring it would give other ids. Errors: 66 nothing there,
- * 65 with file and field. */
+/* Reads a folder's tokenizer.json, else vocab.json + merges.txt, else vocab.txt, with the files
+ * beside it as transformers 5 does (docs/FORMATS.md); or one tokenizer.json by its path. Truncation
+ * and padding in the file are ignored, as transformers does. What is not implemented is refused by
+ * name, for ignoring it would give other ids. Errors: 66 nothing there, 65 with file and field. */
 int tokenizer_open(Tokenizer **tokenizer, const char *path, Error *error);
 
 /* A WordPiece tokenizer over these words ([PAD], [UNK], [CLS], [SEP], [MASK] first). */
@@ -56,6 +55,12 @@ int tokenizer_build(const Tokenizer *tokenizer, Ids *ids, Ids *types, const Part
  * provenance). */
 int tokenizer_size(const Tokenizer *tokenizer);
 const char *tokenizer_sha256(const Tokenizer *tokenizer);
+
+/* The file that the vocabulary was read from, for messages. */
+const char *tokenizer_path(const Tokenizer *tokenizer);
+
+/* model_max_length: how long an input may be, special tokens included; INT_MAX for no limit. */
+int tokenizer_longest(const Tokenizer *tokenizer);
 
 /* Names of the files of a folder that belong to its tokenizer, for copying them: the vocabulary in
  * any form and every file beside it. Returns how many there are. */

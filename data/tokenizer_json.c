@@ -1,5 +1,6 @@
 /* tokenizer.json: every field that would change an id is implemented or refused by name. */
 #include "json.h"
+#include "unicode.h"
 #include "vocabulary.h"
 
 #include <string.h>
@@ -96,37 +97,73 @@ static int read_wordpiece(Tokenizer *t, const json_t *model, const char *where, 
     return 0;
 }
 
-static int read_added(Tokenizer *t, const json_t *list, const char *where, Error *error)
+static int read_flag(int *flag, const json_t *object, const char *name, const char *where,
+                     Error *error)
+{
+    const json_t *field = json_object_get(object, name);
+    if (field && !json_is_boolean(field)) {
+        return REFUSE("%s: added token '%s': %s must be true or false", where,
+                      text_of(object, "content"), name);
+    }
+    *flag = field ? json_is_true(field) : *flag;
+    return 0;
+}
+
+int added_token_read(AddedToken *token, const json_t *object, int normalized, const char *where,
+                     Error *error)
+{
+    *token = (AddedToken){.id = -1};
+    if (!json_is_string(json_object_get(object, "content"))) {
+        return REFUSE("%s: an added token lacks content; get the file again", where);
+    }
+    token->text = (char *)(uintptr_t)text_of(object, "content");
+    if (read_flag(&token->special, object, "special", where, error)) {
+        return error->code;
+    }
+    token->normalized = normalized < 0 ? !token->special : normalized;
+    return read_flag(&token->normalized, object, "normalized", where, error) ||
+                   read_flag(&token->single_word, object, "single_word", where, error) ||
+                   read_flag(&token->lstrip, object, "lstrip", where, error) ||
+                   read_flag(&token->rstrip, object, "rstrip", where, error)
+               ? error->code
+               : 0;
+}
+
+int tokenizer_read_added(Tokenizer *t, const json_t *root, const char *where, Error *error)
 {
     size_t i;
-    json_t *token;
-    json_array_foreach((json_t *)list, i, token)
+    json_t *object, *list = json_object_get(root, "added_tokens");
+    if (list && !json_is_null(list) && !json_is_array(list)) {
+        return REFUSE("%s: added_tokens is no list; get the file again", where);
+    }
+    json_array_foreach(list, i, object)
     {
-        const json_t *id = json_object_get(token, "id");
-        if (!json_is_integer(id) || !json_is_string(json_object_get(token, "content"))) {
-            return REFUSE("%s: added token %zu lacks id or content; get the file again", where, i);
-        }
-        int normalized = json_is_true(json_object_get(token, "normalized"));
-        if (must_be_off(token, "single_word", where, error)) {
+        AddedToken token;
+        const json_t *id = json_object_get(object, "id");
+        if (added_token_read(&token, object, 0, where, error)) {
             return error->code;
         }
-        if (normalized && (t->wordpiece || t->vocabulary.spaces)) {
-            return REFUSE("%s: added token '%s' with normalized true is not implemented for %s",
-                          where, text_of(token, "content"),
-                          t->wordpiece ? "WordPiece" : "BPE over characters");
+        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
+            json_integer_value(id) >= LARGEST_ID) {
+            return REFUSE("%s: added token '%s' has no id from 0 to %d; get the file again", where,
+                          token.text, LARGEST_ID - 1);
         }
-        if (json_integer_value(id) < 0 || json_integer_value(id) >= LARGEST_ID) {
-            return REFUSE("%s: added token '%s' has an id out of range; get the file again", where,
-                          text_of(token, "content"));
-        }
-        if (tokenizer_add_special(t, text_of(token, "content"), (int)json_integer_value(id),
-                                  json_is_true(json_object_get(token, "lstrip")),
-                                  json_is_true(json_object_get(token, "rstrip")),
-                                  json_is_true(json_object_get(token, "special")), where, error)) {
+        token.id = (int)json_integer_value(id);
+        if (tokenizer_add(t, token.text, token, where, error)) {
             return error->code;
         }
     }
     return 0;
+}
+
+/* The id of a token of a post-processor. */
+static int check_id(const json_t *id, const char *token, const char *where, Error *error)
+{
+    return json_is_integer(id) && json_integer_value(id) >= 0 && json_integer_value(id) < LARGEST_ID
+               ? 0
+               : REFUSE("%s: post_processor: the id of '%s' is not an integer from 0 to %d; get "
+                        "the file again",
+                        where, token, LARGEST_ID - 1);
 }
 
 static int read_template(TemplateItem **items, const json_t *list, const json_t *specials,
@@ -141,8 +178,14 @@ static int read_template(TemplateItem **items, const json_t *list, const json_t 
     {
         const json_t *sequence = json_object_get(item, "Sequence"),
                      *special = json_object_get(item, "SpecialToken");
-        int type = (int)json_integer_value(
-            json_object_get(sequence ? sequence : special, "type_id"));
+        const json_t *type_id = json_object_get(sequence ? sequence : special, "type_id");
+        int type = (int)json_integer_value(type_id);
+        if (type_id && (!json_is_integer(type_id) || json_integer_value(type_id) < 0 ||
+                        json_integer_value(type_id) > 1)) {
+            return REFUSE("%s: the template has a type_id that is neither 0 nor 1; get the file "
+                          "again",
+                          where);
+        }
         if (sequence) {
             arrput(*items, ((TemplateItem){!strcmp(text_of(sequence, "id"), "B"), 0, type}));
             continue;
@@ -156,11 +199,8 @@ static int read_template(TemplateItem **items, const json_t *list, const json_t 
         }
         json_array_foreach(ids, j, id)
         {
-            if (!json_is_integer(id) || json_integer_value(id) < 0 ||
-                json_integer_value(id) >= LARGEST_ID) {
-                return REFUSE(
-                    "%s: the template's token '%s' has an id out of range; get the file again",
-                    where, text_of(special, "id"));
+            if (check_id(id, text_of(special, "id"), where, error)) {
+                return error->code;
             }
             arrput(*items, ((TemplateItem){-1, (int)json_integer_value(id), type}));
         }
@@ -174,20 +214,13 @@ static int read_cls_sep(Tokenizer *t, const json_t *processor, int roberta, cons
 {
     const json_t *cls = json_array_get(json_object_get(processor, "cls"), 1),
                  *sep = json_array_get(json_object_get(processor, "sep"), 1);
-    if (!json_is_integer(cls) || !json_is_integer(sep)) {
+    if (!cls || !sep) {
         return REFUSE("%s: post_processor lacks cls or sep; get the file again", where);
     }
-    int first = (int)json_integer_value(cls), end = (int)json_integer_value(sep), type = !roberta;
-    TemplateItem items[] = {{-1, first, 0}, {0, 0, 0},    {-1, end, 0},
-                            {-1, end, 0},   {1, 0, type}, {-1, end, type}};
-    for (int i = 0; i < 6; i++) {
-        if (i < 3) {
-            arrput(t->single, items[i]);
-        }
-        if (i != 3 || roberta) {
-            arrput(t->pair, items[i]);
-        }
+    if (check_id(cls, "cls", where, error) || check_id(sep, "sep", where, error)) {
+        return error->code;
     }
+    tokenizer_set_template(t, (int)json_integer_value(cls), (int)json_integer_value(sep), roberta);
     return 0;
 }
 
@@ -293,6 +326,29 @@ static int read_metaspace(Tokenizer *t, const json_t *splitter, const char *wher
     return 0;
 }
 
+/* strip_accents that is null or absent follows lowercase. */
+static int read_bert_normalizer(Tokenizer *t, const json_t *normalizer, const char *where,
+                                Error *error)
+{
+    static const char *const names[] = {"clean_text", "handle_chinese_chars", "lowercase",
+                                        "strip_accents"};
+    int on[4];
+    for (int i = 0; i < 4; i++) {
+        const json_t *field = json_object_get(normalizer, names[i]);
+        on[i] = i < 3 || json_is_boolean(field) ? json_is_true(field) : on[2];
+        if (!json_is_boolean(field) && (i < 3 || (field && !json_is_null(field)))) {
+            return REFUSE("%s: BertNormalizer: %s must be true or false; get the file again", where,
+                          names[i]);
+        }
+    }
+    if (!on[0]) {
+        return REFUSE("%s: BertNormalizer without clean_text is not implemented", where);
+    }
+    t->vocabulary.normal = (on[1] ? BERT_CJK : 0) | (on[2] ? BERT_LOWER : 0) |
+                           (on[3] ? BERT_STRIP : 0);
+    return 0;
+}
+
 /* Whether the file's normalizer and pre-tokenizer are the ones that the model's kind implies here.
  */
 static int check_pipeline(Tokenizer *t, const json_t *root, const char *where, Error *error)
@@ -302,6 +358,7 @@ static int check_pipeline(Tokenizer *t, const json_t *root, const char *where, E
     const char *normal = text_of(normalizer, "type"), *split = text_of(splitter, "type");
     if (!t->wordpiece && !*split && spaces_of_normalizer(normalizer)) {
         t->vocabulary.spaces = spaces_of_normalizer(normalizer);
+        t->vocabulary.normalizes = 1;
         return 0;
     }
     if (strcmp(normal, t->wordpiece ? "BertNormalizer" : "")) {
@@ -319,23 +376,12 @@ static int check_pipeline(Tokenizer *t, const json_t *root, const char *where, E
                       t->wordpiece ? "WordPiece" : "BPE");
     }
     if (!t->wordpiece) {
-        return must_be_off(splitter, "add_prefix_space", where, error) ||
-                       (json_is_false(json_object_get(splitter, "use_regex")) &&
-                        REFUSE("%s: ByteLevel without use_regex is not implemented", where))
-                   ? error->code
+        t->vocabulary.prefix_space = json_is_true(json_object_get(splitter, "add_prefix_space"));
+        return json_is_false(json_object_get(splitter, "use_regex"))
+                   ? REFUSE("%s: ByteLevel without use_regex is not implemented", where)
                    : 0;
     }
-    static const char *const on[] = {"clean_text", "handle_chinese_chars", "lowercase"};
-    for (int i = 0; i < 3; i++) {
-        if (!json_is_true(json_object_get(normalizer, on[i]))) {
-            return REFUSE("%s: BertNormalizer without %s is not implemented (cased models are not)",
-                          where, on[i]);
-        }
-    }
-    if (json_is_false(json_object_get(normalizer, "strip_accents"))) {
-        return REFUSE("%s: BertNormalizer with strip_accents false is not implemented", where);
-    }
-    return 0;
+    return read_bert_normalizer(t, normalizer, where, error);
 }
 
 int tokenizer_read_json(Tokenizer *t, const json_t *root, const char *where, Error *error)
@@ -354,8 +400,7 @@ int tokenizer_read_json(Tokenizer *t, const json_t *root, const char *where, Err
     }
     t->wordpiece = *type == 'W';
     if (check_pipeline(t, root, where, error) ||
-        (t->wordpiece ? read_wordpiece : read_bpe)(t, model, where, error) ||
-        read_added(t, json_object_get(root, "added_tokens"), where, error)) {
+        (t->wordpiece ? read_wordpiece : read_bpe)(t, model, where, error)) {
         return error->code;
     }
     const json_t *processor = json_object_get(root, "post_processor"),

@@ -1,67 +1,83 @@
 /* Opening tokenizers: from a folder's files, or from words. */
 #include "json.h"
 #include "tokenizer.h"
+#include "unicode.h"
 #include "vocabulary.h"
 
 #include <string.h>
 
 #define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
 
-int tokenizer_add_special(Tokenizer *t, const char *text, int id, int lstrip, int rstrip,
-                          int special, const char *where, Error *error)
+/* The id of a new word: the next free one. A vocabulary with holes may have given it away. */
+static int next_id(const Tokenizer *t)
 {
+    int next = t->words;
+    for (ptrdiff_t i = 0; i < arrlen(t->added); i++) {
+        next = t->added[i].id >= next ? t->added[i].id + 1 : next;
+    }
+    return next;
+}
+
+int tokenizer_find(const Tokenizer *t, const char *text)
+{
+    int id = vocabulary_find(&t->vocabulary, text);
+    for (ptrdiff_t i = 0; i < arrlen(t->added) && id < 0; i++) {
+        id = strcmp(t->added[i].text, text) ? -1 : t->added[i].id;
+    }
+    return id;
+}
+
+int tokenizer_add(Tokenizer *t, const char *text, AddedToken token, const char *where, Error *error)
+{
+    int id = tokenizer_find(t, text), wanted = token.id;
     if (!*text) {
         return REFUSE("%s: an added token is empty; get the file again", where);
     }
-    if (vocabulary_add(&t->vocabulary, text, id, where, error)) {
-        return error->code;
+    if (token.normalized && t->vocabulary.normalizes) {
+        return REFUSE("%s: added token '%s' with normalized true is not implemented behind the "
+                      "normalizer Replace",
+                      where, text);
     }
-    arrput(t->added, ((AddedToken){string_copy(text), strlen(text), id, lstrip, rstrip, special}));
-    return 0;
+    token.id = id < 0 ? next_id(t) : id;
+    if (wanted >= 0 && wanted != token.id) {
+        return REFUSE("%s: added token '%s' has the id %d, but its place in the vocabulary is %d; "
+                      "the files belong to different models",
+                      where, text, wanted, token.id);
+    }
+    token.size = strlen(text);
+    token.pattern = token.normalized && t->wordpiece
+                        ? wordpiece_normalize(&t->vocabulary, text, &token.size)
+                        : string_copy(text);
+    for (ptrdiff_t i = 0; i < arrlen(t->added); i++) {
+        AddedToken *old = &t->added[i];
+        if (old->id == token.id) { /* once special, always special */
+            token.special |= old->special;
+            token.text = old->text;
+            free(old->pattern);
+            *old = token;
+            return 0;
+        }
+    }
+    token.text = string_copy(text);
+    arrput(t->added, token);
+    return id < 0 ? vocabulary_place(&t->vocabulary, token.text, token.id, where, error) : 0;
 }
-/* special tokens of a file pair without tokenizer.json, and their template [first] A [end] or pair
- */
-static int add_defaults(Tokenizer *t, const char *where, Error *error)
+
+void tokenizer_set_template(Tokenizer *t, int first, int end, int roberta)
 {
-    static const char *const bert[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", NULL};
-    static const char *const roberta[] = {"<s>", "<pad>", "</s>", "<unk>", "<mask>", NULL};
-    static const char *const gpt2[] = {"<|endoftext|>", NULL};
-    const char *const *names = t->wordpiece                                   ? bert
-                               : vocabulary_find(&t->vocabulary, "</s>") >= 0 ? roberta
-                                                                              : gpt2;
-    for (int i = 0; names[i]; i++) {
-        int id = vocabulary_find(&t->vocabulary, names[i]);
-        if (id < 0) {
-            return REFUSE("%s: the special token '%s' is missing; get the file again", where,
-                          names[i]);
-        }
-        if (tokenizer_add_special(t, names[i], id, names == roberta && i == 4, 0, 1, where,
-                                  error)) {
-            return error->code;
-        }
-    }
-    TemplateItem a = {.segment = 0}, b = {.segment = 1, .type = names == bert};
-    if (names == gpt2) {
-        arrput(t->single, a);
-        arrput(t->pair, a);
-        b.type = 1;
-        arrput(t->pair, b);
-        return 0;
-    }
-    int first = vocabulary_find(&t->vocabulary, names == bert ? "[CLS]" : "<s>");
-    int end = vocabulary_find(&t->vocabulary, names == bert ? "[SEP]" : "</s>");
-    TemplateItem cls = {-1, first, 0}, sep = {-1, end, 0}, last = {-1, end, b.type};
-    TemplateItem items[] = {cls, a, sep, sep, b, last};
+    int type = !roberta;
+    TemplateItem items[] = {{-1, first, 0}, {0, 0, 0},    {-1, end, 0},
+                            {-1, end, 0},   {1, 0, type}, {-1, end, type}};
     for (int i = 0; i < 6; i++) {
         if (i < 3) {
             arrput(t->single, items[i]);
         }
-        if (i != 3 || names == roberta) {
+        if (i != 3 || roberta) {
             arrput(t->pair, items[i]);
         }
     }
-    return 0;
 }
+
 /* Calls line for each line of a text file (without its LF or CR LF). */
 static int each_line(const char *path, Tokenizer *t,
                      int (*line)(Tokenizer *, const char *, int, const char *, Error *),
@@ -95,87 +111,147 @@ static int merges_line(Tokenizer *t, const char *text, int number, const char *p
     return comment || !*text ? 0 : bpe_add_merge_text(&t->vocabulary, text, number, path, error);
 }
 
+/* The reference trims white space at the end of a line; of repeated lines the last counts. */
 static int words_line(Tokenizer *t, const char *text, int number, const char *path, Error *error)
 {
-    return vocabulary_add(&t->vocabulary, text, number, path, error);
+    size_t size = strlen(text);
+    while (size) {
+        size_t before = size - 1;
+        while (before && ((unsigned char)text[before] & 0xC0) == 0x80) {
+            before--;
+        }
+        if (!unicode_is_space_at(text, before)) {
+            break;
+        }
+        size = before;
+    }
+    char *word = string_format("%.*s", (int)size, text);
+    vocabulary_remove(&t->vocabulary, word);
+    int code = vocabulary_add(&t->vocabulary, word, number, path, error);
+    free(word);
+    return code;
 }
 
-/* A folder with vocab.txt alone says in tokenizer_config.json whether it is for cased text. */
-static int cased(const char *folder)
+/* What a folder has for a vocabulary, in the order of preference. */
+static int read_vocabulary(Tokenizer *t, json_t **root, const char *folder, Error *error)
 {
-    char *path = string_format("%s/tokenizer_config.json", folder);
-    json_t *config = NULL;
-    Error error;
-    int is_cased = !json_read_file(&config, path, &error) &&
-                   json_is_false(json_object_get(config, "do_lower_case"));
-    json_decref(config);
-    free(path);
-    return is_cased;
-}
-
-static int read_folder(Tokenizer *t, const char *folder, Error *error)
-{
-    char *path[4] = {string_format("%s/tokenizer.json", folder),
-                     string_format("%s/vocab.json", folder), string_format("%s/merges.txt", folder),
-                     string_format("%s/vocab.txt", folder)};
-    json_t *root = NULL;
-    int code;
-    if (path_exists(path[0])) {
-        code = json_read_file(&root, path[0], error) ? error->code
-                                                     : tokenizer_read_json(t, root, path[0], error);
-    } else if (path_exists(path[1])) {
-        code = json_read_file(&root, path[1], error) ||
-                       vocabulary_read(&t->vocabulary, root, path[1], error) ||
-                       each_line(path[2], t, merges_line, error) ||
-                       bpe_finish(&t->vocabulary, path[1], error) || add_defaults(t, path[1], error)
-                   ? error->code
-                   : 0;
-    } else if (path_exists(path[3]) && cased(folder)) {
-        code = REFUSE(
-            "%s/tokenizer_config.json: do_lower_case false is not implemented (cased models "
-            "are not)",
-            folder);
-    } else if (path_exists(path[3])) {
-        t->wordpiece = 1;
-        t->vocabulary.prefix = string_copy("##");
-        t->vocabulary.longest_word = 100;
-        code = each_line(path[3], t, words_line, error) || add_defaults(t, path[3], error)
-                   ? error->code
-                   : 0;
-        t->vocabulary.unknown = vocabulary_find(&t->vocabulary, "[UNK]");
-    } else {
-        code = error_set(error, EXIT_NO_INPUT,
+    static const char *const names[] = {"tokenizer.json", "vocab.json", "vocab.txt",
+                                        "tokenizer.model", "sentencepiece.bpe.model"};
+    int found = 0, code, count = sizeof names / sizeof *names;
+    for (; found < count; found++) {
+        free(t->path);
+        t->path = string_format("%s/%s", folder, names[found]);
+        if (path_exists(t->path)) {
+            break;
+        }
+    }
+    if (found == count) {
+        return error_set(error, EXIT_NO_INPUT,
                          "%s: no tokenizer.json, vocab.json + merges.txt or vocab.txt; get the "
                          "whole model folder",
                          folder);
     }
-    json_decref(root);
-    for (int i = 0; i < 4; i++) {
-        free(path[i]);
+    if (found > 2) {
+        return REFUSE("%s: SentencePiece files are not implemented; save the tokenizer as "
+                      "tokenizer.json",
+                      t->path);
+    }
+    if (found == 2) {
+        t->wordpiece = 1;
+        return each_line(t->path, t, words_line, error);
+    }
+    code = json_read_file(root, t->path, error);
+    if (!code && found == 0) {
+        code = tokenizer_read_json(t, *root, t->path, error);
+    } else if (!code) {
+        char *merges = string_format("%s/merges.txt", folder);
+        code = vocabulary_read(&t->vocabulary, *root, t->path, error) ||
+                       each_line(merges, t, merges_line, error) ||
+                       bpe_finish(&t->vocabulary, t->path, error)
+                   ? error->code
+                   : 0;
+        free(merges);
+        json_decref(*root);
+        *root = NULL;
     }
     return code;
 }
 
+static int read_folder(Tokenizer *t, const char *folder, Error *error)
+{
+    SideFiles side;
+    json_t *root = NULL;
+    int code = side_files_read(&side, folder, error) || read_vocabulary(t, &root, folder, error);
+    t->words = (int)shlen(t->vocabulary.words);
+    code = code || side_files_apply(t, &side, root, t->path, error) ? error->code : 0;
+    json_decref(root);
+    side_files_free(&side);
+    return code;
+}
+
+/* One tokenizer.json by its path. */
+static int read_file(Tokenizer *t, const char *path, Error *error)
+{
+    json_t *root = NULL;
+    SideFiles none = {0};
+    t->path = string_copy(path);
+    int code = json_read_file(&root, path, error) || tokenizer_read_json(t, root, path, error);
+    t->words = (int)shlen(t->vocabulary.words);
+    code = code || side_files_apply(t, &none, root, path, error) ? error->code : 0;
+    json_decref(root);
+    return code;
+}
+
+static void put(unsigned char **bytes, const void *from, size_t size)
+{
+    memcpy(arraddnptr(*bytes, size), from, size);
+}
+
+static void put_template(unsigned char **bytes, const TemplateItem *items)
+{
+    int count = (int)arrlen(items);
+    put(bytes, &count, sizeof count);
+    for (int i = 0; i < count; i++) {
+        int item[] = {items[i].segment, items[i].id, items[i].type};
+        put(bytes, item, sizeof item);
+    }
+}
+
+/* What decides the ids: every token in the order of its id, merges in the order of their ranks, the
+ * settings, added tokens in the order of their ids, and the template. */
 static void digest(Tokenizer *t)
 {
-    /* What decides the ids: every token in the order of its id, and how many merges there are, by
-     * their ranks' order. */
-    size_t size = 0;
-    for (ptrdiff_t i = 0; i < arrlen(t->vocabulary.texts); i++) {
-        size += 1 + (t->vocabulary.texts[i] ? strlen(t->vocabulary.texts[i]) : 0);
+    const Vocabulary *v = &t->vocabulary;
+    unsigned char *bytes = NULL;
+    for (ptrdiff_t i = 0; i < arrlen(v->texts); i++) {
+        const char *text = v->texts[i] ? v->texts[i] : "";
+        put(&bytes, text, strlen(text) + 1);
     }
-    size_t merges = hmlenu(t->vocabulary.merges);
-    char *all = memory_alloc(size + merges * sizeof(uint64_t), 1), *at = all;
-    for (ptrdiff_t i = 0; i < arrlen(t->vocabulary.texts); i++) {
-        const char *text = t->vocabulary.texts[i] ? t->vocabulary.texts[i] : "";
-        at = (char *)memcpy(at, text, strlen(text) + 1) + strlen(text) + 1;
+    for (size_t i = 0; i < hmlenu(v->merges); i++) {
+        put(&bytes, &v->merges[i].key, sizeof v->merges[i].key);
     }
-    for (size_t i = 0; i < merges; i++) {
-        memcpy(at, &t->vocabulary.merges[i].key, sizeof(uint64_t));
-        at += sizeof(uint64_t);
+    int settings[] = {t->wordpiece,    v->llama3,     v->digits,  v->ignore_merges,
+                      v->prefix_space, v->spaces,     v->split,   v->unknown,
+                      v->normal,       v->longest_word, t->literal, t->untyped};
+    put(&bytes, settings, sizeof settings);
+    put(&bytes, v->prefix ? v->prefix : "", v->prefix ? strlen(v->prefix) + 1 : 1);
+    const AddedToken **places = memory_calloc((size_t)arrlen(v->texts) + 1, sizeof *places);
+    for (ptrdiff_t i = 0; i < arrlen(t->added); i++) {
+        places[t->added[i].id] = &t->added[i];
     }
-    sha256_hex(t->sha256, all, (size_t)(at - all));
-    free(all);
+    for (ptrdiff_t id = 0; id < arrlen(v->texts); id++) {
+        const AddedToken *a = places[id];
+        if (a) {
+            int token[] = {a->id,         a->lstrip, a->rstrip, a->single_word, a->normalized,
+                           a->special && t->literal};
+            put(&bytes, token, sizeof token);
+        }
+    }
+    free(places);
+    put_template(&bytes, t->single);
+    put_template(&bytes, t->pair);
+    sha256_hex(t->sha256, bytes, arrlenu(bytes));
+    arrfree(bytes);
 }
 
 static Tokenizer *tokenizer_new(void)
@@ -191,27 +267,28 @@ static void tokenizer_ready(Tokenizer *t)
     digest(t);
 }
 
+/* Every id of the templates is a token. */
+static int check_template(const Tokenizer *t, Error *error)
+{
+    for (ptrdiff_t i = 0; i < arrlen(t->pair) + arrlen(t->single); i++) {
+        const TemplateItem *item = i < arrlen(t->pair) ? &t->pair[i]
+                                                       : &t->single[i - arrlen(t->pair)];
+        if (item->segment < 0 && (item->id < 0 || item->id >= t->size ||
+                                  !t->vocabulary.texts[item->id])) {
+            return REFUSE("%s: the template's id %d is not in the vocabulary; get the file again",
+                          t->path, item->id);
+        }
+    }
+    return 0;
+}
+
 int tokenizer_open(Tokenizer **tokenizer, const char *path, Error *error)
 {
     Tokenizer *t = tokenizer_new();
-    int code;
-    if (path_is_folder(path)) {
-        code = read_folder(t, path, error);
-    } else {
-        json_t *root = NULL;
-        code = json_read_file(&root, path, error) ? error->code
-                                                  : tokenizer_read_json(t, root, path, error);
-        json_decref(root);
-    }
+    int code = path_is_folder(path) ? read_folder(t, path, error) : read_file(t, path, error);
     if (!code) {
         tokenizer_ready(t);
-        for (ptrdiff_t i = 0; i < arrlen(t->pair) && !code; i++) {
-            if (t->pair[i].segment < 0 && t->pair[i].id >= t->size) {
-                code = REFUSE(
-                    "%s: the template's id %d is not in the vocabulary; get the file again", path,
-                    t->pair[i].id);
-            }
-        }
+        code = check_template(t, error);
     }
     if (code) {
         tokenizer_close(t);
@@ -225,19 +302,17 @@ Tokenizer *tokenizer_from_words(const char *const *words, int count)
 {
     Tokenizer *t = tokenizer_new();
     Error error = {0};
+    SideFiles none = {0};
     t->wordpiece = 1;
-    t->vocabulary.prefix = string_copy("##");
-    t->vocabulary.longest_word = 100;
-    for (int i = 0; i < count; i++) {
-        if (vocabulary_add(&t->vocabulary, words[i], i, "built-in words", &error)) {
-            break;
-        }
+    t->path = string_copy("built-in words");
+    for (int i = 0; i < count && !error.code; i++) {
+        vocabulary_add(&t->vocabulary, words[i], i, t->path, &error);
     }
-    if (error.code || add_defaults(t, "built-in words", &error)) {
+    t->words = count;
+    if (error.code || side_files_apply(t, &none, NULL, t->path, &error)) {
         fprintf(stderr, "%s\n", error.text);
         exit(EXIT_BUG);
     }
-    t->vocabulary.unknown = vocabulary_find(&t->vocabulary, "[UNK]");
     tokenizer_ready(t);
     return t;
 }
@@ -249,7 +324,9 @@ void tokenizer_close(Tokenizer *t)
     }
     for (ptrdiff_t i = 0; i < arrlen(t->added); i++) {
         free(t->added[i].text);
+        free(t->added[i].pattern);
     }
+    free(t->path);
     shfree(t->vocabulary.words);
     hmfree(t->vocabulary.merges);
     arrfree(t->vocabulary.texts);

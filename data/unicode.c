@@ -1,6 +1,8 @@
 #include "unicode.h"
 #include "base.h"
 
+#include <string.h>
+
 static int range_value(const UnicodeRange *ranges, int count, uint32_t code, int otherwise)
 {
     int low = 0, high = count;
@@ -37,7 +39,28 @@ int unicode_combining_class(uint32_t code)
     return range_value(unicode_combining, unicode_combining_count, code, -1);
 }
 
-int unicode_bert_normal(uint32_t code, uint32_t out[8])
+int unicode_is_word(uint32_t code)
+{
+    return range_value(unicode_words, unicode_words_count, code, 0);
+}
+
+/* Without NFD: cleaned, and in lower case if asked for. */
+static int normal_unstripped(uint32_t code, int lower, uint32_t out[8])
+{
+    int clean = range_value(unicode_clean, unicode_clean_count, code, 0);
+    out[0] = clean == 'S' ? ' '
+             : lower      ? code + (uint32_t)range_value(unicode_lower, unicode_lower_count, code, 0)
+                          : code;
+    if (lower && code == 0x130) { /* the one letter that becomes two */
+        out[0] = 'i';
+        out[1] = 0x307;
+        return 2;
+    }
+    return clean != 'D';
+}
+
+/* clean_text, spaces around CJK, NFD without marks, lower case. */
+static int normal_uncased(uint32_t code, uint32_t out[8])
 {
     enum { DROP, SPACE, PAD, HANGUL, MAP };
     int value = range_value(unicode_normal, unicode_normal_count, code, -1);
@@ -70,4 +93,33 @@ int unicode_bert_normal(uint32_t code, uint32_t out[8])
         return count;
     }
     }
+}
+
+int unicode_bert_normal(uint32_t code, int options, uint32_t out[8])
+{
+    int cjk = range_value(unicode_clean, unicode_clean_count, code, 0) == 'C', count;
+    int kept = options & BERT_LOWER
+                   ? -1
+                   : range_value(unicode_cased, unicode_cased_count, code, -1);
+    if (!(options & BERT_STRIP)) {
+        count = normal_unstripped(code, options & BERT_LOWER, out);
+        if (cjk && options & BERT_CJK) {
+            out[1] = out[0];
+            out[0] = out[2] = ' ';
+            count = 3;
+        }
+    } else if (kept >= 0) { /* lower case would change it */
+        count = kept ? kept & 255 : 1;
+        out[0] = code;
+        for (int i = 0; kept && i < count && i < 8; i++) {
+            out[i] = unicode_cased_codes[(kept >> 8) + i];
+        }
+    } else {
+        count = normal_uncased(code, out);
+        if (cjk && !(options & BERT_CJK)) { /* between two spaces */
+            count -= 2;
+            memmove(out, out + 1, (size_t)count * sizeof *out);
+        }
+    }
+    return count;
 }

@@ -13,8 +13,8 @@ int vocabulary_find(const Vocabulary *vocabulary, const char *word)
     return at < 0 ? -1 : words[at].value;
 }
 
-int vocabulary_add(Vocabulary *vocabulary, const char *word, long long id, const char *where,
-                   Error *error)
+int vocabulary_place(Vocabulary *vocabulary, const char *word, long long id, const char *where,
+                     Error *error)
 {
     if (id < 0 || id >= LARGEST_ID) {
         return REFUSE("%s: token '%s' has the id %lld, outside 0 to %d; get the file again", where,
@@ -27,17 +27,37 @@ int vocabulary_add(Vocabulary *vocabulary, const char *word, long long id, const
         return REFUSE("%s: tokens '%s' and '%s' share the id %lld; get the file again", where,
                       vocabulary->texts[id], word, id);
     }
+    vocabulary->texts[id] = word;
+    return 0;
+}
+
+int vocabulary_add(Vocabulary *vocabulary, const char *word, long long id, const char *where,
+                   Error *error)
+{
     int old = vocabulary_find(vocabulary, word);
     if (old >= 0 && old != id) {
         return REFUSE("%s: token '%s' has the ids %d and %lld; get the file again", where, word,
                       old, id);
     }
+    if (vocabulary_place(vocabulary, word, id, where, error)) {
+        return error->code;
+    }
     if (old < 0) {
         shput(vocabulary->words, word, (int)id);
-        vocabulary->texts[id] = vocabulary->words[shlen(vocabulary->words) - 1].key;
     }
+    vocabulary->texts[id] = shgets(vocabulary->words, word).key;
     return 0;
 }
+
+void vocabulary_remove(Vocabulary *vocabulary, const char *word)
+{
+    int id = vocabulary_find(vocabulary, word);
+    if (id >= 0) {
+        vocabulary->texts[id] = NULL;
+        shdel(vocabulary->words, word);
+    }
+}
+
 int vocabulary_read(Vocabulary *vocabulary, const json_t *vocab, const char *where, Error *error)
 {
     const char *word;

@@ -1,5 +1,5 @@
 /* Inside of the tokenizers: the vocabulary, the two models over it and the rest of a tokenizer.
- * Only tokenizer*.c, vocabulary.c, bpe.c, metaspace.c and wordpiece.c use it. */
+ * Only tokenizer*.c, side_files.c, vocabulary.c, bpe.c, metaspace.c and wordpiece.c use it. */
 #ifndef VOCABULARY_H
 #define VOCABULARY_H
 
@@ -38,7 +38,9 @@ typedef struct Vocabulary {
     int llama3;        /* split as Llama 3 does, not as GPT-2 */
     int digits;        /* split before: 1 at every number character, 2 around runs of them */
     int ignore_merges; /* a piece that is a word of the vocabulary is not merged */
+    int prefix_space;  /* a text of bytes that begins with no space gets one */
     Spaces spaces;     /* what becomes of spaces where symbols are characters, not bytes */
+    int normalizes;    /* then: by a normalizer, in front of the pre-tokenizer */
     int split;         /* then: a piece begins at every space, else all is one */
     Merge *merges;     /* stb_ds map */
     int byte_id[256];  /* id of each byte's symbol */
@@ -47,12 +49,15 @@ typedef struct Vocabulary {
     /* WordPiece */
     char *prefix;     /* "##" */
     int longest_word; /* code points */
+    int normal;       /* BERT_ options of the normalizer */
 } Vocabulary;
 
+/* A token that is found in a text before it is split: in the text as it is, or, normalized, in the
+ * normalizer's result between those. */
 typedef struct AddedToken {
-    char *text;
-    size_t size;
-    int id, lstrip, rstrip, special;
+    char *text, *pattern; /* pattern: what is looked for, the text or its normal form */
+    size_t size;          /* bytes of pattern */
+    int id, lstrip, rstrip, single_word, normalized, special;
 } AddedToken;
 
 /* A template is a list of these: a special token, or segment A or B. */
@@ -66,7 +71,12 @@ struct Tokenizer {
     int wordpiece;
     AddedToken *added; /* stb_ds arrays */
     TemplateItem *single, *pair;
-    int size;
+    int size;    /* largest id + 1 */
+    int words;   /* in the vocabulary, without added tokens */
+    int literal; /* split_special_tokens: special tokens are text */
+    int untyped; /* all token types are 0 */
+    int longest; /* model_max_length */
+    char *path;  /* what the vocabulary was read from */
     char sha256[65];
 };
 
@@ -79,15 +89,67 @@ enum { LARGEST_ID = 1 << 24 };
 int vocabulary_add(Vocabulary *vocabulary, const char *word, long long id, const char *where,
                    Error *error);
 
+/* The same for a token that is no word of the model: an added one. The text must stay. */
+int vocabulary_place(Vocabulary *vocabulary, const char *word, long long id, const char *where,
+                     Error *error);
+
+/* Takes a token out again, if it is there; its id becomes a hole. */
+void vocabulary_remove(Vocabulary *vocabulary, const char *word);
+
 /* Adds the tokens of an object of ids. Errors: 65. */
 int vocabulary_read(Vocabulary *vocabulary, const json_t *vocab, const char *where, Error *error);
 
-/* Adds a token that is found in a text before it is split. Errors: 65. */
-int tokenizer_add_special(Tokenizer *t, const char *text, int id, int lstrip, int rstrip,
-                          int special, const char *where, Error *error);
+/* Adds a token that is found in a text before it is split, or changes the flags of one that is
+ * there already. id, lstrip to special are token's; the id is the vocabulary's, for a new word the
+ * next free one, and id must be it or -1. Errors: 65. */
+int tokenizer_add(Tokenizer *t, const char *text, AddedToken token, const char *where,
+                  Error *error);
 
-/* Everything that a tokenizer.json says. Errors: 65 with the field. */
+/* Id of a word or of an added token, or -1. */
+int tokenizer_find(const Tokenizer *t, const char *text);
+
+/* Reads content and flags of an added token as the files have them; normalized is what an absent
+ * flag of that name means, -1: not special. The token's text stays the object's. Errors: 65. */
+int added_token_read(AddedToken *token, const json_t *object, int normalized, const char *where,
+                     Error *error);
+
+/* [first] A [end], and a pair: BERT's, or RoBERTa's with two ends between. */
+void tokenizer_set_template(Tokenizer *t, int first, int end, int roberta);
+
+/* Everything that a tokenizer.json says but for added tokens. Errors: 65 with the field. */
 int tokenizer_read_json(Tokenizer *t, const json_t *root, const char *where, Error *error);
+
+/* The added tokens of a tokenizer.json. Errors: 65. */
+int tokenizer_read_added(Tokenizer *t, const json_t *root, const char *where, Error *error);
+
+/* The class of transformers 5 that would read a folder. All but CLASS_FILE take nothing but
+ * vocabulary and merges from a tokenizer.json (LLAMA and GPT2 the template too). CLASS_SHAPE: no
+ * file names one, so the form of the vocabulary decides. */
+typedef enum TokenizerClass {
+    CLASS_SHAPE,
+    CLASS_FILE,
+    CLASS_BERT,
+    CLASS_ROBERTA,
+    CLASS_GPT2,
+    CLASS_LLAMA
+} TokenizerClass;
+
+/* What lies beside a vocabulary; NULL where there is no such file. */
+typedef struct SideFiles {
+    TokenizerClass class;
+    json_t *config, *map, *added; /* tokenizer_config.json, special_tokens_map.json, added_tokens.json */
+    char *config_path, *map_path, *added_path;
+} SideFiles;
+
+/* Reads the side files of a folder and checks that nothing in them is beyond what is implemented.
+ * Errors: 65 with file and field. side_files_free releases it in any case. */
+int side_files_read(SideFiles *side, const char *folder, Error *error);
+void side_files_free(SideFiles *side);
+
+/* Sets what the class decides, adds the tokens of the side files and makes the template. root: the
+ * tokenizer.json, or NULL. Errors: 65. */
+int side_files_apply(Tokenizer *t, const SideFiles *side, const json_t *root, const char *where,
+                     Error *error);
 
 /* Id of a token, or -1. */
 int vocabulary_find(const Vocabulary *vocabulary, const char *word);
@@ -111,9 +173,13 @@ void bpe_merge(const Vocabulary *vocabulary, Ids *ids, int *symbols, int n);
 
 /* Appends the ids of valid UTF-8 text without special tokens. prefix: a space is put in front, by
  * the vocabulary's rule. */
-void bpe_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size);
+void bpe_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size, int prefix);
 void metaspace_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size,
                       int prefix);
 void wordpiece_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size);
+
+/* BERT's normalizer: valid UTF-8 text to memory for the caller to free, of *size bytes.
+ * wordpiece_encode expects such text. */
+char *wordpiece_normalize(const Vocabulary *vocabulary, const char *text, size_t *size);
 
 #endif

@@ -1,4 +1,4 @@
-/* WordPiece (Schuster and Nakajima 2012) behind BERT's uncased normalizer and pre-tokenizer. */
+/* WordPiece (Schuster and Nakajima 2012) behind BERT's normalizer and pre-tokenizer. */
 #include "unicode.h"
 #include "vocabulary.h"
 
@@ -7,13 +7,14 @@
 /* Normalized code points of a text. NFD sorts neighbouring marks by their class, stably; most marks
  * are dropped, so the table is exact but for the few that are kept: a run of them is sorted as it
  * is written. */
-static uint32_t *normalize(const char *text, size_t size)
+static uint32_t *normalize(const char *text, size_t size, int options)
 {
     uint32_t *codes = NULL;
     size_t run = 0; /* where the current run of kept marks starts */
     for (size_t at = 0; at < size;) {
         uint32_t code = utf8_next(text, &at), out[8];
-        int class = unicode_combining_class(code), count = unicode_bert_normal(code, out);
+        int class = options & BERT_STRIP ? unicode_combining_class(code) : -1,
+            count = unicode_bert_normal(code, options, out);
         if (class > 0 && count == 1) {
             size_t place = arrlenu(codes);
             while (place > run && unicode_combining_class(codes[place - 1]) > class) {
@@ -30,6 +31,19 @@ static uint32_t *normalize(const char *text, size_t size)
         }
     }
     return codes;
+}
+
+char *wordpiece_normalize(const Vocabulary *vocabulary, const char *text, size_t *size)
+{
+    uint32_t *codes = normalize(text, *size, vocabulary->normal);
+    char *normal = memory_alloc(arrlenu(codes) + 1, 4);
+    *size = 0;
+    for (size_t i = 0; i < arrlenu(codes); i++) {
+        *size += utf8_put(normal + *size, codes[i]);
+    }
+    normal[*size] = 0;
+    arrfree(codes);
+    return normal;
 }
 
 /* Greedy longest prefix; a word that cannot be written whole is unknown. word: [n] code points. */
@@ -73,7 +87,10 @@ static void encode_word(const Vocabulary *vocabulary, Ids *ids, const uint32_t *
 
 void wordpiece_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size)
 {
-    uint32_t *codes = normalize(text, size);
+    uint32_t *codes = NULL;
+    for (size_t at = 0; at < size;) {
+        arrput(codes, utf8_next(text, &at));
+    }
     size_t count = arrlenu(codes);
     for (size_t at = 0; at < count;) {
         int piece = unicode_bert_piece(codes[at]);

@@ -146,3 +146,176 @@ END
     [ -d "$case" ] || skip "../shared/cases is not there"
     predict roberta "$case/model" --adapter "$case/adapter"
 }
+
+# the first two logits of $work/NAME.bin
+logits() {
+    local file="$work/$1.bin" header
+    header=$(od -An -tu8 -N8 "$file" | tr -d ' ')
+    at=$(tail -c +9 "$file" | head -c "$header" | grep -ao '"logits":{[^}]*' | sed 's/.*"data_offsets":\[\([0-9]*\),.*/\1/')
+    od -An -tf4 -j $((8 + header + at)) -N8 "$file" | LC_ALL=C awk '{printf "%.7f %.7f\n", $1, $2}'
+}
+
+digest() {
+    grep -ao '"tokenizer_sha256":"[0-9a-f]*"' "$work/$1.bin"
+}
+
+# a BERT with vocab.txt as $work/bert, untrained
+make_bert() {
+    $train --task rte --model tiny --data builtin --epochs 0 --max-eval 8 --quiet --preds "$work/first" --save "$work/bert" >/dev/null 2>&1
+    words=$(wc -l <"$work/bert/vocab.txt")
+}
+
+@test "tokenizers: cases with the reference's logits" {
+    [ -d "$cases" ] || skip "../shared/cases is not there"
+    while read -r name first second; do
+        predict "$name" "$cases/public/$name/model" --data "$cases/public/$name/data"
+        logits $name | LC_ALL=C awk -v a="$first" -v b="$second" '{exit ($1 - a)^2 > 4e-10 || ($2 - b)^2 > 4e-10}' ||
+            { echo "$name: $(logits $name)"; return 1; }
+    done <<'END'
+add-prefix-space-in-tokenizer-config-ignored 0.26770 0.01693
+added-tokens-json-ignored -0.68579 0.78020
+do-lower-case-false-beside-tokenizer-json -0.40958 0.95189
+tokenize-chinese-chars-false-ignored -0.34393 0.70515
+END
+}
+
+@test "tokenizer_config.json: what it changes is in the digest of the tokenizer" {
+    make_bert
+    predict plain "$work/bert"
+    echo '{"tokenizer_class": "BertTokenizer", "do_lower_case": true, "model_max_length": 1000000000000000019884624838656}' \
+        >"$work/bert/tokenizer_config.json"
+    predict same "$work/bert"
+    [ "$(logits plain)" = "$(logits same)" ]
+    [ "$(digest plain)" = "$(digest same)" ]
+    for change in '{"do_lower_case": false}' '{"strip_accents": false}' '{"tokenize_chinese_chars": false}' '{"cls_token": "the"}' \
+        '{"additional_special_tokens": ["the"]}' '{"split_special_tokens": true}' '{"model_input_names": ["input_ids"]}'; do
+        echo "$change" >"$work/bert/tokenizer_config.json"
+        predict other "$work/bert"
+        [ "$(digest plain)" != "$(digest other)" ] || { echo "$change: the same digest"; return 1; }
+    done
+}
+
+@test "tokenizer_config.json: no input is longer than model_max_length" {
+    make_bert
+    length() { $train --task rte --model "$work/bert" --data builtin --dry-run "$@" 2>&1 | sed -n 's/^recipe.*length \([0-9]*\).*/\1/p'; }
+    echo '{"model_max_length": 24}' >"$work/bert/tokenizer_config.json"
+    [ "$(length)" -eq 24 ]
+    [ "$(length --max-len 16)" -eq 16 ]
+    echo '{"model_max_length": null, "max_len": 100}' >"$work/bert/tokenizer_config.json"
+    [ "$(length)" -ne 24 ]
+}
+
+@test "side files of a tokenizer: what is broken or not implemented is refused with the file's name" {
+    make_bert
+    token='"content": "zz", "lstrip": false, "rstrip": false, "normalized": true, "single_word": false, "special": false'
+    while IFS='|' read -r file text message; do
+        echo "$text" >"$work/bert/$file"
+        refuses "bert/$file.*$message" "$work/bert" || { echo "$file: $text"; return 1; }
+        rm "$work/bert/$file"
+    done <<END
+tokenizer_config.json|{"do_lower_case": fal|not valid JSON
+tokenizer_config.json|[]|not a JSON object
+tokenizer_config.json|{"tokenizer_class": "XLMRobertaTokenizer"}|'XLMRobertaTokenizer' is not implemented
+tokenizer_config.json|{"tokenizer_class": "BertJapaneseTokenizer"}|'BertJapaneseTokenizer' is not implemented
+tokenizer_config.json|{"do_lower_case": 1}|do_lower_case must be true or false
+tokenizer_config.json|{"do_lower_case": null}|do_lower_case must be true or false
+tokenizer_config.json|{"tokenize_chinese_chars": "no"}|tokenize_chinese_chars must be
+tokenizer_config.json|{"strip_accents": []}|strip_accents must be
+tokenizer_config.json|{"truncation_side": "left"}|truncation_side 'left' is not
+tokenizer_config.json|{"auto_map": {"AutoTokenizer": ["own.Tokenizer", null]}}|auto_map
+tokenizer_config.json|{"fast_tokenizer_files": ["tokenizer.json", "tokenizer.4.0.0.json"]}|fast_tokenizer_files
+tokenizer_config.json|{"cls_token": null}|cls_token is null
+tokenizer_config.json|{"cls_token": {"content": "the"}}|cls_token is no token
+tokenizer_config.json|{"sep_token": 7}|sep_token is no token
+tokenizer_config.json|{"additional_special_tokens": "the"}|must be a list
+tokenizer_config.json|{"model_max_length": "512"}|model_max_length must be a number
+tokenizer_config.json|{"model_max_length": 0}|model_max_length must be a number
+tokenizer_config.json|{"added_tokens_decoder": []}|added_tokens_decoder is no object
+tokenizer_config.json|{"added_tokens_decoder": {"-1": {$token}}}|'-1' is no id
+tokenizer_config.json|{"added_tokens_decoder": {"4294967296": {$token}}}|'4294967296' is no id
+tokenizer_config.json|{"added_tokens_decoder": {"1e3": {$token}}}|'1e3' is no id
+tokenizer_config.json|{"added_tokens_decoder": {"$((words + 5))": {$token}}}|its place in the vocabulary is $words
+tokenizer_config.json|{"added_tokens_decoder": {"$words": {"lstrip": false}}}|lacks content
+tokenizer_config.json|{"added_tokens_decoder": {"$words": {"content": "zz", "lstrip": 1}}}|lstrip must be true or false
+tokenizer_config.json|{"added_tokens_decoder": {"7": {"content": ""}}}|is empty
+added_tokens.json|{"zz": -1}|the id of 'zz' is not
+added_tokens.json|{"zz": 4294967296}|the id of 'zz' is not
+added_tokens.json|{"zz": 1.5}|the id of 'zz' is not
+added_tokens.json|{"zz": "7"}|the id of 'zz' is not
+added_tokens.json|{"zz": 3}|has the id 3, but its place
+added_tokens.json|{"zz": $((words + 1))}|its place in the vocabulary is $words
+added_tokens.json|{"zz": $words|not valid JSON
+special_tokens_map.json|{"mask_token": 5}|mask_token is no token
+special_tokens_map.json|{"mask_token": {"lstrip": true}}|lacks content
+special_tokens_map.json||not valid JSON
+END
+    echo '{"unk_token": "nope"}' >"$work/bert/tokenizer_config.json"
+    refuses "unk_token 'nope' is missing" "$work/bert"
+    echo '{"tokenizer_class": "RobertaTokenizer"}' >"$work/bert/tokenizer_config.json"
+    refuses 'vocab.txt: this form of vocabulary does not fit' "$work/bert"
+    rm "$work/bert/tokenizer_config.json"
+    # a new token's id is taken where lines are repeated
+    sed -i '8p' "$work/bert/vocab.txt"
+    echo "{\"zz\": $words}" >"$work/bert/added_tokens.json"
+    refuses "share the id $words" "$work/bert"
+    rm "$work/bert/added_tokens.json"
+    sed -i 's/^\[CLS\]$/cls/' "$work/bert/vocab.txt"
+    refuses "vocab.txt: the special token '\[CLS\]' is missing" "$work/bert"
+    mv "$work/bert/vocab.txt" "$work/bert/sentencepiece.bpe.model"
+    refuses 'sentencepiece.bpe.model: SentencePiece files are not implemented' "$work/bert"
+}
+
+@test "ids that cannot be are refused with the file's name" {
+    make_bert
+    file="$work/bert/tokenizer.json"
+    while IFS='|' read -r from to message; do
+        sed "s/$from/$to/" test/tokenizers/bert-as-filed/tokenizer.json >"$file"
+        ! cmp -s "$file" test/tokenizers/bert-as-filed/tokenizer.json
+        refuses "bert/tokenizer.json: .*$message" "$work/bert" || { echo "$from -> $to"; return 1; }
+    done <<'END'
+"\[CLS\]", 2\]|"[CLS]", -1000000]|the id of 'cls' is not an integer from 0
+"\[SEP\]", 3\]|"[SEP]", -1]|the id of 'sep' is not an integer from 0
+"\[SEP\]", 3\]|"[SEP]", 4294967299]|the id of 'sep' is not an integer from 0
+"\[SEP\]", 3\]|"[SEP]", "3"]|the id of 'sep' is not an integer from 0
+"\[SEP\]", 3\]|"[SEP]", null]|the id of 'sep' is not an integer from 0
+"\[SEP\]", 3\]|"[SEP]"]|lacks cls or sep
+"id": 4,|"id": -4,|'\[MASK\]' has no id from 0
+"id": 4,|"id": 4294967300,|'\[MASK\]' has no id from 0
+"id": 4,|"id": 5,|has the id 5, but its place in the vocabulary is 4
+"river": 7|"river": -7|the id -7
+"river": 7|"river": 4294967303|the id 4294967303
+"river": 7|"river": 8|share the id 8
+"BertProcessing"|"Other"|post_processor 'Other' is not implemented
+END
+    template='"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "[CLS]", "type_id": TYPE}}, {"Sequence": {"id": "A"}}],'
+    template="$template \"pair\": [], \"special_tokens\": {\"[CLS]\": {\"ids\": [ID]}}"
+    while IFS='|' read -r type id message; do
+        text=$(echo "$template" | sed "s/TYPE/$type/; s/ID/$id/; s/[][]/\\\\&/g")
+        sed "s/\"type\": \"BertProcessing\", \"sep\": \[\"\[SEP\]\", 3\], \"cls\": \[\"\[CLS\]\", 2\]/$text/" \
+            test/tokenizers/bert-as-filed/tokenizer.json >"$file"
+        grep -q TemplateProcessing "$file"
+        refuses "bert/tokenizer.json: .*$message" "$work/bert"
+    done <<'END'
+4095|2|type_id that is neither 0 nor 1
+-1|2|type_id that is neither 0 nor 1
+0|-2|the id of '\[CLS\]' is not an integer
+0|4294967298|the id of '\[CLS\]' is not an integer
+END
+    # where the template of the file is the one that counts
+    echo '{"tokenizer_class": "TokenizersBackend"}' >"$work/bert/tokenizer_config.json"
+    sed 's/"\[SEP\]", 3\]/"[SEP]", 9999]/' test/tokenizers/bert-as-filed/tokenizer.json >"$file"
+    refuses "tokenizer.json: the template's id 9999 is not in the vocabulary" "$work/bert"
+}
+
+@test "a tokenizer of another model: the message names both files" {
+    make_bert
+    config "$work/bert" 's/"vocab_size": [0-9]*/"vocab_size": 5/'
+    refuses 'bert/vocab.txt: token id .*: config.json has vocab_size 5' "$work/bert"
+    config "$work/bert" 's/"type_vocab_size": [0-9]*/"type_vocab_size": 1/'
+    refuses 'bert/vocab.txt makes token type 1, .*bert/config.json has type_vocab_size 1' "$work/bert"
+    "${BUILD:-build}/make_llama" "$work/llama"
+    config "$work/llama" 's/"vocab_size": [0-9]*/"vocab_size": 2/'
+    refuses 'llama/tokenizer.json: token id .*: config.json has vocab_size 2' "$work/llama"
+    printf 'one line of text\nand another\n' >"$work/lines.txt"
+    fails 65 'tokenizer.json: token id .*lines.txt:1.*vocab_size 2' $train --task lm --model "$work/llama" --data "$work/lines.txt" --epochs 0
+}

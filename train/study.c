@@ -180,9 +180,10 @@ static int check_types(const Study *study, const Encoded *encoded, int types, Er
          i < encoded->start[(size_t)encoded->dataset->count * (size_t)encoded->choices]; i++) {
         if (encoded->types[i] < 0 || encoded->types[i] >= types) {
             return error_set(error, EXIT_BAD_DATA,
-                             "%s: the tokenizer makes token type %d, config.json has "
-                             "type_vocab_size %d; they belong to different models",
-                             study->model_name, encoded->types[i], types);
+                             "%s makes token type %d, %s/config.json has type_vocab_size %d; they "
+                             "belong to different models",
+                             tokenizer_path(study->tokenizer), encoded->types[i],
+                             study->model_folder ? study->model_folder : "tiny", types);
         }
     }
     return 0;
@@ -219,7 +220,8 @@ int study_open(Study *study, const Options *options, Error *error)
                    : 0;
     study->recipe.kernels = study->backend.variants;
     if (!code) {
-        int longest = config_longest(&config);
+        int longest = config_longest(&config), most = tokenizer_longest(study->tokenizer);
+        longest = most < longest ? most : longest;
         study->recipe.max_len = longest < study->recipe.max_len ? longest : study->recipe.max_len;
         if (study->task->kind == KIND_LANGUAGE && study->recipe.max_len < 2) {
             code = error_set(error, EXIT_USAGE, "--max-len %d: a window needs two tokens",
