@@ -173,6 +173,14 @@ planned() {
     [ "$(grep -c 'changes nothing: nothing is trained' "$work/err")" -eq 2 ]
     $train $plan --max-len 513 2>"$work/err"
     grep -q 'NOTE: --max-len 513: the model has positions for 512 tokens' "$work/err"
+    $train $plan --max-steps 3 --epochs 2 2>"$work/err"
+    grep -q 'NOTE: --epochs 2 changes nothing: --max-steps decides' "$work/err"
+    $train $plan --select best --epochs 3 --eval-every 3 2>"$work/err"
+    grep -q 'NOTE: --select best changes nothing: there is one evaluation' "$work/err"
+    $train $plan --select best --max-steps 2 2>"$work/err"
+    grep -q 'NOTE: --select best changes nothing' "$work/err"
+    $train $plan --select best --epochs 3 --eval-every 2 2>"$work/err"
+    if grep -q 'changes nothing' "$work/err"; then false; fi
     $train $plan --seed-dropout 3 --seed-data 4 --max-len 512 2>"$work/err"
     if grep -q 'changes nothing\|positions for' "$work/err"; then cat "$work/err"; false; fi
     $train $plan --dropout 0 --lora --lora-dropout 0.1 --seed-dropout 3 2>"$work/err"

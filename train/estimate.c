@@ -68,6 +68,13 @@ static double tokens_of(const Encoded *encoded)
     return (double)(encoded->start[sequences] - encoded->start[0]);
 }
 
+int study_evaluations(const Study *study)
+{
+    int epochs = study->steps ? (study->steps - 1) / study->steps_per_epoch + 1 : 1,
+        every = option_count(study->options->eval_every);
+    return every ? (epochs - 1) / every + 1 : 1;
+}
+
 int study_estimate(Study *study, double seconds[2])
 {
     const Model *m = &study->model;
@@ -82,11 +89,9 @@ int study_estimate(Study *study, double seconds[2])
     if (rate[1] > 1.6 * rate[0]) {
         return 0;
     }
-    int epochs = study->steps ? (study->steps - 1) / study->steps_per_epoch + 1 : 1,
-        every = option_count(study->options->eval_every);
-    double evaluations = every ? (epochs + every - 1) / every : 1,
-           passes = (m->lora.targets ? 2.0 : 3.0) + (m->recompute ? 1.0 : 0.0),
-           tokens = passes * (double)study->tokens + evaluations * tokens_of(&study->dev_ids),
+    double passes = (m->lora.targets ? 2.0 : 3.0) + (m->recompute ? 1.0 : 0.0),
+           tokens = passes * (double)study->tokens +
+                    study_evaluations(study) * tokens_of(&study->dev_ids),
            length = tokens_of(&study->train_ids) /
                     ((double)study->train.count * study->train_ids.choices);
     /* The last layer computes keys and values for all tokens, the rest for one of each sequence. */

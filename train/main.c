@@ -121,6 +121,12 @@ static void show_idle_options(const Study *s)
     if (o->seed_data && !s->steps) {
         fputs("NOTE: --seed-data changes nothing: nothing is trained.\n", stderr);
     }
+    if (o->epochs && s->recipe.max_steps) {
+        fprintf(stderr, "NOTE: --epochs %s changes nothing: --max-steps decides.\n", o->epochs);
+    }
+    if (s->recipe.select_best && study_evaluations(s) == 1) {
+        fputs("NOTE: --select best changes nothing: there is one evaluation, the last.\n", stderr);
+    }
     if (option_count(o->max_len) > s->recipe.max_len) {
         fprintf(stderr, "NOTE: --max-len %s: the model has positions for %d tokens.\n", o->max_len,
                 s->recipe.max_len);
