@@ -49,7 +49,7 @@ static const Known known[] = {
      "label, or CSV with the columns id and label"},
     {"labels", "A,B,...", "class names of imported files in the order of their ids"},
     {"metric", "NAME",
-     "of imported files: accuracy (default), mcc, f1 (of the second class), "
+     "of imported files: accuracy (default), mcc, f1 (the report says of which class), "
      "macro-f1, pearson, spearman, mae"},
     {"scores", "A,B,...", "columns of class scores in imported files; else those named as classes"},
     {"seed-from", "REGEX",

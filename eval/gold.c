@@ -75,6 +75,11 @@ static int find_column(int *column, const LineFile *file, const char *const *nam
 
 int roles_find(Roles *roles, const LineFile *file, Error *error)
 {
+    double index;
+    if (file->count == 2 && !number_field(&index, file->fields[0])) {
+        *roles = (Roles){-1, -1, -1, 0}; /* index and class, even one of the name "label" */
+        return 0;
+    }
     if (find_column(&roles->id, file, id_names, error) ||
         find_column(&roles->label, file, label_names, error) ||
         find_column(&roles->pred, file, pred_names, error)) {

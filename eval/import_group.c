@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 ClassHints imports_hints(const Imports *imports, const char *const *paths, size_t count)
 {
@@ -30,7 +31,7 @@ static const char *text_at(const json_t *list, size_t i)
 }
 
 /* All texts of this key, each once. */
-static json_t *union_of(Preds *const *runs, size_t S, const char *key)
+static Texts union_of(Preds *const *runs, size_t S, const char *key)
 {
     Texts texts = {0};
     for (size_t s = 0; s < S; s++) {
@@ -39,23 +40,30 @@ static json_t *union_of(Preds *const *runs, size_t S, const char *key)
             (void)texts_add(&texts, text_at(own, i), 0);
         }
     }
-    json_t *list = texts_list(&texts);
-    texts_free(&texts);
-    return list;
+    return texts;
 }
 
-/* Numbers of texts become numbers of classes. */
-static void renumber(int *values, size_t N, const json_t *texts, const Classes *classes)
+static int *places_of(const Texts *texts, const Classes *classes)
 {
-    size_t n = json_array_size(texts);
-    int *place = memory_alloc(n + 1, sizeof *place);
+    int *place = memory_alloc(texts->count + 1, sizeof *place);
+    for (size_t i = 0; i < texts->count; i++) {
+        place[i] = classes_place(classes, texts->text[i]);
+    }
+    return place;
+}
+
+/* Numbers of a run's own texts become numbers of classes; place [all->count]. */
+static void renumber(int *values, size_t N, const json_t *own, Texts *all, const int *place)
+{
+    size_t n = json_array_size(own);
+    int *own_place = memory_alloc(n + 1, sizeof *own_place);
     for (size_t i = 0; i < n; i++) {
-        place[i] = classes_place(classes, text_at(texts, i));
+        own_place[i] = place[texts_add(all, text_at(own, i), 0)];
     }
     for (size_t i = 0; i < N; i++) {
-        values[i] = values[i] < 0 ? -1 : place[values[i]];
+        values[i] = values[i] < 0 ? -1 : own_place[values[i]];
     }
-    free(place);
+    free(own_place);
 }
 
 /* The logits in the order of the classes; without those of all classes there are none. Whether some
@@ -147,10 +155,17 @@ static void warn_of_classes(json_t *warnings, Preds *const *runs, size_t S, cons
         }
     }
     json_t *outside = json_array();
+    const char *other = NULL, *cased = NULL; /* a class, and one that differs in case only */
     for (size_t k = 0; k < K; k++) {
         if (predicted[k] && labelled && (k >= classes->known || (!classes->declared && !gold[k]))) {
             json_array_append(outside, json_array_get(classes->names, k));
             predictions += predicted[k];
+            for (size_t c = 0; c < classes->known && !cased; c++) {
+                other = text_at(classes->names, k);
+                cased = c != k && !strcasecmp(text_at(classes->names, c), other)
+                            ? text_at(classes->names, c)
+                            : NULL;
+            }
         }
     }
     if (json_array_size(outside)) {
@@ -166,6 +181,10 @@ static void warn_of_classes(json_t *warnings, Preds *const *runs, size_t S, cons
                                  predictions, names, by));
         free(names);
     }
+    if (cased) {
+        warn(warnings, string_format("'%s' and '%s' are two classes: names are matched as text",
+                                     cased, other));
+    }
     if (gold[K]) {
         warn(warnings, string_format("%.4g %% of the gold labels are hidden (empty or -1): no part "
                                      "of the metric, never right in CCON",
@@ -176,71 +195,83 @@ static void warn_of_classes(json_t *warnings, Preds *const *runs, size_t S, cons
     free(predicted);
 }
 
-static int name_runs(Preds **runs, size_t S, const Classes *classes, const char *metric,
-                     json_t *warnings, Error *error)
+static int check_metric(const Classes *classes, const char *metric, const char *shown,
+                        const char *path, Error *error)
 {
-    size_t K = json_array_size(classes->names), lost = 0;
-    char *names = json_dumps(classes->names, JSON_COMPACT), *shown = sentence(classes->names, "");
-    char *from = string_format("%s (%s)", shown, classes->source);
-    int code = 0;
-    if (!strcmp(metric, "f1") && classes->known != 2 && K != 2) {
-        code = error_set(
-            error, EXIT_USAGE,
-            "%s: --metric f1 is of two classes, but there %s %zu: %s; choose macro-f1, "
-            "or name two with --labels",
-            runs[0]->path, classes->known == 1 ? "is" : "are", classes->known, shown);
+    size_t K = json_array_size(classes->names);
+    return strcmp(metric, "f1") || classes->known == 2 || K == 2
+               ? 0
+               : error_set(error, EXIT_USAGE,
+                           "%s: --metric f1 is of two classes, but there %s %zu: %s; choose "
+                           "macro-f1, or name two with --labels",
+                           path, classes->known == 1 ? "is" : "are", classes->known, shown);
+}
+
+/* Gives the runs the classes of all their texts. */
+static int name_runs(Preds **runs, size_t S, const Imports *imports, json_t *warnings, Error *error)
+{
+    const char **paths = memory_alloc(S + 1, sizeof *paths);
+    for (size_t s = 0; s < S; s++) {
+        paths[s] = runs[s]->path;
     }
+    ClassHints hints = imports_hints(imports, paths, S);
+    Texts gold = union_of(runs, S, "gold"), predicted = union_of(runs, S, "predicted");
+    json_t *gold_list = texts_list(&gold), *predicted_list = texts_list(&predicted);
+    Classes classes = {0};
+    int code = classes_make(&classes, gold_list, predicted_list, &hints, paths[0], error);
+    size_t K = json_array_size(classes.names), lost = 0;
+    char *names = code ? NULL : json_dumps(classes.names, JSON_COMPACT);
+    char *shown = sentence(classes.names, "");
+    char *from = string_format("%s (%s)", shown, code ? "" : classes.source);
+    code = code ? code : check_metric(&classes, imports->options.metric, shown, paths[0], error);
+    int *gold_place = places_of(&gold, &classes), *place = places_of(&predicted, &classes);
     for (size_t s = 0; s < S && !code; s++) {
         Preds *run = runs[s];
         run->K = (int)(K ? K : 1);
-        renumber(run->label, run->N, texts_of(run, "gold"), classes);
-        renumber(run->pred, run->N, texts_of(run, "predicted"), classes);
-        lost += (size_t)reorder_logits(run, classes);
+        renumber(run->label, run->N, texts_of(run, "gold"), &gold, gold_place);
+        renumber(run->pred, run->N, texts_of(run, "predicted"), &predicted, place);
+        lost += (size_t)reorder_logits(run, &classes);
         json_object_set_new(run->metadata, "label_names", json_text(K ? names : "[\"\"]"));
         json_object_set_new(run->metadata, "classes_from", json_text(from));
     }
     if (!code) {
-        warn_of_classes(warnings, runs, S, classes);
+        warn_of_classes(warnings, runs, S, &classes);
     }
     if (lost) {
         warn(warnings, string_format("%zu run%s no scores of some class: no statistics of logits",
                                      lost, lost == 1 ? " has" : "s have"));
     }
+    free(gold_place);
+    free(place);
     free(from);
     free(shown);
     free(names);
+    json_decref(gold_list);
+    json_decref(predicted_list);
+    texts_free(&gold);
+    texts_free(&predicted);
+    free(hints.paths);
+    free(paths);
+    classes_free(&classes);
     return code;
 }
 
 int imports_name_classes(const Imports *imports, Preds **runs, size_t S, Error *error)
 {
-    int code = 0;
-    if (!runs[0]->import) {
-        return 0;
+    Preds **own = memory_alloc(S + 1, sizeof *own);
+    size_t count = 0;
+    for (size_t s = 0; s < S; s++) {
+        if (runs[s]->import) {
+            own[count++] = runs[s];
+        }
     }
     json_t *warnings = json_array();
-    warn_of_columns(warnings, runs, S);
-    if (!runs[0]->regression) {
-        const char **paths = memory_alloc(S + 1, sizeof *paths);
-        for (size_t s = 0; s < S; s++) {
-            paths[s] = runs[s]->path;
-        }
-        ClassHints hints = imports_hints(imports, paths, S);
-        json_t *gold = union_of(runs, S, "gold"), *predicted = union_of(runs, S, "predicted");
-        Classes classes;
-        code = classes_make(&classes, gold, predicted, &hints, runs[0]->path, error);
-        if (!code) {
-            code = name_runs(runs, S, &classes, imports->options.metric, warnings, error);
-            classes_free(&classes);
-        }
-        json_decref(gold);
-        json_decref(predicted);
-        free(hints.paths);
-        free(paths);
-    }
-    for (size_t s = 0; s < S; s++) {
-        json_object_set(runs[s]->import, "warnings", warnings);
+    warn_of_columns(warnings, own, count);
+    int code = count && !own[0]->regression ? name_runs(own, count, imports, warnings, error) : 0;
+    for (size_t s = 0; s < count; s++) {
+        json_object_set(own[s]->import, "warnings", warnings);
     }
     json_decref(warnings);
+    free(own);
     return code;
 }

@@ -12,14 +12,14 @@ const char *field_text(size_t *size, const char *field)
 {
     static const char spaces[] = " \t\r\n\f\v";
     const char *end = field + strlen(field);
-    for (int pass = 0; pass < 2; pass++) {
+    for (;;) {
         while (end > field && strchr(spaces, end[-1])) {
             end--;
         }
         while (field < end && strchr(spaces, *field)) {
             field++;
         }
-        if (pass || end - field < 2 || *field != '"' || end[-1] != '"') {
+        if (end - field < 2 || *field != '"' || end[-1] != '"') {
             break;
         }
         field++;

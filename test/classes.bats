@@ -85,6 +85,7 @@ runs() {
     runs d Yes,no,no yes,no,no Yes,no,no
     gives "zeta=.833333 CON=.666667 K=3" d/seed*/p.csv
     says "1 prediction of 'yes'"
+    says "'Yes' and 'yes' are two classes: names are matched as text"
     # what transformers writes for classes without names
     runs e 0,1,1 LABEL_0,LABEL_1,LABEL_0 LABEL_0,LABEL_1,LABEL_1
     gives "zeta=.833333 K=2" e/seed*/p.csv
@@ -173,6 +174,9 @@ runs() {
     refuses 65 "g.csv:1: no column 'label'" --gold g.csv a/seed1/p.tsv
     printf ' Index , LABEL \n0.0,x\n1.0,x\n' >g.csv
     gives "zeta=.5" --gold g.csv a/seed1/p.tsv
+    # a class of the name of a column
+    printf '0\tlabel\n1\tx\n' >g.tsv
+    gives "zeta=0" --gold g.tsv a/seed1/p.tsv
     printf 'index\tlabel\n' >g.tsv
     refuses 65 'no labels' --gold g.tsv a/seed1/p.tsv
     printf 'id,label,Label,prediction\n0,x,y,x\n' >a/seed1/p.csv
