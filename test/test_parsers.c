@@ -121,6 +121,46 @@ static void check_file(const char *name, const char *path, Opener open)
     unlink(path);
 }
 
+/* 200,000 names take no time that anyone would notice; two equal ones are found; F1 is of two. */
+static void check_names(Preds *preds)
+{
+    enum { MANY = 200000 };
+    Preds read;
+    Error error;
+    json_t *names = json_array();
+    for (int k = 0; k < MANY; k++) {
+        char *name = string_format("class %d", MANY - k);
+        json_array_append_new(names, json_string(name));
+        free(name);
+    }
+    preds->K = MANY;
+    preds->logits = NULL;
+    for (int twice = 0; twice < 2; twice++) {
+        json_array_set_new(names, MANY / 2, json_string(twice ? "class 7" : "another"));
+        char *text = json_dumps(names, JSON_COMPACT);
+        json_object_set_new(preds->metadata, "label_names", json_string(text));
+        free(text);
+        CHECK(!preds_write(preds, &error), "%s", error.text);
+        double start = clock_seconds();
+        int code = preds_read(&read, preds->path, &error);
+        double seconds = clock_seconds() - start;
+        CHECK(code == (twice ? EXIT_BAD_DATA : 0) && seconds < 20, "code %d after %.1f s", code,
+              seconds);
+        CHECK(!twice || strstr(error.text, "200000 different names"), "%s", error.text);
+        if (!code) {
+            preds_free(&read);
+        }
+    }
+    json_decref(names);
+    preds->K = 3;
+    json_object_set_new(preds->metadata, "label_names", json_string("[\"x\",\"y\",\"z\"]"));
+    json_object_set_new(preds->metadata, "metric", json_string("f1"));
+    CHECK(!preds_write(preds, &error), "%s", error.text);
+    CHECK(preds_read(&read, preds->path, &error) == EXIT_BAD_DATA &&
+              strstr(error.text, "f1 with 3 classes"),
+          "%s", error.text);
+}
+
 static void check_containers(void)
 {
     float a[6] = {1, 2, 3, 4, 5, 6};
@@ -153,9 +193,11 @@ static void check_containers(void)
     }
     json_object_set_new(preds.metadata, "recipe_sha256", json_string(digest));
     CHECK(!preds_write(&preds, &error), "%s", error.text);
+    check_file("predictions", path, open_preds);
+    check_names(&preds);
     free(preds.hash);
     json_decref(preds.metadata);
-    check_file("predictions", path, open_preds);
+    remove(path);
     free(path);
 }
 
