@@ -1,4 +1,5 @@
 #include "adapter.h"
+#include "labels.h"
 #include "shards.h"
 #include "weight.h"
 
@@ -9,211 +10,6 @@
 #define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
 
 static const char adapter_prefix[] = "base_model.model.";
-
-/* null, false, 0, or empty: a field in this state changes nothing. */
-static int at_rest(const json_t *value)
-{
-    return json_is_null(value) || json_is_false(value) ||
-           (json_is_number(value) && json_number_value(value) == 0) ||
-           (json_is_string(value) && !*json_string_value(value)) ||
-           (json_is_array(value) && !json_array_size(value)) ||
-           (json_is_object(value) && !json_object_size(value));
-}
-
-/* Fields with a meaning of their own here, and those that say nothing about the model. */
-static int known_field(const char *name)
-{
-    static const char *const names[] = {
-        "peft_type", "r", "lora_alpha", "lora_dropout", "use_rslora", "target_modules", "bias",
-        "modules_to_save", "task_type", "init_lora_weights",
-        /* no influence on a loaded adapter */
-        "base_model_name_or_path", "revision", "inference_mode", "peft_version", "auto_mapping",
-        "megatron_core", "qalora_group_size", "runtime_config", "lora_ga_config", "loftq_config"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (!strcmp(name, names[i])) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* Whether PEFT's rule selects the module: the whole path, or its end behind a dot. */
-static int selects(const char *target, const char *module)
-{
-    size_t t = strlen(target), m = strlen(module);
-    return t <= m && !strcmp(module + m - t, target) && (t == m || module[m - t - 1] == '.');
-}
-
-/* Whether the head is saved whole, as PEFT always does for a classifier: then adapters on it do
- * nothing. */
-static int saves_head(const json_t *json)
-{
-    const char *task = json_string_value(json_object_get(json, "task_type"));
-    return (task && !strcmp(task, "SEQ_CLS")) ||
-           json_array_size(json_object_get(json, "modules_to_save")) > 0;
-}
-
-/* Whether the target is a linear layer of a head. "all-linear" lists those too. */
-static int selects_head(const char *target, Architecture architecture)
-{
-    static const char *const modules[] = {"classifier", "classifier.dense", "classifier.out_proj"};
-    if (architecture == ARCH_LLAMA) {
-        return selects(target, "score");
-    }
-    for (int i = 0; i < (architecture == ARCH_ROBERTA ? 3 : 1); i++) {
-        if (selects(target, modules[i])) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* target_modules: "all-linear", or a list of names. */
-static int read_targets(LoraConfig *lora, const json_t *json, const char *path,
-                        const Config *config, Error *error)
-{
-    const json_t *list = json_object_get(json, "target_modules");
-    int layers[LINEAR_KINDS] = {0};
-    size_t index;
-    json_t *item;
-    if (json_is_string(list) && !strcmp(json_string_value(list), "all-linear")) {
-        for (int k = 0; k < LINEAR_KINDS; k++) {
-            lora->targets |= linear_module(config->architecture, (LinearKind)k) ? 1u << k : 0;
-        }
-        return 0;
-    }
-    if (!json_is_array(list) || !json_array_size(list)) {
-        return REFUSE("%s: target_modules must be a list of module names or 'all-linear'; a "
-                      "pattern is not implemented",
-                      path);
-    }
-    char *hit = memory_calloc((size_t)config->L * LINEAR_KINDS, 1);
-    int code = 0;
-    json_array_foreach(list, index, item)
-    {
-        int found = saves_head(json) && json_is_string(item) &&
-                    selects_head(json_string_value(item), config->architecture);
-        for (int i = 0; i < config->L * LINEAR_KINDS && json_is_string(item); i++) {
-            const char *name = linear_module(config->architecture, (LinearKind)(i % LINEAR_KINDS));
-            char module[128];
-            snprintf(module, sizeof module, "%s%d.%s", block_prefix(config->architecture),
-                     i / LINEAR_KINDS, name ? name : "");
-            if (name && selects(json_string_value(item), module)) {
-                layers[i % LINEAR_KINDS] += !hit[i];
-                hit[i] = 1;
-                found = 1;
-            }
-        }
-        if (!found && !code) {
-            code = REFUSE("%s: target_modules: '%s' is no linear layer of this model's blocks",
-                          path, json_is_string(item) ? json_string_value(item) : "?");
-        }
-    }
-    free(hit);
-    for (int k = 0; k < LINEAR_KINDS && !code; k++) {
-        if (layers[k] && layers[k] != config->L) {
-            code = REFUSE("%s: target_modules selects '%s' in %d of %d layers only; that is not "
-                          "implemented",
-                          path, linear_module(config->architecture, (LinearKind)k), layers[k],
-                          config->L);
-        }
-        lora->targets |= layers[k] ? 1u << k : 0;
-    }
-    if (!code && !lora->targets) {
-        code = REFUSE("%s: target_modules selects no linear layer of this model's blocks", path);
-    }
-    return code;
-}
-
-static int check_modules(const json_t *list, const char *path, Error *error)
-{
-    size_t index;
-    json_t *item;
-    if (list && !json_is_null(list) && !json_is_array(list)) {
-        return REFUSE("%s: modules_to_save must be a list", path);
-    }
-    json_array_foreach(list, index, item)
-    {
-        const char *name = json_is_string(item) ? json_string_value(item) : "?";
-        if (strcmp(name, "classifier") && strcmp(name, "score")) {
-            return REFUSE("%s: modules_to_save: '%s' is not a head; only classifier and score are "
-                          "implemented",
-                          path, name);
-        }
-    }
-    return 0;
-}
-
-static int read_fields(LoraConfig *lora, const json_t *json, const char *path, const Config *config,
-                       Error *error)
-{
-    const char *name;
-    json_t *value;
-    if (!json_is_object(json)) {
-        return REFUSE("%s: not a JSON object; get the adapter again", path);
-    }
-    json_object_foreach((json_t *)(uintptr_t)json, name, value)
-    {
-        if (!known_field(name) && !at_rest(value)) {
-            return REFUSE("%s: %s is not implemented", path, name);
-        }
-    }
-    const json_t *type = json_object_get(json, "peft_type"), *r = json_object_get(json, "r"),
-                 *alpha = json_object_get(json, "lora_alpha"),
-                 *drop = json_object_get(json, "lora_dropout"),
-                 *bias = json_object_get(json, "bias"),
-                 *init = json_object_get(json, "init_lora_weights"),
-                 *rslora = json_object_get(json, "use_rslora");
-    if (!json_is_string(type) || strcmp(json_string_value(type), "LORA")) {
-        return REFUSE("%s: peft_type '%s' is not implemented, only LORA", path,
-                      json_is_string(type) ? json_string_value(type) : "?");
-    }
-    if (!json_is_integer(r) || json_integer_value(r) < 1 || json_integer_value(r) > LORA_MAX_RANK) {
-        return REFUSE("%s: r must be an integer from 1 to %d", path, LORA_MAX_RANK);
-    }
-    if (!json_is_number(alpha) || !(json_number_value(alpha) > 0) ||
-        !isfinite((float)json_number_value(alpha))) {
-        return REFUSE("%s: lora_alpha must be a number above 0", path);
-    }
-    if (drop && !json_is_null(drop) &&
-        (!json_is_number(drop) ||
-         !(json_number_value(drop) >= 0 && (float)json_number_value(drop) < 1))) {
-        return REFUSE("%s: lora_dropout must be a number from 0, below 1 in float32", path);
-    }
-    if (bias && !json_is_null(bias) &&
-        (!json_is_string(bias) || strcmp(json_string_value(bias), "none"))) {
-        return REFUSE("%s: bias '%s' is not implemented, only 'none'", path,
-                      json_is_string(bias) ? json_string_value(bias) : "?");
-    }
-    /* pissa, olora, loftq and corda change the base's weights; gaussian and false only the start */
-    if (json_is_string(init) && strcmp(json_string_value(init), "gaussian") &&
-        strcmp(json_string_value(init), "true") && strcmp(json_string_value(init), "eva") &&
-        strcmp(json_string_value(init), "orthogonal")) {
-        return REFUSE("%s: init_lora_weights '%s' is not implemented: it changes the base model",
-                      path, json_string_value(init));
-    }
-    if (rslora && !json_is_null(rslora) && !json_is_boolean(rslora)) {
-        return REFUSE("%s: use_rslora must be true or false", path);
-    }
-    *lora = (LoraConfig){.r = (int)json_integer_value(r),
-                         .alpha = json_number_value(alpha),
-                         .dropout = (float)json_number_value(drop),
-                         .rslora = json_is_true(rslora)};
-    return check_modules(json_object_get(json, "modules_to_save"), path, error)
-               ? error->code
-               : read_targets(lora, json, path, config, error);
-}
-
-int adapter_config_read(LoraConfig *lora, const char *path, const Config *config, Error *error)
-{
-    json_t *json;
-    int code = json_read_file(&json, path, error);
-    if (!code) {
-        code = read_fields(lora, json, path, config, error);
-        json_decref(json);
-    }
-    return code;
-}
 
 /* The name under which PEFT saves: without ".default" and ".modules_to_save". */
 static void plain_name(char *out, size_t size, const char *name)
@@ -310,10 +106,71 @@ static Param *param_of(const Model *model, const char *tensor)
     return param && param->head ? param : NULL;
 }
 
+json_t *adapter_label_names(const Safetensors *file)
+{
+    const char *text = safetensors_meta(file, "label_names");
+    json_t *list = text ? json_loads(text, 0, NULL) : NULL;
+    if (!json_is_array(list)) {
+        json_decref(list);
+        return NULL;
+    }
+    return list;
+}
+
+/* Which class each row of the adapter's head is: by the names that our files have, else by those of
+ * the base, which are what PEFT's users see. */
+static LabelFit adapter_labels(const Model *model, const Safetensors *file, int *rows,
+                               char text[256])
+{
+    *text = 0;
+    if (!model->labels || model->problem != PROBLEM_SINGLE) {
+        return LABELS_NONE;
+    }
+    json_t *list = adapter_label_names(file);
+    LabelFit fit = list ? labels_of_list(rows, text, list, model->labels, model->O)
+                        : labels_of_config(rows, text, model->config.json, model->labels, model->O);
+    if (!list && fit == LABELS_OTHER &&
+        json_object_size(json_object_get(model->config.json, "id2label")) != (size_t)model->O) {
+        fit = LABELS_NONE; /* of another head than this one */
+    }
+    json_decref(list);
+    return fit;
+}
+
+/* Says how the head of an adapter was understood, and warns of one of another task. */
+static void describe_head(Model *model, const Safetensors *file, LabelFit fit, const int *rows,
+                          const char *text, int init_head)
+{
+    const char *task = safetensors_meta(file, "task");
+    char own[256];
+    int moved = 0, other = task && model->task && strcmp(task, model->task) != 0;
+    labels_text(own, model->labels, model->problem == PROBLEM_SINGLE ? model->O : 0);
+    for (int r = 0; r < model->O && fit == LABELS_FIT; r++) {
+        moved |= rows[r] != r;
+    }
+    *model->label_note = 0;
+    if (other || fit == LABELS_OTHER) {
+        snprintf(model->label_warning, sizeof model->label_warning,
+                 "the head of the adapter was trained for %s%s%s%s, not for %s%s%s%s; %s",
+                 task ? task : "other classes", *text ? " (" : "", text, *text ? ")" : "",
+                 model->task, *own ? " (" : "", own, *own ? ")" : "",
+                 fit == LABELS_FIT                ? "its rows go by their names"
+                 : fit == LABELS_OTHER && init_head ? "it is made from the seed"
+                                                  : "its rows are taken in their order");
+    } else if (moved) {
+        snprintf(model->label_note, sizeof model->label_note,
+                 "the adapter's head has %s; by these names its rows become %s", text, own);
+    } else if (fit == LABELS_NONE && *own) {
+        snprintf(model->label_note, sizeof model->label_note,
+                 "the adapter's head does not name its classes; its rows are taken as %s", own);
+    }
+}
+
 static int read_tensors(Model *model, const Safetensors *file, int init_head, Error *error)
 {
-    char *seen = memory_calloc((size_t)model->params.count, 1);
-    int code = 0;
+    char *seen = memory_calloc((size_t)model->params.count, 1), text[256];
+    int code = 0, *rows = memory_calloc((size_t)model->O + 1, sizeof *rows);
+    LabelFit fit = adapter_labels(model, file, rows, text);
     for (size_t i = 0; i < file->count && !code; i++) {
         const Tensor *tensor = &file->tensors[i];
         Param *param = param_of(model, tensor->name);
@@ -324,10 +181,23 @@ static int read_tensors(Model *model, const Safetensors *file, int init_head, Er
         } else if (seen[param - model->params.list]++) {
             code = REFUSE("%s: '%s' is there twice; get the adapter again", file->path,
                           param->name);
-        } else {
+        } else if (!param_has_classes(param)) {
             code = param_read(model, param, tensor, file->path, error);
+        } else {
+            if (model->task) {
+                describe_head(model, file, fit, rows, text, init_head);
+            }
+            if (init_head && (fit == LABELS_OTHER || !param_has_shape(param, tensor))) {
+                continue; /* the values that it has are the seed's */
+            }
+            code = param_read(model, param, tensor, file->path, error);
+            if (!code && fit == LABELS_FIT) {
+                labels_permute(param_values(&model->params, param), rows, model->O,
+                               (size_t)param->shape[1], 0);
+            }
         }
     }
+    free(rows);
     for (int i = 0; i < model->params.count && !code; i++) {
         const Param *param = &model->params.list[i];
         if (!seen[i] && param->adapter) {
@@ -412,6 +282,26 @@ static int write_config(const Model *model, const char *path, const char *base, 
     return code;
 }
 
+/* What PEFT ignores and adapter_read needs: the task, and the class of each row of the head. */
+static json_t *write_metadata(const Model *model, const int *rows)
+{
+    json_t *metadata = json_pack("{s:s}", "format", "pt");
+    if (model->task) {
+        json_object_set_new(metadata, "task", json_string(model->task));
+    }
+    if (model->labels && model->problem == PROBLEM_SINGLE) {
+        json_t *names = json_array();
+        for (int r = 0; r < model->O; r++) {
+            json_array_append_new(names, json_string(model->labels[rows[r]]));
+        }
+        char *text = json_canonical(names);
+        json_object_set_new(metadata, "label_names", json_string(text));
+        free(text);
+        json_decref(names);
+    }
+    return metadata;
+}
+
 int adapter_write(const Model *model, const char *folder, const char *base, Error *error)
 {
     if (folder_make(folder, error)) {
@@ -419,27 +309,44 @@ int adapter_write(const Model *model, const char *folder, const char *base, Erro
     }
     const Params *params = &model->params;
     TensorSource *sources = memory_calloc((size_t)params->count, sizeof *sources);
-    char(*names)[160] = memory_calloc((size_t)params->count, sizeof *names);
+    char(*names)[160] = memory_calloc((size_t)params->count, sizeof *names), text[256];
+    float **copies = memory_calloc((size_t)params->count, sizeof *copies);
+    int *rows = memory_calloc((size_t)model->O + 1, sizeof *rows);
+    /* rows in the base's order: PEFT shows its names */
+    LabelFit fit = model->labels && model->problem == PROBLEM_SINGLE
+                       ? labels_of_config(rows, text, model->config.json, model->labels, model->O)
+                       : LABELS_NONE;
     size_t count = 0;
     for (int i = 0; i < params->count; i++) {
         const Param *param = &params->list[i];
-        if (param->trainable) {
-            snprintf(names[count], sizeof *names, "%s%s", param->adapter ? "" : adapter_prefix,
-                     param->name);
-            sources[count] = (TensorSource){
-                .name = names[count],
-                .dtype = DTYPE_F32,
-                .rank = param->rank,
-                .shape = {(size_t)param->shape[0], (size_t)param->shape[1]},
-                .data = param->weight.f32};
-            count++;
+        if (!param->trainable) {
+            continue;
         }
+        snprintf(names[count], sizeof *names, "%s%s", param->adapter ? "" : adapter_prefix,
+                 param->name);
+        if (fit == LABELS_FIT && param_has_classes(param)) {
+            copies[count] = memory_alloc(param->count, sizeof *copies[count]);
+            memcpy(copies[count], param->weight.f32, param->count * sizeof *copies[count]);
+            labels_permute(copies[count], rows, model->O, (size_t)param->shape[1], 1);
+        }
+        sources[count] = (TensorSource){
+            .name = names[count],
+            .dtype = DTYPE_F32,
+            .rank = param->rank,
+            .shape = {(size_t)param->shape[0], (size_t)param->shape[1]},
+            .data = copies[count] ? copies[count] : param->weight.f32};
+        count++;
     }
-    json_t *metadata = json_pack("{s:s}", "format", "pt");
+    json_t *metadata = write_metadata(model, rows);
     char *path = string_format("%s/adapter_model.safetensors", folder);
     int code = safetensors_write(path, sources, count, metadata, error);
     free(path);
     json_decref(metadata);
+    for (size_t i = 0; i < count; i++) {
+        free(copies[i]);
+    }
+    free(copies);
+    free(rows);
     free(sources);
     free(names);
     if (!code) {

@@ -5,6 +5,7 @@
 #define ADAPTER_H
 
 #include "model.h"
+#include "safetensors.h"
 
 /* The adapters that an adapter_config.json describes, for a base model of this shape. A field that
  * is not implemented and not at rest (null, false, empty) is refused by its name, for ignoring it
@@ -17,12 +18,18 @@ int adapter_config_read(LoraConfig *lora, const char *path, const Config *config
 int adapter_head(Problem *problem, int *classes, const char *folder, const Config *config,
                  Error *error);
 
-/* Values of all adapters and of the head. init_head: a head that is missing keeps its values.
+/* The names of the head's rows in an adapter's file of ours, a JSON list; NULL: none are there. */
+json_t *adapter_label_names(const Safetensors *file);
+
+/* Values of all adapters and of the head, its rows in the order of model->labels where they have
+ * names; label_note and label_warning say how they were understood. init_head: a head that is
+ * missing, or of other classes, keeps its values.
  * Errors: 66 no such file; 65 a tensor that is missing, unknown, of another shape or not finite:
  * the folder belongs to another base model or task. */
 int adapter_read(Model *model, const char *folder, int init_head, Error *error);
 
-/* Writes the folder such that PEFT loads it onto the base model called base. The folder is made.
+/* Writes the folder such that PEFT loads it onto the base model called base; rows of the head in the
+ * order of the base's id2label if that names the classes. The folder is made.
  * Errors: 73, 74, 77. */
 int adapter_write(const Model *model, const char *folder, const char *base, Error *error);
 

@@ -1,6 +1,7 @@
 /* Hugging Face model folders: weights in, weights and config out. */
 #include "adapter.h"
 #include "download.h"
+#include "labels.h"
 #include "shards.h"
 #include "parts.h"
 
@@ -167,13 +168,26 @@ static Weight mapped(const Tensor *tensor)
                                                        : (Weight){0};
 }
 
-int param_read(Model *model, Param *param, const Tensor *tensor, const char *path, Error *error)
+int param_has_shape(const Param *param, const Tensor *tensor)
 {
     int same = tensor->rank == param->rank;
     for (int i = 0; same && i < param->rank; i++) {
         same = tensor->shape[i] == (size_t)param->shape[i];
     }
-    if (!same) {
+    return same;
+}
+
+int param_has_classes(const Param *param)
+{
+    return param->head && (!strncmp(param->name, "classifier.out_proj.", 20) ||
+                           !strncmp(param->name, "score.", 6) ||
+                           !strcmp(param->name, "classifier.weight") ||
+                           !strcmp(param->name, "classifier.bias"));
+}
+
+int param_read(Model *model, Param *param, const Tensor *tensor, const char *path, Error *error)
+{
+    if (!param_has_shape(param, tensor)) {
         char shape[64] = "";
         for (int i = 0; i < tensor->rank && i < 3; i++) {
             size_t used = strlen(shape);
@@ -187,7 +201,7 @@ int param_read(Model *model, Param *param, const Tensor *tensor, const char *pat
             "%s: tensor '%s' has shape [%s], the configuration and the task need [%s]%s", path,
             tensor->name, shape, expected,
             param->adapter ? "; the adapter belongs to another base model"
-            : param->head  ? "; start from a model without this head"
+            : param->head  ? "; start from a model without this head, or make one with --init-head"
                            : "; get the whole model folder again");
     }
     Weight values = mapped(tensor);
@@ -208,6 +222,57 @@ int param_read(Model *model, Param *param, const Tensor *tensor, const char *pat
     return 0;
 }
 
+/* What config.json calls the classes of the head. */
+typedef struct HeadLabels {
+    LabelFit fit;
+    int *rows; /* [O] the class of each row */
+    char text[256];
+} HeadLabels;
+
+static HeadLabels head_labels(const Model *model)
+{
+    HeadLabels labels = {.rows = memory_alloc((size_t)model->O + 1, sizeof(int))};
+    if (model->labels && model->problem == PROBLEM_SINGLE) {
+        labels.fit = labels_of_config(labels.rows, labels.text, model->config.json, model->labels,
+                                      model->O);
+    }
+    return labels;
+}
+
+/* A parameter whose rows are classes, from the folder's head; its rows go by their names. */
+static int read_classes(Model *model, Param *param, const Tensor *tensor, const char *path,
+                        const char *folder, const HeadLabels *labels, Error *error)
+{
+    char own[256];
+    int moved = 0;
+    if (param_read(model, param, tensor, path, error)) {
+        return error->code;
+    }
+    if (!model->labels || model->problem != PROBLEM_SINGLE) {
+        return 0;
+    }
+    labels_text(own, model->labels, model->O);
+    if (labels->fit == LABELS_OTHER) {
+        return error_set(error, EXIT_BAD_DATA,
+                         "%s/config.json: id2label calls the classes of the head %s; %s has %s; "
+                         "name the head's task, or make a head from the seed with --init-head",
+                         folder, labels->text, model->task, own);
+    }
+    for (int r = 0; r < model->O && labels->fit == LABELS_FIT; r++) {
+        moved |= labels->rows[r] != r;
+    }
+    if (moved) {
+        labels_permute(param_values(&model->params, param), labels->rows, model->O,
+                       (size_t)param->shape[1], 0);
+        snprintf(model->label_note, sizeof model->label_note,
+                 "the model's head has %s; by these names its rows become %s", labels->text, own);
+    } else if (labels->fit == LABELS_NONE) {
+        snprintf(model->label_note, sizeof model->label_note,
+                 "the model's head does not name its classes; its rows are taken as %s", own);
+    }
+    return 0;
+}
+
 int model_read(Model *model, const char *folder, uint64_t seed_init, char **made, Error *error)
 {
     int first_time = !model->shards;
@@ -217,6 +282,8 @@ int model_read(Model *model, const char *folder, uint64_t seed_init, char **made
     }
     int code = 0;
     char *list = string_copy("");
+    HeadLabels labels = head_labels(model);
+    *model->label_note = *model->label_warning = 0;
     for (int i = 0; i < model->params.count && !code; i++) {
         Param *param = &model->params.list[i];
         if (!param->trainable && !first_time) {
@@ -225,8 +292,15 @@ int model_read(Model *model, const char *folder, uint64_t seed_init, char **made
         const char *path = folder;
         const Tensor *tensor = param->adapter ? NULL
                                               : find_tensor(model->shards, param->name, &path);
+        int classes = tensor && param_has_classes(param);
+        if (classes && model->init_head &&
+            (labels.fit == LABELS_OTHER || !param_has_shape(param, tensor))) {
+            tensor = NULL;
+        }
         param->stored = tensor != NULL;
-        if (tensor) {
+        if (tensor && classes) {
+            code = read_classes(model, param, tensor, path, folder, &labels, error);
+        } else if (tensor) {
             code = param_read(model, param, tensor, path, error);
         } else if (param->adapter) {
             param_init(&model->params, param, seed_init, 0.0f);
@@ -241,6 +315,7 @@ int model_read(Model *model, const char *folder, uint64_t seed_init, char **made
                              param->name);
         }
     }
+    free(labels.rows);
     if (!code) {
         code = files_unchanged(error);
     }
@@ -277,6 +352,11 @@ static int write_config(const Model *model, const char *path, const char *const 
         snprintf(number, sizeof number, "%d", i);
         json_object_set_new(id2label, number, json_text(label_names[i]));
         json_object_set_new(label2id, label_names[i], json_integer(i));
+    }
+    if (model->problem == PROBLEM_CHOICE) { /* of a head that the base may have had */
+        json_object_del(config, "id2label");
+        json_object_del(config, "label2id");
+        json_object_del(config, "problem_type");
     }
     if (json_object_size(id2label)) {
         json_object_set(config, "id2label", id2label);

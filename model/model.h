@@ -56,6 +56,10 @@ typedef struct Model {
     float *logits, *d_logits; /* (B, O) of the last pass */
     float *d_lookup; /* (V, C) where embeddings are also the output: see model_add_lookups */
     int recompute;   /* keep the inputs of blocks alone, compute the rest again */
+    const char *task;          /* what the head is for, or NULL; set before reading, as the next two */
+    const char *const *labels; /* [classes] names by id; NULL: rows of heads go by position */
+    int init_head;             /* a head of other classes than the folder's is made from the seed */
+    char label_note[640], label_warning[640]; /* how names of a head were understood; "" */
     int max_tokens, max_sequences, max_length;
     size_t acts_bytes, scratch_bytes;
     /* Called with every named activation and gradient if set: hidden.0 .. L, attn.0 .. L-1, logits,
@@ -103,9 +107,10 @@ ModelCounts model_counts(const Model *model);
 /* Reads a Hugging Face folder's weights into the table: model.safetensors or shards. Frozen
  * matrices of float32 and bf16 are mapped, not copied, until model_free; a second call leaves what
  * is frozen as it is. Adapters, and parameters of the head that the file lacks, are made from
- * seed_init (the head's names go to made, a comma-separated list, freed by the caller). Unknown
- * tensors are ignored. Errors: 65 a missing tensor, wrong shape or type, a value that is not
- * finite; 66 no file. */
+ * seed_init (the head's names go to made, a comma-separated list, freed by the caller). Where
+ * config.json names the classes of a head, its rows are put into the order of model->labels, and
+ * label_note says so. Unknown tensors are ignored. Errors: 65 a missing tensor, wrong shape or
+ * type, a value that is not finite, names that are no classes of the task; 66 no file. */
 int model_read(Model *model, const char *folder, uint64_t seed_init, char **made, Error *error);
 
 /* SHA-256 of the parameters that model_read found in the folder: names, shapes and values in the

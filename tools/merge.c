@@ -1,8 +1,8 @@
 /* merge BASE ADAPTER OUT: a base model and a PEFT adapter as one plain Hugging Face folder. Adapted
  * weights and the head are float32, all others as the base has them. */
 #include "adapter.h"
+#include "model_folder.h"
 #include "process.h"
-#include "tokenizer.h"
 #include "version.h"
 
 #include <stdlib.h>
@@ -14,34 +14,34 @@ static int fail(const Error *error)
     return error->code;
 }
 
-/* The base's own label names if there are as many, else LABEL_0, LABEL_1, ... */
-static char **label_names(const Config *config, int classes)
+/* Names of the head's rows: the adapter's, else the base's if there are as many, else LABEL_0, ... */
+static int read_names(char ***names, const Config *config, const char *adapter, int classes,
+                      Error *error)
 {
-    const json_t *own = json_object_get(config->json, "id2label");
-    char **names = memory_calloc((size_t)classes + 1, sizeof *names);
+    Safetensors file;
+    char *path = string_format("%s/adapter_model.safetensors", adapter);
+    int code = safetensors_open(&file, path, error);
+    free(path);
+    if (code) {
+        return code;
+    }
+    const json_t *base = json_object_get(config->json, "id2label");
+    json_t *list = adapter_label_names(&file);
+    *names = memory_calloc((size_t)classes + 1, sizeof **names);
     for (int k = 0; k < classes; k++) {
         char number[16];
         snprintf(number, sizeof number, "%d", k);
-        const char *name = json_object_size(own) == (size_t)classes
-                               ? json_string_value(json_object_get(own, number))
-                               : NULL;
-        names[k] = name ? string_copy(name) : string_format("LABEL_%d", k);
+        const json_t *name = json_array_size(list) == (size_t)classes
+                                 ? json_array_get(list, (size_t)k)
+                             : json_object_size(base) == (size_t)classes
+                                 ? json_object_get(base, number)
+                                 : NULL;
+        (*names)[k] = json_is_string(name) ? string_copy(json_string_value(name))
+                                           : string_format("LABEL_%d", k);
     }
-    return names;
-}
-
-static int copy_tokenizer(const char *from, const char *to, Error *error)
-{
-    const char *files[TOKENIZER_FILES];
-    int count = tokenizer_files(from, files), code = 0;
-    for (int i = 0; i < count && !code; i++) {
-        char *source = string_format("%s/%s", from, files[i]),
-             *target = string_format("%s/%s", to, files[i]);
-        code = file_copy(source, target, error);
-        free(source);
-        free(target);
-    }
-    return code;
+    json_decref(list);
+    safetensors_close(&file);
+    return 0;
 }
 
 /* The base with the adapter beside its layers; model_free releases it if this returns 0. */
@@ -67,6 +67,7 @@ static int read_both(Model *model, const char *base, const char *adapter, Error 
         return error->code;
     }
     model_init(model, config, problem, problem == PROBLEM_CHOICE ? 2 : classes, &lora, NULL);
+    model->init_head = 1; /* that of the adapter takes its place */
     code = model_read(model, base, 0, &made, error) || adapter_read(model, adapter, 0, error);
     free(made);
     if (code) {
@@ -75,20 +76,25 @@ static int read_both(Model *model, const char *base, const char *adapter, Error 
     return code ? error->code : 0;
 }
 
-static int write_merged(const Model *model, const char *base, const char *out, Error *error)
+static int write_merged(const Model *model, const char *base, const char *adapter, const char *out,
+                        Error *error)
 {
     int classes = model->O;
-    char **names = label_names(&model->config, classes);
+    char **names;
+    if (read_names(&names, &model->config, adapter, classes, error)) {
+        return error->code;
+    }
     writers_begin(); /* the folder gets all of its files or none */
     int code = model_write(model, out, (const char *const *)names, classes, error) ||
-                       copy_tokenizer(base, out, error)
+                       tokenizer_copy(base, out, error)
                    ? error->code
                    : 0;
     for (int k = 0; k < classes; k++) {
         free(names[k]);
     }
     free(names);
-    return writers_end(code, error);
+    code = writers_end(code, error);
+    return code ? code : folder_remove_older(out, base, 0, error);
 }
 
 int main(int argc, char **argv)
@@ -122,15 +128,15 @@ int main(int argc, char **argv)
                               : "OUT");
         return fail(&error);
     }
-    if (path_is_same(base, out)) {
-        error_set(&error, EXIT_USAGE, "%s is the folder of the base; name another for the result",
-                  out);
+    if (path_is_same(base, out) || path_is_same(adapter, out)) {
+        error_set(&error, EXIT_USAGE, "%s is the folder of the %s; name another for the result",
+                  out, path_is_same(base, out) ? "base" : "adapter");
         return fail(&error);
     }
     if (read_both(&model, base, adapter, &error)) {
         return fail(&error);
     }
-    int code = write_merged(&model, base, out, &error);
+    int code = write_merged(&model, base, adapter, out, &error);
     if (!code) {
         printf("wrote: %s (%d layers merged, scale %g)\n", out, model_counts(&model).pairs,
                lora_scale(&model.lora));

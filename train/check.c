@@ -34,6 +34,10 @@ int study_check_output(const Study *study, const Seeds *seeds, const char *save,
     free(name);
     free(path);
     free(log);
+    if (!code && save && study->model_folder && path_is_same(save, study->model_folder)) {
+        code = error_set(error, EXIT_USAGE,
+                         "--save %s is the folder of the model; name another for the result", save);
+    }
     if (!code && save) {
         code = folder_check(save, error);
     }

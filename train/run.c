@@ -2,6 +2,7 @@
  * for every micro-batch; then norm, clipping and AdamW. */
 #include "adapter.h"
 #include "metrics.h"
+#include "model_folder.h"
 #include "output.h"
 #include "progress.h"
 #include "study.h"
@@ -400,27 +401,16 @@ static int write_model(Run *run, const char *folder, Error *error)
         memcpy(study->model.params.weights, run->best_weights,
                study->model.params.trained * sizeof(float));
     }
-    if (study->recipe.lora.targets) {
-        return adapter_write(&study->model, folder,
-                             study->model_folder ? study->model_folder : "tiny", error);
-    }
-    if (model_write(&study->model, folder, study->task->labels, study->task->K, error)) {
-        return error->code;
-    }
-    if (!study->model_folder) {
+    int code = study->recipe.lora.targets
+                   ? adapter_write(&study->model, folder,
+                                   study->model_folder ? study->model_folder : "tiny", error)
+                   : model_write(&study->model, folder, study->task->labels, study->task->K, error);
+    if (!code && study->model_folder) {
+        code = tokenizer_copy(study->model_folder, folder, error);
+    } else if (!code) {
         char *path = string_format("%s/vocab.txt", folder);
-        int written = tokenizer_write_words(study->tokenizer, path, error);
+        code = tokenizer_write_words(study->tokenizer, path, error);
         free(path);
-        return written;
-    }
-    const char *files[TOKENIZER_FILES];
-    int count = tokenizer_files(study->model_folder, files), code = 0;
-    for (int i = 0; i < count && !code; i++) {
-        char *from = string_format("%s/%s", study->model_folder, files[i]),
-             *to = string_format("%s/%s", folder, files[i]);
-        code = file_copy(from, to, error);
-        free(from);
-        free(to);
     }
     return code;
 }
@@ -428,8 +418,12 @@ static int write_model(Run *run, const char *folder, Error *error)
 /* The folder gets all of its files or none. */
 static int save_model(Run *run, const char *folder, Error *error)
 {
+    const Study *study = run->study;
     writers_begin();
-    return writers_end(write_model(run, folder, error), error);
+    int code = writers_end(write_model(run, folder, error), error);
+    return code ? code
+                : folder_remove_older(folder, study->model_folder, study->recipe.lora.targets != 0,
+                                      error);
 }
 
 /* The digest of the base; what is frozen stays mapped, and is the first run's for all. */
@@ -449,13 +443,28 @@ static int know_model(Study *study, Error *error)
     return 0;
 }
 
+/* How the classes of a head were understood, once for all runs. */
+static void tell_labels(Study *study)
+{
+    const Model *model = &study->model;
+    if (!study->told && *model->label_warning) {
+        fprintf(stderr, "WARNING: %s\n", model->label_warning);
+    }
+    if (!study->told && *model->label_note && !study->options->quiet) {
+        fprintf(stderr, "labels    %s\n", model->label_note);
+    }
+    study->told = 1;
+}
+
 int study_read_weights(Study *study, uint64_t seed_init, Error *error)
 {
     const Options *o = study->options;
     Model *model = &study->model;
     if (!study->model_folder) {
         model_make(model, seed_init);
-        return o->adapter ? adapter_read(model, o->adapter, o->init_head != NULL, error) : 0;
+        int failed = o->adapter ? adapter_read(model, o->adapter, o->init_head != NULL, error) : 0;
+        tell_labels(study);
+        return failed;
     }
     char *made;
     int first = !*study->model_sha256;
@@ -466,7 +475,7 @@ int study_read_weights(Study *study, uint64_t seed_init, Error *error)
     code = code || !o->adapter ? code : adapter_read(model, o->adapter, o->init_head != NULL, error);
     int from_seed = *made && (!o->adapter || o->init_head);
     if (!code && from_seed && strcmp(study->made, made) && !o->quiet) { /* the first run says it */
-        fprintf(stderr, "made from the seed, for the model has none: %s\n", made);
+        fprintf(stderr, "made from the seed, for the model has none that fits: %s\n", made);
     }
     if (!code && first && !from_seed && (o->adapter || !o->lora) && !o->quiet) {
         if (o->seeds && !study->steps) {
@@ -475,6 +484,9 @@ int study_read_weights(Study *study, uint64_t seed_init, Error *error)
         } else if (o->seed_init) {
             fputs("NOTE: --seed-init changes nothing: all weights are from files.\n", stderr);
         }
+    }
+    if (!code) {
+        tell_labels(study);
     }
     snprintf(study->made, sizeof study->made, "%s", made);
     free(made);

@@ -43,11 +43,6 @@ static int open_model_files(Study *study, Config *config, Error *error)
         free(command);
         return error->code;
     }
-    if (study->options->save && path_is_same(folder, study->options->save)) {
-        return error_set(error, EXIT_USAGE,
-                         "--save %s is the folder of the model; name another for the result",
-                         study->options->save);
-    }
     study->model_folder = folder;
     char *copy = string_copy(folder);
     study->model_name = string_copy(basename(copy));
@@ -255,6 +250,11 @@ int study_open(Study *study, const Options *options, Error *error)
     model_init(&study->model, config, problems[study->task->kind], study->task->K, lora,
                &study->backend);
     study->model.recompute = options->recompute != NULL;
+    study->model.init_head = options->init_head || options->adapter; /* its own head comes later */
+    if (study->task->kind != KIND_LANGUAGE) {
+        study->model.task = study->task->name;
+        study->model.labels = study->task->labels;
+    }
     if (study->task->kind != KIND_LANGUAGE &&
         (encode(&study->train_ids, &study->train, study->tokenizer, decoder, longest, V, error) ||
          encode(&study->dev_ids, &study->dev, study->tokenizer, decoder, longest, V, error) ||

@@ -26,6 +26,7 @@ typedef struct Study {
     long tokens;    /* of all training steps */
     int max_tokens; /* of a micro-batch or an evaluation batch */
     char made[512]; /* parameters that were made from the seed; "" for none */
+    int told;       /* how the labels of the head were understood was said */
 } Study;
 
 /* Reads and checks everything. On failure what was opened is closed. */
@@ -55,7 +56,7 @@ int study_read_weights(Study *study, uint64_t seed_init, Error *error);
 char *study_output(const Study *study, const Seeds *seeds);
 
 /* Whether a run could create its folders and files (save may be NULL), as far as can be seen
- * without creating any. Errors: 73, 74, 77. */
+ * without creating any. Errors: 64 save is the folder of the model; 73, 74, 77. */
 int study_check_output(const Study *study, const Seeds *seeds, const char *save, Error *error);
 
 /* What one run ended with. */
