@@ -1,5 +1,4 @@
 #include "download.h"
-#include "base.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,4 +67,22 @@ char *download_command(const char *folder)
     free(repository);
     free(word);
     return command;
+}
+
+int model_missing(const char *folder, Error *error)
+{
+    char *command = download_command(folder);
+    if (path_is_folder(folder)) {
+        error_set(error, EXIT_NO_INPUT,
+                  "%s: no config.json; name a Hugging Face folder, or get it with: %s", folder,
+                  command);
+    } else if (path_exists(folder)) {
+        error_set(error, EXIT_NO_INPUT,
+                  "%s: a file; name the folder with config.json that it lies in", folder);
+    } else {
+        error_set(error, EXIT_NO_INPUT, "%s: no such model folder; get it with: %s", folder,
+                  command);
+    }
+    free(command);
+    return error->code;
 }

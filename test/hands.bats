@@ -129,6 +129,12 @@ planned() {
     fails 66 'hf download ORG/other --local-dir models/other$' $train --task rte --model models/other
     : >models/file
     fails 66 'models/file: a file; name the folder' $train --task rte --model models/file
+    appended=""
+    fails 66 'roberta-large: no such model folder; get it with: hf download FacebookAI/roberta-large' "$programs/merge" roberta-large adapter merged
+    fails 66 'models/file: a file; name the folder' "$programs/merge" models/file adapter merged
+    fails 66 'models/roberta-large: no config.json; .* hf download' "$programs/merge" models/roberta-large adapter merged
+    [ ! -e merged ]
+    appended=--quiet
     SEEDBED_MODEL=roberta-large fails 66 'FacebookAI/roberta-large --local-dir roberta-large$' $train --task rte
 }
 

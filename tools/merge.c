@@ -1,6 +1,7 @@
 /* merge BASE ADAPTER OUT: a base model and a PEFT adapter as one plain Hugging Face folder. Adapted
  * weights and the head are float32, all others as the base has them. */
 #include "adapter.h"
+#include "download.h"
 #include "model_folder.h"
 #include "process.h"
 #include "version.h"
@@ -54,7 +55,9 @@ static int read_both(Model *model, const char *base, const char *adapter, Error 
     char *made = NULL, *base_json = string_format("%s/config.json", base),
          *adapter_json = string_format("%s/adapter_config.json", adapter);
     int code = config_read(&config, base_json, error);
-    if (!code) {
+    if (code == EXIT_NO_INPUT) {
+        code = model_missing(base, error);
+    } else if (!code) {
         code = adapter_config_read(&lora, adapter_json, &config, error) ||
                adapter_head(&problem, &classes, adapter, &config, error);
         if (code) {

@@ -479,7 +479,7 @@ int study_read_weights(Study *study, uint64_t seed_init, Error *error)
     }
     if (!code && first && !from_seed && (o->adapter || !o->lora) && !o->quiet) {
         if (o->seeds && !study->steps) {
-            fputs("NOTE: all seeds give the same: all weights are from files, nothing is trained.\n",
+            fputs("NOTE: all seeds give the same: all weights come from files, none changes.\n",
                   stderr);
         } else if (o->seed_init) {
             fputs("NOTE: --seed-init changes nothing: all weights are from files.\n", stderr);

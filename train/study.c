@@ -35,13 +35,7 @@ static int open_model_files(Study *study, Config *config, Error *error)
         return config_from_json(config, json, "tiny", error);
     }
     if (!path_is_folder(folder)) {
-        char *command = download_command(folder);
-        error_set(error, EXIT_NO_INPUT, "%s: %s%s", folder,
-                  path_exists(folder) ? "a file; name the folder with config.json that it lies in"
-                                      : "no such model folder; get it with: ",
-                  path_exists(folder) ? "" : command);
-        free(command);
-        return error->code;
+        return model_missing(folder, error);
     }
     study->model_folder = folder;
     char *copy = string_copy(folder);
@@ -55,10 +49,7 @@ static int open_model_files(Study *study, Config *config, Error *error)
     char *path = string_format("%s/config.json", folder);
     int code = config_read(config, path, error);
     if (code == EXIT_NO_INPUT) {
-        char *command = download_command(folder);
-        error_set(error, code, "%s: no config.json; name a Hugging Face folder, or get it with: %s",
-                  folder, command);
-        free(command);
+        code = model_missing(folder, error);
     }
     free(path);
     if (!code && tokenizer_open(&study->tokenizer, folder, error)) {
