@@ -38,6 +38,7 @@ run ops "$build/test_ops"
 run threads "$build/test_threads"
 run parsers "$build/test_parsers"
 run labels "$build/test_labels"
+run receipts "$build/test_receipts"
 run audit "$build/test_audit"
 for t in test/tokenizers/*/; do run "tokenizer $(basename "$t")" "$build/test_tokenizer" "$t" "$t/cases.jsonl"; done
 if [ -d "$shared" ]; then

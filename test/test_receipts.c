@@ -1,0 +1,196 @@
+/* model_sha256: the same for the same values in whatever files, another for other values. And files
+ * that another program changes while they are mapped. */
+#include "check.h"
+#include "model.h"
+#include "safetensors.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/test_receipts-XXXXXX";
+
+static Config tiny(void)
+{
+    Config config;
+    Error error;
+    json_t *json = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:f}", "model_type", "bert",
+                             "vocab_size", 3000, "hidden_size", 24, "intermediate_size", 16,
+                             "num_hidden_layers", 2, "num_attention_heads", 2,
+                             "max_position_embeddings", 16, "initializer_range", 0.1);
+    CHECK(!config_from_json(&config, json, "tiny", &error), "%s", error.text);
+    return config;
+}
+
+static Model make_model(Backend *backend, const LoraConfig *lora)
+{
+    Model model;
+    model_init(&model, tiny(), PROBLEM_SINGLE, 2, lora, backend);
+    return model;
+}
+
+/* One file of `shards`: every shards-th parameter from the first on, as bf16 or float32, their names
+ * without the prefix if short_names. */
+static void write_file(const Model *model, const char *name, int first, int shards, int bf16,
+                       int short_names)
+{
+    char *path = string_format("%s/%s", folder, name);
+    size_t count = (size_t)model->params.count;
+    TensorSource *sources = memory_calloc(count, sizeof *sources);
+    uint16_t **halves = memory_calloc(count, sizeof *halves);
+    Error error;
+    size_t used = 0;
+    for (size_t i = (size_t)first; i < count; i += (size_t)shards) {
+        const Param *p = &model->params.list[i];
+        halves[used] = memory_alloc(p->count, sizeof **halves);
+        for (size_t k = 0; k < p->count; k++) {
+            uint32_t bits;
+            memcpy(&bits, p->weight.f32 + k, sizeof bits);
+            halves[used][k] = (uint16_t)(bits >> 16);
+        }
+        sources[used] = (TensorSource){
+            .name = short_names && !strncmp(p->name, "bert.", 5) ? p->name + 5 : p->name,
+            .dtype = bf16 ? DTYPE_BF16 : DTYPE_F32,
+            .rank = p->rank,
+            .shape = {(size_t)p->shape[0], (size_t)p->shape[1]},
+            .data = bf16 ? (const void *)halves[used] : (const void *)p->weight.f32};
+        used++;
+    }
+    CHECK(!safetensors_write(path, sources, used, NULL, &error), "%s", error.text);
+    for (size_t i = 0; i < used; i++) {
+        free(halves[i]);
+    }
+    free(halves);
+    free(sources);
+    free(path);
+}
+
+/* The digest of what the folder holds now. */
+static void read_digest(char hex[65], int threads, int lora)
+{
+    Error error;
+    Backend backend;
+    char *made;
+    CHECK(!backend_init(&backend, "auto", threads, &error), "%s", error.text);
+    LoraConfig adapters = {.targets = 1u << LINEAR_Q, .r = 2, .alpha = 2};
+    Model model = make_model(&backend, lora ? &adapters : NULL);
+    int code = model_read(&model, folder, 7, &made, &error);
+    CHECK(!code, "%s", error.text);
+    if (!code) {
+        model_sha256(hex, &model);
+        free(made);
+    }
+    model_free(&model);
+    backend_free(&backend);
+}
+
+static void write_index(const Model *model)
+{
+    char *path = string_format("%s/model.safetensors.index.json", folder);
+    json_t *map = json_object();
+    for (int i = 0; i < model->params.count; i++) {
+        json_object_set_new(map, model->params.list[i].name,
+                            json_string(i % 2 ? "b.safetensors" : "a.safetensors"));
+    }
+    json_t *index = json_pack("{s:o}", "weight_map", map);
+    CHECK(!json_dump_file(index, path, 0), "%s", path);
+    json_decref(index);
+    free(path);
+}
+
+static void remove_file(const char *name)
+{
+    char *path = string_format("%s/%s", folder, name);
+    unlink(path);
+    free(path);
+}
+
+/* Writing goes on only while every mapped file is what it was; a page that is gone ends the process
+ * with 74, whoever reads it. */
+static void check_mapped(void)
+{
+    enum { SIZE = 20000 };
+    char *path = string_format("%s/mapped", folder), *out = string_format("%s/out", folder);
+    Error error;
+    File file;
+    Writer writer;
+    FILE *stream = fopen(path, "wb");
+    CHECK(stream && fprintf(stream, "%*s", SIZE, "") == SIZE && !fclose(stream), "%s", path);
+    CHECK(!file_map(&file, path, &error) && !files_unchanged(&error), "mapped");
+    CHECK(!truncate(path, SIZE + 1), "longer");
+    CHECK(files_unchanged(&error) == EXIT_BAD_DATA && strstr(error.text, path), "%s", error.text);
+    CHECK(!writer_open(&writer, out, &error) && writer_commit(&writer, &error) == EXIT_BAD_DATA &&
+              !path_exists(out),
+          "%s", error.text);
+    CHECK(file_copy(path, out, &error) == EXIT_BAD_DATA && !path_exists(out), "copied");
+    CHECK(!truncate(path, 1), "cut");
+    pid_t child = fork();
+    if (!child) {
+        int null = dup2(fileno(fopen("/dev/null", "w")), STDERR_FILENO);
+        _exit(null < 0 || file.bytes[SIZE - 1]);
+    }
+    int status = 0;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+              WEXITSTATUS(status) == EXIT_IO,
+          "status %d", status);
+    file_unmap(&file);
+    CHECK(!files_unchanged(&error) && !file_copy(path, out, &error), "no longer mapped");
+    unlink(path);
+    unlink(out);
+    free(path);
+    free(out);
+}
+
+int main(void)
+{
+    char first[65] = "", other[65] = "";
+    Model model = make_model(NULL, NULL);
+    CHECK(mkdtemp(folder) != NULL, "%s", folder);
+    model_make(&model, 5);
+    for (int exact = 0; exact < 2; exact++) { /* then with values that are bf16 numbers */
+        for (size_t i = 0; exact && i < model.params.total; i++) {
+            uint32_t bits;
+            memcpy(&bits, model.params.weights + i, sizeof bits);
+            bits &= 0xFFFF0000u;
+            memcpy(model.params.weights + i, &bits, sizeof bits);
+        }
+        write_file(&model, "model.safetensors", 0, 1, 0, 0);
+        read_digest(first, 1, 0);
+        read_digest(other, 3, 0);
+        CHECK(!strcmp(first, other), "threads");
+        read_digest(other, 1, 1);
+        CHECK(!strcmp(first, other), "with adapters");
+        write_file(&model, "model.safetensors", 0, 1, 0, 1);
+        read_digest(other, 1, 0);
+        CHECK(!strcmp(first, other), "names without prefix");
+        write_file(&model, "model.safetensors", 0, 1, 1, 0);
+        for (int lora = 0; lora < 2; lora++) {
+            read_digest(other, 1, lora);
+            CHECK(exact == !strcmp(first, other), "bf16 in place of float32, adapters %d", lora);
+        }
+        remove_file("model.safetensors");
+        write_file(&model, "a.safetensors", 0, 2, 0, 0);
+        write_file(&model, "b.safetensors", 1, 2, 0, 0);
+        write_index(&model);
+        read_digest(other, 2, 0);
+        CHECK(!strcmp(first, other), "shards");
+        remove_file("model.safetensors.index.json");
+    }
+    for (size_t at = 0; at < model.params.total; at += model.params.total / 7) {
+        float kept = model.params.weights[at];
+        model.params.weights[at] += 0.5f;
+        write_file(&model, "model.safetensors", 0, 1, 0, 0);
+        read_digest(other, 1, 0);
+        CHECK(strcmp(first, other) != 0, "value %zu", at);
+        model.params.weights[at] = kept;
+    }
+    check_mapped();
+    static const char *const files[] = {"model.safetensors", "a.safetensors", "b.safetensors"};
+    for (int i = 0; i < 3; i++) {
+        remove_file(files[i]);
+    }
+    rmdir(folder);
+    model_free(&model);
+    return checks_close("test_receipts");
+}
