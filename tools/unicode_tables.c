@@ -47,31 +47,36 @@ static int row_read(FILE *file, Row *row)
     return 0;
 }
 
-/* Ranges with one value each, neighbours of the same value joined. */
+static int by_code(const void *a, const void *b)
+{
+    unsigned x = ((const Row *)a)->first, y = ((const Row *)b)->first;
+    return (x > y) - (x < y);
+}
+
+/* Ranges with one value each, sorted, neighbours of the same value joined. */
 static void write_ranges(const char *folder, const char *file_name, const char *name,
                          int (*value)(const Row *))
 {
     FILE *file = table_open(folder, file_name);
-    Row row;
-    unsigned first = 0, last = 0, count = 0, written = 0;
-    int current = 0;
-    printf("const UnicodeRange %s[] = {\n", name);
-    while (row_read(file, &row)) {
-        if (count && row.first == last + 1 && value(&row) == current) {
-            last = row.last;
-            continue;
-        }
-        if (count) {
-            printf("{0x%04X, 0x%04X, %d},%c", first, last, current, ++written % 4 ? ' ' : '\n');
-        }
-        first = row.first;
-        last = row.last;
-        current = value(&row);
-        count++;
+    Row *rows = memory_alloc(1, sizeof *rows);
+    size_t n = 0;
+    unsigned count = 0;
+    while (row_read(file, &rows[n])) {
+        rows = memory_realloc(rows, ++n + 1, sizeof *rows);
     }
-    printf("{0x%04X, 0x%04X, %d},\n};\nconst int %s_count = %u;\n\n", first, last, current, name,
-           count);
     fclose(file);
+    qsort(rows, n, sizeof *rows, by_code);
+    printf("const UnicodeRange %s[] = {\n", name);
+    for (size_t i = 0, end; i < n; i = end) {
+        for (end = i + 1; end < n && rows[end].first == rows[end - 1].last + 1 &&
+                          value(&rows[end]) == value(&rows[i]);) {
+            end++;
+        }
+        printf("{0x%04X, 0x%04X, %d},%c", rows[i].first, rows[end - 1].last, value(&rows[i]),
+               ++count % 4 && end < n ? ' ' : '\n');
+    }
+    printf("};\nconst int %s_count = %u;\n\n", name, count);
+    free(rows);
 }
 
 static int letter(const Row *row)

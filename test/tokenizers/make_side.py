@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 
 HERE = Path(__file__).resolve().parent
 WORDS = """[PAD] [UNK] [CLS] [SEP] [MASK] the a river boat ##s ##man Boat River run ran ##ning é cafe café É ##é ##e 山 水 山水 ##水
-. , - un ##der i o A B ##b b x Ä ##x ##山 straße ss ı""".split()
+. , - un ##der i o A B ##b b x Ä ##x ##山 straße ss ı 𝅱\u302e""".split()
 BYTES = [b for b in range(256) if 33 <= b <= 126 or 161 <= b <= 172 or b >= 174]
 SYMBOL = {b: chr(b) for b in BYTES} | {b: chr(256 + i) for i, b in enumerate(b for b in range(256) if b not in BYTES)}
 PIECES = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"] + [SYMBOL[b] for b in range(256)]
@@ -108,7 +108,7 @@ FOLDERS = {
 PARTS = ["the river", "River run", "Boatman", "boats", "BOAT", "running", "café", "CAFÉ", "É", "é", "e\u0301", "山水", "山", " ",
          "  ", "\t", "\n", "\u00a0", ".", ",", "-", "_", "[MASK]", "[SEP]", "[sep]", "<mask>", "<s>", "</s>", "<pad>",
          "zebra", "ZEBRA", "zebras", "zebra fish", "<name>", "<new>", "Ärger", "ärger", "AB", "ABc", "the end", "QQ", "İ",
-         "Straße", "ẞ", "\ufeff", "\u200d", "각", "豈", "not read", "x", "<unk>", "\u0327\u0301", "Σς", "😀", "AB."]
+         "Straße", "ẞ", "\ufeff", "\u200d", "각", "豈", "not read", "x", "<unk>", "\u0327\u0301", "Σς", "😀", "AB.", " \u302e\U0001d171 "]
 
 
 def text(rng):
