@@ -12,8 +12,7 @@
 
 #define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
 
-enum { BOS, EOS, UNK, SEP, PAD, CLS, MASK, ROLES };
-static const char *const role_names[ROLES] = {"bos_token", "eos_token", "unk_token", "sep_token",
+const char *const role_names[ROLES] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                               "pad_token", "cls_token", "mask_token"};
 
 /* The tokens of the constructors' signatures. */
@@ -51,8 +50,8 @@ static int read_class(SideFiles *side, const char *folder, Error *error)
     static const struct {
         const char *name;
         TokenizerClass class;
-    } classes[] = {{"BertTokenizer", CLASS_BERT},      {"RobertaTokenizer", CLASS_ROBERTA},
-                   {"GPT2Tokenizer", CLASS_GPT2},      {"LlamaTokenizer", CLASS_LLAMA},
+    } classes[] = {{"BertTokenizer", CLASS_BERT},       {"RobertaTokenizer", CLASS_ROBERTA},
+                   {"GPT2Tokenizer", CLASS_GPT2},       {"LlamaTokenizer", CLASS_LLAMA},
                    {"PreTrainedTokenizer", CLASS_FILE}, {"TokenizersBackend", CLASS_FILE},
                    {"PythonBackend", CLASS_FILE}};
     char *path;
@@ -148,15 +147,13 @@ static int read_flag(const SideFiles *side, int *value, const char *name, int nu
     return 0;
 }
 
-/* With added_tokens_decoder in tokenizer_config.json the two older files do not count. */
-static const json_t *decoder_of(const SideFiles *side)
+const json_t *side_decoder(const SideFiles *side)
 {
     return json_object_get(side->config, "added_tokens_decoder");
 }
 
-/* A special token from its text or object. */
-static int read_token(AddedToken *token, const json_t *field, int in_map, const char *name,
-                      const char *where, Error *error)
+int side_token(AddedToken *token, const json_t *field, int in_map, const char *name,
+               const char *where, Error *error)
 {
     const char *type = string_of(field, "__type");
     *token = (AddedToken){.id = -1, .text = (char *)(uintptr_t)json_string_value(field)};
@@ -171,12 +168,11 @@ static int read_token(AddedToken *token, const json_t *field, int in_map, const 
     return 0;
 }
 
-/* A named special token; its text is NULL if there is none. explicit: a file says so. */
-static int read_role(AddedToken *token, int *explicit, const SideFiles *side, TokenizerClass class,
-                     int role, Error *error)
+int side_role(AddedToken *token, int *explicit, const SideFiles *side, TokenizerClass class,
+              int role, Error *error)
 {
     const char *name = role_names[role];
-    const json_t *mapped = decoder_of(side) ? NULL : json_object_get(side->map, name),
+    const json_t *mapped = side_decoder(side) ? NULL : json_object_get(side->map, name),
                  *field = mapped ? mapped : json_object_get(side->config, name);
     *explicit = field != NULL;
     *token = (AddedToken){.id = -1, .special = 1};
@@ -184,221 +180,9 @@ static int read_role(AddedToken *token, int *explicit, const SideFiles *side, To
         token->text = (char *)(uintptr_t)role_presets[class][role];
     }
     return field && !json_is_null(field)
-               ? read_token(token, field, mapped != NULL, name,
+               ? side_token(token, field, mapped != NULL, name,
                             mapped ? side->map_path : side->config_path, error)
                : 0;
-}
-
-static int is_added(const Tokenizer *t, const char *text)
-{
-    for (ptrdiff_t i = 0; i < arrlen(t->added); i++) {
-        if (!strcmp(t->added[i].text, text)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* Special tokens beside the named ones: a list, or an object of names. */
-static int add_extra(Tokenizer *t, const json_t *field, const char *name, const char *where,
-                     Error *error)
-{
-    size_t i;
-    const char *key;
-    json_t *item;
-    AddedToken token;
-    if (field && !json_is_null(field) && !json_is_array(field) && !json_is_object(field)) {
-        return REFUSE("%s: %s must be a list", where, name);
-    }
-    json_array_foreach((json_t *)(uintptr_t)field, i, item)
-    {
-        if (read_token(&token, item, 0, name, where, error) ||
-            (!is_added(t, token.text) && tokenizer_add(t, token.text, token, where, error))) {
-            return error->code;
-        }
-    }
-    json_object_foreach((json_t *)(uintptr_t)field, key, item)
-    {
-        if (read_token(&token, item, 0, name, where, error) ||
-            (!is_added(t, token.text) && tokenizer_add(t, token.text, token, where, error))) {
-            return error->code;
-        }
-    }
-    return 0;
-}
-
-/* Whether a key is the name of a special token of this model alone, as image_token. */
-static int is_own_role(const char *key, const json_t *value)
-{
-    size_t length = strlen(key);
-    int own = length > 6 && !strcmp(key + length - 6, "_token") && json_is_string(value);
-    for (int r = 0; r < ROLES; r++) {
-        own &= strcmp(key, role_names[r]) != 0;
-    }
-    return own;
-}
-
-static int add_own_roles(Tokenizer *t, const json_t *object, const char *where, Error *error)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, key, value)
-    {
-        AddedToken token = {.id = -1, .special = 1};
-        if (is_own_role(key, value) && !is_added(t, json_string_value(value)) &&
-            tokenizer_add(t, json_string_value(value), token, where, error)) {
-            return error->code;
-        }
-    }
-    return 0;
-}
-
-/* The named tokens, those of the model alone, then the rest, as far as they are no added tokens
- * yet. */
-static int add_special(Tokenizer *t, const SideFiles *side, TokenizerClass class, Error *error)
-{
-    const char *where = side->config ? side->config_path : t->path;
-    for (int role = 0; role < ROLES; role++) {
-        AddedToken token;
-        int explicit;
-        if (read_role(&token, &explicit, side, class, role, error)) {
-            return error->code;
-        }
-        if (!token.text || is_added(t, token.text)) {
-            continue;
-        }
-        int needed = class == CLASS_GPT2 ? role == BOS : role == SEP || role == CLS;
-        if (!explicit && needed && tokenizer_find(t, token.text) < 0) {
-            return REFUSE("%s: the special token '%s' is missing; get the file again", t->path,
-                          token.text);
-        }
-        /* without a file that says otherwise, as RoBERTa was made */
-        token.lstrip |= side->class == CLASS_SHAPE && class == CLASS_ROBERTA && role == MASK;
-        if (tokenizer_add(t, token.text, token, where, error)) {
-            return error->code;
-        }
-    }
-    const json_t *map = decoder_of(side) ? NULL : side->map,
-                 *extra = json_object_get(side->config, "extra_special_tokens"),
-                 *older = json_object_get(side->config, "additional_special_tokens"),
-                 *mapped = json_object_get(map, "extra_special_tokens");
-    extra = json_array_size(extra) || json_object_size(extra) ? extra : older;
-    mapped = mapped || extra ? mapped : json_object_get(map, "additional_special_tokens");
-    return add_own_roles(t, side->config, where, error) ||
-                   add_own_roles(t, map, side->map_path, error) ||
-                   add_extra(t, extra, "extra_special_tokens", where, error) ||
-                   add_extra(t, mapped, "extra_special_tokens", side->map_path, error)
-               ? error->code
-               : 0;
-}
-
-/* Whether the files name a special token so. */
-static int is_named_special(const SideFiles *side, const char *text)
-{
-    static const char *const lists[] = {"extra_special_tokens", "additional_special_tokens"};
-    const json_t *objects[] = {side->map, side->config};
-    json_t *item;
-    size_t i;
-    for (int role = 0; role < ROLES; role++) {
-        const json_t *field = json_object_get(side->map, role_names[role]);
-        field = field ? field : json_object_get(side->config, role_names[role]);
-        const char *name = json_is_object(field) ? string_of(field, "content")
-                                                 : json_string_value(field);
-        if (name && !strcmp(name, text)) {
-            return 1;
-        }
-    }
-    for (int k = 0; k < 4; k++) {
-        json_array_foreach(json_object_get(objects[k / 2], lists[k % 2]), i, item)
-        {
-            if (json_is_string(item) && !strcmp(json_string_value(item), text)) {
-                return 1;
-            }
-        }
-    }
-    return 0;
-}
-
-static int by_id(const void *a, const void *b)
-{
-    int x = ((const AddedToken *)a)->id, y = ((const AddedToken *)b)->id;
-    return (x > y) - (x < y);
-}
-
-/* The tokens of added_tokens_decoder, an object of ids. */
-static int read_decoder(AddedToken **tokens, const SideFiles *side, Error *error)
-{
-    const json_t *decoder = decoder_of(side);
-    const char *key;
-    json_t *object;
-    if (!json_is_object(decoder)) {
-        return REFUSE("%s: added_tokens_decoder is no object; get the file again",
-                      side->config_path);
-    }
-    json_object_foreach((json_t *)(uintptr_t)decoder, key, object)
-    {
-        AddedToken token;
-        size_t digits = strspn(key, "0123456789");
-        if (!digits || key[digits] || digits > 9 || atol(key) >= LARGEST_ID) {
-            return REFUSE("%s: added_tokens_decoder: '%s' is no id from 0 to %d; get the file "
-                          "again",
-                          side->config_path, key, LARGEST_ID - 1);
-        }
-        if (added_token_read(&token, object, -1, side->config_path, error)) {
-            return error->code;
-        }
-        token.id = atoi(key);
-        arrput(*tokens, token);
-    }
-    return 0;
-}
-
-/* The tokens of added_tokens.json, an object of texts. */
-static int read_added(AddedToken **tokens, const SideFiles *side, Error *error)
-{
-    const char *text;
-    json_t *id;
-    json_object_foreach(side->added, text, id)
-    {
-        double number = json_number_value(id);
-        if (!json_is_number(id) || !(number >= 0 && number < LARGEST_ID) ||
-            number != (double)(int)number) {
-            return REFUSE("%s: the id of '%s' is not an integer from 0 to %d; get the file again",
-                          side->added_path, text, LARGEST_ID - 1);
-        }
-        int special = is_named_special(side, text);
-        arrput(*tokens, ((AddedToken){.text = (char *)(uintptr_t)text,
-                                      .id = (int)number,
-                                      .special = special,
-                                      .normalized = !special}));
-    }
-    return 0;
-}
-
-/* Added tokens with their ids, in the order of these. root: its added tokens count where
- * tokenizer_config.json lists none; one that is itself the tokenizer has them in any case. */
-static int add_listed(Tokenizer *t, const SideFiles *side, TokenizerClass class, const json_t *root,
-                      Error *error)
-{
-    AddedToken *tokens = NULL;
-    const char *where = decoder_of(side) ? side->config_path : side->added_path;
-    if (root && (class == CLASS_FILE || !decoder_of(side)) &&
-        tokenizer_read_added(t, root, t->path, error)) {
-        return error->code;
-    }
-    int code = decoder_of(side) ? read_decoder(&tokens, side, error)
-               : side->added    ? read_added(&tokens, side, error)
-                                : 0;
-    if (!code && tokens) {
-        qsort(tokens, arrlenu(tokens), sizeof *tokens, by_id);
-    }
-    for (ptrdiff_t i = 0; i < arrlen(tokens) && !code; i++) {
-        code = decoder_of(side) || !is_added(t, tokens[i].text)
-                   ? tokenizer_add(t, tokens[i].text, tokens[i], where, error)
-                   : 0;
-    }
-    arrfree(tokens);
-    return code;
 }
 
 /* What the constructors set, whatever a tokenizer.json says. */
@@ -409,7 +193,7 @@ static int set_bert(Tokenizer *t, const SideFiles *side, Error *error)
     if (read_flag(side, &lower, "do_lower_case", -2, error) ||
         read_flag(side, &strip, "strip_accents", -1, error) ||
         read_flag(side, &cjk, "tokenize_chinese_chars", -2, error) ||
-        read_role(&unknown, &explicit, side, CLASS_BERT, UNK, error)) {
+        side_role(&unknown, &explicit, side, CLASS_BERT, UNK, error)) {
         return error->code;
     }
     Vocabulary *vocabulary = &t->vocabulary;
@@ -460,7 +244,7 @@ static int set_decoder_template(Tokenizer *t, const SideFiles *side, TokenizerCl
     AddedToken ends[2];
     for (int i = 0; i < 2; i++) {
         if (read_flag(side, &flags[i], i ? "add_eos_token" : "add_bos_token", 0, error) ||
-            read_role(&ends[i], &explicit, side, class, i ? EOS : BOS, error)) {
+            side_role(&ends[i], &explicit, side, class, i ? EOS : BOS, error)) {
             return error->code;
         }
     }
@@ -487,7 +271,7 @@ static int set_encoder_template(Tokenizer *t, const SideFiles *side, TokenizerCl
     int id[2], explicit;
     for (int i = 0; i < 2; i++) {
         AddedToken token;
-        if (read_role(&token, &explicit, side, class, i ? SEP : CLS, error)) {
+        if (side_role(&token, &explicit, side, class, i ? SEP : CLS, error)) {
             return error->code;
         }
         if (!token.text) {
@@ -550,7 +334,7 @@ int side_files_apply(Tokenizer *t, const SideFiles *side, const json_t *root, co
                : class == CLASS_LLAMA                         ? set_llama(t, side, error)
                : class == CLASS_ROBERTA || class == CLASS_GPT2 ? set_bytes(t, side, error)
                                                               : 0;
-    if (code || add_listed(t, side, class, root, error) || add_special(t, side, class, error)) {
+    if (code || side_files_add(t, side, class, root, error)) {
         return error->code;
     }
     if (class == CLASS_BERT || class == CLASS_ROBERTA) {

@@ -97,65 +97,6 @@ static int read_wordpiece(Tokenizer *t, const json_t *model, const char *where, 
     return 0;
 }
 
-static int read_flag(int *flag, const json_t *object, const char *name, const char *where,
-                     Error *error)
-{
-    const json_t *field = json_object_get(object, name);
-    if (field && !json_is_boolean(field)) {
-        return REFUSE("%s: added token '%s': %s must be true or false", where,
-                      text_of(object, "content"), name);
-    }
-    *flag = field ? json_is_true(field) : *flag;
-    return 0;
-}
-
-int added_token_read(AddedToken *token, const json_t *object, int normalized, const char *where,
-                     Error *error)
-{
-    *token = (AddedToken){.id = -1};
-    if (!json_is_string(json_object_get(object, "content"))) {
-        return REFUSE("%s: an added token lacks content; get the file again", where);
-    }
-    token->text = (char *)(uintptr_t)text_of(object, "content");
-    if (read_flag(&token->special, object, "special", where, error)) {
-        return error->code;
-    }
-    token->normalized = normalized < 0 ? !token->special : normalized;
-    return read_flag(&token->normalized, object, "normalized", where, error) ||
-                   read_flag(&token->single_word, object, "single_word", where, error) ||
-                   read_flag(&token->lstrip, object, "lstrip", where, error) ||
-                   read_flag(&token->rstrip, object, "rstrip", where, error)
-               ? error->code
-               : 0;
-}
-
-int tokenizer_read_added(Tokenizer *t, const json_t *root, const char *where, Error *error)
-{
-    size_t i;
-    json_t *object, *list = json_object_get(root, "added_tokens");
-    if (list && !json_is_null(list) && !json_is_array(list)) {
-        return REFUSE("%s: added_tokens is no list; get the file again", where);
-    }
-    json_array_foreach(list, i, object)
-    {
-        AddedToken token;
-        const json_t *id = json_object_get(object, "id");
-        if (added_token_read(&token, object, 0, where, error)) {
-            return error->code;
-        }
-        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
-            json_integer_value(id) >= LARGEST_ID) {
-            return REFUSE("%s: added token '%s' has no id from 0 to %d; get the file again", where,
-                          token.text, LARGEST_ID - 1);
-        }
-        token.id = (int)json_integer_value(id);
-        if (tokenizer_add(t, token.text, token, where, error)) {
-            return error->code;
-        }
-    }
-    return 0;
-}
-
 /* The id of a token of a post-processor. */
 static int check_id(const json_t *id, const char *token, const char *where, Error *error)
 {

@@ -8,61 +8,6 @@
 
 #define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
 
-/* The id of a new word: the next free one. A vocabulary with holes may have given it away. */
-static int next_id(const Tokenizer *t)
-{
-    int next = t->words;
-    for (ptrdiff_t i = 0; i < arrlen(t->added); i++) {
-        next = t->added[i].id >= next ? t->added[i].id + 1 : next;
-    }
-    return next;
-}
-
-int tokenizer_find(const Tokenizer *t, const char *text)
-{
-    int id = vocabulary_find(&t->vocabulary, text);
-    for (ptrdiff_t i = 0; i < arrlen(t->added) && id < 0; i++) {
-        id = strcmp(t->added[i].text, text) ? -1 : t->added[i].id;
-    }
-    return id;
-}
-
-int tokenizer_add(Tokenizer *t, const char *text, AddedToken token, const char *where, Error *error)
-{
-    int id = tokenizer_find(t, text), wanted = token.id;
-    if (!*text) {
-        return REFUSE("%s: an added token is empty; get the file again", where);
-    }
-    if (token.normalized && t->vocabulary.normalizes) {
-        return REFUSE("%s: added token '%s' with normalized true is not implemented behind the "
-                      "normalizer Replace",
-                      where, text);
-    }
-    token.id = id < 0 ? next_id(t) : id;
-    if (wanted >= 0 && wanted != token.id) {
-        return REFUSE("%s: added token '%s' has the id %d, but its place in the vocabulary is %d; "
-                      "the files belong to different models",
-                      where, text, wanted, token.id);
-    }
-    token.size = strlen(text);
-    token.pattern = token.normalized && t->wordpiece
-                        ? wordpiece_normalize(&t->vocabulary, text, &token.size)
-                        : string_copy(text);
-    for (ptrdiff_t i = 0; i < arrlen(t->added); i++) {
-        AddedToken *old = &t->added[i];
-        if (old->id == token.id) { /* once special, always special */
-            token.special |= old->special;
-            token.text = old->text;
-            free(old->pattern);
-            *old = token;
-            return 0;
-        }
-    }
-    token.text = string_copy(text);
-    arrput(t->added, token);
-    return id < 0 ? vocabulary_place(&t->vocabulary, token.text, token.id, where, error) : 0;
-}
-
 void tokenizer_set_template(Tokenizer *t, int first, int end, int roberta)
 {
     int type = !roberta;

@@ -48,9 +48,8 @@ int unicode_is_word(uint32_t code)
 static int normal_unstripped(uint32_t code, int lower, uint32_t out[8])
 {
     int clean = range_value(unicode_clean, unicode_clean_count, code, 0);
-    out[0] = clean == 'S' ? ' '
-             : lower      ? code + (uint32_t)range_value(unicode_lower, unicode_lower_count, code, 0)
-                          : code;
+    int shift = lower ? range_value(unicode_lower, unicode_lower_count, code, 0) : 0;
+    out[0] = clean == 'S' ? ' ' : code + (uint32_t)shift;
     if (lower && code == 0x130) { /* the one letter that becomes two */
         out[0] = 'i';
         out[1] = 0x307;

@@ -1,5 +1,6 @@
 /* Inside of the tokenizers: the vocabulary, the two models over it and the rest of a tokenizer.
- * Only tokenizer*.c, side_files.c, vocabulary.c, bpe.c, metaspace.c and wordpiece.c use it. */
+ * Only tokenizer*.c, side_files.c, added_tokens.c, vocabulary.c, bpe.c, metaspace.c and
+ * wordpiece.c use it. */
 #ifndef VOCABULARY_H
 #define VOCABULARY_H
 
@@ -119,9 +120,6 @@ void tokenizer_set_template(Tokenizer *t, int first, int end, int roberta);
 /* Everything that a tokenizer.json says but for added tokens. Errors: 65 with the field. */
 int tokenizer_read_json(Tokenizer *t, const json_t *root, const char *where, Error *error);
 
-/* The added tokens of a tokenizer.json. Errors: 65. */
-int tokenizer_read_added(Tokenizer *t, const json_t *root, const char *where, Error *error);
-
 /* The class of transformers 5 that would read a folder. All but CLASS_FILE take nothing but
  * vocabulary and merges from a tokenizer.json (LLAMA and GPT2 the template too). CLASS_SHAPE: no
  * file names one, so the form of the vocabulary decides. */
@@ -137,7 +135,8 @@ typedef enum TokenizerClass {
 /* What lies beside a vocabulary; NULL where there is no such file. */
 typedef struct SideFiles {
     TokenizerClass class;
-    json_t *config, *map, *added; /* tokenizer_config.json, special_tokens_map.json, added_tokens.json */
+    json_t *config, *map, *added; /* tokenizer_config.json, special_tokens_map.json,
+                                     added_tokens.json */
     char *config_path, *map_path, *added_path;
 } SideFiles;
 
@@ -145,6 +144,27 @@ typedef struct SideFiles {
  * Errors: 65 with file and field. side_files_free releases it in any case. */
 int side_files_read(SideFiles *side, const char *folder, Error *error);
 void side_files_free(SideFiles *side);
+
+/* added_tokens_decoder of tokenizer_config.json, or NULL. With it the two older files do not
+ * count. */
+const json_t *side_decoder(const SideFiles *side);
+
+/* Special tokens that have a name, "bos_token" and so on. */
+enum { BOS, EOS, UNK, SEP, PAD, CLS, MASK, ROLES };
+extern const char *const role_names[ROLES];
+
+/* A special token from its text or, in the map or with a type, its object. Errors: 65. */
+int side_token(AddedToken *token, const json_t *field, int in_map, const char *name,
+               const char *where, Error *error);
+
+/* A named special token; its text is NULL if there is none. explicit: a file says so. Errors:
+ * 65. */
+int side_role(AddedToken *token, int *explicit, const SideFiles *side, TokenizerClass class,
+              int role, Error *error);
+
+/* Adds the tokens of the side files and, where they count, of a tokenizer.json. Errors: 65. */
+int side_files_add(Tokenizer *t, const SideFiles *side, TokenizerClass class, const json_t *root,
+                   Error *error);
 
 /* Sets what the class decides, adds the tokens of the side files and makes the template. root: the
  * tokenizer.json, or NULL. Errors: 65. */

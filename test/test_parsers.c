@@ -246,6 +246,48 @@ static void check_texts(void)
     free(jsonl_path);
 }
 
+/* The folder of a file beside a tokenizer. */
+static int open_beside(const char *path, Error *error)
+{
+    Tokenizer *t;
+    char *beside = string_format("%.*s", (int)(strrchr(path, '/') - path), path);
+    int code = tokenizer_open(&t, beside, error);
+    tokenizer_close(t);
+    free(beside);
+    return code;
+}
+
+static void check_side_files(void)
+{
+    static const char words[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\n##s\n";
+    static const char config[] =
+        "{\"tokenizer_class\": \"BertTokenizer\", \"do_lower_case\": false, "
+        "\"strip_accents\": null, "
+        "\"model_max_length\": 1000000000000000019884624838656, \"added_tokens_decoder\": {\"4\": "
+        "{\"content\": \"[MASK]\", \"lstrip\": true, \"normalized\": false, \"special\": true}, "
+        "\"8\": {\"content\": \"a cat\", \"single_word\": true, \"normalized\": true}}, "
+        "\"additional_special_tokens\": [\"the\"]}";
+    static const char map[] = "{\"cls_token\": \"[CLS]\", \"mask_token\": {\"content\": "
+                              "\"[MASK]\", \"lstrip\": true, \"normalized\": false}}";
+    static const char added[] = "{\"two cats\": 8, \"\u00e9\": 9}";
+    const struct {
+        const char *name, *bytes;
+        size_t size;
+    } files[] = {{"tokenizer_config.json", config, sizeof config - 1},
+                 {"special_tokens_map.json", map, sizeof map - 1},
+                 {"added_tokens.json", added, sizeof added - 1}};
+    char *vocabulary = in_folder("vocab.txt");
+    check_damage("vocab.txt", vocabulary, words, sizeof words - 1, open_beside, 0);
+    write_bytes(vocabulary, words, sizeof words - 1);
+    for (int i = 0; i < 3; i++) {
+        char *path = in_folder(files[i].name);
+        check_damage(files[i].name, path, files[i].bytes, files[i].size, open_beside, 1);
+        free(path);
+    }
+    unlink(vocabulary);
+    free(vocabulary);
+}
+
 static void check_decoders(void)
 {
     static const char config[] =
@@ -292,6 +334,7 @@ int main(void)
     }
     check_containers();
     check_texts();
+    check_side_files();
     check_decoders();
     rmdir(folder);
     return checks_close("test_parsers");
