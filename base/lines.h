@@ -1,5 +1,4 @@
-/* Delimited text: CSV (RFC 4180) for names ending in .csv, else TAB without quoting. Empty lines are
- * passed over. */
+/* Delimited text: CSV (RFC 4180) for names ending in .csv, else TAB without quoting. */
 #ifndef LINES_H
 #define LINES_H
 

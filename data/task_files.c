@@ -62,8 +62,8 @@ static void add_folders(Paths *folders, const char *parent, const char *const na
 /* The folders where the files of a task may be, in the order of their looking. */
 static Paths find_folders(const Task *task, const char *data)
 {
-    const char *const benchmark[3] = {task->benchmark, "", ""},
-                      *const names[3] = {task->folder, task->name, task->alias};
+    const char *const benchmark[3] = {task->benchmark, "", ""};
+    const char *const names[3] = {task->folder, task->name, task->alias};
     Paths folders = NULL, parents = NULL;
     add_folders(&parents, data, benchmark);
     for (ptrdiff_t i = 0; i < arrlen(parents); i++) {
@@ -155,9 +155,9 @@ static void refuse_missing(const Task *task, const char *data, const char *split
               "%s: the %s split of %s is missing; looked for %s (or %s in .tsv, .jsonl, .json or "
               ".csv) in %s/%s, in %s and there itself; docs/TASKS.md says where to get the files%s",
               data, split, task->name, official_name(task, split),
-              strcmp(split, "train")   ? strchr(task->dev_file, '_') ? "validation_matched"
-                                                                     : "validation, val, dev"
-                                       : "train",
+              strcmp(split, "train")
+                  ? strchr(task->dev_file, '_') ? "validation_matched" : "validation, val, dev"
+                  : "train",
               task->benchmark, task->folder, task->folder, seen);
     free(seen);
     paths_free(folders);

@@ -1,5 +1,5 @@
-/* Inside of the task readers: where a split's file is, and examples from its rows. Only tasks.c,
- * task_files.c, task_rows.c and task_objects.c use it. */
+/* Inside of the task readers: where a split's file is, and examples from its rows. Only tasks.c and
+ * task_*.c use it. */
 #ifndef TASK_READER_H
 #define TASK_READER_H
 
@@ -55,6 +55,16 @@ int is_field_name(const char *names, const char *name);
 
 /* The same names for a message, to be freed: "'gold_label' or 'label'". */
 char *field_names(const char *names);
+
+/* A text, to be freed; a whole number from 0 on, which may be written as text. Errors: 65 with the
+ * fields that there are. */
+int read_text(char **text, const json_t *object, const char *field, const Line *line, Error *error);
+int read_index(int *index, const json_t *object, const char *field, const Line *line, Error *error);
+
+/* The label of an object, or the target of a regression. Errors: 65 unknown, hidden, or in another
+ * form than the labels before it. */
+int read_label(Reader *reader, Example *example, const json_t *object, const Line *line,
+               Error *error);
 
 /* The examples of an object, by the task's form. Errors: 65 with file and line. */
 int read_object(Reader *reader, const json_t *object, const Line *line, Error *error);

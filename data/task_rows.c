@@ -17,7 +17,7 @@ typedef struct Table {
     char *names[MAX_COLUMNS]; /* [width], owned */
     char wanted[MAX_COLUMNS]; /* whether a column is a field of the task */
     int width;
-    size_t lines; /* of the file, counted at the first bad row */
+    size_t lines;              /* of the file, counted at the first bad row */
     int text_first, text_last; /* whether the first and the last column are texts */
 } Table;
 
@@ -181,10 +181,10 @@ static int leave_out(Reader *reader, Table *table, size_t first, size_t last, in
     }
     if (n <= SHOWN + 1) {
         const char *old = dataset->left_out_lines ? dataset->left_out_lines : "";
-        char *longer = n > SHOWN      ? string_format("%s, ...", old)
-                       : last > first ? string_format("%s%s%zu-%zu", old, n > 1 ? ", " : "", first,
-                                                      last)
-                                      : string_format("%s%s%zu", old, n > 1 ? ", " : "", first);
+        char *longer = n > SHOWN ? string_format("%s, ...", old)
+                       : last > first
+                           ? string_format("%s%s%zu-%zu", old, n > 1 ? ", " : "", first, last)
+                           : string_format("%s%s%zu", old, n > 1 ? ", " : "", first);
         free(dataset->left_out_lines);
         dataset->left_out_lines = longer;
     }
@@ -265,8 +265,8 @@ static int read_json_lines(Reader *reader, const File *file, Error *error)
         json_error_t problem;
         json_t *object = json_loadb(line, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
         if (!json_is_object(object)) {
-            code = REFUSE("%s:%d: not a JSON object: %s; each line must be one (pandas: to_json(..., "
-                          "orient=\"records\", lines=True))",
+            code = REFUSE("%s:%d: not a JSON object: %s; each line must be one (pandas: "
+                          "to_json(..., orient=\"records\", lines=True))",
                           path, number,
                           json_is_array(object) || line[blank] == '[' ? "an array"
                           : object                                    ? "another value"

@@ -27,7 +27,7 @@ typedef struct Task {
     TaskKind kind;
     TaskMetric metric;
     TaskForm form;
-    const char *fields[1 + MAX_TEXTS]; /* of the label, then of the texts: "official|Hub's", or NULL */
+    const char *fields[1 + MAX_TEXTS]; /* of label and texts: "official|Hub's"; NULL for none */
     const char *encoder;               /* {0} .. {2}: texts; "|" between parts, "||" segments */
     const char *decoder; /* the same for a decoder, one segment; NULL: none is defined */
     int cut;             /* the text whose part may be cut, or CUT_ */

@@ -240,6 +240,7 @@ refused_row() {
     refused_row cb train.jsonl 'train.jsonl:2: not a JSON object: an array' '{"premise":"a","hypothesis":"b","label":0}\n["a", "b", 0]\n'
     refused_row cb train.json 'train.json:1: not a JSON object: an array.*lines=True' '[\n{"premise":"a","hypothesis":"b","label":0}]\n'
     refused_row cb train.jsonl 'train.jsonl:1: not a JSON object: duplicate object key' '{"premise":"a","premise":"b","hypothesis":"b","label":0}\n'
+    refused_row cb train.json "train.json:1: the label is no name and no number; each line must be one example" '{"premise":{"0":"a"},"hypothesis":{"0":"b"},"label":{"0":1}}\n'
     refused_row multirc train.csv 'train.csv:3: idx is question 0, answer 3, behind 0, 0: rows are missing' "paragraph,question,answer,idx,label\na,b,c,\"{'paragraph': 0, 'question': 0, 'answer': 0}\",1\na,b,c,\"{'paragraph': 0, 'question': 0, 'answer': 3}\",1\n"
     refused_row multirc train.csv "train.csv:2: the field 'paragraph' is missing" 'paragraph,question,answer,idx,label\na,b,c,17,1\n'
     refused_row multirc train.jsonl "train.jsonl:3: paragraph 0 is there twice" '{"paragraph":"a","question":"b","answer":"c","idx":{"paragraph":0,"question":0,"answer":0},"label":1}\n{"paragraph":"d","question":"b","answer":"c","idx":{"paragraph":1,"question":1,"answer":1},"label":1}\n{"paragraph":"a","question":"b","answer":"c","idx":{"paragraph":0,"question":2,"answer":2},"label":1}\n'
@@ -282,6 +283,7 @@ refused_row() {
     : >"$work/data/glue/rte/development.tsv"
     fails 66 'data: the validation split of rte is missing; looked for dev.tsv (or validation, val, dev in .tsv, .jsonl, .json or .csv) in glue/RTE, .*glue/rte has development.tsv, train.tsv; .*data has glue, x$' $train --task rte --data "$work/data"
     fails 66 'the train split of cb is missing; looked for train.jsonl .*superglue/CB, in CB and there itself; docs/TASKS.md.*x is empty$' $train --task cb --data "$work/data/x"
+    fails 66 'a file; --data takes the folder' $train --task rte --data "$work/data/glue/rte/train.tsv"
     fails 66 'looked for dev_matched.tsv (or validation_matched' $train --task mnli --data "$work/data/glue/rte"
     for i in $(seq 12); do : >"$work/data/x/f$i"; done
     fails 66 'x has f1, f10, .* and 4 more$' $train --task cb --data "$work/data/x"

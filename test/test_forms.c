@@ -1,10 +1,9 @@
-/* Compares the examples of a task in two folders, which have its files in different forms:
- * build/test_forms TASK FOLDER OTHER [rows]. Compared are number, ids, labels, targets, clusters and
- * texts of both splits; rows: only that many. */
+/* Compares the examples of a task in two folders that have its files in different forms:
+ * build/test_forms TASK FOLDER OTHER. Compared are number, ids, labels, targets, clusters and texts
+ * of both splits. */
 #include "check.h"
 #include "tasks.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static int same_text(const char *a, const char *b)
@@ -35,15 +34,14 @@ int main(int argc, char **argv)
     static const char *const splits[] = {"train", "validation"};
     Error error;
     if (argc < 4) {
-        fputs("usage: test_forms TASK FOLDER OTHER [rows]\n", stderr);
+        fputs("usage: test_forms TASK FOLDER OTHER\n", stderr);
         return EXIT_USAGE;
     }
     const Task *task = task_find(argv[1], &error);
     for (int s = 0; s < 2; s++) {
         Dataset sets[2];
         for (int i = 0; i < 2; i++) {
-            if (!task || dataset_read(&sets[i], task, argv[2 + i], splits[s],
-                                      argc > 4 ? atoi(argv[4]) : 0, 0, &error)) {
+            if (!task || dataset_read(&sets[i], task, argv[2 + i], splits[s], 0, 0, &error)) {
                 fprintf(stderr, "%s\n", error.text);
                 return error.code;
             }

@@ -229,8 +229,22 @@ static void check_texts(void)
         "{\"text\": \"Ann's cat saw \u00e9 the  dog; it ran\", \"label\": true, \"target\": "
         "{\"span1_index\": 4, \"span1_text\": \"The\\ndog\", \"span2_index\": 6, \"span2_text\": "
         "\"it\"}}\n";
+    static const char broken[] = "id\tquestion1\tquestion2\tis_duplicate\n1\ta\tb\t0\n2\tc\n"
+                                 " c\td\t1\n\n3\te\tf\t1\n\r\n";
+    static const char csv[] = "\xEF\xBB\xBFsentence1,sentence2,label\r\n"
+                              "\"a, \"\"b\"\"\r\n\",c \xC3\xA9,3.8\r\nd,e,4.571429\r\n";
+    static const char quoted[] = "\tsentence\tidx\tlabel\n0\t\"a\tb\"\t0\tpositive\n";
+    static const char answers[] =
+        "paragraph,question,answer,idx,label\n"
+        "\"a, b\",c,d,\"{'paragraph': 3, 'question': 0, 'answer': 0}\",True\ne,f,g,"
+        "\"{\"\"paragraph\"\": 4, \"\"question\"\": 1, \"\"answer\"\": 1}\",False\n";
+    static const char spans[] = "text,span1_index,span1_text,span2_index,span2_text,label\n\"Ann, "
+                                "she ran\",0,Ann,1,she,1.0\n";
+    static const char flat[] =
+        "{\"paragraph\":\"a\",\"question\":\"b\",\"answer\":\"c\",\"label\":0.0,"
+        "\"idx.paragraph\":0,\"idx.question\":0,\"idx.answer\":0}\n";
     char *path = in_folder("text"), *tsv_path = in_folder("train.tsv"),
-         *jsonl_path = in_folder("train.jsonl");
+         *jsonl_path = in_folder("train.jsonl"), *csv_path = in_folder("train.csv");
     check_damage("config.json", path, config, sizeof config - 1, open_config, 1);
     check_damage("tokenizer.json", path, words, sizeof words - 1, open_tokenizer, 1);
     split_task = "rte";
@@ -241,6 +255,18 @@ static void check_texts(void)
     check_damage("MultiRC", jsonl_path, multirc, sizeof multirc - 1, open_data, 0);
     split_task = "wsc";
     check_damage("WSC", jsonl_path, wsc, sizeof wsc - 1, open_data, 0);
+    split_task = "qqp";
+    check_damage("TSV with a parted row", tsv_path, broken, sizeof broken - 1, open_data, 0);
+    split_task = "stsb";
+    check_damage("CSV", csv_path, csv, sizeof csv - 1, open_data, 0);
+    split_task = "sst2";
+    check_damage("TSV with quotes", tsv_path, quoted, sizeof quoted - 1, open_data, 0);
+    split_task = "multirc";
+    check_damage("MultiRC as CSV", csv_path, answers, sizeof answers - 1, open_data, 0);
+    check_damage("MultiRC as the Hub's rows", jsonl_path, flat, sizeof flat - 1, open_data, 0);
+    split_task = "wsc";
+    check_damage("WSC as CSV", csv_path, spans, sizeof spans - 1, open_data, 0);
+    free(csv_path);
     free(path);
     free(tsv_path);
     free(jsonl_path);

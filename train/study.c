@@ -97,8 +97,10 @@ static int open_data(Study *study, Error *error)
     }
     if (!path_is_folder(folder)) {
         return error_set(error, EXIT_NO_INPUT,
-                         "%s: no such data folder; put the official files there (docs/TASKS.md "
-                         "says where to get them)",
+                         path_exists(folder)
+                             ? "%s: a file; --data takes the folder that it is in"
+                             : "%s: no such data folder; put the official files there "
+                               "(docs/TASKS.md says where to get them)",
                          folder);
     }
     int bad = study->options->allow_bad_rows != NULL;
