@@ -157,7 +157,7 @@ static int is_broken(Table *table, size_t *last, int *joined, Error *error)
         }
     }
     *last = file->line;
-    *joined = pieces > 1 && columns == width;
+    *joined = columns == width;
     return pieces > 1 || columns != width;
 }
 

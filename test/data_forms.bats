@@ -141,6 +141,10 @@ like() {
     counts rte "$work/data/rte" 1
     cp "$work/data/rte/train.csv" "$work/data/glue/RTE/train.csv"
     counts rte "$work/data" 3
+    mkdir -p "$work/data/CoLA" "$work/data/COLA"
+    cp "$work"/official/glue/CoLA/*.tsv "$work/data/CoLA"
+    head -n 2 "$work/data/CoLA/train.tsv" >"$work/data/COLA/train.tsv"; both data/COLA train.tsv dev.tsv
+    counts cola "$work/data" 3
     # the two RTEs are told apart by their fields
     fails 65 "the field 'premise' is missing\|no column 'premise'" $train --task rte_superglue --data "$work/data/glue"
 }
@@ -201,6 +205,8 @@ broken() {
     rows 3 >"$file"; fails 65 'train.tsv:2002: 3 columns' $train --task rte --data "$work/data"
     printf 'sentence1,sentence2,label\na,b,0\nc,0\n' >"$work/data/train.csv"; rm "$file"
     fails 65 'train.csv:3: 2 columns, expected 3' $train --task rte --data "$work/data"
+    { printf 'sentence1,sentence2,label\n'; yes 'a,b,0' | head -n 2000; printf 'c,0\n'; } >"$work/data/train.csv"
+    fails 65 'train.csv:2002: 2 columns, expected 3' $train --task rte --data "$work/data"
     { printf "$head"; for i in $(seq 8); do printf '1\tc\tentailment\n'; done; printf "$good"; } >"$file"; both data train.tsv dev.tsv
     counts rte "$work/data" 1 --allow-bad-rows
     grep -q 'train.tsv: 8 rows are left out.*: lines 2, 3, 4, 5, 6, ...$' "$work/err"
@@ -242,6 +248,7 @@ refused_row() {
     refused_row cb train.jsonl 'train.jsonl:1: not a JSON object: duplicate object key' '{"premise":"a","premise":"b","hypothesis":"b","label":0}\n'
     refused_row cb train.json "train.json:1: the label is no name and no number; each line must be one example" '{"premise":{"0":"a"},"hypothesis":{"0":"b"},"label":{"0":1}}\n'
     refused_row multirc train.csv 'train.csv:3: idx is question 0, answer 3, behind 0, 0: rows are missing' "paragraph,question,answer,idx,label\na,b,c,\"{'paragraph': 0, 'question': 0, 'answer': 0}\",1\na,b,c,\"{'paragraph': 0, 'question': 0, 'answer': 3}\",1\n"
+    refused_row multirc train.csv 'train.csv:3: idx is question 2, answer 1, behind 0, 0: rows are missing' "paragraph,question,answer,idx,label\na,b,c,\"{'paragraph': 0, 'question': 0, 'answer': 0}\",1\na,d,c,\"{'paragraph': 0, 'question': 2, 'answer': 1}\",1\n"
     refused_row multirc train.csv "train.csv:2: the field 'paragraph' is missing" 'paragraph,question,answer,idx,label\na,b,c,17,1\n'
     refused_row multirc train.jsonl "train.jsonl:3: paragraph 0 is there twice" '{"paragraph":"a","question":"b","answer":"c","idx":{"paragraph":0,"question":0,"answer":0},"label":1}\n{"paragraph":"d","question":"b","answer":"c","idx":{"paragraph":1,"question":1,"answer":1},"label":1}\n{"paragraph":"a","question":"b","answer":"c","idx":{"paragraph":0,"question":2,"answer":2},"label":1}\n'
 }
