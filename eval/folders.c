@@ -59,6 +59,8 @@ int folders_expand(char ***files, size_t *count, char *const *paths, size_t n, E
     for (size_t i = 0; i < n && !code; i++) {
         if (path_is_folder(paths[i])) {
             code = add_folder(&list, paths[i], error);
+        } else if (!path_exists(paths[i])) {
+            code = error_set_errno(error, "open", paths[i]);
         } else {
             add(&list, string_copy(paths[i]));
         }
