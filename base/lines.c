@@ -86,11 +86,12 @@ static int read_record(LineFile *f, Error *error)
 int lines_next(LineFile *f, int *code, Error *error)
 {
     while (f->at < f->file.size) {
+        int quote = f->quoted && f->file.bytes[f->at] == '"'; /* "" is an empty field, no line */
         if (read_record(f, error)) {
             *code = error->code;
             return 0;
         }
-        if (f->count > 1 || *f->fields[0]) {
+        if (f->count > 1 || *f->fields[0] || quote) {
             return 1;
         }
     }

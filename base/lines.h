@@ -19,8 +19,8 @@ typedef struct LineFile {
 int lines_open(LineFile *file, const char *path, Error *error);
 void lines_close(LineFile *file);
 
-/* Reads the next record that is not empty: 1, or 0 at the end of the file or after an error (65 in
- * *code: not UTF-8, a NUL, a quote that does not end). */
+/* Reads the next record that is not empty ("" alone is a field): 1, or 0 at the end of the file or
+ * after an error (65 in *code: not UTF-8, a NUL, a quote that does not end). */
 int lines_next(LineFile *file, int *code, Error *error);
 
 /* The field of the current record with this text, or -1. */

@@ -54,19 +54,28 @@ static int column_is(const LineFile *file, int c, const char *name)
     return size == strlen(name) && !strncasecmp(text, name, size);
 }
 
-/* The first of the names that is a column, in any case, or -1. Errors: it stands twice. */
-static int find_column(int *column, const LineFile *file, const char *const *names, Error *error)
+/* The first of the names that is a column, in any case, or -1. Errors: it stands twice; so does
+ * another one if only one is allowed. */
+static int find_column(int *column, const LineFile *file, const char *const *names, int only,
+                       Error *error)
 {
+    const char *found = NULL;
     *column = -1;
-    for (; *names && *column < 0; names++) {
+    for (; *names && (only || !found); names++) {
         for (int c = 0; c < file->count; c++) {
             if (!column_is(file, c, *names)) {
                 continue;
             }
-            if (*column >= 0) {
+            if (found && found != *names) {
+                return REFUSE("%s:%zu: the columns '%s' and '%s' may be the same; leave one, or "
+                              "rename the other",
+                              file->path, file->line, found, *names);
+            }
+            if (found) {
                 return REFUSE("%s:%zu: two columns '%s'; leave one", file->path, file->line,
                               *names);
             }
+            found = *names;
             *column = c;
         }
     }
@@ -77,14 +86,15 @@ int roles_find(Roles *roles, const LineFile *file, Error *error)
 {
     double index;
     if (file->count == 2 && !number_field(&index, file->fields[0])) {
-        *roles = (Roles){-1, -1, -1, 0}; /* index and class, even one of the name "label" */
+        *roles = (Roles){-1, -1, -1, 0, 2}; /* index and class, even one of the name "label" */
         return 0;
     }
-    if (find_column(&roles->id, file, id_names, error) ||
-        find_column(&roles->label, file, label_names, error) ||
-        find_column(&roles->pred, file, pred_names, error)) {
+    if (find_column(&roles->id, file, id_names, 0, error) ||
+        find_column(&roles->label, file, label_names, 1, error) ||
+        find_column(&roles->pred, file, pred_names, 1, error)) {
         return error->code;
     }
+    roles->width = file->count;
     roles->named = roles->id >= 0 || roles->label >= 0 || roles->pred >= 0;
     /* pandas writes its index under no name, or reads it back as "Unnamed: 0" */
     if (roles->named && roles->id < 0 &&
@@ -92,6 +102,15 @@ int roles_find(Roles *roles, const LineFile *file, Error *error)
         roles->id = 0;
     }
     return 0;
+}
+
+int row_check(const Roles *roles, const LineFile *file, Error *error)
+{
+    return file->count == roles->width
+               ? 0
+               : REFUSE("%s:%zu: %d fields, but the first line has %d; write as many in each, "
+                        "with quotes around a comma inside of one",
+                        file->path, file->line, file->count, roles->width);
 }
 
 void gold_free(Gold *gold)
@@ -174,12 +193,10 @@ static int gold_from_text(Gold *gold, const char *path, Error *error)
             if (code || roles.named) {
                 continue;
             }
-            roles = (Roles){.id = 0, .label = 1, .pred = -1};
+            roles = (Roles){.id = 0, .label = 1, .pred = -1, .width = 2};
         }
-        if (file.count <= roles.label || file.count <= roles.id) {
-            code = REFUSE("%s:%zu: %d fields; gold labels are index TAB label, or a table with the "
-                          "columns id and label",
-                          path, file.line, file.count);
+        code = row_check(&roles, &file, error);
+        if (code) {
             break;
         }
         char *id = roles.id < 0 ? string_format("validation-%zu", gold->N)

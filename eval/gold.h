@@ -18,10 +18,15 @@ char *example_id(const char *field);
 typedef struct Roles {
     int id, label, pred;
     int named; /* whether the line has any of them */
+    int width; /* fields of the line; every other has as many */
 } Roles;
 
-/* Errors: 65, two columns have the same name. */
+/* Errors: 65, two columns may be the labels or the predictions, or two ids have the same name. */
 int roles_find(Roles *roles, const LineFile *file, Error *error);
+
+/* Errors: 65, the line has more or fewer fields than the first one: then what stands under which
+ * name is not known. */
+int row_check(const Roles *roles, const LineFile *file, Error *error);
 
 /* Examples with their labels: what --gold names. */
 typedef struct Gold {

@@ -146,7 +146,7 @@ static int read_header(Columns *columns, const LineFile *file, const Imports *im
         texts_free(&texts);
     }
     if (!columns->role.named && !imports->scores && file->count == 2 && classes < 2) {
-        columns->role = (Roles){.id = 0, .label = -1, .pred = 1};
+        columns->role = (Roles){.id = 0, .label = -1, .pred = 1, .width = 2};
         return 0;
     }
     if (!columns->role.named && numbers == file->count) {
@@ -185,14 +185,8 @@ static void grow(Rows *rows, Columns *columns)
 
 static int add_row(Rows *rows, Columns *columns, const LineFile *file, Error *error)
 {
-    int most = columns->role.id > columns->role.label ? columns->role.id : columns->role.label;
-    most = columns->role.pred > most ? columns->role.pred : most;
-    most = columns->count && columns->others[columns->count - 1].at > most
-               ? columns->others[columns->count - 1].at
-               : most;
-    if (file->count <= most) {
-        return REFUSE("%s:%zu: %d fields, at least %d are needed", file->path, file->line,
-                      file->count, most + 1);
+    if (row_check(&columns->role, file, error)) {
+        return error->code;
     }
     if (rows->N == rows->room) {
         grow(rows, columns);
@@ -223,25 +217,60 @@ static int add_row(Rows *rows, Columns *columns, const LineFile *file, Error *er
     return 0;
 }
 
-/* Gold labels of the rows that have none. */
-static int take_gold(Rows *rows, const Imports *imports, const char *path, Error *error)
+static int is_hidden(const char *label)
+{
+    return !*label || !strcmp(label, "-1") || class_is_none(label);
+}
+
+/* Whether two labels are two names, or two numbers, of which our own files have but floats. */
+static int differ(const char *a, const char *b)
+{
+    int number = class_is_number(a);
+    return number == class_is_number(b) &&
+           (number ? (float)strtod(a, NULL) != (float)strtod(b, NULL) : strcmp(a, b) != 0);
+}
+
+/* The labels of --gold. A row's own label counts where there is none; both must not differ. */
+static int take_gold(Rows *rows, const Columns *columns, const Imports *imports, const char *path,
+                     Error *error)
 {
     const Gold *gold = &imports->gold;
+    int own = columns->role.label >= 0, in_order = gold->N == rows->N, code = 0;
+    Texts labels = {0};
     if (!imports->options.gold) {
-        return error_set(error, EXIT_USAGE,
-                         "%s: no column of labels; name a file that has them with --gold", path);
+        return own ? 0
+                   : error_set(error, EXIT_USAGE,
+                               "%s: no column of labels; name a file that has them with --gold",
+                               path);
     }
-    for (size_t i = 0; i < rows->N; i++) {
+    for (size_t i = 0; i < rows->N && in_order; i++) {
+        in_order = gold->hash[i] == rows->hash[i];
+    }
+    if (!own && columns->role.id < 0 && !in_order) {
+        return REFUSE("%s: no column of ids, and the %zu rows are not numbered as the %zu labels "
+                      "of %s; add a column id",
+                      path, rows->N, gold->N, imports->options.gold);
+    }
+    for (size_t i = 0; i < rows->N && !code; i++) {
         int64_t found = hash_index_find(&gold->index, rows->hash[i]);
-        if (found < 0) {
-            return REFUSE("%s:%zu: example %s has no gold label", path, rows->line[i], rows->id[i]);
+        const char *label = rows->label[i] < 0 ? "" : rows->labels.text[rows->label[i]],
+                   *text = found < 0 || gold->label[found] < 0
+                               ? ""
+                               : gold->texts.text[gold->label[found]];
+        if (found < 0 && !own) {
+            code = REFUSE("%s:%zu: example %s has no gold label", path, rows->line[i],
+                          rows->id[i]);
+        } else if (!is_hidden(label) && !is_hidden(text) && differ(label, text)) {
+            code = REFUSE("%s:%zu: the label '%s' of example %s is '%s' in %s; leave out one of "
+                          "the two",
+                          path, rows->line[i], label, rows->id[i], text, imports->options.gold);
         }
-        if (gold->label[found] >= 0) {
-            const char *text = gold->texts.text[gold->label[found]];
-            rows->label[i] = texts_add(&rows->labels, text, rows->line[i]);
-        }
+        int own_counts = !*text || (is_hidden(text) && !is_hidden(label));
+        rows->label[i] = texts_add(&labels, own_counts ? label : text, rows->line[i]);
     }
-    return 0;
+    texts_free(&rows->labels);
+    rows->labels = labels;
+    return code;
 }
 
 static int check_twice(const Rows *rows, const char *path, Error *error)
@@ -384,9 +413,7 @@ int import_read(Preds *preds, const Imports *imports, const char *path, size_t f
     int code = read_rows(&rows, &columns, imports, path, error);
     preds->N = rows.N;
     preds->K = 1;
-    if (!code && columns.role.label < 0) {
-        code = take_gold(&rows, imports, path, error);
-    }
+    code = code ? code : take_gold(&rows, &columns, imports, path, error);
     if (!code && columns.role.label < 0 && imports->gold.regression && !preds->regression) {
         code = error_set(error, EXIT_USAGE,
                          "%s: a regression; choose --metric pearson, spearman or mae",

@@ -187,6 +187,68 @@ runs() {
     refuses 65 "a first line without names" a/seed1/p.csv
 }
 
+@test "a table whose lines do not fit together is refused" {
+    mkdir -p a/seed1
+    # a comma without quotes shifts what stands behind it
+    printf 'id,text,label,prediction\n0,well,1,1\n1,no, thanks,1,1\n' >a/seed1/p.csv
+    refuses 65 'p.csv:3: 5 fields, but the first line has 4' a/seed1/p.csv
+    printf 'id,label,prediction\n0,1,1,9\n' >a/seed1/p.csv
+    refuses 65 'p.csv:2: 4 fields, but the first line has 3' a/seed1/p.csv
+    # names of rows without a name of their own, as R writes them
+    printf '"label"\t"prediction"\n"1"\t0\t0\n"2"\t1\t1\n' >a/seed1/p.tsv
+    refuses 65 'p.tsv:2: 3 fields, but the first line has 2' a/seed1/p.tsv
+    printf '0\t1\n1\t0\n' >a/seed1/p.tsv
+    printf 'id,label,text\n0,1,well\n1,0,no, thanks\n' >g.csv
+    refuses 65 'g.csv:3: 4 fields, but the first line has 3' --gold g.csv a/seed1/p.tsv
+    printf '0\t1\n1\t0\tx\n' >g.tsv
+    refuses 65 'g.tsv:2: 3 fields, but the first line has 2' --gold g.tsv a/seed1/p.tsv
+    # two columns that both may be the truth: here one is what the scores say
+    printf 'id,gold,label,a,b\n0,a,b,0,1\n1,b,a,1,0\n' >a/seed1/p.csv
+    refuses 65 "the columns 'label' and 'gold' may be the same" a/seed1/p.csv
+    printf 'id,label,pred,Prediction\n0,a,b,a\n' >a/seed1/p.csv
+    refuses 65 "the columns 'prediction' and 'pred' may be the same" a/seed1/p.csv
+    # several names of ids are no harm: the first counts
+    printf 'idx,id,label,prediction\n7,0,a,a\n7,1,b,a\n' >a/seed1/p.csv
+    gives "zeta=.5" a/seed1/p.csv
+    refuses 66 'cannot open nothing.csv: No such file' nothing.csv
+}
+
+@test "rows without ids are those of the gold labels, or refused" {
+    mkdir -p a/seed1
+    printf 'label\n1\n1\n0\n1\n' >g.csv
+    # an empty field of a single column is a row
+    printf 'prediction\n1\n""\n0\n1\n' >a/seed1/p.csv
+    gives "zeta=.75 missing=1" --gold g.csv a/seed1/p.csv
+    printf 'prediction\n1\n\n0\n1\n' >a/seed1/p.csv
+    refuses 65 'no column of ids, and the 3 rows are not numbered as the 4 labels of g.csv; add a column id' --gold g.csv a/seed1/p.csv
+    printf 'id,label\n3,1\n2,0\n1,0\n0,0\n' >g.csv
+    printf 'prediction\n1\n0\n0\n0\n' >a/seed1/p.csv
+    refuses 65 'no column of ids, and the 4 rows are not numbered as' --gold g.csv a/seed1/p.csv
+    printf 'index,prediction\n3,1\n2,0\n0,0\n' >a/seed1/p.csv
+    gives "zeta=1" --gold g.csv a/seed1/p.csv
+}
+
+@test "gold labels beside a column of labels" {
+    runs a -1,-1,-1 1,0,1
+    printf '0\t1\n1\t1\n2\t0\n' >g.tsv
+    gives "zeta=.333333 K=2" --gold g.tsv a/seed1/p.csv
+    runs b 1,0,0 1,0,1
+    refuses 65 "b/seed1/p.csv:3: the label '0' of example validation-1 is '1' in g.tsv" --gold g.tsv b/seed1/p.csv
+    # an example that gold lacks keeps its own, -1 of three classes too
+    runs c 1.0,1,-1,0 1,-1,-1,0
+    printf '0\t1\n3\t0\n' >g.tsv
+    gives "zeta=.75 K=3" --gold g.tsv c/seed1/p.csv
+    # ids in the file, names in gold
+    runs d 1,0,1 1,0,0
+    printf '0\tacceptable\n1\tunacceptable\n2\tacceptable\n' >g.tsv
+    gives "zeta=.666667" --gold g.tsv d/seed1/p.csv
+    says 'in the order of the task cola'
+    # values: our own files have floats
+    runs e 3.8,1,2 3,1,2.5
+    printf '0\t3.80000001\n1\t1\n2\t2.0\n' >g.tsv
+    gives "zeta=.902817" --metric pearson --gold g.tsv e/seed1/p.csv
+}
+
 @test "F1 says its class: GLUE's, the 1 of two numbers, the second of --labels" {
     runs a equivalent,equivalent,equivalent,not_equivalent,not_equivalent equivalent,equivalent,not_equivalent,equivalent,not_equivalent
     gives "zeta=.666667" --metric f1 a/seed1/p.csv
