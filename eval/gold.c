@@ -96,6 +96,11 @@ int roles_find(Roles *roles, const LineFile *file, Error *error)
     }
     roles->width = file->count;
     roles->named = roles->id >= 0 || roles->label >= 0 || roles->pred >= 0;
+    if (file->count == 1 && !roles->named && strpbrk(file->fields[0], ",;\t")) {
+        return REFUSE("%s:%zu: one column '%s'; fields are parted by commas in .csv, by TABs in "
+                      ".txt and .tsv",
+                      file->path, file->line, file->fields[0]);
+    }
     /* pandas writes its index under no name, or reads it back as "Unnamed: 0" */
     if (roles->named && roles->id < 0 &&
         (column_is(file, 0, "") || column_is(file, 0, "Unnamed: 0"))) {

@@ -21,7 +21,8 @@ typedef struct Roles {
     int width; /* fields of the line; every other has as many */
 } Roles;
 
-/* Errors: 65, two columns may be the labels or the predictions, or two ids have the same name. */
+/* Errors: 65, two columns may be the labels or the predictions, or two ids have the same name; the
+ * separators are others. */
 int roles_find(Roles *roles, const LineFile *file, Error *error);
 
 /* Errors: 65, the line has more or fewer fields than the first one: then what stands under which

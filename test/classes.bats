@@ -202,6 +202,15 @@ runs() {
     refuses 65 'g.csv:3: 4 fields, but the first line has 3' --gold g.csv a/seed1/p.tsv
     printf '0\t1\n1\t0\tx\n' >g.tsv
     refuses 65 'g.tsv:2: 3 fields, but the first line has 2' --gold g.tsv a/seed1/p.tsv
+    # separators of another kind of file
+    for separator in ';' '\t'; do
+        printf "id${separator}label${separator}prediction\n0${separator}1${separator}1\n" >a/seed1/p.csv
+        refuses 65 'p.csv:1: one column .*; fields are parted by commas in .csv, by TABs in .txt and .tsv' a/seed1/p.csv
+    done
+    cp a/seed1/p.csv a/seed1/t.tsv
+    gives "zeta=1" a/seed1/t.tsv
+    printf 'id,label\n0,1\n' >g.tsv
+    refuses 65 'g.tsv:1: one column' --gold g.tsv a/seed1/t.tsv
     # two columns that both may be the truth: here one is what the scores say
     printf 'id,gold,label,a,b\n0,a,b,0,1\n1,b,a,1,0\n' >a/seed1/p.csv
     refuses 65 "the columns 'label' and 'gold' may be the same" a/seed1/p.csv
