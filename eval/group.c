@@ -100,6 +100,12 @@ static int join_run(const Preds *first, const HashIndex *index, Preds *run, char
                       run->path, run->K, preds_meta(run, "label_names"), first->path, first->K,
                       preds_meta(first, "label_names"));
     }
+    const char *metric = preds_meta(run, "metric"), *other = preds_meta(first, "metric");
+    if (strcmp(metric, other)) {
+        return REFUSE("%s: its metric is %s, but that of %s is %s; compare runs of one metric (that "
+                      "of imported files is named with --metric)",
+                      run->path, metric, first->path, other);
+    }
     int same = run->N == first->N && !memcmp(first->hash, run->hash, run->N * sizeof *run->hash) &&
                !memcmp(first->label, run->label, run->N * sizeof *run->label) && !run->target;
     if (!same && align(first, index, run, keep, intersect, error)) {

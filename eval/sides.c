@@ -211,16 +211,16 @@ static int same_name(const json_t *x, const json_t *y)
 
 void mark_apart(json_t *list)
 {
-    /* what the digests are of; the recipe has its own column */
+    /* what the digests are of, and what an empty one says; the recipe has its own column */
     static const struct {
-        const char *key, *name;
-    } parts[] = {{"side", "side"},
-                 {"model_sha256", "weights"},
-                 {"adapter_sha256", "adapter"},
-                 {"train_sha256", "training data"},
-                 {"tokenizer_sha256", "tokenizer"},
-                 {"dataset_sha256", "data"},
-                 {"kernels_sha256", "kernels"}};
+        const char *key, *name, *empty;
+    } parts[] = {{"side", "side", "unknown"},
+                 {"model_sha256", "weights", "unknown"},
+                 {"adapter_sha256", "adapter", "none"},
+                 {"train_sha256", "training data", "unknown"},
+                 {"tokenizer_sha256", "tokenizer", "unknown"},
+                 {"dataset_sha256", "data", "unknown"},
+                 {"kernels_sha256", "kernels", "unknown"}};
     size_t n = json_array_size(list);
     for (size_t first = 0, end; first < n; first = end) {
         json_t *x = json_array_get(list, first);
@@ -237,7 +237,7 @@ void mark_apart(json_t *list)
                 const char *before = value_of(group, "apart"),
                            *value = value_of(group, parts[p].key);
                 char *text = string_format("%s%s%s %.*s", before, *before ? ", " : "",
-                                           parts[p].name, DIGITS, *value ? value : "unknown");
+                                           parts[p].name, DIGITS, *value ? value : parts[p].empty);
                 json_object_set_new(group, "apart", json_text(text));
                 free(text);
             }

@@ -208,13 +208,27 @@ ends() {
         cp preds/s?.bin other
         [ "$key" != tokenizer_sha256 ] || for i in 1 2 3; do edit_preds preds/s$i.bin other/s$i.bin "$key="; done
         exits 0 preds/a?.bin other/s?.bin
-        says "  $text unknown"
+        local empty=unknown
+        [ "$key" != adapter_sha256 ] || empty=none
+        says "  $text $empty"
         # one value and all absent: one group, nothing said
         exits 0 preds/a?.bin
         [ "$(grep -c "^rte .* 3 " out)" -eq 1 ] && ! grep -q "$text" out
     done
     exits 0 preds/s?.bin
     [ "$(grep -c "^rte .* 3 " out)" -eq 1 ]
+}
+
+@test "runs of two metrics are not one group, nor compared" {
+    three_runs "$work/preds"
+    cd "$work"
+    mkdir m
+    edit_preds preds/s1.bin m/s1.bin metric=mcc
+    edit_preds preds/s2.bin m/s2.bin metric=mcc
+    exits 0 m
+    says ' examples, mcc'
+    refuses 65 'preds/s3.bin: its metric is accuracy, but that of m/s1.bin is mcc; .*--metric' m preds/s3.bin
+    refuses 65 'preds/s3.bin: its metric is accuracy, but that of m/s1.bin is mcc' --compare m preds m/*.bin preds/s3.bin
 }
 
 @test "other data, and several keys at once" {
