@@ -108,6 +108,16 @@ int lines_column(const LineFile *f, const char *name)
     return -1;
 }
 
+int lines_check(const LineFile *f, int width, Error *error)
+{
+    return f->count == width
+               ? 0
+               : error_set(error, EXIT_BAD_DATA,
+                           "%s:%zu: %d fields, but the first line has %d; write as many in each, "
+                           "with quotes around a comma inside of one",
+                           f->path, f->line, f->count, width);
+}
+
 int number_field(double *value, const char *text)
 {
     char *end;

@@ -26,6 +26,10 @@ int lines_next(LineFile *file, int *code, Error *error);
 /* The field of the current record with this text, or -1. */
 int lines_column(const LineFile *file, const char *name);
 
+/* Errors: 65, the record has more or fewer fields than the first line: then what stands under which
+ * name is not known. */
+int lines_check(const LineFile *file, int width, Error *error);
+
 /* A whole field as a number; -1 if it is none. "nan" and "inf" are numbers. */
 int number_field(double *value, const char *text);
 

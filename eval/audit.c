@@ -119,7 +119,7 @@ static int read_json(json_t *cells, int *decimals, const char *path, Error *erro
 static int read_csv(json_t *cells, int *decimals, const char *path, Error *error)
 {
     LineFile file;
-    int model = 0, task = 0, column[7] = {0}, most = 0, code = 0;
+    int model = 0, task = 0, column[7] = {0}, width = 0, code = 0;
     if (lines_open(&file, path, error)) {
         return error->code;
     }
@@ -129,23 +129,19 @@ static int read_csv(json_t *cells, int *decimals, const char *path, Error *error
     if (!code) {
         model = lines_column(&file, "model");
         task = lines_column(&file, "task");
-        most = model > task ? model : task;
+        width = file.count;
         for (int i = 0; i < 7; i++) {
             column[i] = lines_column(&file, numbers[i]);
-            most = column[i] > most ? column[i] : most;
             if ((column[i] < 0 && i < 4) || model < 0 || task < 0) {
-                code = REFUSE("%s: no column '%s'; the header is model,task,zeta,VAR,CON,CCON", path,
-                              model < 0 ? "model" : task < 0 ? "task" : numbers[i]);
+                code = REFUSE("%s: no column '%s'; the header is model,task,zeta,VAR,CON,CCON",
+                              path, model < 0 ? "model" : task < 0 ? "task" : numbers[i]);
                 break;
             }
         }
     }
     while (!code && lines_next(&file, &code, error)) {
         double v[7] = {0, 0, 0, 0, 0, 0, STUDY_RUNS};
-        if (file.count <= most) {
-            code = REFUSE("%s:%zu: %d fields, the header has %d", path, file.line, file.count,
-                          most + 1);
-        }
+        code = lines_check(&file, width, error);
         for (int i = 0; i < 7 && !code; i++) {
             double least = i == 6 ? 2 : i >= 4 ? 1 : -INFINITY, largest = i == 6 ? 1e6 : 1e9;
             if (column[i] >= 0 &&

@@ -109,15 +109,6 @@ int roles_find(Roles *roles, const LineFile *file, Error *error)
     return 0;
 }
 
-int row_check(const Roles *roles, const LineFile *file, Error *error)
-{
-    return file->count == roles->width
-               ? 0
-               : REFUSE("%s:%zu: %d fields, but the first line has %d; write as many in each, "
-                        "with quotes around a comma inside of one",
-                        file->path, file->line, file->count, roles->width);
-}
-
 void gold_free(Gold *gold)
 {
     free(gold->hash);
@@ -200,7 +191,7 @@ static int gold_from_text(Gold *gold, const char *path, Error *error)
             }
             roles = (Roles){.id = 0, .label = 1, .pred = -1, .width = 2};
         }
-        code = row_check(&roles, &file, error);
+        code = lines_check(&file, roles.width, error);
         if (code) {
             break;
         }

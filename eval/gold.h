@@ -25,10 +25,6 @@ typedef struct Roles {
  * separators are others. */
 int roles_find(Roles *roles, const LineFile *file, Error *error);
 
-/* Errors: 65, the line has more or fewer fields than the first one: then what stands under which
- * name is not known. */
-int row_check(const Roles *roles, const LineFile *file, Error *error);
-
 /* Examples with their labels: what --gold names. */
 typedef struct Gold {
     size_t N;

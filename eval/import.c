@@ -185,7 +185,7 @@ static void grow(Rows *rows, Columns *columns)
 
 static int add_row(Rows *rows, Columns *columns, const LineFile *file, Error *error)
 {
-    if (row_check(&columns->role, file, error)) {
+    if (lines_check(file, columns->role.width, error)) {
         return error->code;
     }
     if (rows->N == rows->room) {

@@ -282,6 +282,10 @@ three_runs() {
     done
     printf 'model,task,zeta,VAR,CON,CCON\nm,RTE,many,1,90,75\n' >"$work/bad.csv"
     refuses 65 "bad.csv:2: zeta 'many' is not a number" --audit-table "$work/bad.csv"
+    printf 'model,task,zeta,VAR,CON,CCON\nm,RTE,80,1,0,90,0,75\n' >"$work/bad.csv"
+    refuses 65 'bad.csv:2: 8 fields, but the first line has 6' --audit-table "$work/bad.csv"
+    printf 'model,task,zeta,VAR,CON,CCON,N\nm,RTE,80,1,90,75,277\nm,RTE,80,1,90,75\n' >"$work/bad.csv"
+    refuses 65 'bad.csv:3: 6 fields, but the first line has 7' --audit-table "$work/bad.csv"
     printf '{"m": {"RTE": [1, 2]}}' >"$work/bad.json"
     refuses 65 'm RTE: not four numbers' --audit-table "$work/bad.json"
     printf '{}' >"$work/none.json"
