@@ -117,6 +117,10 @@ holds() {
     $run >"$work/out" 2>&1
     [ ! -s "${bin%.bin}.3.bin" ] && cmp "$bin" "$work/good"
     [ "$(ls "$work"/preds | wc -l)" -eq 5 ]
+    echo "other bytes 4" >"$work/elsewhere"
+    ln -sf "$work/elsewhere" "$bin"
+    $run >"$work/out" 2>&1
+    grep -q 'other bytes 4' "${bin%.bin}.4.bin" && [ -L "$bin" ] && cmp "$work/elsewhere" "$work/good"
 }
 
 @test "a name that another run is writing is refused; a killed run leaves no lock" {

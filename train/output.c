@@ -22,17 +22,18 @@ static int compare_files(int *same, const char *a, const char *b, Error *error)
     return code;
 }
 
-/* A second name for the file, so that it is never without one. */
+/* A second name for the file, so that it is never without one. Of a link the file at its end is
+ * meant: that is the one that is written anew. */
 static int keep_file(char **kept, const char *path, Error *error)
 {
     int stem = (int)(strlen(path) - strlen(".bin"));
     for (int i = 1;; i++) {
         *kept = string_format("%.*s.%d.bin", stem, path, i);
-        if (!link(path, *kept)) {
+        if (!linkat(AT_FDCWD, path, AT_FDCWD, *kept, AT_SYMLINK_FOLLOW)) {
             return 0;
         }
         if (errno != EEXIST && !path_exists(*kept)) {
-            /* a file system without hard links */
+            /* a file system without hard links, or the end of a link is on another one */
             return rename(path, *kept) ? error_set_errno(error, "rename", path) : 0;
         }
         free(*kept);
