@@ -102,9 +102,10 @@ int roles_find(Roles *roles, const LineFile *file, Error *error)
                       file->path, file->line, file->fields[0]);
     }
     /* pandas writes its index under no name, or reads it back as "Unnamed: 0" */
-    if (roles->named && roles->id < 0 &&
+    if (roles->id < 0 && file->count > 1 &&
         (column_is(file, 0, "") || column_is(file, 0, "Unnamed: 0"))) {
         roles->id = 0;
+        roles->named = 1;
     }
     return 0;
 }

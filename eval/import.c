@@ -193,14 +193,15 @@ static int add_row(Rows *rows, Columns *columns, const LineFile *file, Error *er
     }
     for (int c = 0; c < columns->count; c++) {
         ScoreColumn *column = &columns->others[c];
-        double value;
+        size_t size;
+        char *end;
         if (column->bad_line) {
             continue;
         }
-        if (number_field(&value, file->fields[column->at])) {
+        const char *text = field_text(&size, file->fields[column->at]);
+        column->values[rows->N] = size ? strtod(text, &end) : NAN; /* empty is pandas' NaN */
+        if (size && end != text + size) {
             column->bad_line = file->line;
-        } else {
-            column->values[rows->N] = (float)value;
         }
     }
     size_t i = rows->N++;
@@ -240,7 +241,8 @@ static int take_gold(Rows *rows, const Columns *columns, const Imports *imports,
     if (!imports->options.gold) {
         return own ? 0
                    : error_set(error, EXIT_USAGE,
-                               "%s: no column of labels; name a file that has them with --gold",
+                               "%s: no column of labels ('label', 'gold', 'target' or 'y_true'); "
+                               "name a file that has them with --gold",
                                path);
     }
     for (size_t i = 0; i < rows->N && in_order; i++) {
@@ -300,10 +302,11 @@ static void fill_scores(Preds *preds, const Columns *columns, size_t K)
         size_t best = 0;
         int odd = 0;
         for (size_t k = 0; k < K; k++) {
-            float score = chosen[k]->values[i];
+            double score = chosen[k]->values[i];
             odd = odd || isnan(score);
             best = score > chosen[best]->values[i] ? k : best;
-            preds->logits[i * K + k] = probabilities ? logf(fmaxf(score, 1e-30f)) : score;
+            preds->logits[i * K + k] =
+                probabilities ? logf(fmaxf((float)score, 1e-30f)) : (float)score;
         }
         if (columns->role.pred < 0) {
             preds->pred[i] = odd ? -1 : (int)best;

@@ -13,7 +13,7 @@ int scores_are_probabilities(const ScoreColumn *columns, int count, size_t rows,
         double sum = 0;
         for (int c = 0; c < count; c++) {
             if (columns[c].chosen >= least && !columns[c].bad_line) {
-                double p = (double)columns[c].values[i];
+                double p = columns[c].values[i];
                 if (!(p >= 0 && p <= 1)) {
                     return 0;
                 }
@@ -144,9 +144,33 @@ static int choose_wanted(json_t **classes, ScoreColumn *columns, int count, cons
     return 0;
 }
 
+/* Whether the chosen scores are probabilities without those of classes that no label has: then a
+ * number that is none of them is named as the next class. */
+static int is_one_too_many(const json_t *classes, const ScoreColumn *columns, int count,
+                           size_t rows, const json_t *known)
+{
+    ScoreColumn *fewer = memory_alloc((size_t)count + 1, sizeof *fewer);
+    int left = 0;
+    memcpy(fewer, columns, (size_t)count * sizeof *fewer);
+    for (int c = 0; c < count; c++) {
+        size_t place = (size_t)columns[c].chosen - 1;
+        if (columns[c].chosen &&
+            class_find(known, json_string_value(json_array_get(classes, place))) < 0) {
+            fewer[c].chosen = 0;
+        }
+        left += fewer[c].chosen != 0;
+    }
+    int many = left > 1 && (size_t)left < json_array_size(classes) &&
+               scores_are_probabilities(fewer, count, rows, 1) &&
+               !scores_are_probabilities(columns, count, rows, 1);
+    free(fewer);
+    return many;
+}
+
 /* Without --scores: columns named as classes, else those numbered so. */
-static int choose_named(json_t **classes, ScoreColumn *columns, int count, const json_t *known,
-                        const ClassHints *hints, const char *path, Error *error)
+static int choose_named(json_t **classes, ScoreColumn *columns, int count, size_t rows,
+                        const json_t *known, const ClassHints *hints, const char *path,
+                        Error *error)
 {
     json_t *named = json_array(), *numbered = json_array();
     const char *extra = NULL; /* a number that no gold label has */
@@ -180,6 +204,11 @@ static int choose_named(json_t **classes, ScoreColumn *columns, int count, const
     }
     *classes = take == 2 ? numbered : named;
     json_decref(take == 2 ? named : numbered);
+    if (!code && extra && is_one_too_many(*classes, columns, count, rows, known)) {
+        code = REFUSE("%s: the scores are probabilities only without column '%s'; name the columns "
+                      "of class scores with --scores A,B,...",
+                      path, extra);
+    }
     return code;
 }
 
@@ -230,7 +259,7 @@ int scores_choose(json_t **classes, ScoreColumn *columns, int count, size_t rows
     const json_t *known = hints->names ? hints->names : labels;
     code = wanted
                ? choose_wanted(classes, columns, count, known, labels, hints, wanted, path, error)
-               : choose_named(classes, columns, count, known, hints, path, error);
+               : choose_named(classes, columns, count, rows, known, hints, path, error);
     if (!code && json_array_size(*classes) < 2) {
         char *names = string_copy("");
         for (int c = 0; c < count; c++) {

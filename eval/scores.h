@@ -9,7 +9,7 @@ typedef struct ScoreColumn {
     char *name;
     int at;          /* its place in a record */
     int chosen;      /* the class scores, in this order: 1, 2, ...; 0 for another column */
-    float *values;   /* [rows] up to the first that is no number */
+    double *values;  /* [rows] up to the first that is no number; NaN: empty */
     size_t bad_line; /* of it, 1-based; 0 for none */
 } ScoreColumn;
 

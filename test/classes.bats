@@ -337,6 +337,16 @@ scores() {
     gives "zeta=.5" l/seed1/p.csv
     scores l/seed2/p.csv 'id,label,0,1' 0,x,.1,.9 1,y,.2,.8
     refuses 65 'with --labels A,B' l/seed2/p.csv
+    # a number named as the next class; empty scores, spaces, and what a float would round to one
+    scores n/seed1/p.csv 'id,label,0,1,2' 0,1,.2,.8,57 1,0,.6,.4,12
+    refuses 65 "probabilities only without column '2'.*--scores" n/seed1/p.csv
+    gives "zeta=1" --scores 0,1 n/seed1/p.csv
+    scores n/seed2/p.csv 'id, label, a, b' '0, a, 0.1 , 0.9' '1, b,, 1' '2, b, .5, .50000000001' '3, a, 16777217, 16777216'
+    gives "zeta=.5 missing=1" n/seed2/p.csv
+    # pandas' own index, without another name
+    printf '0\tx\n1\ty\n' >n/g.tsv
+    scores n/seed1/p.csv ',x,y' 1,.2,.8 0,.9,.1
+    gives "zeta=1" --gold n/g.tsv n/seed1/p.csv
     # pandas' own index
     scores m/seed1/p.csv ',label,prediction' 7,a,a 3,b,a
     gives "zeta=.5" m/seed1/p.csv
