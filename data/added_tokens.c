@@ -128,68 +128,119 @@ static int add_filed(Tokenizer *t, const json_t *root, const char *where, Error 
     return 0;
 }
 
-static int is_added(const Tokenizer *t, const char *text)
+static AddedToken *find_added(const Tokenizer *t, const char *text)
 {
     for (ptrdiff_t i = 0; i < arrlen(t->added); i++) {
         if (!strcmp(t->added[i].text, text)) {
-            return 1;
+            return &t->added[i];
         }
     }
-    return 0;
+    return NULL;
 }
 
-/* Special tokens beside the named ones: a list, or an object of names. */
-static int add_extra(Tokenizer *t, const json_t *field, const char *name, const char *where,
+/* Adds a special token that the files mention, unless it is one of the first listed added tokens.
+ * Of several mentions the last one counts. */
+static int add_mentioned(Tokenizer *t, ptrdiff_t listed, const AddedToken *token, const char *where,
+                         Error *error)
+{
+    const AddedToken *added = find_added(t, token->text);
+    return added && added - t->added < listed ? 0
+                                              : tokenizer_add(t, token->text, *token, where, error);
+}
+
+/* Special tokens without a name. */
+static int add_extra(Tokenizer *t, ptrdiff_t listed, const json_t *list, const char *where,
                      Error *error)
 {
     size_t i;
-    const char *key;
     json_t *item;
     AddedToken token;
-    if (field && !json_is_null(field) && !json_is_array(field) && !json_is_object(field)) {
-        return REFUSE("%s: %s must be a list", where, name);
+    if (list && !json_is_null(list) && !json_is_array(list)) {
+        return REFUSE("%s: extra_special_tokens must be a list", where);
     }
-    json_array_foreach((json_t *)(uintptr_t)field, i, item)
+    json_array_foreach((json_t *)(uintptr_t)list, i, item)
     {
-        if (side_token(&token, item, 0, name, where, error) ||
-            (!is_added(t, token.text) && tokenizer_add(t, token.text, token, where, error))) {
+        if (side_token(&token, item, 0, "extra_special_tokens", where, error)) {
             return error->code;
         }
-    }
-    json_object_foreach((json_t *)(uintptr_t)field, key, item)
-    {
-        if (side_token(&token, item, 0, name, where, error) ||
-            (!is_added(t, token.text) && tokenizer_add(t, token.text, token, where, error))) {
+        token.special = json_is_string(item) || json_is_true(json_object_get(item, "special"));
+        if (add_mentioned(t, listed, &token, where, error)) {
             return error->code;
         }
     }
     return 0;
 }
 
-/* Whether a key is the name of a special token of this model alone, as image_token. */
-static int is_own_role(const char *key, const json_t *value)
-{
-    size_t length = strlen(key);
-    int own = length > 6 && !strcmp(key + length - 6, "_token") && json_is_string(value);
-    for (int r = 0; r < ROLES; r++) {
-        own &= strcmp(key, role_names[r]) != 0;
-    }
-    return own;
-}
-
-static int add_own_roles(Tokenizer *t, const json_t *object, const char *where, Error *error)
+/* Collects the special tokens that have a name of this model alone, as image_token: those that are
+ * texts, or those that are objects, in the map or with a type. */
+static void collect_own_roles(json_t *named, const json_t *object, int texts, int in_map)
 {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)object, key, value)
     {
-        AddedToken token = {.id = -1, .special = 1};
-        if (is_own_role(key, value) && !is_added(t, json_string_value(value)) &&
-            tokenizer_add(t, json_string_value(value), token, where, error)) {
-            return error->code;
+        size_t length = strlen(key);
+        int own = length > 6 && !strcmp(key + length - 6, "_token") &&
+                  (texts    ? json_is_string(value)
+                   : in_map ? json_is_object(value)
+                            : json_object_get(value, "__type") != NULL);
+        for (int r = 0; r < ROLES; r++) {
+            own &= strcmp(key, role_names[r]) != 0;
+        }
+        if (own) {
+            json_object_set(named, key, value);
         }
     }
-    return 0;
+}
+
+/* The special tokens of this model alone, then those without a name. Of one name the source that is
+ * collected last counts. additional_special_tokens is the older name of extra_special_tokens, and
+ * counts where there is no such list. */
+static int add_own(Tokenizer *t, ptrdiff_t listed, const SideFiles *side, Error *error)
+{
+    const json_t *map = side_decoder(side) ? NULL : side->map,
+                 *extra = json_object_get(side->config, "extra_special_tokens"),
+                 *older = json_object_get(side->config, "additional_special_tokens"),
+                 *mapped = json_object_get(map, "extra_special_tokens"),
+                 *older_mapped = json_object_get(map, "additional_special_tokens");
+    const char *key, *where = side->config_path;
+    json_t *named = json_object(), *own = json_object(), *value;
+    AddedToken token;
+    int code = 0;
+    if (older && !json_array_size(extra) && !json_object_size(extra)) {
+        extra = older;
+        older = NULL;
+    }
+    collect_own_roles(named, side->config, 0, 0);
+    collect_own_roles(named, map, 0, 1);
+    collect_own_roles(named, map, 1, 1);
+    collect_own_roles(own, side->config, 1, 0);
+    json_object_update(own, (json_t *)(uintptr_t)extra); /* nothing if it is a list */
+    json_object_update(named, json_object_size(own)
+                                  ? own
+                                  : json_object_get(side->config, "model_specific_special_tokens"));
+    json_object_update(named, (json_t *)(uintptr_t)mapped);
+    json_object_foreach(named, key, value)
+    {
+        int in_map = value == json_object_get(map, key);
+        const char *source = in_map ? side->map_path : where;
+        code = code || side_token(&token, value, in_map, key, source, error) ||
+                       add_mentioned(t, listed, &token, source, error)
+                   ? error->code
+                   : 0;
+    }
+    json_decref(named);
+    json_decref(own);
+    extra = json_is_object(extra) || (mapped && !json_is_array(mapped)) ? NULL : extra;
+    mapped = json_is_object(mapped) ? NULL : mapped;
+    if (!extra && !mapped) {
+        extra = older_mapped ? NULL : older;
+        mapped = older_mapped;
+    }
+    return code || add_extra(t, listed, extra, where, error) ||
+                   add_extra(t, listed, mapped, side->map_path, error)
+               ? error->code
+               : 0;
 }
 
 /* The named tokens, those of the model alone, then the rest, as far as they are no added tokens
@@ -197,13 +248,14 @@ static int add_own_roles(Tokenizer *t, const json_t *object, const char *where, 
 static int add_special(Tokenizer *t, const SideFiles *side, TokenizerClass class, Error *error)
 {
     const char *where = side->config ? side->config_path : t->path;
+    const ptrdiff_t listed = arrlen(t->added);
     for (int role = 0; role < ROLES; role++) {
         AddedToken token;
         int explicit;
         if (side_role(&token, &explicit, side, class, role, error)) {
             return error->code;
         }
-        if (!token.text || is_added(t, token.text)) {
+        if (!token.text) {
             continue;
         }
         int needed = class == CLASS_GPT2 ? role == BOS : role == SEP || role == CLS;
@@ -213,46 +265,49 @@ static int add_special(Tokenizer *t, const SideFiles *side, TokenizerClass class
         }
         /* without a file that says otherwise, as RoBERTa was made */
         token.lstrip |= side->class == CLASS_SHAPE && class == CLASS_ROBERTA && role == MASK;
-        if (tokenizer_add(t, token.text, token, where, error)) {
+        if (add_mentioned(t, listed, &token, where, error)) {
             return error->code;
         }
     }
-    const json_t *map = side_decoder(side) ? NULL : side->map,
-                 *extra = json_object_get(side->config, "extra_special_tokens"),
-                 *older = json_object_get(side->config, "additional_special_tokens"),
-                 *mapped = json_object_get(map, "extra_special_tokens");
-    extra = json_array_size(extra) || json_object_size(extra) ? extra : older;
-    mapped = mapped || extra ? mapped : json_object_get(map, "additional_special_tokens");
-    return add_own_roles(t, side->config, where, error) ||
-                   add_own_roles(t, map, side->map_path, error) ||
-                   add_extra(t, extra, "extra_special_tokens", where, error) ||
-                   add_extra(t, mapped, "extra_special_tokens", side->map_path, error)
-               ? error->code
-               : 0;
+    return add_own(t, listed, side, error);
 }
 
-/* Whether the files name a special token so. */
+/* Whether a field is this text; an object counts where it became a token before added_tokens.json
+ * is read, which is so in special_tokens_map.json. */
+static int is_text(const json_t *field, int in_map, const char *text)
+{
+    const char *name = in_map && json_is_object(field) ? string_of(field, "content")
+                                                       : json_string_value(field);
+    return name && !strcmp(name, text);
+}
+
+/* Whether the files name a special token so, as far as the reference looks: not by the
+ * additional_special_tokens of the map. */
 static int is_named_special(const SideFiles *side, const char *text)
 {
-    static const char *const lists[] = {"extra_special_tokens", "additional_special_tokens"};
-    const json_t *objects[] = {side->map, side->config};
+    const json_t *extra = json_object_get(side->config, "extra_special_tokens");
     json_t *item;
     size_t i;
     for (int role = 0; role < ROLES; role++) {
-        const json_t *field = json_object_get(side->map, role_names[role]);
-        field = field ? field : json_object_get(side->config, role_names[role]);
-        const char *name = json_is_object(field) ? string_of(field, "content")
-                                                 : json_string_value(field);
-        if (name && !strcmp(name, text)) {
+        const json_t *mapped = json_object_get(side->map, role_names[role]),
+                     *field = mapped ? mapped : json_object_get(side->config, role_names[role]);
+        if (is_text(field, mapped != NULL, text)) {
             return 1;
         }
     }
-    for (int k = 0; k < 4; k++) {
-        json_array_foreach(json_object_get(objects[k / 2], lists[k % 2]), i, item)
-        {
-            if (json_is_string(item) && !strcmp(json_string_value(item), text)) {
-                return 1;
-            }
+    extra = json_array_size(extra) || json_object_size(extra)
+                ? extra
+                : json_object_get(side->config, "additional_special_tokens");
+    json_array_foreach((json_t *)(uintptr_t)extra, i, item)
+    {
+        if (is_text(item, 0, text)) {
+            return 1;
+        }
+    }
+    json_array_foreach(json_object_get(side->map, "extra_special_tokens"), i, item)
+    {
+        if (is_text(item, 1, text)) {
+            return 1;
         }
     }
     return 0;
@@ -332,9 +387,11 @@ static int add_listed(Tokenizer *t, const SideFiles *side, TokenizerClass class,
         qsort(tokens, arrlenu(tokens), sizeof *tokens, by_id);
     }
     for (ptrdiff_t i = 0; i < arrlen(tokens) && !code; i++) {
-        code = side_decoder(side) || !is_added(t, tokens[i].text)
-                   ? tokenizer_add(t, tokens[i].text, tokens[i], where, error)
-                   : 0;
+        AddedToken *filed = side_decoder(side) ? NULL : find_added(t, tokens[i].text);
+        /* of the same id in both, tokenizer.json has the flags */
+        code = filed && filed->id == tokens[i].id
+                   ? 0
+                   : tokenizer_add(t, tokens[i].text, tokens[i], where, error);
     }
     arrfree(tokens);
     return code;

@@ -265,6 +265,17 @@ END
     refuses 'sentencepiece.bpe.model: SentencePiece files are not implemented' "$work/bert"
 }
 
+@test "an added token whose files give it two ids is refused" {
+    make_bert
+    cp test/tokenizers/bert-as-filed/tokenizer.json "$work/bert"
+    for token in '"[MASK]": 7' '"River run": 44' '"[SEP]": 900'; do
+        echo "{$token}" >"$work/bert/added_tokens.json"
+        refuses 'bert/added_tokens.json: .*the files belong to different models' "$work/bert"
+    done
+    echo '{"[MASK]": 4, "[SEP]": 3}' >"$work/bert/added_tokens.json"
+    predict agree "$work/bert"
+}
+
 @test "ids that cannot be are refused with the file's name" {
     make_bert
     file="$work/bert/tokenizer.json"
