@@ -117,10 +117,15 @@ LabelFit labels_of_list(int *rows, char text[256], const json_t *list, const cha
     return fitting == (size_t)count ? LABELS_FIT : LABELS_OTHER;
 }
 
-/* id2label as a list; a row that is not named is null. */
+/* id2label as a list, which it may be itself; a row that is not named is null. */
 static json_t *list_of_names(const json_t *id2label)
 {
-    json_t *list = json_array();
+    json_t *list = json_is_array(id2label) ? json_copy((json_t *)(uintptr_t)id2label)
+                                           : json_array();
+    if (id2label && !json_is_null(id2label) && !json_is_array(id2label) &&
+        !json_is_object(id2label)) {
+        json_array_append_new(list, json_null());
+    }
     for (size_t r = 0; r < json_object_size(id2label); r++) {
         char number[24];
         snprintf(number, sizeof number, "%zu", r);
@@ -149,6 +154,21 @@ static json_t *list_of_ids(const json_t *label2id)
     return list;
 }
 
+/* Whether label2id gives a name of the list another row. */
+static int is_contradicted(const json_t *list, const json_t *label2id)
+{
+    size_t r;
+    json_t *name;
+    json_array_foreach((json_t *)(uintptr_t)list, r, name)
+    {
+        const json_t *id = json_object_get(label2id, json_string_value(name));
+        if (json_is_integer(id) && json_integer_value(id) != (json_int_t)r) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 LabelFit labels_of_config(int *rows, char text[256], const json_t *config,
                           const char *const *classes, int count)
 {
@@ -162,8 +182,10 @@ LabelFit labels_of_config(int *rows, char text[256], const json_t *config,
         fit = by_ids;
         memcpy(text, second, sizeof second);
         memcpy(rows, other, (size_t)count * sizeof *rows);
-    } else if (fit == LABELS_FIT && by_ids == LABELS_FIT &&
-               memcmp(rows, other, (size_t)count * sizeof *rows) != 0) {
+    } else if (fit == LABELS_FIT &&
+               (is_contradicted(names, json_object_get(config, "label2id")) ||
+                (by_ids == LABELS_FIT &&
+                 memcmp(rows, other, (size_t)count * sizeof *rows) != 0))) {
         fit = LABELS_OTHER;
         append(text, "but in label2id");
         append(text, second);
