@@ -49,6 +49,12 @@ int error_set_errno(Error *error, const char *verb, const char *path)
     return error_set(error, code, "cannot %s %s: %s%s", verb, path, strerror(number), hint);
 }
 
+int error_set_create(Error *error, const char *path)
+{
+    int code = error_set_errno(error, "create", path);
+    return error->code = code == EXIT_NO_INPUT ? EXIT_BUSY : code;
+}
+
 static void out_of_memory(size_t count, size_t size)
 {
     fprintf(stderr,
@@ -176,10 +182,7 @@ int folder_check(const char *path, Error *error)
     }
     int code = 0;
     if (lstat(part, &status)) {
-        code = error_set_errno(error, "create the folder", path);
-        if (code == EXIT_NO_INPUT) {
-            error->code = code = EXIT_BUSY;
-        }
+        code = error_set_create(error, path);
     } else if (!path_is_folder(part)) {
         code = error_set(error, EXIT_BUSY,
                          "cannot create the folder %s: a file has that name; choose another path",
@@ -199,11 +202,8 @@ int folder_make(const char *path, Error *error)
             char end = *c;
             *c = 0;
             if (mkdir(part, 0777) && errno != EEXIST) {
-                int code = error_set_errno(error, "create the folder", part);
+                int code = error_set_create(error, part);
                 free(part);
-                if (code == EXIT_NO_INPUT) {
-                    error->code = code = EXIT_BUSY;
-                }
                 return code;
             }
             if (!end) {

@@ -39,6 +39,9 @@ int error_set(Error *error, int code, const char *format, ...)
 /* The same from errno, for "cannot VERB PATH": chooses 66, 73, 74 or 77. */
 int error_set_errno(Error *error, const char *verb, const char *path);
 
+/* For "cannot create PATH", an output: 73 where its folder is missing, else 73, 74 or 77. */
+int error_set_create(Error *error, const char *path);
+
 /* Memory that is never NULL: on failure prints one line and exits with 71. Sizes are count * size,
  * checked. */
 void *memory_alloc(size_t count, size_t size);

@@ -169,7 +169,7 @@ int writer_open(Writer *writer, const char *path, Error *error)
     }
     if (linked && !found && number == ELOOP) {
         errno = number;
-        return error_set_errno(error, "create", path);
+        return error_set_create(error, path);
     }
     if (special || own >= 0) {
         int descriptor =
@@ -181,11 +181,8 @@ int writer_open(Writer *writer, const char *path, Error *error)
         writer->stream = temporary_open(writer);
     }
     if (!writer->stream) {
-        int code = error_set_errno(error, "create", path);
+        int code = error_set_create(error, path);
         writer_release(writer);
-        if (code == EXIT_NO_INPUT) {
-            error->code = code = EXIT_BUSY; /* the folder of an output is missing */
-        }
         return code;
     }
     return 0;
@@ -295,7 +292,7 @@ int name_claim(NameClaim *claim, const char *path, Error *error)
         struct stat own, named;
         claim->descriptor = open(claim->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
         if (claim->descriptor < 0) {
-            return error_set_errno(error, "create", claim->path);
+            return error_set_create(error, claim->path);
         }
         if (flock(claim->descriptor, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
             close(claim->descriptor);

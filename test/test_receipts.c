@@ -142,6 +142,21 @@ static void check_mapped(void)
     free(out);
 }
 
+/* An output whose folder is missing: 73, whoever makes it. */
+static void check_missing_folder(void)
+{
+    char *path = string_format("%s/none/x.bin", folder);
+    Error error = {0};
+    Writer writer;
+    NameClaim claim;
+    CHECK(writer_open(&writer, path, &error) == EXIT_BUSY,
+          "a file in a folder that is missing: code %d", error.code);
+    CHECK(name_claim(&claim, path, &error) == EXIT_BUSY,
+          "a lock in a folder that is missing: code %d", error.code);
+    name_release(&claim);
+    free(path);
+}
+
 int main(void)
 {
     char first[65] = "", other[65] = "";
@@ -186,6 +201,7 @@ int main(void)
         model.params.weights[at] = kept;
     }
     check_mapped();
+    check_missing_folder();
     static const char *const files[] = {"model.safetensors", "a.safetensors", "b.safetensors"};
     for (int i = 0; i < 3; i++) {
         remove_file(files[i]);

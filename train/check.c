@@ -12,7 +12,7 @@ static int check_file(const char *path, int append, Error *error)
 {
     struct stat status;
     if (stat(path, &status)) {
-        return errno == ENOENT ? 0 : error_set_errno(error, "create", path);
+        return errno == ENOENT ? 0 : error_set_create(error, path);
     }
     if (S_ISDIR(status.st_mode)) {
         return error_set(error, EXIT_BUSY,

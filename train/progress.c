@@ -29,7 +29,7 @@ int progress_open(Progress *p, const Study *study, const Seeds *seeds, const cha
                     .start = clock_seconds()};
     p->log = fopen(log, "we");
     if (!p->log) {
-        return error_set_errno(error, "create", log);
+        return error_set_create(error, log);
     }
     process_last_words(fileno(p->log), "{\"event\":\"end\",\"code\":75}\n");
     json_t *hparams = recipe_json(&study->recipe, seeds);
