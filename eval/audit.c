@@ -54,11 +54,27 @@ static int decimals_in(const char *text)
     return digits < MOST_DECIMALS ? (int)digits : MOST_DECIMALS;
 }
 
-static void audit_cell(json_t *o, int decimals)
+static void raise_decimals(int *decimals, int here)
 {
-    Cell cell = {number_of(o, "zeta"),     number_of(o, "VAR"), number_of(o, "CON"),
-                 number_of(o, "CCON"),     (int)number_of(o, "K"), number_of(o, "N"),
-                 fmax(2, number_of(o, "S")), decimals};
+    *decimals = here > *decimals ? here : *decimals;
+}
+
+static int most_decimals(const int decimals[CELL_NUMBERS])
+{
+    int most = 0;
+    for (int i = 0; i < CELL_NUMBERS; i++) {
+        raise_decimals(&most, decimals[i]);
+    }
+    return most;
+}
+
+static void audit_cell(json_t *o, const int decimals[CELL_NUMBERS])
+{
+    Cell cell = {number_of(o, "zeta"),       number_of(o, "VAR"),
+                 number_of(o, "CON"),        number_of(o, "CCON"),
+                 (int)number_of(o, "K"),     number_of(o, "N"),
+                 fmax(2, number_of(o, "S")), {0}};
+    memcpy(cell.decimals, decimals, sizeof cell.decimals);
     const KnownTask *known = known_task(json_string_value(json_object_get(o, "task")), NULL);
     put_verdict(o, &cell, known);
     double gap = (cell.zeta - cell.CCON) / 100, N = number_of(o, "N"), S = cell.S;
@@ -75,7 +91,7 @@ static void audit_cell(json_t *o, int decimals)
     }
 }
 
-static int read_json(json_t *cells, int *decimals, const char *path, Error *error)
+static int read_json(json_t *cells, int decimals[CELL_NUMBERS], const char *path, Error *error)
 {
     json_t *root, *tasks, *values;
     const char *model, *task;
@@ -106,20 +122,24 @@ static int read_json(json_t *cells, int *decimals, const char *path, Error *erro
                 double v[7] = {0, 0, 0, 0, 0, 0, S};
                 for (size_t i = 0; i < 4; i++) {
                     v[i] = json_number_value(json_array_get(values, i));
-                    *decimals = decimals_of(v[i]) > *decimals ? decimals_of(v[i]) : *decimals;
+                    raise_decimals(&decimals[i], decimals_of(v[i]));
                 }
                 add_row(cells, model, task, v);
             }
         }
     }
+    for (int i = 0, most = most_decimals(decimals); i < CELL_NUMBERS; i++) {
+        decimals[i] = most;
+    }
     json_decref(root);
     return code;
 }
 
-static int read_csv(json_t *cells, int *decimals, const char *path, Error *error)
+static int read_csv(json_t *cells, int decimals[CELL_NUMBERS], const char *path, Error *error)
 {
     LineFile file;
     int model = 0, task = 0, column[7] = {0}, width = 0, code = 0;
+    int whole[CELL_NUMBERS] = {1, 1, 1, 1}; /* whether all are 0 or 100 */
     if (lines_open(&file, path, error)) {
         return error->code;
     }
@@ -155,12 +175,15 @@ static int read_csv(json_t *cells, int *decimals, const char *path, Error *error
             }
         }
         for (int i = 0; i < 4 && !code; i++) {
-            int here = decimals_in(file.fields[column[i]]);
-            *decimals = here > *decimals ? here : *decimals;
+            raise_decimals(&decimals[i], decimals_in(file.fields[column[i]]));
+            whole[i] = whole[i] && (v[i] == 0 || v[i] == 100);
         }
         if (!code) {
             add_row(cells, file.fields[model], file.fields[task], v);
         }
+    }
+    for (int i = 0, most = most_decimals(decimals); i < CELL_NUMBERS; i++) {
+        decimals[i] = whole[i] ? most : decimals[i];
     }
     lines_close(&file);
     return code;
@@ -170,9 +193,10 @@ int audit_table(json_t **audit, const char *path, Error *error)
 {
     size_t n = strlen(path);
     int csv = n > 4 && !strcmp(path + n - 4, ".csv");
-    int decimals = 0; /* the most of any number: a table is printed with as many throughout */
+    /* the most of a column; of JSON, which drops zeros, the most of any number */
+    int decimals[CELL_NUMBERS] = {0};
     json_t *cells = json_array();
-    if ((csv ? read_csv : read_json)(cells, &decimals, path, error)) {
+    if ((csv ? read_csv : read_json)(cells, decimals, path, error)) {
         json_decref(cells);
         return error->code;
     }
@@ -194,7 +218,7 @@ int audit_table(json_t **audit, const char *path, Error *error)
     }
     *audit = json_object();
     json_object_set_new(*audit, "file", json_text(path));
-    put_count(*audit, "decimals", (size_t)decimals);
+    put_count(*audit, "decimals", (size_t)most_decimals(decimals));
     put_count(*audit, "no_rounding", off);
     put_count(*audit, "truncated", truncated);
     json_object_set_new(*audit, "cells", cells);

@@ -46,16 +46,23 @@ __attribute__((format(printf, 3, 4))) static void find(Finding *finding, Verdict
 
 /* Of the last printed decimal: a number was between half of it less, if rounded, and all of it more,
  * if cut off. */
-static double unit_of(const Cell *c)
+static double unit_of(const Cell *c, int number)
 {
-    return pow(10, -c->decimals) + 1e-9; /* decimals are no exact doubles */
+    return pow(10, -c->decimals[number]) + 1e-9; /* decimals are no exact doubles */
+}
+
+/* How much a number may be printed above another that it is below. */
+static double excess_of(const Cell *c, int number, int other)
+{
+    return fmax(unit_of(c, other), (unit_of(c, number) + unit_of(c, other)) / 2);
 }
 
 /* The largest VAR, in percent, of scores between low and high with this mean: the variance is at
  * most (high - mean) (mean - low) (Bhatia and Davis 2000), most where the mean is in the middle. */
 static double most_of_range(const Cell *c, double low, double high)
 {
-    double middle = (low + high) / 2, from = c->zeta - unit_of(c) / 2, to = c->zeta + unit_of(c);
+    double middle = (low + high) / 2, from = c->zeta - unit_of(c, ZETA) / 2,
+           to = c->zeta + unit_of(c, ZETA);
     double mean = fmin(fmax(middle, from), to);
     return sqrt(fmax(0, (high - mean) * (mean - low)));
 }
@@ -66,7 +73,7 @@ static double most_of_range(const Cell *c, double low, double high)
  * zeta is the mean of k_i / S and CCON that of k_i (k_i - 1) / (S (S - 1)). */
 static double most_of_agreement(const Cell *c)
 {
-    double S = c->S, gap = c->zeta + unit_of(c) - (c->CCON - unit_of(c) / 2);
+    double S = c->S, gap = c->zeta + unit_of(c, ZETA) - (c->CCON - unit_of(c, CCON) / 2);
     return 100 * sqrt(fmax(0, (S - 1) / S * gap / 100));
 }
 
@@ -78,22 +85,22 @@ static double most_of_agreement(const Cell *c)
  * the same (CON = 100) leaves VAR = 0. */
 static double most_of_difference(const Cell *c)
 {
-    return sqrt(c->S - 1) / 2 * fmax(0, 100 - (c->CON - unit_of(c) / 2));
+    return sqrt(c->S - 1) / 2 * fmax(0, 100 - (c->CON - unit_of(c, CON) / 2));
 }
 
 /* The smallest CCON of this accuracy: k (k - 1) is convex, so its mean over examples is least where
  * all k_i are the two whole numbers about S zeta. */
 static double least_ccon(const Cell *c)
 {
-    double S = c->S, k = S * fmax(0, c->zeta - unit_of(c) / 2) / 100, m = floor(k);
+    double S = c->S, k = S * fmax(0, c->zeta - unit_of(c, ZETA) / 2) / 100, m = floor(k);
     return 100 * (m * (m - 1) + 2 * m * (k - m)) / (S * (S - 1));
 }
 
 static void check_spread(Finding *finding, const Cell *c, int accuracy)
 {
-    double VAR = c->VAR - unit_of(c) / 2, pairs = c->S * (c->S - 1) / 2;
+    double VAR = c->VAR - unit_of(c, VAR_OF_ZETA) / 2, pairs = c->S * (c->S - 1) / 2;
     /* CON is a multiple of 1 / (N pairs): above the last one below 100 it is 100 */
-    int same = c->N > 0 && 100 - (c->CON - unit_of(c) / 2) < 100 / (c->N * pairs);
+    int same = c->N > 0 && 100 - (c->CON - unit_of(c, CON) / 2) < 100 / (c->N * pairs);
     double range = most_of_range(c, accuracy ? 0 : -100, 100);
     if (VAR > range) {
         find(finding, INCONSISTENT, "VAR^2 is at most %s: VAR at most %.2f",
@@ -112,7 +119,7 @@ static void check_spread(Finding *finding, const Cell *c, int accuracy)
                  most_of_difference(c));
         }
     }
-    if (accuracy && c->CCON + unit_of(c) < least_ccon(c)) {
+    if (accuracy && c->CCON + unit_of(c, CCON) < least_ccon(c)) {
         find(finding, INCONSISTENT, "CCON is at least %.2f with this zeta", least_ccon(c));
     }
 }
@@ -121,7 +128,8 @@ static void check_spread(Finding *finding, const Cell *c, int accuracy)
  * differ: 0 with two classes. zeta, CON / 2 and CCON are off by half a unit each from rounding. */
 static void check_identity(json_t *o, Finding *finding, const Cell *c, int accuracy)
 {
-    double rounding = 1.25 * unit_of(c) + 1e-9;
+    double rounding =
+        unit_of(c, ZETA) / 2 + unit_of(c, CON) / 4 + unit_of(c, CCON) / 2 + 1e-9;
     double gross = fmax(0.1, 2 * rounding); /* no rounding of intermediate values does that */
     double predicted = c->zeta - (100 - c->CON) / 2, off = c->CCON - predicted;
     if (!accuracy) { /* the identity holds for the accuracy that is not printed */
@@ -138,7 +146,7 @@ static void check_identity(json_t *o, Finding *finding, const Cell *c, int accur
     put(o, "predicted_CCON", predicted);
     put(o, "difference", off);
     raise_to(finding, CONSISTENT);
-    if (c->CCON > c->zeta + unit_of(c)) {
+    if (c->CCON > c->zeta + excess_of(c, CCON, ZETA)) {
         find(finding, INCONSISTENT, "CCON is at most zeta");
     } else if (c->K == 2) {
         if (fabs(off) > rounding) {
@@ -163,24 +171,25 @@ static void check_identity(json_t *o, Finding *finding, const Cell *c, int accur
 /* Whether a printed mean is a multiple of 1 / steps, as it must be: rounded; or else cut off, or an
  * average of numbers that were rounded before (off by a unit at most), or nothing of that. */
 static void check_grid(json_t *list, Finding *finding, const Cell *c, const char *name,
-                       double printed, double steps)
+                       int number, double printed, double steps)
 {
-    if (!(100 / steps > unit_of(c))) { /* finer than what is printed */
+    double unit = unit_of(c, number);
+    if (!(100 / steps > unit)) { /* finer than what is printed */
         return;
     }
-    int decimals = c->decimals, rounded = 0, cut = 0;
+    int decimals = c->decimals[number], rounded = 0, cut = 0;
     double slack = 1e-9, off = INFINITY, point[2];
     for (int i = 0; i < 2; i++) { /* the multiples below and above */
         point[i] = 100 * (floor(printed * steps / 100) + i) / steps;
         double difference = point[i] - printed;
         off = fmin(off, fabs(difference));
-        rounded = rounded || fabs(difference) <= unit_of(c) / 2 + slack;
-        cut = cut || (difference >= -slack && difference < unit_of(c) - slack);
+        rounded = rounded || fabs(difference) <= unit / 2 + slack;
+        cut = cut || (difference >= -slack && difference < unit - slack);
     }
     if (rounded) {
         return;
     }
-    Verdict verdict = cut ? TRUNCATED : off <= unit_of(c) + slack ? BEYOND_ROUNDING : OFF_THE_GRID;
+    Verdict verdict = cut ? TRUNCATED : off <= unit + slack ? BEYOND_ROUNDING : OFF_THE_GRID;
     json_t *entry = json_object();
     json_object_set_new(entry, "number", json_string(name));
     put(entry, "printed", printed);
@@ -204,10 +213,10 @@ static void check_grids(json_t *o, Finding *finding, const Cell *c, int accuracy
     double N = c->N, S = c->S, pairs = N * S * (S - 1) / 2;
     json_t *list = json_array();
     if (accuracy) {
-        check_grid(list, finding, c, "zeta", c->zeta, N * S);
+        check_grid(list, finding, c, "zeta", ZETA, c->zeta, N * S);
     }
-    check_grid(list, finding, c, "CON", c->CON, pairs);
-    check_grid(list, finding, c, "CCON", c->CCON, pairs);
+    check_grid(list, finding, c, "CON", CON, c->CON, pairs);
+    check_grid(list, finding, c, "CCON", CCON, c->CCON, pairs);
     json_object_set_new(o, "grid", list);
 }
 
@@ -221,7 +230,7 @@ void put_verdict(json_t *o, const Cell *cell, const KnownTask *known)
     Finding finding = {NOT_CHECKED, string_copy("")};
     put(o, "K", c.K ? c.K : NAN);
     put(o, "N", c.N > 0 ? c.N : NAN);
-    if (!(c.CCON <= c.CON + unit_of(&c) && c.CON <= 100 && c.CCON >= 0)) {
+    if (!(c.CCON <= c.CON + excess_of(&c, CCON, CON) && c.CON <= 100 && c.CCON >= 0)) {
         find(&finding, INCONSISTENT, "CCON is at most CON, and both are between 0 and 100");
     } else if (!(c.zeta >= least && c.zeta <= 100 && c.VAR >= 0)) {
         find(&finding, INCONSISTENT, "zeta is between %.0f and 100, and VAR not below 0", least);

@@ -372,6 +372,11 @@ even inconsistent'
     printf 'model,task,zeta,VAR,CON,CCON\nm,WiC,70.1,1.2,90.2,65.1\nm,QQP,70.1,1.2,90.2,65.6\n' >"$work/t.csv"
     exits 0 --audit-table "$work/t.csv"
     grep -q 'WiC .* consistent$' "$work/out" && grep -q 'QQP .* inconsistent$' "$work/out"
+    # VAR with more decimals than the rest
+    printf 'model,task,zeta,VAR,CON,CCON,K,N,S\nm,a,85.2,0.35,91.3,80.9,2,277,10\nm,b,66.7,0.00,100,66.7,2,3,2\n' >"$work/t.csv"
+    exits 0 --strict --audit-table "$work/t.csv"
+    printf 'model,task,zeta,VAR,CON,CCON,K,N,S\nm,b,75.00,12.50,100,75.00,2,8,2\n' >"$work/t.csv"
+    exits 3 --strict --audit-table "$work/t.csv"
     # MCC is no share: from -1 to 1
     printf 'model,task,zeta,VAR,CON,CCON\nm,CoLA,10.00,99.00,90.00,60.00\nn,CoLA,10.00,99.90,90.00,60.00\n' >"$work/t.csv"
     exits 0 --audit-table "$work/t.csv"

@@ -41,7 +41,7 @@ static Cell exact(const Runs *r)
     }
     double pairs = (double)r->N * r->S * (r->S - 1) / 2;
     return (Cell){100 * zeta, 100 * sqrt(VAR), 100 * same / pairs, 100 * both / pairs,
-                  r->K,       r->N,            r->S,               0};
+                  r->K,       r->N,            r->S,               {0}};
 }
 
 static double printed(double value, int decimals, int cut)
@@ -50,14 +50,15 @@ static double printed(double value, int decimals, int cut)
     return (cut ? floor(value * scale + 1e-9) : rint(value * scale)) / scale;
 }
 
+/* All numbers with these decimals, or, below 0, each with some of its own. */
 static Cell print_cell(const Cell *cell, int decimals, int cut)
 {
     Cell c = *cell;
-    c.zeta = printed(c.zeta, decimals, cut);
-    c.VAR = printed(c.VAR, decimals, cut);
-    c.CON = printed(c.CON, decimals, cut);
-    c.CCON = printed(c.CCON, decimals, cut);
-    c.decimals = decimals;
+    double *numbers[CELL_NUMBERS] = {&c.zeta, &c.VAR, &c.CON, &c.CCON};
+    for (int i = 0; i < CELL_NUMBERS; i++) {
+        c.decimals[i] = decimals < 0 ? draw(4) : decimals;
+        *numbers[i] = printed(*numbers[i], c.decimals[i], cut);
+    }
     return c;
 }
 
@@ -99,7 +100,7 @@ static void check_possible(void)
         Runs r = some_runs(k % 5);
         Cell e = exact(&r);
         for (int cut = 0; cut < 2; cut++) {
-            for (int decimals = 0; decimals <= 4; decimals++) {
+            for (int decimals = -1; decimals <= 4; decimals++) {
                 Cell c = print_cell(&e, decimals, cut);
                 json_t *o = verdict_of(&c);
                 int good = cut ? !is(o, "inconsistent") && !is(o, "off the grid")
