@@ -62,12 +62,13 @@ static int read_record(LineFile *f, Error *error)
                 *out++ = bytes[f->at];
             }
         }
+        const char *bare = out; /* a CR before it is of a text in quotes */
         while (f->at < size && bytes[f->at] != f->separator && bytes[f->at] != '\n') {
             *out++ = bytes[f->at++];
         }
         more = f->at < size && bytes[f->at] == f->separator;
         f->at++;
-        if (!more && out > start && out[-1] == '\r') {
+        if (!more && out > bare && out[-1] == '\r') {
             out--;
         }
         size_t length = (size_t)(out - start), valid = utf8_valid_prefix(start, length);

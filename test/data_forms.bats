@@ -117,6 +117,18 @@ like() {
     both hub/rte train.tsv validation.tsv; like rte 8
 }
 
+@test "a carriage return at the end of a text in quotes is the text's" {
+    mkdir -p "$work/official/superglue/CB" "$work/hub"
+    printf '{"premise": "a\\r", "hypothesis": "b\\r", "label": 2}\n{"premise": "c", "hypothesis": "d\\r\\n\\r", "label": 0}\n{"premise": "e", "hypothesis": "", "label": 0}\n' >"$work/official/superglue/CB/train.jsonl"
+    both official/superglue/CB train.jsonl val.jsonl
+    printf 'label,premise,hypothesis\r\n2,"a\r","b\r"\r\n0,c,"d\r\n\r"\n0,e,\r\n' >"$work/hub/train.csv"
+    both hub train.csv validation.csv
+    like cb 8
+    printf 'label\tidx\tpremise\thypothesis\n2\t0\t"a\r"\t"b\r"\n0\t1\tc\t"d\r\n\r"\n0\t2\te\t""\n' >"$work/hub/train.tsv"
+    both hub train.tsv validation.tsv
+    like cb 8
+}
+
 @test "folders in the usual spellings; files in the named folder; the official file first" {
     official
     local spelled
