@@ -29,6 +29,25 @@ static int shards_add(Shards *shards, const char *folder, const char *name, Erro
     return code;
 }
 
+/* Of a tensor in two files nobody could say which one is meant. */
+static int check_twice(const Shards *shards, Error *error)
+{
+    for (int i = 1; i < shards->count; i++) {
+        for (size_t t = 0; t < shards->files[i].count; t++) {
+            const char *name = shards->files[i].tensors[t].name;
+            for (int j = 0; j < i; j++) {
+                if (safetensors_find(&shards->files[j], name)) {
+                    return error_set(error, EXIT_BAD_DATA,
+                                     "%s: tensor '%s' is in %s too; get the whole model folder "
+                                     "again",
+                                     shards->files[i].path, name, shards->files[j].path);
+                }
+            }
+        }
+    }
+    return 0;
+}
+
 /* Every file that an index names; a name that leaves the folder is refused. */
 static int shards_open_index(Shards *shards, const char *folder, const char *index_path,
                              Error *error)
@@ -63,7 +82,7 @@ static int shards_open_index(Shards *shards, const char *folder, const char *ind
     }
     json_decref(seen);
     json_decref(index);
-    return code;
+    return code ? code : check_twice(shards, error);
 }
 
 int shards_open(Shards **opened, const char *folder, Error *error)

@@ -177,6 +177,13 @@ adapter() {
     fails 66 'model-00001-of-00002.safetensors' $train --model "$work/shards" $short --lora --preds "$work/none"
     echo '{"weight_map": {"model.norm.weight": "../llama/model.safetensors"}}' >"$work/shards/model.safetensors.index.json"
     fails 65 'not a file of this folder' $train --model "$work/shards" $short --lora --preds "$work/none"
+    # a tensor in two of the files: which one is meant
+    cp "$llama/model.safetensors" "$work/shards/a.safetensors"
+    cp "$llama/model.safetensors" "$work/shards/b.safetensors"
+    echo '{"weight_map": {"x": "a.safetensors", "model.norm.weight": "b.safetensors"}}' >"$work/shards/model.safetensors.index.json"
+    fails 65 "b.safetensors: tensor '.*' is in .*a.safetensors too" $train --model "$work/shards" $short --lora --preds "$work/none"
+    fails 65 "b.safetensors: tensor '.*' is in .*a.safetensors too" $train --model "$work/shards" $short --preds "$work/none"
+    ! "$programs/merge" "$work/shards" "$work/adapter" "$work/none" 2>/dev/null
 }
 
 @test "configurations of decoders that cannot be" {
