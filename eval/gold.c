@@ -20,11 +20,16 @@ int import_is(const char *path)
     return 0;
 }
 
-char *example_id(const char *field)
+char *example_id(const LineFile *file, const char *field, Error *error)
 {
     static const char prefix[] = "validation-";
     size_t size, n = sizeof prefix - 1;
     field = field_text(&size, field);
+    if (!size) {
+        (void)REFUSE("%s:%zu: an empty id; take the line out, or give it one", file->path,
+                     file->line);
+        return NULL;
+    }
     size_t digits = strspn(field, "0123456789");
     int whole = digits < size && field[digits] == '.' && size > digits + 1 &&
                 strspn(field + digits + 1, "0") >= size - digits - 1;
@@ -197,7 +202,11 @@ static int gold_from_text(Gold *gold, const char *path, Error *error)
             break;
         }
         char *id = roles.id < 0 ? string_format("validation-%zu", gold->N)
-                                : example_id(file.fields[roles.id]);
+                                : example_id(&file, file.fields[roles.id], error);
+        if (!id) {
+            code = error->code;
+            break;
+        }
         gold_add(gold, id, file.fields[roles.label], file.line);
         free(id);
     }

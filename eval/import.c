@@ -204,9 +204,14 @@ static int add_row(Rows *rows, Columns *columns, const LineFile *file, Error *er
             column->bad_line = file->line;
         }
     }
-    size_t i = rows->N++;
-    rows->id[i] = columns->role.id < 0 ? string_format("validation-%zu", i)
-                                       : example_id(file->fields[columns->role.id]);
+    size_t i = rows->N;
+    rows->id[i] = columns->role.id < 0
+                      ? string_format("validation-%zu", i)
+                      : example_id(file, file->fields[columns->role.id], error);
+    if (!rows->id[i]) {
+        return error->code;
+    }
+    rows->N++;
     rows->hash[i] = XXH64(rows->id[i], strlen(rows->id[i]), 0);
     rows->label[i] = columns->role.label < 0
                          ? -1

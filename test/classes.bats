@@ -202,6 +202,11 @@ runs() {
     refuses 65 'g.csv:3: 4 fields, but the first line has 3' --gold g.csv a/seed1/p.tsv
     printf '0\t1\n1\t0\tx\n' >g.tsv
     refuses 65 'g.tsv:2: 3 fields, but the first line has 2' --gold g.tsv a/seed1/p.tsv
+    # a line of commas, as spreadsheets leave them at the end, is no example
+    printf 'id,label,prediction\n0,1,1\n,,\n' >a/seed1/p.csv
+    refuses 65 'p.csv:3: an empty id' a/seed1/p.csv
+    printf 'id,label\n0,1\n,\n' >g.csv
+    refuses 65 'g.csv:3: an empty id' --gold g.csv a/seed1/p.tsv
     # separators of another kind of file
     for separator in ';' '\t'; do
         printf "id${separator}label${separator}prediction\n0${separator}1${separator}1\n" >a/seed1/p.csv
