@@ -26,11 +26,6 @@ const char *dtype_name(DType dtype)
     return dtypes[dtype].name;
 }
 
-size_t dtype_size(DType dtype)
-{
-    return dtypes[dtype].size;
-}
-
 /* One refusal: path, where in the header, why. */
 #define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
 

@@ -30,14 +30,13 @@ typedef enum DType {
 } DType;
 
 const char *dtype_name(DType dtype);
-size_t dtype_size(DType dtype);
 
 typedef struct Tensor {
     const char *name;
     DType dtype;
     int rank;
     const size_t *shape;       /* [rank] */
-    size_t count, bytes;       /* elements (1 for a scalar), and count * dtype_size */
+    size_t count, bytes;       /* elements (1 for a scalar), and count times its size */
     const unsigned char *data; /* in the mapped file; may be unaligned: read it with memcpy */
 } Tensor;
 

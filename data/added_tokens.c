@@ -33,7 +33,11 @@ int tokenizer_find(const Tokenizer *t, const char *text)
     return id;
 }
 
-int tokenizer_add(Tokenizer *t, const char *text, AddedToken token, const char *where, Error *error)
+/* Adds a token that is found in a text before it is split, or changes the flags of one that is
+ * there already. id, lstrip to special are token's; the id is the vocabulary's, for a new word the
+ * next free one, and id must be it or -1. Errors: 65. */
+static int add_token(Tokenizer *t, const char *text, AddedToken token, const char *where,
+                     Error *error)
 {
     int id = tokenizer_find(t, text), wanted = token.id;
     if (!*text) {
@@ -121,7 +125,7 @@ static int add_filed(Tokenizer *t, const json_t *root, const char *where, Error 
                           token.text, LARGEST_ID - 1);
         }
         token.id = (int)json_integer_value(id);
-        if (tokenizer_add(t, token.text, token, where, error)) {
+        if (add_token(t, token.text, token, where, error)) {
             return error->code;
         }
     }
@@ -145,7 +149,7 @@ static int add_mentioned(Tokenizer *t, ptrdiff_t listed, const AddedToken *token
 {
     const AddedToken *added = find_added(t, token->text);
     return added && added - t->added < listed ? 0
-                                              : tokenizer_add(t, token->text, *token, where, error);
+                                              : add_token(t, token->text, *token, where, error);
 }
 
 /* Special tokens without a name. */
@@ -391,7 +395,7 @@ static int add_listed(Tokenizer *t, const SideFiles *side, TokenizerClass class,
         /* of the same id in both, tokenizer.json has the flags */
         code = filed && filed->id == tokens[i].id
                    ? 0
-                   : tokenizer_add(t, tokens[i].text, tokens[i], where, error);
+                   : add_token(t, tokens[i].text, tokens[i], where, error);
     }
     arrfree(tokens);
     return code;

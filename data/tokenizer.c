@@ -265,11 +265,6 @@ int tokenizer_build(const Tokenizer *t, Ids *ids, Ids *types, const Part *parts,
     return 0;
 }
 
-int tokenizer_size(const Tokenizer *t)
-{
-    return t->size;
-}
-
 const char *tokenizer_sha256(const Tokenizer *t)
 {
     return t->sha256;

@@ -51,9 +51,7 @@ enum { TRUNCATE_LONGEST_FIRST = -1, TRUNCATE_NONE = -2 };
 int tokenizer_build(const Tokenizer *tokenizer, Ids *ids, Ids *types, const Part *parts, int count,
                     int longest, int truncation);
 
-/* Largest id + 1, added tokens included; and what the vocabulary was read from (its SHA-256, for
- * provenance). */
-int tokenizer_size(const Tokenizer *tokenizer);
+/* SHA-256 of all that decides ids, for provenance. */
 const char *tokenizer_sha256(const Tokenizer *tokenizer);
 
 /* The file that the vocabulary was read from, for messages. */

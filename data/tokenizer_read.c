@@ -206,19 +206,13 @@ static Tokenizer *tokenizer_new(void)
     return t;
 }
 
-static void tokenizer_ready(Tokenizer *t)
-{
-    t->size = (int)arrlen(t->vocabulary.texts);
-    digest(t);
-}
-
 /* Every id of the templates is a token. */
 static int check_template(const Tokenizer *t, Error *error)
 {
     for (ptrdiff_t i = 0; i < arrlen(t->pair) + arrlen(t->single); i++) {
         const TemplateItem *item = i < arrlen(t->pair) ? &t->pair[i]
                                                        : &t->single[i - arrlen(t->pair)];
-        if (item->segment < 0 && (item->id < 0 || item->id >= t->size ||
+        if (item->segment < 0 && (item->id < 0 || item->id >= arrlen(t->vocabulary.texts) ||
                                   !t->vocabulary.texts[item->id])) {
             return REFUSE("%s: the template's id %d is not in the vocabulary; get the file again",
                           t->path, item->id);
@@ -232,7 +226,7 @@ int tokenizer_open(Tokenizer **tokenizer, const char *path, Error *error)
     Tokenizer *t = tokenizer_new();
     int code = path_is_folder(path) ? read_folder(t, path, error) : read_file(t, path, error);
     if (!code) {
-        tokenizer_ready(t);
+        digest(t);
         code = check_template(t, error);
     }
     if (code) {
@@ -258,7 +252,7 @@ Tokenizer *tokenizer_from_words(const char *const *words, int count)
         fprintf(stderr, "%s\n", error.text);
         exit(EXIT_BUG);
     }
-    tokenizer_ready(t);
+    digest(t);
     return t;
 }
 

@@ -72,7 +72,6 @@ struct Tokenizer {
     int wordpiece;
     AddedToken *added; /* stb_ds arrays */
     TemplateItem *single, *pair;
-    int size;    /* largest id + 1 */
     int words;   /* in the vocabulary, without added tokens */
     int literal; /* split_special_tokens: special tokens are text */
     int untyped; /* all token types are 0 */
@@ -99,12 +98,6 @@ void vocabulary_remove(Vocabulary *vocabulary, const char *word);
 
 /* Adds the tokens of an object of ids. Errors: 65. */
 int vocabulary_read(Vocabulary *vocabulary, const json_t *vocab, const char *where, Error *error);
-
-/* Adds a token that is found in a text before it is split, or changes the flags of one that is
- * there already. id, lstrip to special are token's; the id is the vocabulary's, for a new word the
- * next free one, and id must be it or -1. Errors: 65. */
-int tokenizer_add(Tokenizer *t, const char *text, AddedToken token, const char *where,
-                  Error *error);
 
 /* Id of a word or of an added token, or -1. */
 int tokenizer_find(const Tokenizer *t, const char *text);

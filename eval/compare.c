@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void scores_of(double *zeta, const Group *g)
+/* Scores of the metric of each run, [S]. */
+static void scores_of(double *zeta, const Group *g)
 {
     const char *metric = preds_meta(g->runs[0], "metric");
     for (size_t s = 0; s < g->S; s++) {

@@ -14,7 +14,4 @@ json_t *compare_groups(const Group *joined, double level);
  * each, and returns Wilcoxon's and the sign test across tasks. The caller owns it. */
 json_t *compare_across(json_t *comparisons);
 
-/* Scores of the metric of each run, [S]. */
-void scores_of(double *zeta, const Group *group);
-
 #endif

@@ -85,7 +85,9 @@ static int shards_open_index(Shards *shards, const char *folder, const char *ind
     return code ? code : check_twice(shards, error);
 }
 
-int shards_open(Shards **opened, const char *folder, Error *error)
+/* model.safetensors, or the files that model.safetensors.index.json names. Errors: 66 neither is
+ * there; 65 as safetensors_open, or a name that leaves the folder. */
+static int shards_open(Shards **opened, const char *folder, Error *error)
 {
     Shards *shards = memory_calloc(1, sizeof *shards);
     char *single = string_format("%s/model.safetensors", folder),

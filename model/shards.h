@@ -1,4 +1,4 @@
-/* The files of one model; for model/ and tools that copy models. */
+/* The files of one model, and parameters from their tensors; inside of model/ alone. */
 #ifndef SHARDS_H
 #define SHARDS_H
 
@@ -10,13 +10,11 @@ struct Shards {
     int count;
 };
 
-/* model.safetensors, or the files that model.safetensors.index.json names. Free with shards_free.
- * Errors: 66 neither is there; 65 as safetensors_open, or a name that leaves the folder. */
-int shards_open(Shards **shards, const char *folder, Error *error);
-
 /* One parameter from a tensor of a file: mapped if it is frozen, else copied. Errors: 65 another
  * shape or type, a value that is not finite. */
 int param_read(Model *model, Param *param, const Tensor *tensor, const char *path, Error *error);
+
+/* Whether the tensor has the shape of the parameter. */
 int param_has_shape(const Param *param, const Tensor *tensor);
 
 /* Whether the rows of a parameter are the classes of the head. */
