@@ -384,12 +384,22 @@ int classes_make(Classes *c, const json_t *gold, const json_t *predicted, const 
         }
     }
     json_t *outside = json_array();
+    size_t answers = 0;
     for (size_t i = 0; i < json_array_size(predicted) && !code; i++) {
         const char *text = name_at(predicted, i);
-        if (!class_is_none(text) && !(c->hides && !strcmp(text, "-1")) &&
-            classes_place(c, text) < 0) {
-            json_array_append(outside, json_array_get(predicted, i));
+        if (!class_is_none(text) && !(c->hides && !strcmp(text, "-1"))) {
+            answers++;
+            if (classes_place(c, text) < 0) {
+                json_array_append(outside, json_array_get(predicted, i));
+            }
         }
+    }
+    /* names that share nothing are other names of the same classes: Yes and no for true and false */
+    if (!code && answers && json_array_size(outside) == answers && json_array_size(p.names) &&
+        json_array_size(gold)) {
+        code = REFUSE("%s: no prediction is one of the classes (%s, ...), as '%s'; names are "
+                      "matched as text: write the same ones in both",
+                      where, name_at(c->names, 0), name_at(outside, 0));
     }
     if (!code) {
         append_sorted(c->names, outside);

@@ -73,6 +73,17 @@ runs() {
     refuses 64 "'' is empty or named twice" --labels a,,b a/seed*/p.csv
 }
 
+@test "predictions none of which is a class are refused where classes have names" {
+    runs a true,false,true True,False,True True,True,True
+    refuses 65 "seed1/p.csv: no prediction is one of the classes (false, ...), as '.*'; names are matched as text" a/seed*/p.csv
+    runs b yes,no,yes Y,N,Y Y,Y,N
+    refuses 65 "no prediction is one of the classes" --labels no,yes b/seed*/p.csv
+    runs c cat,dog,cat cow,cow,cow cow,cow,cat # one run shares a name: its other is a class of its own
+    gives "zeta=.16667 CON=.66667" c/seed*/p.csv
+    runs d 0,0,0 1,1,1 1,1,1 # numbers are wrong, not misspelled
+    gives "zeta=0 CON=1" d/seed*/p.csv
+}
+
 @test "a number is matched as a number, a name as text" {
     runs a 1.0,1.0,2.0 1,1,1 01,+1,1e0
     gives "zeta=.666667 CON=1 K=2" a/seed*/p.csv
@@ -160,8 +171,10 @@ runs() {
     gives "K=2" --gold gold.bin x/seed1/q.txt
     says 'entailment, not_entailment (gold.bin; numbers are ids in their order)'
     seq 0 15 | sed 's/$/\tperhaps/' >x/seed1/r.txt
-    gives "zeta=0 K=3" --gold gold.bin x/seed1/r.txt
-    says "16 predictions of 'perhaps', a class outside of the list of classes"
+    refuses 65 "no prediction is one of the classes" --gold gold.bin x/seed1/r.txt
+    sed -i '1s/perhaps/entailment/' x/seed1/r.txt
+    gives "K=3" --gold gold.bin x/seed1/r.txt
+    says "15 predictions of 'perhaps', a class outside of the list of classes"
     refuses 65 "is none of the 2 classes of --labels" --gold gold.bin --labels x,y x/seed1/q.txt
 }
 
