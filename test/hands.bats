@@ -23,6 +23,13 @@ planned() {
     grep -q "^work  *$runs runs\? of" "$work/err" || { cat "$work/err"; return 1; }
 }
 
+@test "numbers beyond a limit: the message names the one that is" {
+    for case in '--epochs 10001|--epochs 10001: must be from 0 to 10000' '--batch 0|--batch 0: must be from 1 to 65536' \
+        '--batch 65537|--batch 65537: must be from 1 to 65536'; do
+        fails 64 "${case#*|}$" $train --task rte --data builtin ${case%|*}
+    done
+}
+
 @test "seeds: lists, ranges, steps and mixtures of them" {
     planned 10 --seeds 42:132:10
     planned 5 --seeds 42-46

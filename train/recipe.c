@@ -116,12 +116,11 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, int tiny, Er
         .dropout = o->dropout ? option_real(o->dropout) : -1.0,
         .kernels = "",
     };
-    if (recipe->batch < 1 || recipe->epochs < 0 || recipe->epochs > 10000 ||
-        recipe->batch > 65536) {
-        return error_set(
-            error, EXIT_USAGE,
-            "--batch %d --epochs %g: the batch must be above 0, at most 65536 and 10000",
-            recipe->batch, recipe->epochs);
+    if (recipe->batch < 1 || recipe->batch > 65536) {
+        return error_set(error, EXIT_USAGE, "--batch %d: must be from 1 to 65536", recipe->batch);
+    }
+    if (recipe->epochs < 0 || recipe->epochs > 10000) {
+        return error_set(error, EXIT_USAGE, "--epochs %g: must be from 0 to 10000", recipe->epochs);
     }
     if (recipe->warmup > 1e9) {
         return error_set(error, EXIT_USAGE, "--warmup %g: more steps than any run has",
