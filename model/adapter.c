@@ -212,12 +212,15 @@ static int read_tensors(Model *model, const Safetensors *file, int init_head, Er
     return code;
 }
 
-int adapter_read(Model *model, const char *folder, int init_head, Error *error)
+int adapter_read(Model *model, const char *folder, int init_head, char *sha256, Error *error)
 {
     Safetensors file;
     char *path = string_format("%s/adapter_model.safetensors", folder);
     int code = safetensors_open(&file, path, error);
     if (!code) {
+        if (sha256) {
+            sha256_hex(sha256, file.file.bytes, file.file.size);
+        }
         code = read_tensors(model, &file, init_head, error) || files_unchanged(error) ? error->code
                                                                                       : 0;
         safetensors_close(&file);

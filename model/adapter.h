@@ -23,10 +23,11 @@ json_t *adapter_label_names(const Safetensors *file);
 
 /* Values of all adapters and of the head, its rows in the order of model->labels where they have
  * names; label_note and label_warning say how they were understood. init_head: a head that is
- * missing, or of other classes, keeps its values.
+ * missing, or of other classes, keeps its values. sha256: of the bytes of adapter_model.safetensors
+ * that were read; NULL if nobody asks.
  * Errors: 66 no such file; 65 a tensor that is missing, unknown, of another shape or not finite:
  * the folder belongs to another base model or task. */
-int adapter_read(Model *model, const char *folder, int init_head, Error *error);
+int adapter_read(Model *model, const char *folder, int init_head, char *sha256, Error *error);
 
 /* Writes the folder such that PEFT loads it onto the base model called base; rows of the head in the
  * order of the base's id2label if that names the classes. The folder is made.

@@ -210,7 +210,7 @@ int golden_load(Case *c, const char *build, int threads, const char *adapter)
         }
     }
     if (adapter) {
-        CHECK(!adapter_read(&c->model, adapter_folder, 0, &error), "%s", error.text);
+        CHECK(!adapter_read(&c->model, adapter_folder, 0, NULL, &error), "%s", error.text);
     }
     free(adapter_folder);
     CHECK(!*names || given || c->adapter || c->made, "%s: made from the seed: %s", c->folder,

@@ -203,3 +203,30 @@ END
         [ "$(grep -o '"peak_bytes":[0-9]*' "$work"/preds/*.jsonl | cut -d : -f 2)" -lt 100000000 ]
     done
 }
+
+@test "every seed starts from the adapter that the first one started from" {
+    make_llama "$llama"
+    $train $short --model "$llama" --lora --seeds 1,2 --save "$work/set" --preds "$work/first" >"$work/out" 2>&1
+    for save in "$work/set" "$work/set/../set/"; do
+        fails 64 'is the folder of the adapter that all seeds start from' \
+            $train $short --model "$llama" --adapter "$work/set/s1" --seeds 1,2 --save "$save"
+        fails 64 'is the folder of the adapter' $train $short --model "$llama" --adapter "$work/set/s2" --seeds 1,2 --save "$save"
+    done
+    # one run may go on in its place
+    cp -r "$work/set/s1" "$work/one"
+    $train $short --model "$llama" --adapter "$work/one" --save "$work/one" --preds "$work/first" >"$work/out" 2>&1
+    # another adapter in its place while the seeds run, of the same name and shape
+    cp -r "$work/set/s1" "$work/changed"
+    cp "$work/set/s2/adapter_model.safetensors" "$work/new"
+    $train $short --model "$llama" --adapter "$work/changed" --seeds 1-200 --preds "$work/many" >"$work/out" 2>"$work/err" &
+    run=$!
+    until ls "$work"/many/*.s1.bin >/dev/null 2>&1; do sleep 0.02; done
+    mv "$work/new" "$work/changed/adapter_model.safetensors"
+    code=0
+    wait $run || code=$?
+    [ $code -eq 65 ]
+    grep -q 'changed: the adapter was changed since these runs began; run again' "$work/err"
+    [ "$(for f in "$work"/many/*.bin; do value adapter_sha256 "$f"; done | sort -u)" = \
+        "$(sha256sum <"$work/set/s1/adapter_model.safetensors" | cut -d ' ' -f 1)" ]
+    [ "$(ls "$work"/many/*.bin | wc -l)" -lt 200 ]
+}

@@ -71,7 +71,7 @@ static int read_both(Model *model, const char *base, const char *adapter, Error 
     }
     model_init(model, config, problem, problem == PROBLEM_CHOICE ? 2 : classes, &lora, NULL);
     model->init_head = 1; /* that of the adapter takes its place */
-    code = model_read(model, base, 0, &made, error) || adapter_read(model, adapter, 0, error);
+    code = model_read(model, base, 0, &made, error) || adapter_read(model, adapter, 0, NULL, error);
     free(made);
     if (code) {
         model_free(model);

@@ -38,6 +38,13 @@ int study_check_output(const Study *study, const Seeds *seeds, const char *save,
         code = error_set(error, EXIT_USAGE,
                          "--save %s is the folder of the model; name another for the result", save);
     }
+    const char *adapter = study->options->adapter;
+    if (!code && save && study->options->seeds && adapter && path_is_same(save, adapter)) {
+        code = error_set(error, EXIT_USAGE,
+                         "--save %s is the folder of the adapter that all seeds start from; name "
+                         "another for the result",
+                         save);
+    }
     if (!code && save) {
         code = folder_check(save, error);
     }

@@ -443,6 +443,24 @@ static int know_model(Study *study, Error *error)
     return 0;
 }
 
+/* The adapter that each run starts from, the same one for all. */
+static int read_start(Study *study, Error *error)
+{
+    const Options *o = study->options;
+    char sha256[65];
+    if (!o->adapter) {
+        return 0;
+    }
+    if (adapter_read(&study->model, o->adapter, o->init_head != NULL, sha256, error)) {
+        return error->code;
+    }
+    return strcmp(study->recipe.start, sha256)
+               ? error_set(error, EXIT_BAD_DATA,
+                           "%s: the adapter was changed since these runs began; run again",
+                           o->adapter)
+               : 0;
+}
+
 /* How the classes of a head were understood, once for all runs. */
 static void tell_labels(Study *study)
 {
@@ -462,7 +480,7 @@ int study_read_weights(Study *study, uint64_t seed_init, Error *error)
     Model *model = &study->model;
     if (!study->model_folder) {
         model_make(model, seed_init);
-        int failed = o->adapter ? adapter_read(model, o->adapter, o->init_head != NULL, error) : 0;
+        int failed = read_start(study, error);
         tell_labels(study);
         return failed;
     }
@@ -471,8 +489,7 @@ int study_read_weights(Study *study, uint64_t seed_init, Error *error)
     if (model_read(model, study->model_folder, seed_init, &made, error)) {
         return error->code;
     }
-    int code = know_model(study, error);
-    code = code || !o->adapter ? code : adapter_read(model, o->adapter, o->init_head != NULL, error);
+    int code = know_model(study, error) || read_start(study, error) ? error->code : 0;
     int from_seed = *made && (!o->adapter || o->init_head);
     if (!code && from_seed && strcmp(study->made, made) && !o->quiet) { /* the first run says it */
         fprintf(stderr, "made from the seed, for the model has none that fits: %s\n", made);

@@ -56,7 +56,8 @@ int study_read_weights(Study *study, uint64_t seed_init, Error *error);
 char *study_output(const Study *study, const Seeds *seeds);
 
 /* Whether a run could create its folders and files (save may be NULL), as far as can be seen
- * without creating any. Errors: 64 save is the folder of the model; 73, 74, 77. */
+ * without creating any. Errors: 64 save is the folder of the model, or of the adapter
+ * of all seeds; 73, 74, 77. */
 int study_check_output(const Study *study, const Seeds *seeds, const char *save, Error *error);
 
 /* What one run ended with. */
