@@ -32,7 +32,11 @@ typedef struct Error {
     char text[1024]; /* what, where, what to do; one line, no newline */
 } Error;
 
-/* Fills *error and returns code. Line breaks and control characters in the text become '?'. */
+/* Line breaks and other control characters become '?': a name in a file is not to move the cursor
+ * of a terminal or begin a line. */
+void text_plain(char *text);
+
+/* Fills *error and returns code. The text is made plain. */
 int error_set(Error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -386,8 +386,11 @@ static size_t count_warnings(const json_t *groups, Format format)
         {
             count++;
             if (hidden) {
-                fprintf(stderr, "consistency: %s %s: %s\n", text_of(group, "task"), name,
-                        json_string_value(warning));
+                char *line = string_format("consistency: %s %s: %s", text_of(group, "task"), name,
+                                           json_string_value(warning));
+                text_plain(line);
+                fprintf(stderr, "%s\n", line);
+                free(line);
             }
         }
         free(name);

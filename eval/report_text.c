@@ -31,6 +31,15 @@ static double *values_of(const json_t *list)
     return values;
 }
 
+/* Prints a text of so many bytes, which may be a name of a file. */
+static void print_plain(FILE *out, const char *text, size_t size)
+{
+    char *plain = string_format("%.*s", (int)size, text);
+    text_plain(plain);
+    fputs(plain, out);
+    free(plain);
+}
+
 /* Whether a character of UTF-8 begins here. */
 static int begins(char byte)
 {
@@ -50,10 +59,11 @@ static size_t print_short(FILE *out, const char *text, size_t width, int end, in
         shown = 1;
         text = text_end(text, width - 1);
     }
-    for (; *text && shown + (size_t)begins(*text) <= width; text++) {
-        shown += (size_t)begins(*text);
-        fputc((unsigned char)*text < ' ' || *text == 0x7F ? '?' : *text, out);
+    size_t size = 0;
+    for (; text[size] && shown + (size_t)begins(text[size]) <= width; size++) {
+        shown += (size_t)begins(text[size]);
     }
+    print_plain(out, text, size);
     return shown;
 }
 
@@ -70,7 +80,7 @@ static void print_apart(FILE *out, const char *text)
         size_t size = strcspn(text, ",");
         int next = column && column + size + 3 > 80;
         fputs(next ? ",\n  " : column ? ", " : "  ", out);
-        fprintf(out, "%.*s", (int)size, text);
+        print_plain(out, text, size);
         column = (next ? 0 : column) + 2 + size;
         text += size + strspn(text + size, ", ");
     }
@@ -203,7 +213,8 @@ static void print_wrapped(FILE *out, const char *title, const char *text)
             fprintf(out, "\n%10s", "");
             column = 10;
         }
-        fprintf(out, "%s%.*s", column > 10 ? " " : "", (int)word, text);
+        fputs(column > 10 ? " " : "", out);
+        print_plain(out, text, word);
         column += word + (column > 10);
         text += word + (text[word] == ' ');
     }
@@ -229,8 +240,9 @@ static void print_warnings(FILE *out, const json_t *g, int color)
     size_t i;
     json_array_foreach(json_object_get(g, "warnings"), i, warning)
     {
-        fprintf(out, "  %s! %s%s\n", color ? "\033[33m" : "", json_string_value(warning),
-                color ? "\033[0m" : "");
+        fprintf(out, "  %s! ", color ? "\033[33m" : "");
+        print_plain(out, json_string_value(warning), json_string_length(warning));
+        fprintf(out, "%s\n", color ? "\033[0m" : "");
     }
 }
 
@@ -278,7 +290,9 @@ static void print_examples(FILE *out, const json_t *g)
         const char *text = text_of(entry, "text");
         if (*text) {
             size_t size = utf8_valid_prefix(text, strlen(text) < 72 ? strlen(text) : 72);
-            fprintf(out, "      %.*s\n", (int)size, text);
+            fputs("      ", out);
+            print_plain(out, text, size);
+            fputc('\n', out);
         }
     }
 }

@@ -536,3 +536,13 @@ even inconsistent'
     exits 0 preds/b?.bin
     says '1-1-9, 2-2-9, 3-3-9' && ! grep -q 'complete grid' out
 }
+
+@test "names in files move no cursor: control characters are shown as ?" {
+    mkdir "$work/plain"
+    for s in 1 2 3; do printf 'id,label,prediction\n0,a,a\n1,b,\033[31mb\n2,b,\a\n' >"$work/plain/seed$s.csv"; done
+    $consistency "$work"/plain/seed*.csv >"$work/out"
+    grep -q '^  classes .*?\[31mb' "$work/out" && grep -q "^  ! .*'?\[31mb'" "$work/out"
+    $consistency --format csv "$work"/plain/seed*.csv 2>"$work/err" >/dev/null
+    grep -q '?\[31mb' "$work/err"
+    ! grep -q "$(printf '[\033\a]')" "$work/out" "$work/err"
+}

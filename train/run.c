@@ -464,7 +464,9 @@ static int read_start(Study *study, Error *error)
 /* How the classes of a head were understood, once for all runs. */
 static void tell_labels(Study *study)
 {
-    const Model *model = &study->model;
+    Model *model = &study->model;
+    text_plain(model->label_warning); /* they have names of files */
+    text_plain(model->label_note);
     if (!study->told && *model->label_warning) {
         fprintf(stderr, "WARNING: %s\n", model->label_warning);
     }
