@@ -151,7 +151,9 @@ static int read_fields(LoraConfig *lora, const json_t *json, const char *path, c
     }
     json_object_foreach((json_t *)(uintptr_t)json, name, value)
     {
-        if (!known_field(name) && !at_rest(value)) {
+        /* the number 0 of a layer is no rest */
+        int layer = !strcmp(name, "layers_to_transform") && json_is_number(value);
+        if (!known_field(name) && (layer || !at_rest(value))) {
             return REFUSE("%s: %s is not implemented", path, name);
         }
     }

@@ -140,6 +140,10 @@ adapter() {
         edit "$config" "${change%% *}" "${change#* }"
         fails 65 "adapter_config.json: ${change%% *}" $train --model "$llama" $short --adapter "$work/adapter" --preds "$work/none"
     done
+    for layers in 0 1 '[0]'; do # a layer of its own, 0 too
+        sed "0,/{/s//{\"layers_to_transform\": $layers,/" "$work/kept" >"$config"
+        fails 65 'layers_to_transform is not implemented' $train --model "$llama" $short --adapter "$work/adapter" --preds "$work/none"
+    done
 }
 
 @test "an adapter of another base, rank or task is refused" {
