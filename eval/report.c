@@ -10,12 +10,6 @@
 const char *const understood[UNDERSTOOD][2] = {
     {"classes_from", "classes"}, {"scores_from", "scores"}, {"seeds_from", "seeds"}};
 
-const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 char *group_name(const json_t *group)
 {
     const char *apart = text_of(group, "apart");

@@ -13,9 +13,6 @@ void report_html(FILE *out, const json_t *report, const Arguments *options);
 
 /* What several views share. */
 
-/* A text of the object, "" if there is none. */
-const char *text_of(const json_t *object, const char *key);
-
 /* "MODEL (weights 1234abcd)": the model, and what keeps the group apart from others of that name.
  * The caller frees it. */
 char *group_name(const json_t *group);

@@ -1,5 +1,6 @@
 #include "sides.h"
 #include "group.h"
+#include "result.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -193,18 +194,12 @@ int refuse_twins(Preds *const *runs, size_t S, size_t first, size_t second, Erro
     return code;
 }
 
-static const char *value_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 /* Whether two groups have the examples and the name of the model in common. */
 static int same_name(const json_t *x, const json_t *y)
 {
     int same = 1;
     for (int key = 0; key <= KEYS_OF_EXAMPLES; key++) {
-        same = same && !strcmp(value_of(x, group_keys[key]), value_of(y, group_keys[key]));
+        same = same && !strcmp(text_of(x, group_keys[key]), text_of(y, group_keys[key]));
     }
     return same;
 }
@@ -229,13 +224,13 @@ void mark_apart(json_t *list)
         for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
             int differ = 0;
             for (size_t i = first + 1; i < end; i++) {
-                differ = differ || strcmp(value_of(x, parts[p].key),
-                                          value_of(json_array_get(list, i), parts[p].key));
+                differ = differ || strcmp(text_of(x, parts[p].key),
+                                          text_of(json_array_get(list, i), parts[p].key));
             }
             for (size_t i = first; i < end && differ; i++) {
                 json_t *group = json_array_get(list, i);
-                const char *before = value_of(group, "apart"),
-                           *value = value_of(group, parts[p].key);
+                const char *before = text_of(group, "apart"),
+                           *value = text_of(group, parts[p].key);
                 char *text = string_format("%s%s%s %.*s", before, *before ? ", " : "",
                                            parts[p].name, DIGITS, *value ? value : parts[p].empty);
                 json_object_set_new(group, "apart", json_text(text));
