@@ -1,5 +1,5 @@
-/* Files mapped for reading, and what happens when another program changes one meanwhile: a page that
- * is gone ends the process with one line instead of SIGBUS, and a file that was written into is
+/* Files mapped for reading, and what happens when another program changes one meanwhile: a page
+ * that is gone ends the process with one line instead of SIGBUS, and a file that was written into is
  * noticed before anything that rests on it is written. */
 #define _GNU_SOURCE
 #include "base.h"

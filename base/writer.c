@@ -335,8 +335,8 @@ int stdout_close(Error *error)
 {
     int number = stream_close(stdout, 0);
     return number ? error_set(error, EXIT_IO,
-                              "cannot write to standard output: %s; it is closed or full, and lines "
-                              "are missing there",
+                              "cannot write to standard output: %s; it is closed or full, and "
+                              "lines are missing there",
                               strerror(number))
                   : 0;
 }

@@ -13,7 +13,7 @@
 #define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
 
 const char *const role_names[ROLES] = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                              "pad_token", "cls_token", "mask_token"};
+                                       "pad_token", "cls_token", "mask_token"};
 
 /* The tokens of the constructors' signatures. */
 static const char *const role_presets[][ROLES] = {

@@ -62,8 +62,7 @@ typedef struct Dataset {
 const Task *tasks_all(int *count);
 
 /* By name, case and hyphens ignored ("SST-2" is sst2); "lm" is the language model on text of one's
- * own. NULL after setting error (64, with the
- * nearest name). */
+ * own. NULL after setting error (64, with the nearest name). */
 const Task *task_find(const char *name, Error *error);
 const char *metric_name(TaskMetric metric);
 

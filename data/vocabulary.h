@@ -169,8 +169,8 @@ int vocabulary_find(const Vocabulary *vocabulary, const char *word);
 
 /* Finishes a BPE vocabulary. Every byte needs its symbol, "<0x0A>" where bytes stand for unknown
  * characters: GPT-2's and Llama 3's kind start from all 256, so a gap means a damaged file. Those
- * behind Digits (SmolLM, StarCoder) are made from the
- * bytes of their training text alone; what they lack is dropped. */
+ * behind Digits (SmolLM, StarCoder) are made from the bytes of their training text alone; what they
+ * lack is dropped. */
 int bpe_finish(Vocabulary *vocabulary, const char *where, Error *error);
 
 /* Adds a merge by its two texts; refuses unknown pieces and results. */

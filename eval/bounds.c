@@ -44,8 +44,8 @@ __attribute__((format(printf, 3, 4))) static void find(Finding *finding, Verdict
     raise_to(finding, verdict);
 }
 
-/* Of the last printed decimal: a number was between half of it less, if rounded, and all of it more,
- * if cut off. */
+/* Of the last printed decimal: a number was between half of it less, if rounded, and all of it
+ * more, if cut off. */
 static double unit_of(const Cell *c, int number)
 {
     return pow(10, -c->decimals[number]) + 1e-9; /* decimals are no exact doubles */

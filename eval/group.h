@@ -15,8 +15,8 @@ typedef struct Group {
     size_t lost; /* examples of the largest run that some run lacks (intersect only) */
 } Group;
 
-/* The metadata by which runs are grouped, "" where a file lacks one: which examples they are of, then
- * what was trained, on which data, and the file that was predicted. */
+/* The metadata by which runs are grouped, "" where a file lacks one: which examples they are of,
+ * then what was trained, on which data, and the file that was predicted. */
 enum { KEYS_OF_EXAMPLES = 3, GROUP_KEYS = 10 };
 extern const char *const group_keys[GROUP_KEYS];
 

@@ -303,7 +303,8 @@ static const char **paths_of(size_t *n, const json_t *a, const json_t *b)
     *n = size + json_array_size(runs[1]);
     const char **paths = memory_alloc(*n + 1, sizeof *paths);
     for (size_t i = 0; i < *n; i++) {
-        const json_t *run = i < size ? json_array_get(runs[0], i) : json_array_get(runs[1], i - size);
+        const json_t *run = i < size ? json_array_get(runs[0], i)
+                                     : json_array_get(runs[1], i - size);
         paths[i] = text_of(run, "file");
     }
     return paths;

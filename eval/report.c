@@ -151,7 +151,8 @@ PaperTable paper_table(const json_t *report)
             free(name);
             name = more == 1
                        ? string_format("%s (%.8s)", model, text_of(group, "recipe_sha256"))
-                       : string_format("%s (%.8s, %d)", model, text_of(group, "recipe_sha256"), more);
+                       : string_format("%s (%.8s, %d)", model, text_of(group, "recipe_sha256"),
+                                       more);
         }
         free(model);
         free(name);

@@ -3,7 +3,7 @@
  * A parallel op ends when its slowest thread does. Where other processes use the same cores, one of
  * the threads often waits for its turn, and the others wait for it at every op: thousands of
  * times a second for a small model, so two threads can be thirty times slower than one. The pace
- * looks every few milliseconds how often the scheduler took a core away from this process, and
+ * looks every 20 milliseconds how often the scheduler took a core away from this process, and
  * gives short ops fewer threads while it does. docs/BENCH.md has the figures. */
 #ifndef THREADS_H
 #define THREADS_H

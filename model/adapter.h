@@ -29,9 +29,9 @@ json_t *adapter_label_names(const Safetensors *file);
  * the folder belongs to another base model or task. */
 int adapter_read(Model *model, const char *folder, int init_head, char *sha256, Error *error);
 
-/* Writes the folder such that PEFT loads it onto the base model called base; rows of the head in the
- * order of the base's id2label if that names the classes. The folder is made.
- * Errors: 73, 74, 77. */
+/* Writes the folder such that PEFT loads it onto the base model called base; rows of the head in
+ * the order of the base's id2label if that names the classes. The folder is made. Errors: 73, 74,
+ * 77. */
 int adapter_write(const Model *model, const char *folder, const char *base, Error *error);
 
 /* W + scale B A of an adapted linear layer whose parameter A has this index, in double, rounded

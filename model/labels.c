@@ -12,8 +12,8 @@ static const char *const meanings[] = {
     "positive : pos",
     "negative : neg",
     "equivalent duplicate : paraphrase isparaphrase isduplicate semanticallyequivalent true yes",
-    ("notequivalent notduplicate : notparaphrase nonparaphrase noparaphrase nonduplicate noduplicate "
-     "nonequivalent noequivalent inequivalent different false no"),
+    ("notequivalent notduplicate : notparaphrase nonparaphrase noparaphrase nonduplicate "
+     "noduplicate nonequivalent noequivalent inequivalent different false no"),
     "entailment : entail entails entailed true yes",
     "notentailment : nonentailment noentailment notentail notentails notentailed false no",
     "neutral : neither",

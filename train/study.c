@@ -305,8 +305,8 @@ int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error
     double steps = ceil(r->epochs * study->steps_per_epoch);
     if (!(r->max_steps && r->epochs > 0) && steps > MOST_STEPS) {
         return error_set(error, EXIT_USAGE,
-                         "--epochs %g: with batch %d and %d examples that makes %.0f steps, at most "
-                         "%d can be counted; lower it",
+                         "--epochs %g: with batch %d and %d examples that makes %.0f steps, at "
+                         "most %d can be counted; lower it",
                          r->epochs, r->batch, examples, steps, MOST_STEPS);
     }
     study->steps = r->max_steps && r->epochs > 0 ? r->max_steps : (int)steps;

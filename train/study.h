@@ -74,5 +74,4 @@ typedef struct Outcome {
  * 79 not finite, and those of reading and writing. */
 int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outcome, Error *error);
 
-
 #endif
