@@ -13,10 +13,14 @@ static struct {
     const char *volatile text;
 } last_words = {-1, NULL};
 
-/* Only what signal-safety(7) allows. A write that fails here cannot be reported. */
+/* Only what signal-safety(7) allows. A write that fails here cannot be reported. Runs on the main
+ * thread, which alone writes files: another one hands the signal on. */
 static void on_signal(int number)
 {
-    (void)number;
+    if (gettid() != getpid()) {
+        (void)tgkill(getpid(), getpid(), number);
+        return;
+    }
     writers_settle();
     if (last_words.descriptor >= 0) {
         (void)!write(last_words.descriptor, last_words.text, strlen(last_words.text));

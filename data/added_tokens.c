@@ -247,6 +247,22 @@ static int add_own(Tokenizer *t, ptrdiff_t listed, const SideFiles *side, Error 
                : 0;
 }
 
+/* Whether added_tokens_decoder has the text and leaves open if it is special: the flags that the
+ * reference gives such a token depend on other entries. */
+static int lacks_special(const SideFiles *side, const char *text)
+{
+    const char *key;
+    json_t *object;
+    json_object_foreach((json_t *)(uintptr_t)side_decoder(side), key, object)
+    {
+        const char *content = string_of(object, "content");
+        if (content && !strcmp(content, text) && !json_object_get(object, "special")) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* The named tokens, those of the model alone, then the rest, as far as they are no added tokens
  * yet. */
 static int add_special(Tokenizer *t, const SideFiles *side, TokenizerClass class, Error *error)
@@ -261,6 +277,11 @@ static int add_special(Tokenizer *t, const SideFiles *side, TokenizerClass class
         }
         if (!token.text) {
             continue;
+        }
+        if (lacks_special(side, token.text)) {
+            return REFUSE("%s: added_tokens_decoder: '%s' is the %s, but its entry does not say "
+                          "\"special\": true; add it",
+                          side->config_path, token.text, role_names[role]);
         }
         int needed = class == CLASS_GPT2 ? role == BOS : role == SEP || role == CLS;
         if (!explicit && needed && tokenizer_find(t, token.text) < 0) {

@@ -50,7 +50,9 @@ int class_list(json_t **names, const char *option, const char *text, Error *erro
     for (const char *at = text; !code; at++) {
         size_t size = strcspn(at, ","), before = texts.count;
         char *name = string_format("%.*s", (int)size, at);
-        if (texts_add(&texts, name, 0) < 0 || texts.count == before) {
+        if (utf8_valid_prefix(name, size) != size) {
+            code = error_set(error, EXIT_USAGE, "--%s: a name that is not UTF-8", option);
+        } else if (texts_add(&texts, name, 0) < 0 || texts.count == before) {
             code = error_set(error, EXIT_USAGE,
                              "--%s %s: '%s' is empty or named twice; name every one once: A,B,...",
                              option, text, name);

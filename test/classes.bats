@@ -71,6 +71,7 @@ runs() {
     refuses 65 "the gold label '2' is none of the 2 classes of --labels" --labels 0,1 a/seed*/p.csv
     refuses 64 "'1.0' is empty or named twice" --labels 1,1.0 a/seed*/p.csv
     refuses 64 "'' is empty or named twice" --labels a,,b a/seed*/p.csv
+    refuses 64 "a name that is not UTF-8" --labels "$(printf 'a,\377,b')" a/seed*/p.csv
 }
 
 @test "predictions none of which is a class are refused where classes have names" {

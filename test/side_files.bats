@@ -238,6 +238,8 @@ tokenizer_config.json|{"added_tokens_decoder": {"$((words + 5))": {$token}}}|its
 tokenizer_config.json|{"added_tokens_decoder": {"$words": {"lstrip": false}}}|lacks content
 tokenizer_config.json|{"added_tokens_decoder": {"$words": {"content": "zz", "lstrip": 1}}}|lstrip must be true or false
 tokenizer_config.json|{"added_tokens_decoder": {"7": {"content": ""}}}|is empty
+tokenizer_config.json|{"added_tokens_decoder": {"4": {"content": "[MASK]", "lstrip": true}}}|'.MASK.' is the mask_token, but its entry does not say
+tokenizer_config.json|{"mask_token": "zz", "added_tokens_decoder": {"$words": {"content": "zz"}}}|'zz' is the mask_token
 added_tokens.json|{"zz": -1}|the id of 'zz' is not
 added_tokens.json|{"zz": 4294967296}|the id of 'zz' is not
 added_tokens.json|{"zz": 1.5}|the id of 'zz' is not
