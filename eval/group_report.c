@@ -97,6 +97,9 @@ static void warn_kernels(json_t *list, const Group *g)
 static json_t *warnings_of(const Group *g, const json_t *o, const Arguments *options,
                            size_t dropped)
 {
+    static const char *const collapse[][2] = {{"single_class", "a single class"},
+                                              {"not_above_majority", "not above the majority rate"},
+                                              {"diverged", "diverged or nothing learned"}};
     static const char *const same[] = {"git_commit", "device", "arithmetic", "checkpoint"};
     json_t *list = json_array(), *found = json_object_get(g->runs[0]->import, "warnings");
     const json_t *degenerate = json_object_get(o, "degenerate");
@@ -124,10 +127,17 @@ static json_t *warnings_of(const Group *g, const json_t *o, const Arguments *opt
                 break;
             }
         }
-        warning_add(list,
-                    "%zu of %zu runs collapsed (a single class, not above the majority rate, or "
-                    "diverged): seed%s %s",
-                    bad, g->S, bad == 1 ? "" : "s", seeds);
+        char signs[160] = "";
+        for (size_t i = 0; i < sizeof collapse / sizeof *collapse; i++) {
+            size_t runs = json_array_size(json_object_get(degenerate, collapse[i][0]));
+            if (runs) {
+                size_t used = strlen(signs);
+                snprintf(signs + used, sizeof signs - used, "%s%zu %s", used ? ", " : "", runs,
+                         collapse[i][1]);
+            }
+        }
+        warning_add(list, "%zu of %zu runs collapsed (%s): seed%s %s", bad, g->S, signs,
+                    bad == 1 ? "" : "s", seeds);
     }
     if (dropped) {
         warning_add(list, "%zu collapsed run%s left out (--drop-degenerate)", dropped,

@@ -21,9 +21,9 @@ char *side_name(const json_t *side)
 {
     const char *asked = text_of(side, "asked");
     char *name = group_name(side);
-    int known = !strcmp(asked, text_of(side, "model"));
-    char *text = string_format("%s %.8s%s%s", name, text_of(side, "recipe_sha256"),
-                               known ? "" : ", ", known ? "" : asked);
+    const char *recipe = text_of(side, "recipe_sha256");
+    int known = !strcmp(asked, text_of(side, "model")) || !strncmp(asked, recipe, strlen(asked));
+    char *text = string_format("%s %.8s%s%s", name, recipe, known ? "" : ", ", known ? "" : asked);
     free(name);
     return text;
 }
@@ -201,9 +201,10 @@ char *methods_text(const json_t *report, const Arguments *options)
     collapsed = dropped ? string_format("%zu collapsed runs were left out before all statistics.",
                                         dropped)
                 : bad   ? string_format(
-                              "%zu of %zu runs collapsed (a single predicted class, a score not "
-                                "above the majority rate, or divergence); they are part of all "
-                                "numbers unless a row says otherwise.",
+                              "%zu of %zu runs collapsed (a single predicted class, an accuracy "
+                              "not above the majority rate, divergence, or a training loss not "
+                              "below the entropy of the labels); they are part of all numbers "
+                              "unless a row says otherwise.",
                               bad, runs)
                       : string_copy("No run collapsed.");
     char *text = string_format(

@@ -242,7 +242,7 @@ void report_md(FILE *out, const json_t *report, const Arguments *o)
             put_escaped(out, text_of(g, "task"), 0);
             fputc(' ', out);
             put_name(out, g, 0);
-            fputs(": ", out);
+            fprintf(out, ", recipe %.8s: ", text_of(g, "recipe_sha256"));
             put_warning(out, json_string_value(warning));
             fputc('\n', out);
         }
