@@ -273,6 +273,23 @@ static int read_sizes(json_t **sizes, const char *path, Error *error)
     return code;
 }
 
+int task_twice(const json_t *rows, size_t at)
+{
+    static const char *const keys[] = {"model", "benchmark", "task"};
+    const json_t *row = json_array_get(rows, at);
+    for (size_t i = 0; i < at; i++) {
+        int same = 0;
+        for (int k = 0; k < 3; k++) {
+            same += json_equal(json_object_get(json_array_get(rows, i), keys[k]),
+                               json_object_get(row, keys[k]));
+        }
+        if (same == 3) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int correlate_sizes(json_t **list, const json_t *rows, const char *from, double level, Error *error)
 {
     static const char *const measures[3] = {"VAR", "CON", "CCON"};
@@ -291,6 +308,11 @@ int correlate_sizes(json_t **list, const json_t *rows, const char *from, double 
             code = REFUSE("%s: no size of task %s; add a line: %s TAB training examples", from,
                           json_string_value(json_object_get(row, "task")),
                           json_string_value(json_object_get(row, "task")));
+        }
+        if (task_twice(rows, i) && !code) {
+            code = REFUSE("--correlate: %s has several groups of runs for %s; name the files of "
+                          "one",
+                          model, json_string_value(json_object_get(row, "task")));
         }
         if (!json_object_get(models, model)) {
             json_object_set_new(models, model, json_array());

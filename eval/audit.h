@@ -15,9 +15,13 @@ int audit_table(json_t **audit, const char *path, Error *error);
 /* How many cells no runs can have: inconsistent or off the grid. */
 size_t audit_impossible(const json_t *audit);
 
+/* Whether a row before this one has its model, benchmark and task too. */
+int task_twice(const json_t *rows, size_t at);
+
 /* Correlates, for each model, the rows {"model", "task", "benchmark", "zeta", "VAR", "CON", "CCON"}
  * with training sizes: "public" or a file of lines task TAB size. Returns a list; the caller owns
- * it. Errors: those of file_map, 65 with line, or a task without a size. */
+ * it. Errors: those of file_map, 65 with line, a task without a size, or one that is there
+ * twice under one model. */
 int correlate_sizes(json_t **list, const json_t *rows, const char *sizes, double level,
                     Error *error);
 

@@ -243,14 +243,16 @@ static int compute_groups(Study *study, Error *error)
     return code;
 }
 
-/* Whether the report can show Fig. 2 without being asked: three tasks or more, all public. */
+/* Whether the report can show Fig. 2 without being asked: three groups or more, all of public
+ * tasks, none twice under one model. */
 static int sizes_known(const json_t *groups)
 {
     json_t *group;
     size_t i;
     json_array_foreach((json_t *)groups, i, group)
     {
-        if (!known_task(text_of(group, "task"), text_of(group, "benchmark"))) {
+        if (!known_task(text_of(group, "task"), text_of(group, "benchmark")) ||
+            task_twice(groups, i)) {
             return 0;
         }
     }
@@ -386,8 +388,9 @@ static size_t count_warnings(const json_t *groups, Format format)
         {
             count++;
             if (hidden) {
-                char *line = string_format("consistency: %s %s: %s", text_of(group, "task"), name,
-                                           json_string_value(warning));
+                char *line = string_format(
+                    "consistency: %s %s, recipe %.8s: %s", text_of(group, "task"), name,
+                    text_of(group, "recipe_sha256"), json_string_value(warning));
                 text_plain(line);
                 fprintf(stderr, "%s\n", line);
                 free(line);

@@ -479,8 +479,9 @@ static void size_plot(FILE *out, const json_t *c, const Arguments *o)
                  *tasks = json_object_get(c, "tasks");
     size_t n = json_array_size(xs);
     double low = INFINITY, high = -INFINITY, first = INFINITY, last = -INFINITY,
-           ends[2] = {NAN, NAN};
-    char title[TITLE], description[300], key[32];
+           ends[2];
+    char title[TITLE], description[300], numbers[200], interval[40] = "n/a", left_out[40] = "n/a",
+        key[32], a[32], b[32], d[32];
     for (size_t i = 0; i < n; i++) {
         double x = json_number_value(json_array_get(xs, i)),
                y = json_number_value(json_array_get(ys, i));
@@ -489,16 +490,22 @@ static void size_plot(FILE *out, const json_t *c, const Arguments *o)
         first = fmin(first, x);
         last = fmax(last, x);
     }
-    if (n < 2) {
+    if (n < 3) {
+        fprintf(out, "<p class=dim>%s: needs three tasks, not %zu.</p>\n", text_of(c, "y"), n);
         return;
     }
-    (void)ends_of(ends, json_object_get(c, leveled(key, "fisher_ci", o->level)));
     snprintf(title, sizeof title, "%s against training size, %s", text_of(c, "y"),
              text_end(text_of(c, "model"), 80));
-    snprintf(description, sizeof description,
-             "One point a task. Pearson r %.3f, interval %.2f to %.2f, p %.3f, Spearman %.3f.",
-             number_of(c, "pearson"), ends[0], ends[1], number_of(c, "p"),
-             number_of(c, "spearman"));
+    if (!ends_of(ends, json_object_get(c, leveled(key, "fisher_ci", o->level)))) {
+        snprintf(interval, sizeof interval, "[%.2f, %.2f]", ends[0], ends[1]);
+    }
+    if (!ends_of(ends, json_object_get(c, "leave_one_out"))) {
+        snprintf(left_out, sizeof left_out, "%.2f to %.2f", ends[0], ends[1]);
+    }
+    snprintf(numbers, sizeof numbers, "r = %s, interval %s, p = %s, Spearman %s",
+             decimal(a, number_of(c, "pearson"), 1, 3), interval,
+             decimal(b, number_of(c, "p"), 1, 3), decimal(d, number_of(c, "spearman"), 1, 3));
+    snprintf(description, sizeof description, "One point a task. %s.", numbers);
     high += high > low ? 0 : 1;
     double step = step_of(low, high, 4), from = floor(low / step) * step,
            to = ceil(high / step) * step, left = floor(first), right = fmax(ceil(last), left + 1);
@@ -530,12 +537,8 @@ static void size_plot(FILE *out, const json_t *c, const Arguments *o)
     fprintf(
         out,
         "<text class=d x=140 y=235 text-anchor=middle>training examples</text><text class=d x=4 "
-        "y=12>%s, %%</text></svg><figcaption>%s: r = %.3f [%.2f, %.2f], p = %.2f, "
-        "Spearman %.3f, one task left out %.2f to %.2f. Sizes: ",
-        text_of(c, "y"), text_of(c, "y"), number_of(c, "pearson"), ends[0], ends[1],
-        number_of(c, "p"), number_of(c, "spearman"),
-        json_number_value(json_array_get(json_object_get(c, "leave_one_out"), 0)),
-        json_number_value(json_array_get(json_object_get(c, "leave_one_out"), 1)));
+        "y=12>%s, %%</text></svg><figcaption>%s: %s; one task left out: r %s. Sizes: ",
+        text_of(c, "y"), text_of(c, "y"), numbers, left_out);
     esc(out, text_of(c, "sizes"));
     fputs(".</figcaption></figure>\n", out);
 }
@@ -675,7 +678,7 @@ static void least_stable(FILE *out, const json_t *g)
         texts = texts || *text_of(e, "text");
         stable = stable && number_of(e, "a") >= 1;
     }
-    if (!json_array_size(list) || stable) {
+    if (!json_array_size(list) || stable || number_of(g, "S") < 2) {
         return;
     }
     names = json_object_get(g, "label_names");

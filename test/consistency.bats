@@ -151,7 +151,7 @@ three_runs() {
     # agreeing pairs by example: 6 of 6, 3 of 6, 2 of 6, 2 of 6; right ones: 6, 3, 1, 1
     grep -q '"CON_numerator": 26,' "$work/a" && grep -q '"CCON_numerator": 22,' "$work/a" && grep -q '"CON_denominator": 48,' "$work/a"
     $consistency --labels a,b "$work"/m/seed*/p.csv >"$work/text"
-    grep -q 'runs collapsed .*: seeds 3, 4' "$work/text"
+    grep -q 'runs collapsed (2 a single class, 2 not above the majority rate): seeds 3, 4' <(tr -s '\n ' ' ' <"$work/text")
     grep -q 'without the collapsed: S 2, accuracy 87.50, VAR 12.50, CON 75.00, CCON 75.00' "$work/text"
     $consistency --labels a,b --drop-degenerate "$work"/m/seed*/p.csv >"$work/text"
     grep -q '2 collapsed runs left out' "$work/text" && grep -q ' 87.50  12.50  75.00 .* 75.00$' "$work/text"
@@ -257,6 +257,23 @@ three_runs() {
     $train $short --seeds 1,2,3 --preds "$work/x" >/dev/null 2>&1
     $train $short --seeds 1,2,3 --kernel layernorm_forward=float64 --preds "$work/y" >/dev/null 2>&1
     $consistency --compare "$work/x/" "$work/y/" "$work"/[xy]/*.bin | grep -q 'of 3 equal seeds'
+    # the first digits of a recipe are shown once
+    local x=$(ls "$work"/x/*.s1.bin) y=$(ls "$work"/y/*.s1.bin)
+    x=${x%.s1.bin} y=${y%.s1.bin}
+    $consistency --compare "${x##*.}" "${y##*.}" "$work"/[xy]/*.bin >"$work/out"
+    grep -q "^  A  tiny ${x##*.}, 3 runs$" "$work/out" && grep -q "^  B  tiny ${y##*.}, 3 runs$" "$work/out"
+    # warnings of two recipes say whose they are
+    $consistency --format md "$work"/[xy]/*.bin >"$work/out"
+    grep -q "^- rte tiny, recipe ${x##*.}: " "$work/out" && grep -q "^- rte tiny, recipe ${y##*.}: " "$work/out"
+    # they are no two tasks
+    refuses 65 'correlate: tiny has several groups of runs for rte' --correlate public "$work"/[xy]/*.bin
+    $train $short --task boolq --seeds 1 --preds "$work/z" >/dev/null 2>&1
+    $consistency --format html "$work"/[xyz]/*.bin >"$work/out"
+    grep -q 'Needs three tasks of known size' "$work/out"
+    # two tasks have no correlation; one run has no least stable examples
+    $consistency --format html --correlate public "$work"/[xz]/*.bin >"$work/out"
+    grep -q 'VAR: needs three tasks, not 2' "$work/out"
+    ! grep -q '[^a-z]nan[^a-z]' "$work/out"
 }
 
 @test "a grid of seeds gives the variance by source" {
