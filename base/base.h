@@ -58,6 +58,10 @@ char *string_format(const char *format, ...) __attribute__((format(printf, 1, 2)
  * nothing in it is special. The caller frees it. */
 char *shell_quote(const char *text);
 
+/* Prints words on lines of at most 80 columns: the line stands at this column, the next ones begin
+ * behind indent spaces. No line break at the end. A longer word stays whole, on its own line. */
+void print_words(FILE *out, size_t column, size_t indent, const char *text);
+
 /* One zeroed arena for tensors, 2 MiB aligned, huge pages advised. Freed by arena_free with the
  * same size. */
 void *arena_alloc(size_t bytes);

@@ -1,4 +1,4 @@
-/* Paths in commands that a user may copy into a shell. */
+/* Text for a terminal: paths in commands that a user may copy into a shell, and wrapped lines. */
 #include "base.h"
 
 #include <string.h>
@@ -28,4 +28,24 @@ char *shell_quote(const char *text)
     }
     memcpy(out + used, "'", 2);
     return out;
+}
+
+void print_words(FILE *out, size_t column, size_t indent, const char *text)
+{
+    for (int first = 1; *text; first = 0) {
+        size_t size = strcspn(text, " "), width = 0;
+        for (size_t i = 0; i < size; i++) {
+            width += (text[i] & 0xC0) != 0x80; /* where a character of UTF-8 begins */
+        }
+        if (column + !first + width > 80 && column > indent) {
+            fprintf(out, "\n%*s", (int)indent, "");
+            column = indent;
+        } else if (!first) {
+            fputc(' ', out);
+            column++;
+        }
+        fprintf(out, "%.*s", (int)size, text);
+        column += width;
+        text += size + strspn(text + size, " ");
+    }
 }

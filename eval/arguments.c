@@ -78,18 +78,8 @@ void arguments_help(FILE *out)
     for (int i = 0; i < KNOWN; i++) {
         char *name = string_format("--%s%s%s", known[i].name, known[i].value ? " " : "",
                                    known[i].value ? known[i].value : "");
-        const char *text = known[i].help;
         fprintf(out, "  %-20s", name);
-        for (size_t width = 58, column = 0; *text;) { /* words, wrapped at 80 columns */
-            size_t word = strcspn(text, " ");
-            if (column && column + 1 + word > width) {
-                fprintf(out, "\n%22s", "");
-                column = 0;
-            }
-            fprintf(out, "%s%.*s", column ? " " : "", (int)word, text);
-            column += word + (column > 0);
-            text += word + strspn(text + word, " ");
-        }
+        print_words(out, 22, 22, known[i].help);
         fputc('\n', out);
         free(name);
     }

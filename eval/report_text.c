@@ -202,22 +202,14 @@ static void print_group(FILE *out, const json_t *g, const Arguments *o)
     }
 }
 
-/* Words of a text on lines of at most 80 columns behind a title of 10. */
-static void print_wrapped(FILE *out, const char *title, const char *text)
+/* Words behind a title of 10 columns. */
+static void print_titled(FILE *out, const char *title, const char *text)
 {
-    size_t column = 10;
     fprintf(out, "  %-8s", title);
-    while (*text) {
-        size_t word = strcspn(text, " ");
-        if (column > 10 && column + 1 + word > 80) {
-            fprintf(out, "\n%10s", "");
-            column = 10;
-        }
-        fputs(column > 10 ? " " : "", out);
-        print_plain(out, text, word);
-        column += word + (column > 10);
-        text += word + (text[word] == ' ');
-    }
+    char *plain = string_copy(text);
+    text_plain(plain);
+    print_words(out, 10, 10, plain);
+    free(plain);
     fputc('\n', out);
 }
 
@@ -226,11 +218,11 @@ static void print_understood(FILE *out, const json_t *g)
 {
     for (int k = 0; k < UNDERSTOOD; k++) {
         if (*text_of(g, understood[k][0])) {
-            print_wrapped(out, understood[k][1], text_of(g, understood[k][0]));
+            print_titled(out, understood[k][1], text_of(g, understood[k][0]));
         }
     }
     if (!strcmp(text_of(g, "metric"), "f1")) {
-        print_wrapped(out, "f1 of", text_of(g, "positive_class"));
+        print_titled(out, "f1 of", text_of(g, "positive_class"));
     }
 }
 
@@ -240,9 +232,19 @@ static void print_warnings(FILE *out, const json_t *g, int color)
     size_t i;
     json_array_foreach(json_object_get(g, "warnings"), i, warning)
     {
-        fprintf(out, "  %s! ", color ? "\033[33m" : "");
-        print_plain(out, json_string_value(warning), json_string_length(warning));
-        fprintf(out, "%s\n", color ? "\033[0m" : "");
+        char *text = string_copy(json_string_value(warning));
+        text_plain(text);
+        const char *at = strstr(text, "compare: ./");
+        char *command = at ? string_copy(at) : NULL;
+        text[at ? (size_t)(at - text) : strlen(text)] = 0;
+        fputs(color ? "  \033[33m! " : "  ! ", out);
+        print_words(out, 4, 4, text);
+        if (command) { /* on one line, to be copied */
+            fprintf(out, "\n    %s", command);
+        }
+        fputs(color ? "\033[0m\n" : "\n", out);
+        free(command);
+        free(text);
     }
 }
 

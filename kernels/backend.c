@@ -188,7 +188,9 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
 void backend_list_variants(FILE *out)
 {
 #define VARIANT(op, variant, class, what)                                                          \
-    fprintf(out, "    %-38s %-6s %s\n", #op "=" #variant, class, what);
+    fprintf(out, "  %-32s %-6s ", #op "=" #variant, class);                                        \
+    print_words(out, 42, 42, what);                                                                \
+    fputc('\n', out);
 #include "variants.def"
 #undef VARIANT
 }

@@ -302,3 +302,30 @@ listing() {
     chmod 555 "$work/there"
     fails 77 'check its permissions' $train $short --dry-run --preds "$work/there/p"
 }
+
+# narrow FILE: no line has more than 80 characters
+narrow() {
+    ! tr -d '\200-\277' <"$1" | grep -n '.\{81,\}'
+}
+
+@test "help, the first lines of a run and a report are at most 80 columns wide" {
+    for program in train_gpt consistency merge; do
+        "$programs/$program" --help >"$work/help"
+        narrow "$work/help"
+    done
+    "$programs/train_gpt" --help | grep -q '^  lm '
+    $train $plan 2>"$work/err"
+    [ "$(grep -c '^NOTE: ' "$work/err")" -eq 3 ]
+    grep '^NOTE: ' "$work/err" >"$work/notes"
+    narrow "$work/notes"
+    grep -q ', 16 epochs, warm-up [0-9]* steps, ' "$work/err"
+    $train $plan --epochs 1 --batch 32 2>"$work/err"
+    grep -q ', 1 epoch, warm-up 1 step, ' "$work/err"
+    grep -q 'of 1 step, ' "$work/err"
+    # thirteen runs that learn nothing: a long warning; a command in a warning stays on one line
+    $train $short --seeds 1000001-1000013 --preds "$work/preds" >/dev/null 2>&1
+    "$programs/consistency" "$work/preds" >"$work/out"
+    narrow "$work/out"
+    grep -q '^  ! 13 of 13 runs collapsed (' "$work/out"
+    grep -q '^    .*1000013$' "$work/out"
+}

@@ -112,8 +112,8 @@ int main(int argc, char **argv)
     } else if (argc != 4 || argv[1][0] == '-') {
         fputs(
             "usage: merge BASE ADAPTER OUT\n"
-            "Writes the base model (a Hugging Face folder) with the adapter (a PEFT folder) merged "
-            "into it.\n"
+            "Writes the base model (a Hugging Face folder) with the adapter (a PEFT folder)\n"
+            "merged into it, as the Hugging Face folder OUT.\n"
             "--version prints version and commit.\n",
             help ? stdout : stderr);
         if (!help) {

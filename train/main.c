@@ -16,16 +16,16 @@ static int fail(const Error *error)
 
 static void show_banner(const Study *s)
 {
+    if (s->builtin) {
+        fputs("NOTE: the data are a built-in sample, not the real task (name it with --data).\n",
+              stderr);
+    }
+    if (!s->model_folder) {
+        fputs("NOTE: the model is a tiny one with random weights (name one with --model).\n",
+              stderr);
+    }
     if (s->builtin || !s->model_folder) {
-        fprintf(stderr,
-                "NOTE: %s%s%s. This shows that the tool works; it says nothing about the task.\n",
-                s->builtin
-                    ? "the data are a built-in sample, not the real task (name it with --data)"
-                    : "",
-                s->builtin && !s->model_folder ? "; " : "",
-                s->model_folder
-                    ? ""
-                    : "the model is a tiny one with random weights (name one with --model)");
+        fputs("NOTE: this shows that the tool works; it says nothing about the task.\n", stderr);
     }
 }
 
@@ -75,11 +75,12 @@ static void show_plan(Study *s, int runs)
                 (double)m->lora.dropout);
     }
     fprintf(stderr,
-            "recipe    lr %g, batch %d%s, %g epochs, warm-up %d steps, dropout %g, length %d\n",
+            "recipe    lr %g, batch %d%s, %g epoch%s, warm-up %d step%s, dropout %g, length %d\n",
             s->recipe.lr, s->recipe.batch, s->micro < s->recipe.batch ? " in micro-batches" : "",
-            s->recipe.epochs, s->warmup, (double)m->config.dropout, s->recipe.max_len);
-    fprintf(stderr, "work      %d run%s of %d steps, %.3f M tokens each; ", runs,
-            runs > 1 ? "s" : "", s->steps, (double)s->tokens * 1e-6);
+            s->recipe.epochs, s->recipe.epochs == 1 ? "" : "s", s->warmup,
+            s->warmup == 1 ? "" : "s", (double)m->config.dropout, s->recipe.max_len);
+    fprintf(stderr, "work      %d run%s of %d step%s, %.3f M tokens each; ", runs,
+            runs > 1 ? "s" : "", s->steps, s->steps == 1 ? "" : "s", (double)s->tokens * 1e-6);
     show_estimate(s, runs);
     fprintf(
         stderr,

@@ -288,26 +288,34 @@ void options_help(FILE *out)
     const Task *tasks = tasks_all(&count);
     fputs(
         "usage: train_gpt --task NAME [--seed N | --seeds LIST] [options]\n"
-        "Fine-tunes a pretrained transformer from a seed, exactly, and writes one prediction file "
-        "a run.\n\nOptions:\n",
+        "Fine-tunes a pretrained transformer from a seed, exactly, and writes one\n"
+        "prediction file a run.\n\nOptions ([its value where it is not given]):\n",
         out);
     for (int i = 0; i < OPTIONS; i++) {
         char name[32], left[48];
         snprintf(left, sizeof left, "--%s %s", typed_name(name, i), table[i].value);
-        fprintf(out, "  %-24s %s", left, table[i].help);
-        fprintf(out, *table[i].preset ? " [%s]\n" : "\n", table[i].preset);
+        char *text = *table[i].preset
+                         ? string_format("%s [%s]", table[i].help, table[i].preset)
+                         : string_copy(table[i].help);
+        fprintf(out, "  %-24s ", left);
+        print_words(out, 27, 27, text);
+        fputc('\n', out);
+        free(text);
     }
-    fputs("\nTasks:\n", out);
+    fputs("\nTasks, with the start settings of --recipe task:\n"
+          "  name           benchmark  metric      lr  batch  epochs  length\n",
+          out);
     for (int i = 0; i < count; i++) {
-        fprintf(out, "  %-14s %s, %s; recipe task: lr %g, batch %d, %g epochs, length %d\n",
-                tasks[i].name, tasks[i].benchmark, metric_name(tasks[i].metric), tasks[i].lr,
-                tasks[i].batch, tasks[i].epochs, tasks[i].longest);
+        fprintf(out, "  %-14s %-9s  %-8s %5g %6d %7g %7d\n", tasks[i].name, tasks[i].benchmark,
+                metric_name(tasks[i].metric), tasks[i].lr, tasks[i].batch, tasks[i].epochs,
+                tasks[i].longest);
     }
+    fputs("  lm             text of your own, for a decoder (docs/TASKS.md)\n", out);
     fputs("\nKernels:\n", out);
     backend_list_variants(out);
-    fputs("\nExit codes: 0 done, 64 usage, 65 bad data or model, 66 missing input, 71 no memory, "
-          "73 cannot create, 74 I/O,\n"
-          "75 stopped by a signal, 77 permission, 79 diverged.\n",
+    fputs("\nExit codes: 0 done, 64 usage, 65 bad data or model, 66 missing input,\n"
+          "71 no memory, 73 cannot create, 74 I/O, 75 stopped by a signal, 77 permission,\n"
+          "79 diverged.\n",
           out);
 }
 
