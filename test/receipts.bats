@@ -125,13 +125,18 @@ holds() {
 
 @test "a name that another run is writing is refused; a killed run leaves no lock" {
     long="$train --task rte --model tiny --data builtin --epochs 1000 --quiet --preds $work/preds"
-    $long >/dev/null 2>&1 3>&- &
+    $long --save "$work/model" >/dev/null 2>&1 3>&- &
     first=$!
     for i in $(seq 100); do ls "$work"/preds/*.jsonl >/dev/null 2>&1 && break; sleep 0.1; done
     status=0
     $long >"$work/out" 2>"$work/err" || status=$?
     [ "$status" -eq 73 ]
     grep -q '\.bin: another process is writing it now' "$work/err"
+    # other predictions into the same model folder would mix two models
+    status=0
+    $long --seed 8 --save "$work/model" >"$work/out" 2>"$work/err" || status=$?
+    [ "$status" -eq 73 ]
+    grep -q 'model/model: another process is writing it now' "$work/err"
     # other seeds are other names
     $train --task rte --model tiny --data builtin --epochs 1000 --max-steps 1 --seed 7 --quiet --preds "$work/preds" >"$work/out" 2>&1
     kill -KILL $first

@@ -544,7 +544,7 @@ int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outco
     run.kept.logits = memory_alloc(count * K, sizeof(float));
     run.now.pred = memory_calloc(count, sizeof(int));
     run.kept.pred = memory_calloc(count, sizeof(int));
-    NameClaim claim = {NULL, -1};
+    NameClaim claim = {NULL, -1}, save_claim = {NULL, -1};
     int code = reset(&run, error);
     if (!code) { /* before hours of training, but after everything that can be refused */
         const Options *o = study->options;
@@ -554,6 +554,11 @@ int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outco
     }
     if (!code) {
         code = name_claim(&claim, path, error);
+    }
+    if (!code && save) {
+        char *model = string_format("%s/model", save);
+        code = folder_make(save, error) || name_claim(&save_claim, model, error) ? error->code : 0;
+        free(model);
     }
     if (!code) {
         code = progress_open(&run.progress, study, seeds, log, error);
@@ -577,6 +582,7 @@ int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outco
     if (!code && save) {
         code = save_model(&run, save, error);
     }
+    name_release(&save_claim);
     name_release(&claim);
     if (code) {
         free(outcome->path);
