@@ -233,7 +233,7 @@ adapter() {
     status=0
     $merge >"$work/out" 2>&1 || status=$?
     [ "$status" -eq 64 ]
-    fails 66 'config.json' $merge "$work/missing" "$work/missing" "$work/x"
+    fails 66 'no such model folder' $merge "$work/missing" "$work/missing" "$work/x"
 }
 
 @test "merge: an adapter of a classifier needs its head" {
