@@ -12,13 +12,15 @@
  * milliseconds; an op that gives each thread more than that is still faster with all of them. */
 enum { BUSY_GRAIN = 5000000 };
 
-/* Seconds between looks, the least processor time to judge by, and the first and the longest time
- * from a smaller team to the next try of a larger one. */
-static const double LOOK = 0.02, JUDGED = 0.02, FIRST_HOLD = 1.0, LONGEST_HOLD = 30.0;
+/* Seconds between looks, and the first and the longest time from a smaller team to the next try of
+ * a larger one. */
+static const double LOOK = 0.02, FIRST_HOLD = 1.0, LONGEST_HOLD = 30.0;
 
-/* Involuntary switches in a second of processor time: a slice of a busy core is 1 to 12 ms, so
- * there are 80 to 1000 of them; alone there are hardly any. */
-static const double BUSY = 50.0;
+/* So many involuntary switches in so many seconds of processor time are a busy machine: 60 a second.
+ * A slice of a contested core is 1 to 12 ms, which makes 80 to 1000; alone there are about 20 (the
+ * kernel's own threads), so 15 of them in a quarter of a second are no chance. */
+enum { SWITCHES = 15 };
+static const double JUDGED = 0.25;
 
 /* "QUOTA PERIOD" or "max PERIOD" of cgroup v2's cpu.max: cores, or -1 for no limit. */
 static double read_cpu_max(const char *folder)
@@ -135,8 +137,8 @@ void pace_adjust(Pace *pace, int threads, double now, double cpu, long preempted
         pace->hold = FIRST_HOLD;
         pace->cpu = cpu;
         pace->preempted = preempted;
-    } else if (cpu - pace->cpu >= JUDGED) {
-        int busy = (double)(preempted - pace->preempted) > BUSY * (cpu - pace->cpu);
+    } else if (cpu - pace->cpu >= JUDGED || preempted - pace->preempted >= SWITCHES) {
+        int busy = preempted - pace->preempted >= SWITCHES;
         if (busy && pace->team > 1) {
             pace->team /= 2;
             pace->retry = now + pace->hold;
