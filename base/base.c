@@ -42,8 +42,7 @@ int error_set_errno(Error *error, const char *verb, const char *path)
     } else if (number == EACCES || number == EPERM || number == EROFS) {
         code = EXIT_PERMISSION;
         hint = "; check its permissions";
-    } else if (number == EISDIR || number == EEXIST || number == ETXTBSY ||
-               number == ELOOP) {
+    } else if (number == EISDIR || number == EEXIST || number == ETXTBSY || number == ELOOP) {
         code = EXIT_BUSY;
         hint = "; choose another path";
     } else if (number == ENOSPC || number == EDQUOT) {

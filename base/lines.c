@@ -48,7 +48,8 @@ static int read_record(LineFile *f, Error *error)
         if (f->quoted && f->at < size && bytes[f->at] == '"') {
             for (f->at++;; f->at++) {
                 if (f->at >= size) {
-                    return error_set(error, EXIT_BAD_DATA, "%s:%zu: a quote that does not end; close it, or double "
+                    return error_set(error, EXIT_BAD_DATA,
+                                     "%s:%zu: a quote that does not end; close it, or double "
                                      "one that belongs to a text",
                                      f->path, f->line);
                 }

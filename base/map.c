@@ -1,6 +1,6 @@
 /* Files mapped for reading, and what happens when another program changes one meanwhile: a page
- * that is gone ends the process with one line instead of SIGBUS, and a file that was written into is
- * noticed before anything that rests on it is written. */
+ * that is gone ends the process with one line instead of SIGBUS, and a file that was written into
+ * is noticed before anything that rests on it is written. */
 #define _GNU_SOURCE
 #include "base.h"
 
@@ -60,8 +60,8 @@ static void mapping_add(const File *file, int descriptor, const struct stat *sta
         sigaction(SIGBUS, &action, NULL);
     }
     mappings = memory_realloc(mappings, mapping_count + 1, sizeof *mappings);
-    mappings[mapping_count++] =
-        (Mapping){file->bytes, file->size, status->st_mtim, descriptor, string_copy(path)};
+    mappings[mapping_count++] = (Mapping){file->bytes, file->size, status->st_mtim, descriptor,
+                                          string_copy(path)};
 }
 
 int file_map(File *file, const char *path, Error *error)

@@ -70,8 +70,8 @@ static void remove_unlocked(const char *path)
     struct stat status;
     int descriptor = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (descriptor >= 0) {
-        if (!fstat(descriptor, &status) && S_ISREG(status.st_mode) &&
-            status.st_uid == geteuid() && !flock(descriptor, LOCK_EX | LOCK_NB)) {
+        if (!fstat(descriptor, &status) && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
+            !flock(descriptor, LOCK_EX | LOCK_NB)) {
             unlink(path);
         }
         close(descriptor);
@@ -172,8 +172,8 @@ int writer_open(Writer *writer, const char *path, Error *error)
         return error_set_create(error, path);
     }
     if (special || own >= 0) {
-        int descriptor =
-            own < 0 ? open(path, O_WRONLY | O_CLOEXEC) : fcntl(own, F_DUPFD_CLOEXEC, 3);
+        int descriptor = own < 0 ? open(path, O_WRONLY | O_CLOEXEC)
+                                 : fcntl(own, F_DUPFD_CLOEXEC, 3);
         writer->path = string_copy(path);
         writer->stream = descriptor < 0 ? NULL : fdopen(descriptor, "wb");
     } else {

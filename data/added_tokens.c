@@ -148,8 +148,7 @@ static int add_mentioned(Tokenizer *t, ptrdiff_t listed, const AddedToken *token
                          Error *error)
 {
     const AddedToken *added = find_added(t, token->text);
-    return added && added - t->added < listed ? 0
-                                              : add_token(t, token->text, *token, where, error);
+    return added && added - t->added < listed ? 0 : add_token(t, token->text, *token, where, error);
 }
 
 /* Special tokens without a name. */
@@ -406,8 +405,8 @@ static int add_listed(Tokenizer *t, const SideFiles *side, TokenizerClass class,
         return error->code;
     }
     int code = side_decoder(side) ? read_decoder(&tokens, side, error)
-               : side->added    ? read_older(&tokens, side, error)
-                                : 0;
+               : side->added      ? read_older(&tokens, side, error)
+                                  : 0;
     if (!code && tokens) {
         qsort(tokens, arrlenu(tokens), sizeof *tokens, by_id);
     }

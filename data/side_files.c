@@ -34,9 +34,7 @@ static int read_object(json_t **object, char **path, const char *folder, const c
     if (json_read_file_as_real(object, *path, error)) {
         return error->code;
     }
-    return json_is_object(*object)
-               ? 0
-               : REFUSE("%s: not a JSON object; get the file again", *path);
+    return json_is_object(*object) ? 0 : REFUSE("%s: not a JSON object; get the file again", *path);
 }
 
 static const char *string_of(const json_t *object, const char *key)
@@ -60,7 +58,7 @@ static int read_class(SideFiles *side, const char *folder, Error *error)
     const char *in_config = string_of(side->config, "tokenizer_class"),
                *name = in_config ? in_config : string_of(model, "tokenizer_class"),
                *type = string_of(model, "model_type");
-    side->class = !type                     ? CLASS_SHAPE
+    side->class = !type                      ? CLASS_SHAPE
                   : !strcmp(type, "bert")    ? CLASS_BERT
                   : !strcmp(type, "roberta") ? CLASS_ROBERTA
                                              : CLASS_FILE;
@@ -113,8 +111,7 @@ static int check_fields(const SideFiles *side, Error *error)
 int side_files_read(SideFiles *side, const char *folder, Error *error)
 {
     *side = (SideFiles){0};
-    return read_object(&side->config, &side->config_path, folder, "tokenizer_config.json",
-                       error) ||
+    return read_object(&side->config, &side->config_path, folder, "tokenizer_config.json", error) ||
                    read_object(&side->map, &side->map_path, folder, "special_tokens_map.json",
                                error) ||
                    read_object(&side->added, &side->added_path, folder, "added_tokens.json",
@@ -250,9 +247,8 @@ static int set_decoder_template(Tokenizer *t, const SideFiles *side, TokenizerCl
     }
     for (int i = 0; i < 6; i++) {
         int special = i % 3 != 1, which = i % 3 / 2;
-        int id = special && ends[which].text && flags[which]
-                     ? tokenizer_find(t, ends[which].text)
-                     : -1;
+        int id = special && ends[which].text && flags[which] ? tokenizer_find(t, ends[which].text)
+                                                             : -1;
         items[i] = (TemplateItem){special ? -1 : i / 3, special ? id : 0, i / 3};
         if (special && id < 0) {
             continue;
@@ -330,10 +326,10 @@ int side_files_apply(Tokenizer *t, const SideFiles *side, const json_t *root, co
                       "tokenizer_config.json or of the model; get the folder again",
                       where);
     }
-    int code = class == CLASS_BERT                            ? set_bert(t, side, error)
-               : class == CLASS_LLAMA                         ? set_llama(t, side, error)
+    int code = class == CLASS_BERT                             ? set_bert(t, side, error)
+               : class == CLASS_LLAMA                          ? set_llama(t, side, error)
                : class == CLASS_ROBERTA || class == CLASS_GPT2 ? set_bytes(t, side, error)
-                                                              : 0;
+                                                               : 0;
     if (code || side_files_add(t, side, class, root, error)) {
         return error->code;
     }

@@ -104,9 +104,7 @@ static void encode_plain(const Tokenizer *t, Ids *ids, const char *text, size_t 
     if (t->wordpiece) {
         wordpiece_encode(&t->vocabulary, ids, text, size);
     } else if (spaces) {
-        int prefix = continues                ? 0
-                     : spaces == SPACES_FIRST ? start
-                                              : spaces != SPACES_NEVER;
+        int prefix = continues ? 0 : spaces == SPACES_FIRST ? start : spaces != SPACES_NEVER;
         metaspace_encode(&t->vocabulary, ids, text, size, prefix);
     } else {
         bpe_encode(&t->vocabulary, ids, text, size, !continues);

@@ -175,8 +175,8 @@ static void digest(Tokenizer *t)
     for (size_t i = 0; i < hmlenu(v->merges); i++) {
         put(&bytes, &v->merges[i].key, sizeof v->merges[i].key);
     }
-    int settings[] = {t->wordpiece,    v->llama3,     v->digits,  v->ignore_merges,
-                      v->prefix_space, v->spaces,     v->split,   v->unknown,
+    int settings[] = {t->wordpiece,    v->llama3,       v->digits,  v->ignore_merges,
+                      v->prefix_space, v->spaces,       v->split,   v->unknown,
                       v->normal,       v->longest_word, t->literal, t->untyped};
     put(&bytes, settings, sizeof settings);
     put(&bytes, v->prefix ? v->prefix : "", v->prefix ? strlen(v->prefix) + 1 : 1);
@@ -187,8 +187,8 @@ static void digest(Tokenizer *t)
     for (ptrdiff_t id = 0; id < arrlen(v->texts); id++) {
         const AddedToken *a = places[id];
         if (a) {
-            int token[] = {a->id,         a->lstrip, a->rstrip, a->single_word, a->normalized,
-                           a->special && t->literal};
+            int token[] = {a->id,          a->lstrip,     a->rstrip,
+                           a->single_word, a->normalized, a->special && t->literal};
             put(&bytes, token, sizeof token);
         }
     }
@@ -290,11 +290,18 @@ int tokenizer_write_words(const Tokenizer *t, const char *path, Error *error)
 
 int tokenizer_files(const char *folder, const char *names[TOKENIZER_FILES])
 {
-    static const char *const all[TOKENIZER_FILES] = {
-        "tokenizer.json",      "tokenizer_config.json",   "special_tokens_map.json",
-        "added_tokens.json",   "vocab.json",              "merges.txt",
-        "vocab.txt",           "tokenizer.model",         "tiktoken.model",
-        "chat_template.jinja", "chat_template.json",      "sentencepiece.bpe.model"};
+    static const char *const all[TOKENIZER_FILES] = {"tokenizer.json",
+                                                     "tokenizer_config.json",
+                                                     "special_tokens_map.json",
+                                                     "added_tokens.json",
+                                                     "vocab.json",
+                                                     "merges.txt",
+                                                     "vocab.txt",
+                                                     "tokenizer.model",
+                                                     "tiktoken.model",
+                                                     "chat_template.jinja",
+                                                     "chat_template.json",
+                                                     "sentencepiece.bpe.model"};
     int count = 0;
     for (int i = 0; i < TOKENIZER_FILES; i++) {
         char *path = string_format("%s/%s", folder, all[i]);

@@ -97,9 +97,8 @@ static int normal_uncased(uint32_t code, uint32_t out[8])
 int unicode_bert_normal(uint32_t code, int options, uint32_t out[8])
 {
     int cjk = range_value(unicode_clean, unicode_clean_count, code, 0) == 'C', count;
-    int kept = options & BERT_LOWER
-                   ? -1
-                   : range_value(unicode_cased, unicode_cased_count, code, -1);
+    int kept = options & BERT_LOWER ? -1
+                                    : range_value(unicode_cased, unicode_cased_count, code, -1);
     if (!(options & BERT_STRIP)) {
         count = normal_unstripped(code, options & BERT_LOWER, out);
         if (cjk && options & BERT_CJK) {

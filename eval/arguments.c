@@ -124,8 +124,8 @@ static void format_from(Arguments *o)
     static const struct {
         const char *end;
         Format format;
-    } ends[] = {{".txt", FORMAT_TEXT}, {".json", FORMAT_JSON}, {".jsonl", FORMAT_JSONL},
-                {".csv", FORMAT_CSV},  {".md", FORMAT_MD},     {".tex", FORMAT_LATEX},
+    } ends[] = {{".txt", FORMAT_TEXT},  {".json", FORMAT_JSON}, {".jsonl", FORMAT_JSONL},
+                {".csv", FORMAT_CSV},   {".md", FORMAT_MD},     {".tex", FORMAT_LATEX},
                 {".html", FORMAT_HTML}, {".htm", FORMAT_HTML}};
     const char *end = strrchr(o->output, '.');
     for (size_t i = 0; i < sizeof ends / sizeof *ends && end; i++) {
@@ -236,8 +236,8 @@ static int unknown(const char *given, Error *error)
     const char *near = nearest_word(plain, names, KNOWN);
     char *quoted = shell_quote(given);
     free(plain);
-    (void)error_set(error, EXIT_USAGE, "%s: no such option%s%s; a file of that name is ./%s",
-                     given, near ? "; did you mean --" : "", near ? near : "", quoted);
+    (void)error_set(error, EXIT_USAGE, "%s: no such option%s%s; a file of that name is ./%s", given,
+                    near ? "; did you mean --" : "", near ? near : "", quoted);
     free(quoted);
     return error->code;
 }

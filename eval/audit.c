@@ -154,7 +154,10 @@ static int read_csv(json_t *cells, int decimals[CELL_NUMBERS], const char *path,
             column[i] = lines_column(&file, numbers[i]);
             if ((column[i] < 0 && i < 4) || model < 0 || task < 0) {
                 code = REFUSE("%s: no column '%s'; the header is model,task,zeta,VAR,CON,CCON",
-                              path, model < 0 ? "model" : task < 0 ? "task" : numbers[i]);
+                              path,
+                              model < 0  ? "model"
+                              : task < 0 ? "task"
+                                         : numbers[i]);
                 break;
             }
         }

@@ -8,8 +8,8 @@
  * number of runs (other keys are ignored), or CSV with a header line model,task,zeta,VAR,CON,CCON
  * and perhaps K, N and S. Returns {"file", "decimals", "no_rounding", "truncated", "cells": [...]}:
  * how many numbers are no rounding of a mean, and how many of these are cut off from one; per cell
- * what put_verdict says, and the Cochran Q that the numbers imply. The caller owns it. Errors: those
- * of file_map, 65 with file and line or task. */
+ * what put_verdict says, and the Cochran Q that the numbers imply. The caller owns it. Errors:
+ * those of file_map, 65 with file and line or task. */
 int audit_table(json_t **audit, const char *path, Error *error);
 
 /* How many cells no runs can have: inconsistent or off the grid. */

@@ -128,8 +128,7 @@ static void check_spread(Finding *finding, const Cell *c, int accuracy)
  * differ: 0 with two classes. zeta, CON / 2 and CCON are off by half a unit each from rounding. */
 static void check_identity(json_t *o, Finding *finding, const Cell *c, int accuracy)
 {
-    double rounding =
-        unit_of(c, ZETA) / 2 + unit_of(c, CON) / 4 + unit_of(c, CCON) / 2 + 1e-9;
+    double rounding = unit_of(c, ZETA) / 2 + unit_of(c, CON) / 4 + unit_of(c, CCON) / 2 + 1e-9;
     double gross = fmax(0.1, 2 * rounding); /* no rounding of intermediate values does that */
     double predicted = c->zeta - (100 - c->CON) / 2, off = c->CCON - predicted;
     if (!accuracy) { /* the identity holds for the accuracy that is not printed */
@@ -170,8 +169,8 @@ static void check_identity(json_t *o, Finding *finding, const Cell *c, int accur
 
 /* Whether a printed mean is a multiple of 1 / steps, as it must be: rounded; or else cut off, or an
  * average of numbers that were rounded before (off by a unit at most), or nothing of that. */
-static void check_grid(json_t *list, Finding *finding, const Cell *c, const char *name,
-                       int number, double printed, double steps)
+static void check_grid(json_t *list, Finding *finding, const Cell *c, const char *name, int number,
+                       double printed, double steps)
 {
     double unit = unit_of(c, number);
     if (!(100 / steps > unit)) { /* finer than what is printed */

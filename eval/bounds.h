@@ -11,8 +11,8 @@ enum { ZETA, VAR_OF_ZETA, CON, CCON, CELL_NUMBERS };
 /* Results of one model on one task, in percent as printed. */
 typedef struct Cell {
     double zeta, VAR, CON, CCON;
-    int K;       /* classes, 0 unknown */
-    double N, S; /* examples, 0 unknown; runs, at least 2 */
+    int K;                      /* classes, 0 unknown */
+    double N, S;                /* examples, 0 unknown; runs, at least 2 */
     int decimals[CELL_NUMBERS]; /* as printed */
 } Cell;
 

@@ -10,8 +10,8 @@
 /* Whether this file is read by its name as an import: .txt, .tsv or .csv. */
 int import_is(const char *path);
 
-/* A new text, or NULL for an empty field, which is an error (65): the id of a field. That of an index is that of our own files: validation-17, also of
- * 17.0 and 017. */
+/* A new text, or NULL for an empty field, which is an error (65): the id of a field. That of an
+ * index is that of our own files: validation-17, also of 17.0 and 017. */
 char *example_id(const LineFile *file, const char *field, Error *error);
 
 /* Columns of a table by the names of its first line; -1: none. */

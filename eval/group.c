@@ -7,9 +7,10 @@
 
 #define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
 
-const char *const group_keys[GROUP_KEYS] = {
-    "benchmark",    "task",           "split",        "model",            "recipe_sha256",
-    "model_sha256", "adapter_sha256", "train_sha256", "tokenizer_sha256", "dataset_sha256"};
+const char *const group_keys[GROUP_KEYS] = {"benchmark",      "task",          "split",
+                                            "model",          "recipe_sha256", "model_sha256",
+                                            "adapter_sha256", "train_sha256",  "tokenizer_sha256",
+                                            "dataset_sha256"};
 
 /* Seeds as numbers: decimal strings without leading zeros compare by length first. */
 static int compare_seed_text(const char *a, const char *b)
@@ -102,9 +103,10 @@ static int join_run(const Preds *first, const HashIndex *index, Preds *run, char
     }
     const char *metric = preds_meta(run, "metric"), *other = preds_meta(first, "metric");
     if (strcmp(metric, other)) {
-        return REFUSE("%s: its metric is %s, but that of %s is %s; compare runs of one metric (that "
-                      "of imported files is named with --metric)",
-                      run->path, metric, first->path, other);
+        return REFUSE(
+            "%s: its metric is %s, but that of %s is %s; compare runs of one metric (that "
+            "of imported files is named with --metric)",
+            run->path, metric, first->path, other);
     }
     int same = run->N == first->N && !memcmp(first->hash, run->hash, run->N * sizeof *run->hash) &&
                !memcmp(first->label, run->label, run->N * sizeof *run->label) && !run->target;

@@ -219,16 +219,14 @@ static void put_understood(json_t *o, const Preds *run)
         }
     }
     if (!run->regression && (run->K == 2 || !strcmp(preds_meta(run, "metric"), "f1"))) {
-        json_object_set(o, "positive_class",
-                        json_array_get(json_object_get(o, "label_names"), 1));
+        json_object_set(o, "positive_class", json_array_get(json_object_get(o, "label_names"), 1));
     }
 }
 
 static json_t *runs_json(const Group *g)
 {
-    static const char *const facts[] = {"seed",       "seed_init",      "seed_data",
-                                        "seed_dropout", "status",       "git_commit",
-                                        "kernels_sha256", "data_sha256"};
+    static const char *const facts[] = {"seed",   "seed_init",  "seed_data",      "seed_dropout",
+                                        "status", "git_commit", "kernels_sha256", "data_sha256"};
     json_t *list = json_array();
     for (size_t s = 0; s < g->S; s++) {
         json_t *run = json_object();
@@ -326,8 +324,8 @@ void warn_mixed(const json_t *groups)
     static const struct {
         const char *name;
         int compare;
-    } keys[] = {{"recipe", 0},    {"weights", 1}, {"adapter", 1}, {"training data", 1},
-                {"tokenizer", 1}, {"data file", 0}};
+    } keys[] = {{"recipe", 0},        {"weights", 1},   {"adapter", 1},
+                {"training data", 1}, {"tokenizer", 1}, {"data file", 0}};
     enum { FIRST = KEYS_OF_EXAMPLES + 1 };
     json_t *a, *b;
     size_t i, k;

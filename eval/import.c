@@ -205,9 +205,8 @@ static int add_row(Rows *rows, Columns *columns, const LineFile *file, Error *er
         }
     }
     size_t i = rows->N;
-    rows->id[i] = columns->role.id < 0
-                      ? string_format("validation-%zu", i)
-                      : example_id(file, file->fields[columns->role.id], error);
+    rows->id[i] = columns->role.id < 0 ? string_format("validation-%zu", i)
+                                       : example_id(file, file->fields[columns->role.id], error);
     if (!rows->id[i]) {
         return error->code;
     }
@@ -265,8 +264,7 @@ static int take_gold(Rows *rows, const Columns *columns, const Imports *imports,
                                ? ""
                                : gold->texts.text[gold->label[found]];
         if (found < 0 && !own) {
-            code = REFUSE("%s:%zu: example %s has no gold label", path, rows->line[i],
-                          rows->id[i]);
+            code = REFUSE("%s:%zu: example %s has no gold label", path, rows->line[i], rows->id[i]);
         } else if (!is_hidden(label) && !is_hidden(text) && differ(label, text)) {
             code = REFUSE("%s:%zu: the label '%s' of example %s is '%s' in %s; leave out one of "
                           "the two",
@@ -310,8 +308,8 @@ static void fill_scores(Preds *preds, const Columns *columns, size_t K)
             double score = chosen[k]->values[i];
             odd = odd || isnan(score);
             best = score > chosen[best]->values[i] ? k : best;
-            preds->logits[i * K + k] =
-                probabilities ? logf(fmaxf((float)score, 1e-30f)) : (float)score;
+            preds->logits[i * K + k] = probabilities ? logf(fmaxf((float)score, 1e-30f))
+                                                     : (float)score;
         }
         if (columns->role.pred < 0) {
             preds->pred[i] = odd ? -1 : (int)best;

@@ -149,10 +149,9 @@ PaperTable paper_table(const json_t *report)
                 break;
             }
             free(name);
-            name = more == 1
-                       ? string_format("%s (%.8s)", model, text_of(group, "recipe_sha256"))
-                       : string_format("%s (%.8s, %d)", model, text_of(group, "recipe_sha256"),
-                                       more);
+            name = more == 1 ? string_format("%s (%.8s)", model, text_of(group, "recipe_sha256"))
+                             : string_format("%s (%.8s, %d)", model,
+                                             text_of(group, "recipe_sha256"), more);
         }
         free(model);
         free(name);
@@ -202,9 +201,9 @@ char *methods_text(const json_t *report, const Arguments *options)
                                         dropped)
                 : bad   ? string_format(
                               "%zu of %zu runs collapsed (a single predicted class, an accuracy "
-                              "not above the majority rate, divergence, or a training loss not "
-                              "below the entropy of the labels); they are part of all numbers "
-                              "unless a row says otherwise.",
+                                "not above the majority rate, divergence, or a training loss not "
+                                "below the entropy of the labels); they are part of all numbers "
+                                "unless a row says otherwise.",
                               bad, runs)
                       : string_copy("No run collapsed.");
     char *text = string_format(

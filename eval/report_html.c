@@ -347,8 +347,7 @@ static void heat_map(FILE *out, const json_t *g)
     for (size_t y = 0; y < S; y++) {
         const char *seed = text_end(text_of(json_array_get(runs, order[y]), "name"), 9);
         if (S <= 20) {
-            fprintf(out,
-                    "<text class=d x=46 y=%.1f text-anchor=end style=\"font-size:%.0fpx\">",
+            fprintf(out, "<text class=d x=46 y=%.1f text-anchor=end style=\"font-size:%.0fpx\">",
                     14 + ((double)y + 0.4) * size, S <= 12 ? 10.0 : 8.0);
             esc(out, seed);
             fputs("</text>", out);
@@ -478,10 +477,9 @@ static void size_plot(FILE *out, const json_t *c, const Arguments *o)
     const json_t *xs = json_object_get(c, "x_values"), *ys = json_object_get(c, "y_values"),
                  *tasks = json_object_get(c, "tasks");
     size_t n = json_array_size(xs);
-    double low = INFINITY, high = -INFINITY, first = INFINITY, last = -INFINITY,
-           ends[2];
+    double low = INFINITY, high = -INFINITY, first = INFINITY, last = -INFINITY, ends[2];
     char title[TITLE], description[300], numbers[200], interval[40] = "n/a", left_out[40] = "n/a",
-        key[32], a[32], b[32], d[32];
+                                                       key[32], a[32], b[32], d[32];
     for (size_t i = 0; i < n; i++) {
         double x = json_number_value(json_array_get(xs, i)),
                y = json_number_value(json_array_get(ys, i));
@@ -881,11 +879,12 @@ static void audit_html(FILE *out, const json_t *audit)
     if (!audit) {
         return;
     }
-    fputs("<h2>Audit of a published table</h2><div class=wide><table><thead><tr><th>model</th><th "
-          "class=l>task</th><th>ζ</th><th>VAR</th><th>CON</th><th>CCON</th><th>predicted</th><th>off"
-          "</th><th "
-          "class=l>verdict</th><th class=l>reason</th></tr></thead><tbody>\n",
-          out);
+    fputs(
+        "<h2>Audit of a published table</h2><div class=wide><table><thead><tr><th>model</th><th "
+        "class=l>task</th><th>ζ</th><th>VAR</th><th>CON</th><th>CCON</th><th>predicted</th><th>off"
+        "</th><th "
+        "class=l>verdict</th><th class=l>reason</th></tr></thead><tbody>\n",
+        out);
     json_array_foreach(json_object_get(audit, "cells"), i, c)
     {
         fputs("<tr><td>", out);
@@ -895,8 +894,7 @@ static void audit_html(FILE *out, const json_t *audit)
         fprintf(out,
                 "</td><td>%.2f</td><td>%.2f</td><td>%.2f</td><td>%.2f</td><td>%s</td><td>%s</td>",
                 number_of(c, "zeta"), number_of(c, "VAR"), number_of(c, "CON"),
-                number_of(c, "CCON"),
-                decimal(a, number_of(c, "predicted_CCON"), 1, 3),
+                number_of(c, "CCON"), decimal(a, number_of(c, "predicted_CCON"), 1, 3),
                 decimal(b, number_of(c, "difference"), 1, 3));
         const char *verdict = text_of(c, "verdict");
         int impossible = !strcmp(verdict, "inconsistent") || !strcmp(verdict, "off the grid");

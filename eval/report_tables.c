@@ -22,7 +22,7 @@ static const char *paper_value(char out[32], const json_t *g, int row, const Arg
 static void put_escaped(FILE *out, const char *text, int latex)
 {
     static const char *const words[][2] = {
-        {"\\", "\\textbackslash{}"}, {"~", "\\~{}"},        {"^", "\\^{}"},
+        {"\\", "\\textbackslash{}"}, {"~", "\\~{}"},           {"^", "\\^{}"},
         {"<", "\\textless{}"},       {">", "\\textgreater{}"}, {"|", "\\textbar{}"}};
     for (; *text; text++) {
         const char *word = NULL;
@@ -324,10 +324,10 @@ void report_latex(FILE *out, const json_t *report, const Arguments *o)
     }
     const json_t *cells = json_object_get(json_object_get(report, "audit"), "cells");
     if (cells) {
-        fputs(
-            "\n% audit\n\\begin{tabular}{llrrrrrll}\n\\toprule\nmodel & task & $\\zeta$ & VAR & CON "
-            "& CCON & predicted & verdict & reason \\\\\n\\midrule\n",
-            out);
+        fputs("\n% audit\n\\begin{tabular}{llrrrrrll}\n\\toprule\nmodel & task & $\\zeta$ & VAR & "
+              "CON "
+              "& CCON & predicted & verdict & reason \\\\\n\\midrule\n",
+              out);
     }
     json_array_foreach((json_t *)cells, i, g)
     {

@@ -267,10 +267,9 @@ static void print_pairs(FILE *out, const json_t *g)
         print_cell(out, text_of(json_array_get(runs, s), "name"), 12, 1, 1);
         fputc(' ', out);
         print_cell(out, text_of(json_array_get(runs, r), "name"), 12, 1, 1);
-        fprintf(out, " %6.2f %6.2f %5.2f %12.2f %10.2g\n",
-                100 * number_of(pair, "agree") / n, 100 * number_of(pair, "both_correct") / n,
-                100 * fabs(n10 - n01) / n, 200 * fmin(n10, n01) / n,
-                number_of(pair, "mcnemar_exact_p"));
+        fprintf(out, " %6.2f %6.2f %5.2f %12.2f %10.2g\n", 100 * number_of(pair, "agree") / n,
+                100 * number_of(pair, "both_correct") / n, 100 * fabs(n10 - n01) / n,
+                200 * fmin(n10, n01) / n, number_of(pair, "mcnemar_exact_p"));
     }
 }
 
@@ -440,8 +439,9 @@ static void print_audit(FILE *out, const json_t *audit, int ascii)
     for (int v = 0; v < 4; v++) {
         fprintf(out, ", %zu %s", count[v], verdicts[v]);
     }
-    fprintf(out, "\n%.0f numbers are no rounding of a mean over all runs and examples; %.0f of them "
-                 "are cut off\n",
+    fprintf(out,
+            "\n%.0f numbers are no rounding of a mean over all runs and examples; %.0f of them "
+            "are cut off\n",
             number_of(audit, "no_rounding"), number_of(audit, "truncated"));
 }
 

@@ -22,8 +22,8 @@ int run_is_of_side(const Preds *run, const char *side)
         size_t size = (size_t)(equals - side), digits = n - size - 1;
         char *key = string_format("%.*s", (int)size, side);
         const char *value = preds_meta(run, key);
-        int same = !strcmp(value, equals + 1) || (is_digest(key, size) && digits >= 4 &&
-                                                  !strncmp(value, equals + 1, digits));
+        int same = !strcmp(value, equals + 1) ||
+                   (is_digest(key, size) && digits >= 4 && !strncmp(value, equals + 1, digits));
         free(key);
         return same;
     }
@@ -77,8 +77,7 @@ static void append_pattern(char **command, const char *const *paths, size_t n, c
     char *begin = string_format("%s%.*s", *first == '-' ? "./" : "", (int)head, first);
     char *quoted = *begin ? shell_quote(begin) : string_copy(""),
          *quoted_end = count > 1 && *end ? shell_quote(end) : string_copy("");
-    char *longer =
-        string_format("%s %s%s%s", *command, quoted, count > 1 ? "*" : "", quoted_end);
+    char *longer = string_format("%s %s%s%s", *command, quoted, count > 1 ? "*" : "", quoted_end);
     free(begin);
     free(quoted);
     free(quoted_end);
@@ -183,12 +182,13 @@ int refuse_twins(Preds *const *runs, size_t S, size_t first, size_t second, Erro
     }
     free(paths);
     char *seeds = preds_seeds(y);
-    int code = command ? error_set(error, EXIT_BAD_DATA,
-                                   "%s: the same seeds as %s (seed %s) with another %s; compare: %s",
-                                   y->path, x->path, seeds, what, command)
-                       : error_set(error, EXIT_BAD_DATA,
-                                   "%s: the same seeds as %s (seed %s); name each run once", y->path,
-                                   x->path, seeds);
+    int code = command
+                   ? error_set(error, EXIT_BAD_DATA,
+                               "%s: the same seeds as %s (seed %s) with another %s; compare: %s",
+                               y->path, x->path, seeds, what, command)
+                   : error_set(error, EXIT_BAD_DATA,
+                               "%s: the same seeds as %s (seed %s); name each run once", y->path,
+                               x->path, seeds);
     free(seeds);
     free(command);
     return code;
@@ -229,8 +229,7 @@ void mark_apart(json_t *list)
             }
             for (size_t i = first; i < end && differ; i++) {
                 json_t *group = json_array_get(list, i);
-                const char *before = text_of(group, "apart"),
-                           *value = text_of(group, parts[p].key);
+                const char *before = text_of(group, "apart"), *value = text_of(group, parts[p].key);
                 char *text = string_format("%s%s%s %.*s", before, *before ? ", " : "",
                                            parts[p].name, DIGITS, *value ? value : parts[p].empty);
                 json_object_set_new(group, "apart", json_text(text));

@@ -212,13 +212,12 @@ char *grid_gaps(const Group *g)
                 s++;
             }
             if (s == g->S) {
-                char *longer =
-                    missing == SHOWN
-                        ? string_format("%s, ...", text)
-                        : string_format("%s%s %s-%s-%s", text, missing ? "," : "",
-                                        preds_meta(g->runs[first[0]], seeds[0]),
-                                        preds_meta(g->runs[first[1]], seeds[1]),
-                                        preds_meta(g->runs[first[2]], seeds[2]));
+                char *longer = missing == SHOWN
+                                   ? string_format("%s, ...", text)
+                                   : string_format("%s%s %s-%s-%s", text, missing ? "," : "",
+                                                   preds_meta(g->runs[first[0]], seeds[0]),
+                                                   preds_meta(g->runs[first[1]], seeds[1]),
+                                                   preds_meta(g->runs[first[2]], seeds[2]));
                 free(text);
                 text = longer;
                 missing++;

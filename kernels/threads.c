@@ -16,9 +16,9 @@ enum { BUSY_GRAIN = 5000000 };
  * a larger one. */
 static const double LOOK = 0.02, FIRST_HOLD = 1.0, LONGEST_HOLD = 30.0;
 
-/* So many involuntary switches in so many seconds of processor time are a busy machine: 60 a second.
- * A slice of a contested core is 1 to 12 ms, which makes 80 to 1000; alone there are about 20 (the
- * kernel's own threads), so 15 of them in a quarter of a second are no chance. */
+/* So many involuntary switches in so many seconds of processor time are a busy machine: 60 a
+ * second. A slice of a contested core is 1 to 12 ms, which makes 80 to 1000; alone there are about
+ * 20 (the kernel's own threads), so 15 of them in a quarter of a second are no chance. */
 enum { SWITCHES = 15 };
 static const double JUDGED = 0.25;
 
@@ -92,8 +92,8 @@ double threads_quota(const char *cgroups, const char *mount)
     FILE *file = fopen(cgroups, "re");
     while (file && fgets(line, sizeof line, file)) { /* "ID:CONTROLLERS:PATH" */
         line[strcspn(line, "\n")] = 0;
-        char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':')
-                                                                   : NULL;
+        char *controllers = strchr(line, ':'),
+             *path = controllers ? strchr(controllers + 1, ':') : NULL;
         if (!path) {
             continue;
         }

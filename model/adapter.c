@@ -154,9 +154,9 @@ static void describe_head(Model *model, const Safetensors *file, LabelFit fit, c
                  "the head of the adapter was trained for %s%s%s%s, not for %s%s%s%s; %s",
                  task ? task : "other classes", *text ? " (" : "", text, *text ? ")" : "",
                  model->task, *own ? " (" : "", own, *own ? ")" : "",
-                 fit == LABELS_FIT                ? "its rows go by their names"
+                 fit == LABELS_FIT                  ? "its rows go by their names"
                  : fit == LABELS_OTHER && init_head ? "it is made from the seed"
-                                                  : "its rows are taken in their order");
+                                                    : "its rows are taken in their order");
     } else if (moved) {
         snprintf(model->label_note, sizeof model->label_note,
                  "the adapter's head has %s; by these names its rows become %s", text, own);
@@ -332,12 +332,11 @@ int adapter_write(const Model *model, const char *folder, const char *base, Erro
             memcpy(copies[count], param->weight.f32, param->count * sizeof *copies[count]);
             labels_permute(copies[count], rows, model->O, (size_t)param->shape[1], 1);
         }
-        sources[count] = (TensorSource){
-            .name = names[count],
-            .dtype = DTYPE_F32,
-            .rank = param->rank,
-            .shape = {(size_t)param->shape[0], (size_t)param->shape[1]},
-            .data = copies[count] ? copies[count] : param->weight.f32};
+        sources[count] = (TensorSource){.name = names[count],
+                                        .dtype = DTYPE_F32,
+                                        .rank = param->rank,
+                                        .shape = {(size_t)param->shape[0], (size_t)param->shape[1]},
+                                        .data = copies[count] ? copies[count] : param->weight.f32};
         count++;
     }
     json_t *metadata = write_metadata(model, rows);

@@ -168,8 +168,8 @@ static int read_rope(Config *config, const Fields *fields)
                       fields->where, json_number_value(theta), form, json_number_value(inner));
     }
     config->rope.theta = 10000;
-    if ((theta || inner) && read_positive(fields, &config->rope.theta,
-                                          inner ? scaling : fields->json, "rope_theta")) {
+    if ((theta || inner) &&
+        read_positive(fields, &config->rope.theta, inner ? scaling : fields->json, "rope_theta")) {
         return fields->error->code;
     }
     if (config->rope.theta < 1) {

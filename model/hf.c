@@ -200,10 +200,10 @@ int param_has_shape(const Param *param, const Tensor *tensor)
 
 int param_has_classes(const Param *param)
 {
-    return param->head && (!strncmp(param->name, "classifier.out_proj.", 20) ||
-                           !strncmp(param->name, "score.", 6) ||
-                           !strcmp(param->name, "classifier.weight") ||
-                           !strcmp(param->name, "classifier.bias"));
+    return param->head &&
+           (!strncmp(param->name, "classifier.out_proj.", 20) ||
+            !strncmp(param->name, "score.", 6) || !strcmp(param->name, "classifier.weight") ||
+            !strcmp(param->name, "classifier.bias"));
 }
 
 int param_read(Model *model, Param *param, const Tensor *tensor, const char *path, Error *error)

@@ -184,8 +184,7 @@ LabelFit labels_of_config(int *rows, char text[256], const json_t *config,
         memcpy(rows, other, (size_t)count * sizeof *rows);
     } else if (fit == LABELS_FIT &&
                (is_contradicted(names, json_object_get(config, "label2id")) ||
-                (by_ids == LABELS_FIT &&
-                 memcmp(rows, other, (size_t)count * sizeof *rows) != 0))) {
+                (by_ids == LABELS_FIT && memcmp(rows, other, (size_t)count * sizeof *rows) != 0))) {
         fit = LABELS_OTHER;
         append(text, "but in label2id");
         append(text, second);

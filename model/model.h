@@ -54,9 +54,9 @@ typedef struct Model {
     Decoder *decoder;
     Shards *shards;           /* files in which frozen matrices are mapped */
     float *logits, *d_logits; /* (B, O) of the last pass */
-    float *d_lookup; /* (V, C) where embeddings are also the output: see model_add_lookups */
-    int recompute;   /* keep the inputs of blocks alone, compute the rest again */
-    const char *task;          /* what the head is for, or NULL; set before reading, as the next two */
+    float *d_lookup;  /* (V, C) where embeddings are also the output: see model_add_lookups */
+    int recompute;    /* keep the inputs of blocks alone, compute the rest again */
+    const char *task; /* what the head is for, or NULL; set before reading, as the next two */
     const char *const *labels; /* [classes] names by id; NULL: rows of heads go by position */
     int init_head;             /* a head of other classes than the folder's is made from the seed */
     char label_note[640], label_warning[640]; /* how names of a head were understood; "" */

@@ -1,8 +1,9 @@
 /* A shim for LD_PRELOAD that lets the N-th call of one function of files fail, so that a test can
  * show what a program leaves behind: FAULT="rename 2 28" lets the second rename fail with errno 28
  * (ENOSPC); "rename 2 -15" sends the program signal 15 (SIGTERM) there. The file
- * $FAULT_HIT says that the call came. Functions: mkdir, open (of files that are made), fopen (for writing), fflush, fsync,
- * rename, fclose (of a written file). A failed fclose closes all the same, as close(2) does. Built by faults.bats. */
+ * $FAULT_HIT says that the call came. Functions: mkdir, open (of files that are made), fopen (for
+ * writing), fflush, fsync, rename, fclose (of a written file). A failed fclose closes all the same,
+ * as close(2) does. Built by faults.bats. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

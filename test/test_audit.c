@@ -40,8 +40,8 @@ static Cell exact(const Runs *r)
         VAR += (right[s] / r->N - zeta) * (right[s] / r->N - zeta) / r->S;
     }
     double pairs = (double)r->N * r->S * (r->S - 1) / 2;
-    return (Cell){100 * zeta, 100 * sqrt(VAR), 100 * same / pairs, 100 * both / pairs,
-                  r->K,       r->N,            r->S,               {0}};
+    return (Cell){
+        100 * zeta, 100 * sqrt(VAR), 100 * same / pairs, 100 * both / pairs, r->K, r->N, r->S, {0}};
 }
 
 static double printed(double value, int decimals, int cut)

@@ -43,9 +43,18 @@ static const struct {
     {"rte", "{}", ""},
     {"rte", "{'id2label': null, 'label2id': {}}", ""},
     {"rte", "{'label2id': {'entailment': 1, 'not_entailment': 0}}", "10"},
-    {"rte", "{'id2label': {'0': 'LABEL_0', '1': 'LABEL_1'}, 'label2id': {'entailment': 1, 'not_entailment': 0}}", "10"},
-    {"rte", "{'id2label': {'0': 'not_entailment', '1': 'entailment'}, 'label2id': {'LABEL_0': 0, 'LABEL_1': 1}}", "10"},
-    {"rte", "{'id2label': {'0': 'not_entailment', '1': 'entailment'}, 'label2id': {'entailment': 0, 'not_entailment': 1}}", NULL},
+    {"rte",
+     "{'id2label': {'0': 'LABEL_0', '1': 'LABEL_1'}, 'label2id': {'entailment': 1, "
+     "'not_entailment': 0}}",
+     "10"},
+    {"rte",
+     "{'id2label': {'0': 'not_entailment', '1': 'entailment'}, 'label2id': {'LABEL_0': 0, "
+     "'LABEL_1': 1}}",
+     "10"},
+    {"rte",
+     "{'id2label': {'0': 'not_entailment', '1': 'entailment'}, 'label2id': {'entailment': 0, "
+     "'not_entailment': 1}}",
+     NULL},
     {"rte", "{'label2id': {'entailment': 7, 'not_entailment': -1}}", NULL},
     {"mnli", "{'id2label': ['contradiction', 'neutral', 'entailment']}", "210"},
     {"rte", "{'id2label': ['LABEL_0', 'LABEL_1']}", ""},
@@ -53,9 +62,17 @@ static const struct {
     {"rte", "{'id2label': []}", ""},
     {"rte", "{'id2label': 'entailment'}", NULL},
     {"rte", "{'id2label': 2}", NULL},
-    {"mnli", "{'id2label': {'0': 'contradiction', '1': 'neutral', '2': 'entailment'}, 'label2id': {'contradiction': 2, 'more': 3}}", NULL},
-    {"rte", "{'id2label': {'0': 'not_entailment', '1': 'entailment'}, 'label2id': {'entailment': 0}}", NULL},
-    {"rte", "{'id2label': {'0': 'not_entailment', '1': 'entailment'}, 'label2id': {'entailment': 1, 'more': 7}}", "10"},
+    {"mnli",
+     "{'id2label': {'0': 'contradiction', '1': 'neutral', '2': 'entailment'}, 'label2id': "
+     "{'contradiction': 2, 'more': 3}}",
+     NULL},
+    {"rte",
+     "{'id2label': {'0': 'not_entailment', '1': 'entailment'}, 'label2id': {'entailment': 0}}",
+     NULL},
+    {"rte",
+     "{'id2label': {'0': 'not_entailment', '1': 'entailment'}, 'label2id': {'entailment': 1, "
+     "'more': 7}}",
+     "10"},
 };
 
 int main(void)

@@ -30,8 +30,8 @@ static Model make_model(Backend *backend, const LoraConfig *lora)
     return model;
 }
 
-/* One file of `shards`: every shards-th parameter from the first on, as bf16 or float32, their names
- * without the prefix if short_names. */
+/* One file of `shards`: every shards-th parameter from the first on, as bf16 or float32, their
+ * names without the prefix if short_names. */
 static void write_file(const Model *model, const char *name, int first, int shards, int bf16,
                        int short_names)
 {

@@ -1,5 +1,6 @@
 /* The number of threads: quotas of cgroups from files of our own, and the pace on machines that are
- * calm, busy, busy for a while, or that only starve this process. No op is run and no clock is read. */
+ * calm, busy, busy for a while, or that only starve this process. No op is run and no clock is
+ * read. */
 #include "check.h"
 #include "base.h"
 #include "threads.h"
@@ -97,7 +98,7 @@ static void check_pace(void)
     pass(&pace, 8, 0.5, 4, 300);
     CHECK(pace.team == 1, "busy: %d threads", pace.team);
     int looks = 0, wide = 0;
-    for (double end = now + 100; now < end; looks++, wide += pace.team > 1) {
+    for (double end = now + 100; now<end; looks++, wide += pace.team> 1) {
         pass(&pace, 8, 0.01, pace.team, 300);
     }
     CHECK(wide > 0, "busy for long: a larger team was never tried");

@@ -194,8 +194,9 @@ static void check_recipe(void)
     CHECK(options_seeds(list, "0:18446744073709551615:18446744073709551615", &error) == 2, "span");
     static const struct {
         const char *text, *quoted;
-    } words[] = {{"a/b.c-1", "a/b.c-1"}, {"", "''"},           {"a b", "'a b'"},
-                 {"it's", "'it'\\''s'"}, {"~/x", "'~/x'"},     {"a\nb'\\", "$'a\\012b\\'\\\\'"},
+    } words[] = {{"a/b.c-1", "a/b.c-1"}, {"", "''"},
+                 {"a b", "'a b'"},       {"it's", "'it'\\''s'"},
+                 {"~/x", "'~/x'"},       {"a\nb'\\", "$'a\\012b\\'\\\\'"},
                  {"$x*", "'$x*'"},       {"\xC3\xA9", "'\xC3\xA9'"}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         text = shell_quote(words[i].text);
@@ -205,10 +206,10 @@ static void check_recipe(void)
     static const struct {
         double low, high;
         const char *text;
-    } ranges[] = {{0.2, 0.9, "less than 1 s"},          {0.6, 1.2, "0.6 to 1.2 s"},
-                  {9.97, 20.4, "10 to 20 s"},           {60, 119, "1.0 to 2.0 min"},
-                  {1800, 3600, "30 to 60 min"},         {5400, 9000, "1.5 to 2.5 h"},
-                  {86400, 172000, "24 to 48 h"},        {90000, 259200, "1.0 to 3.0 d"}};
+    } ranges[] = {{0.2, 0.9, "less than 1 s"},   {0.6, 1.2, "0.6 to 1.2 s"},
+                  {9.97, 20.4, "10 to 20 s"},    {60, 119, "1.0 to 2.0 min"},
+                  {1800, 3600, "30 to 60 min"},  {5400, 9000, "1.5 to 2.5 h"},
+                  {86400, 172000, "24 to 48 h"}, {90000, 259200, "1.0 to 3.0 d"}};
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
         text = seconds_text(ranges[i].low, ranges[i].high);
         CHECK(!strcmp(text, ranges[i].text), "%s", text);

@@ -110,12 +110,11 @@ int main(int argc, char **argv)
     if (version) {
         printf("merge of seedbed %s, commit %s\n", TOOL_VERSION, git_commit());
     } else if (argc != 4 || argv[1][0] == '-') {
-        fputs(
-            "usage: merge BASE ADAPTER OUT\n"
-            "Writes the base model (a Hugging Face folder) with the adapter (a PEFT folder)\n"
-            "merged into it, as the Hugging Face folder OUT.\n"
-            "--version prints version and commit.\n",
-            help ? stdout : stderr);
+        fputs("usage: merge BASE ADAPTER OUT\n"
+              "Writes the base model (a Hugging Face folder) with the adapter (a PEFT folder)\n"
+              "merged into it, as the Hugging Face folder OUT.\n"
+              "--version prints version and commit.\n",
+              help ? stdout : stderr);
         if (!help) {
             return EXIT_USAGE;
         }

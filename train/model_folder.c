@@ -58,16 +58,13 @@ int folder_remove_older(const char *folder, const char *from, int is_adapter, Er
 {
     static const char *const adapter[] = {"adapter_config.json", "adapter_model.safetensors",
                                           "adapter_model.bin"},
-                      *const model[] = {"config.json",
-                                        "generation_config.json",
-                                        "model.safetensors",
-                                        "model.safetensors.index.json",
-                                        "pytorch_model.bin",
-                                        "pytorch_model.bin.index.json",
-                                        "tf_model.h5",
-                                        "flax_model.msgpack"},
-                      *const written[2][2] = {{"config.json", "model.safetensors"},
-                                              {"adapter_config.json", "adapter_model.safetensors"}};
+                             *const model[] = {"config.json",       "generation_config.json",
+                                               "model.safetensors", "model.safetensors.index.json",
+                                               "pytorch_model.bin", "pytorch_model.bin.index.json",
+                                               "tf_model.h5",       "flax_model.msgpack"},
+                             *const written[2][2] = {
+                                 {"config.json", "model.safetensors"},
+                                 {"adapter_config.json", "adapter_model.safetensors"}};
     enum { ADAPTER = sizeof adapter / sizeof *adapter, MODEL = sizeof model / sizeof *model };
     const char *own[TOKENIZER_FILES] = {"vocab.txt"}, *there[TOKENIZER_FILES];
     int owned = from ? tokenizer_files(from, own) : 1, found = tokenizer_files(folder, there),

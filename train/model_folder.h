@@ -9,8 +9,8 @@ int tokenizer_copy(const char *from, const char *to, Error *error);
 
 /* Removes what an older model left in a folder that has just been written: weights in other files
  * or shards, adapters beside a model or a model beside an adapter, tokenizer files that `from`
- * (NULL: a vocab.txt alone) has not. Only files with the names of Hugging Face's; says on stderr which.
- * Errors: 74, 77. */
+ * (NULL: a vocab.txt alone) has not. Only files with the names of Hugging Face's; says on stderr
+ * which. Errors: 74, 77. */
 int folder_remove_older(const char *folder, const char *from, int is_adapter, Error *error);
 
 #endif

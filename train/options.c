@@ -286,17 +286,15 @@ void options_help(FILE *out)
 {
     int count;
     const Task *tasks = tasks_all(&count);
-    fputs(
-        "usage: train_gpt --task NAME [--seed N | --seeds LIST] [options]\n"
-        "Fine-tunes a pretrained transformer from a seed, exactly, and writes one\n"
-        "prediction file a run.\n\nOptions ([its value where it is not given]):\n",
-        out);
+    fputs("usage: train_gpt --task NAME [--seed N | --seeds LIST] [options]\n"
+          "Fine-tunes a pretrained transformer from a seed, exactly, and writes one\n"
+          "prediction file a run.\n\nOptions ([its value where it is not given]):\n",
+          out);
     for (int i = 0; i < OPTIONS; i++) {
         char name[32], left[48];
         snprintf(left, sizeof left, "--%s %s", typed_name(name, i), table[i].value);
-        char *text = *table[i].preset
-                         ? string_format("%s [%s]", table[i].help, table[i].preset)
-                         : string_copy(table[i].help);
+        char *text = *table[i].preset ? string_format("%s [%s]", table[i].help, table[i].preset)
+                                      : string_copy(table[i].help);
         fprintf(out, "  %-24s ", left);
         print_words(out, 27, 27, text);
         fputc('\n', out);

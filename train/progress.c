@@ -117,11 +117,11 @@ int progress_close(Progress *p, int code, Error *error)
     p->seconds = clock_seconds() - p->start;
     clear_line(p);
     Error first = *error;
-    int failed = log_line(p, error,
-                          "{\"event\":\"end\",\"code\":%d,\"seconds\":%.3f,\"tokens_per_second\":%.1f,"
-                          "\"peak_bytes\":%zu}\n",
-                          code, p->seconds,
-                          p->seconds > 0 ? (double)p->tokens / p->seconds : 0.0, memory_peak());
+    int failed = log_line(
+        p, error,
+        "{\"event\":\"end\",\"code\":%d,\"seconds\":%.3f,\"tokens_per_second\":%.1f,"
+        "\"peak_bytes\":%zu}\n",
+        code, p->seconds, p->seconds > 0 ? (double)p->tokens / p->seconds : 0.0, memory_peak());
     process_last_words(-1, NULL);
     if (fclose(p->log) && !failed) {
         failed = error_set_errno(error, "write", p->path);

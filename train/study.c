@@ -329,9 +329,8 @@ int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error
                 int n = end - at < study->micro ? end - at : study->micro;
                 size_t tokens = pack_tokens(&study->train_ids, order, at, n);
                 whole += tokens;
-                study->max_tokens = tokens <= MOST_TOKENS
-                                        ? max_int(study->max_tokens, (int)tokens)
-                                        : study->max_tokens;
+                study->max_tokens = tokens <= MOST_TOKENS ? max_int(study->max_tokens, (int)tokens)
+                                                          : study->max_tokens;
                 study->tokens += s == 0 ? (long)tokens : 0;
             }
             largest = whole > largest ? whole : largest;

@@ -20,8 +20,8 @@ typedef struct Study {
     const char *model_folder; /* NULL for the tiny model */
     char *model_name;
     char model_sha256[65]; /* of the first run's model_read; of the tiny model's shape */
-    int builtin; /* the data are the built-in sample */
-    int micro;   /* examples of a micro-batch */
+    int builtin;           /* the data are the built-in sample */
+    int micro;             /* examples of a micro-batch */
     int steps_per_epoch, steps, warmup;
     long tokens;    /* of all training steps */
     int max_tokens; /* of a micro-batch or an evaluation batch */
