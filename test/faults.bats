@@ -282,3 +282,20 @@ stops() {
     fails 71 '^train_gpt: this run needs [0-9.]* GiB of memory, the machine has' $train $short --model "$work/base"
     [ ! -e "$work/preds" ]
 }
+
+@test "the cases of ../shared: the damaged file is named" {
+    local shared=../shared/cases
+    [ -d $shared/faults ] || skip "needs ../shared"
+    local data=$shared/public/llama-without-rope-theta/data
+    while read -r folder message; do
+        fails 65 "$folder/$message" $train --task rte --model $shared/faults/$folder --data $data --epochs 0
+    done <<'END'
+config_bert-2070/in vocab.txt: token id .*config.json has vocab_size 5
+config_llama-2036/in tokenizer.json: token id .*config.json has vocab_size 2
+tok_bert-2016/in tokenizer.json: .*type_id
+cased_cut tokenizer_config.json:1:21: not valid JSON
+dropout_one config.json: attention_dropout 0.99999999
+neg_cls/model tokenizer.json: post_processor: the id of 'cls'
+END
+    $train --task rte --model $shared/public/llama-without-rope-theta/model --data $data --epochs 0 --preds "$work/preds" --quiet
+}
