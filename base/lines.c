@@ -2,12 +2,13 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 int lines_open(LineFile *f, const char *path, Error *error)
 {
     size_t n = strlen(path);
     *f = (LineFile){.path = path, .next = 1};
-    f->quoted = n > 4 && !strcmp(path + n - 4, ".csv");
+    f->quoted = n > 4 && !strcasecmp(path + n - 4, ".csv");
     f->separator = f->quoted ? ',' : '\t';
     if (file_map(&f->file, path, error)) {
         return error->code;

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
 
@@ -195,7 +196,7 @@ static int read_csv(json_t *cells, int decimals[CELL_NUMBERS], const char *path,
 int audit_table(json_t **audit, const char *path, Error *error)
 {
     size_t n = strlen(path);
-    int csv = n > 4 && !strcmp(path + n - 4, ".csv");
+    int csv = n > 4 && !strcasecmp(path + n - 4, ".csv");
     /* the most of a column; of JSON, which drops zeros, the most of any number */
     int decimals[CELL_NUMBERS] = {0};
     json_t *cells = json_array();

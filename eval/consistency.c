@@ -82,6 +82,15 @@ static int read_files(Study *study, Error *error)
                              .gold = o->gold,
                              .scores = o->scores,
                              .seed_from = o->seed_from};
+    for (size_t i = 0; i < study->count; i++) {
+        const char *dot = strrchr(o->files[i], '.');
+        if (dot && !strcmp(dot, ".jsonl")) { /* of all files of a folder */
+            return error_set(error, EXIT_USAGE,
+                             "%s: JSON lines, as the log of a run is, hold no predictions; name the "
+                             ".bin files, or their folder",
+                             o->files[i]);
+        }
+    }
     int code = imports_open(&study->imports, &options, o->files, o->count, error);
     for (size_t i = 0; i < study->count && !code; i++) {
         study->runs[i] = &study->all[i];

@@ -13,7 +13,7 @@ int import_is(const char *path)
     static const char *const ends[] = {".txt", ".tsv", ".csv"};
     size_t n = strlen(path);
     for (int i = 0; i < 3; i++) {
-        if (n > 4 && !strcmp(path + n - 4, ends[i])) {
+        if (n > 4 && !strcasecmp(path + n - 4, ends[i])) {
             return 1;
         }
     }

@@ -7,7 +7,7 @@
 #include "lines.h"
 #include "texts.h"
 
-/* Whether this file is read by its name as an import: .txt, .tsv or .csv. */
+/* Whether this file is read by its name as an import: .txt, .tsv or .csv, in any case. */
 int import_is(const char *path);
 
 /* A new text, or NULL for an empty field, which is an error (65): the id of a field. That of an

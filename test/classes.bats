@@ -469,3 +469,13 @@ seeds() {
     gives "zeta=.916667 S=3" --gold "$cases"/import-seed-taken-from-task-name/gold.tsv \
         "$cases"/import-seed-taken-from-task-name/runs/*/predict_results_sst2.txt
 }
+
+@test "names of files: endings in any case; a log is no prediction file" {
+    mkdir -p a/seed1 a/seed2
+    printf 'id,label,prediction\n0,a,a\n1,"b",a\n' | tee a/seed1/P.CSV >a/seed2/P.CSV
+    gives "zeta=.5 S=2" a/seed*/P.CSV
+    printf 'id\tlabel\tprediction\n0\ta\ta\n1\tb\tb\n' | tee a/seed1/q.Tsv >a/seed2/q.Tsv
+    gives "zeta=1 S=2" a/seed*/q.Tsv
+    echo '{"event":"start"}' >a/seed1/run.s1.jsonl
+    refuses 64 "run.s1.jsonl: JSON lines, as the log of a run is, hold no predictions; name the .bin files" a/seed*/*
+}
