@@ -52,6 +52,10 @@ char *seconds_text(double low, double high);
  * and checked, what they lack is made (and said, once). Errors: 65, 66, 74, 77. */
 int study_read_weights(Study *study, uint64_t seed_init, Error *error);
 
+/* Writes the model, or the adapters and the head, as a folder with the tokenizer's files: all of
+ * its files or none; then removes what an older model left there. Errors: those of writing. */
+int study_save_weights(const Study *study, const char *folder, Error *error);
+
 /* The path of a run's prediction file and log, without .bin and .jsonl. The caller frees it. */
 char *study_output(const Study *study, const Seeds *seeds);
 
