@@ -12,14 +12,14 @@ EXACT = -ffp-contract=off -fno-math-errno -fno-trapping-math
 # The commit, and -dirty behind it if a file of the repository was changed or a source was added.
 GIT := $(shell c=$$(git rev-parse --short=12 HEAD 2>/dev/null) || { echo unknown; exit; }; \
     [ -z "$$(git status --porcelain -uno; git ls-files -o --exclude-standard '*.[ch]' '*.def')" ] || c=$$c-dirty; echo $$c)
-KERNELS_SHA256 := $(shell for f in $(sort $(wildcard kernels/*.c kernels/*.h kernels/*.def)); do echo $$f; cat $$f; done | \
+KERNELS_SHA256 := $(shell for f in $(sort base/rng.h base/scalar.h $(wildcard kernels/*.c kernels/*.h kernels/*.def)); do echo $$f; cat $$f; done | \
     sha256sum | cut -d ' ' -f 1)
 CFLAGS = -std=gnu11 $(OPT) $(WARN) $(EXACT) -fopenmp $(SANITIZE)
 INCLUDE_base = -Ibase
 INCLUDE_kernels = -Ibase -Ikernels
 INCLUDE_model = -Ibase -Ikernels -Imodel
-INCLUDE_data = -Ibase -Ikernels -Idata
-INCLUDE_eval = -Ibase -Ikernels -Idata -Ieval
+INCLUDE_data = -Ibase -Idata
+INCLUDE_eval = -Ibase -Idata -Ieval
 INCLUDE_train = -Ibase -Ikernels -Imodel -Idata -Ieval -Itrain
 INCLUDE_tools = $(INCLUDE_train)
 INCLUDE_test = $(INCLUDE_train) -Itest
@@ -153,7 +153,7 @@ fuzz: $(PROGRAMS)/train_gpt
 	    printf '\001model,task,zeta,VAR,CON,CCON\nm,RTE,80,1,90,75\n' > build-fuzz/corpus/table; \
 	    printf '\002index\tprediction\n0\ta\n1\tb\n' > build-fuzz/corpus/index; \
 	    printf '\003{"m": {"RTE": [80, 1, 90, 75]}}' > build-fuzz/corpus/json
-	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(EXACT) -Ibase -Ikernels -Idata -Ieval \
+	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(EXACT) $(INCLUDE_eval) \
 	    -o build-fuzz/fuzz_preds test/fuzz_preds.c $(filter-out eval/consistency.c,$(wildcard eval/*.c)) $(wildcard base/*.c data/*.c) \
 	    -ljansson -lxxhash -lmd -lm
 	build-fuzz/fuzz_preds -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 build-fuzz/corpus
