@@ -43,6 +43,7 @@ run audit "$build/test_audit"
 for t in test/tokenizers/*/; do run "tokenizer $(basename "$t")" "$build/test_tokenizer" "$t" "$t/cases.jsonl"; done
 if [ -d "$shared" ]; then
     run scalar "$build/test_scalar" --quick $shared/models/ops/golden.safetensors
+    run "random numbers" "$build/test_random" $shared/random/*.json
     run "decoder ops" "$build/test_decoder_ops" $shared/models/ops/golden.safetensors
     run units "$build/test_units" $shared/models/ops/golden.safetensors $shared/tasks/metrics.json
     run models "$build/test_golden" $shared/models/roberta* $shared/models/bert* $shared/models/llama* \
@@ -74,7 +75,7 @@ if [ -d "$shared" ]; then
         run "statistics $(basename "$set")" test/expect.sh "$set"
     done
 else
-    echo "SKIPPED: ../shared/goldens is not there: goldens of models, tokenizers, tasks and files are not compared"
+    echo "SKIPPED: ../shared/goldens is not there: goldens of models, random numbers, tokenizers, tasks and files are not compared"
     run scalar "$build/test_scalar" --quick
     run statistics "$build/test_stats"
     run units "$build/test_units"
