@@ -9,7 +9,7 @@
 #define BUILD_JOIN(a, b)  BUILD_JOIN2(a, b)
 #define KERNEL(name)      BUILD_JOIN(name, BUILD)
 
-#define OP(name, arguments) void KERNEL(name) arguments;
+#define OP(name, parameters, ...) void KERNEL(name) parameters;
 #include "ops.def"
 #undef OP
 

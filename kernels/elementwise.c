@@ -73,6 +73,11 @@ void KERNEL(add)(Context *ctx, float *out, const float *a, const float *b, size_
     FOR_EACH(n, out[i] = a[i] + b[i])
 }
 
+void KERNEL(copy)(Context *ctx, float *out, const float *x, size_t n)
+{
+    FOR_EACH(n, out[i] = x[i])
+}
+
 void KERNEL(fill_zero)(Context *ctx, float *x, size_t n)
 {
     FOR_EACH(n, x[i] = 0.0f)

@@ -1,4 +1,4 @@
-/* Losses with their gradients, and the sums of squares of the gradient norm. */
+/* Losses with their gradients, and the sums of a step: its loss and its gradient norm. */
 #include "gemm.h"
 
 static inline float exp_shifted(float z, float max)
@@ -126,6 +126,14 @@ void KERNEL(mean_squared_error)(Context *ctx, float *losses, float *dlogits, con
     }
 }
 
+void KERNEL(sum_losses)(Context *ctx, double *sum, const float *losses, int n)
+{
+    (void)ctx;
+    for (int i = 0; i < n; i++) {
+        *sum += (double)losses[i];
+    }
+}
+
 void KERNEL(sum_squares)(Context *ctx, float *partial, const float *x, size_t n)
 {
 #pragma omp parallel for schedule(static) num_threads(threads_for(ctx, n / 8))
@@ -134,4 +142,25 @@ void KERNEL(sum_squares)(Context *ctx, float *partial, const float *x, size_t n)
         size_t count = n - group * SUM_GROUP < SUM_GROUP ? n - group * SUM_GROUP : SUM_GROUP;
         partial[group] = row_dot(x_g, x_g, count);
     }
+}
+
+void KERNEL(gradient_norm)(Context *ctx, StepSums *sums, const float *partial, size_t n,
+                           double clip)
+{
+    enum { WIDE_LANES = 1024 };
+    double lane[WIDE_LANES] = {0};
+    (void)ctx;
+    for (size_t i = 0; i < n; i++) {
+        lane[i % WIDE_LANES] += (double)partial[i];
+    }
+    for (int half = WIDE_LANES / 2; half > 0; half /= 2) {
+        for (int l = 0; l < half; l++) {
+            lane[l] += lane[l + half];
+        }
+    }
+    /* torch.nn.utils.clip_grad_norm_: min(1, clip / (norm + 1e-6)) */
+    double norm = sqrt(lane[0]), scale = clip > 0.0 ? clip / (norm + 1e-6) : 1.0;
+    sums->norm = norm;
+    sums->gradient_scale = (float)(scale < 1.0 ? scale : 1.0);
+    sums->finite = isfinite(norm) && isfinite(sums->loss);
 }

@@ -29,10 +29,10 @@ void KERNEL(matmul_backward_weight)(Context *ctx, float *dweight, const float *d
 }
 
 void KERNEL(bias_backward)(Context *ctx, float *dbias, const float *dout, const int *cu_seqlens,
-                           int B, int O)
+                           int B, int N, int O)
 {
-    size_t o = (size_t)O, rows = (size_t)(cu_seqlens ? cu_seqlens[B] - cu_seqlens[0] : B);
-#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, rows * o / 4))
+    size_t o = (size_t)O;
+#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)N * o / 4))
     for (int o0 = 0; o0 < O; o0 += LANES) {
         int width = O - o0 < LANES ? O - o0 : LANES;
         float total[LANES] = {0};

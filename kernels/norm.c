@@ -85,11 +85,10 @@ static void row_backward(float *dx, const float *dout, const float *x, float mea
 void KERNEL(layernorm_backward)(Context *ctx, float *dx, float *dweight, float *dbias,
                                 const float *dout, const float *x, const float *mean,
                                 const float *rstd, const float *weight, const int *cu_seqlens,
-                                int B, int C)
+                                int B, int N, int C)
 {
     size_t channels = (size_t)C;
-    int first_row = cu_seqlens ? cu_seqlens[0] : 0, end_row = cu_seqlens ? cu_seqlens[B] : B;
-#pragma omp parallel num_threads(threads_for(ctx, (size_t)(end_row - first_row) * channels))
+#pragma omp parallel num_threads(threads_for(ctx, (size_t)N * channels))
     {
         /* forward: out = xhat weight + bias, so dweight += dout xhat, dbias += dout; before dx,
          * which may be dout */
@@ -123,7 +122,7 @@ void KERNEL(layernorm_backward)(Context *ctx, float *dx, float *dweight, float *
             }
         }
 #pragma omp for schedule(static)
-        for (int n = first_row; n < end_row; n++) {
+        for (int n = 0; n < N; n++) {
             size_t row = (size_t)n * channels;
             row_backward(dx + row, dout + row, x + row, mean[n], rstd[n], weight, channels);
         }
@@ -191,11 +190,10 @@ static void rms_row_backward(float *dx, const float *dout, const float *x, float
 
 void KERNEL(rmsnorm_backward)(Context *ctx, float *dx, float *dweight, const float *dout,
                               const float *x, const float *rstd, const float *weight,
-                              const int *cu_seqlens, int B, int C)
+                              const int *cu_seqlens, int B, int N, int C)
 {
     size_t channels = (size_t)C;
-    int first_row = cu_seqlens ? cu_seqlens[0] : 0, end_row = cu_seqlens ? cu_seqlens[B] : B;
-#pragma omp parallel num_threads(threads_for(ctx, (size_t)(end_row - first_row) * channels))
+#pragma omp parallel num_threads(threads_for(ctx, (size_t)N * channels))
     {
         /* forward: out = xhat weight, so dweight += dout xhat; before dx, which may be dout */
 #pragma omp for schedule(static)
@@ -219,7 +217,7 @@ void KERNEL(rmsnorm_backward)(Context *ctx, float *dx, float *dweight, const flo
             }
         }
 #pragma omp for schedule(static)
-        for (int n = first_row; n < end_row; n++) {
+        for (int n = 0; n < N; n++) {
             size_t row = (size_t)n * channels;
             rms_row_backward(dx + row, dout + row, x + row, rstd[n], weight, channels);
         }

@@ -4,18 +4,26 @@
  * (build.h) and the list that the tests go through. A build is the same C files compiled for one
  * instruction set; all builds give the same bits.
  *
+ * The rule: tensors and index arrays belong to the device, and only ops touch them. A struct that is
+ * passed by pointer (AttentionShape, Lora, AdamW, DropoutSite) is host memory and is read before the
+ * op returns; the pointers inside it are the device's. So whatever decides a grid or a size is a host
+ * scalar, never read from an array by the caller.
+ *
  * Letters: N tokens in the batch, B sequences, C channels, H heads, K key/value heads, D head size,
  * F feed-forward, V vocabulary, L layers, O outputs, T tokens of one sequence. Tensors are dense
  * row-major float32 unless a stride is given; sizes are in elements.
  *
  * Contract of all ops. Outputs come first. Activations and their gradients are written (=),
  * gradients of parameters are added to (+=). Inputs and outputs may not overlap unless the op says
- * so. No op allocates; scratch is in the context. The order of every sum is part of the definition
- * and does not depend on threads, vector width or batch packing: chain   one fma after another over
- * the index in ascending order, from the value named lanes   lane l of 32 takes elements l, l + 32,
- * ... in order; then lanes combine as l += l + 16, 8, 4, 2, 1 tokens  for a parameter's gradient: a
- * chain over the tokens of each sequence from 0, then the sequences are added in batch order to
- * what is there */
+ * so. cu_seqlens[0] is 0. No op allocates; scratch is in the context. The order of every sum is part
+ * of the definition and does not depend on threads, vector width or batch packing:
+ *
+ *     chain   one fma after another over the index in ascending order, from the value named
+ *     lanes   lane l of 32 takes elements l, l + 32, ... in order; then lanes combine as
+ *             l += l + 16, 8, 4, 2, 1
+ *     tokens  for a parameter's gradient: a chain over the tokens of each sequence from 0, then the
+ *             sequences are added in batch order to what is there
+ */
 #ifndef OPS_H
 #define OPS_H
 
@@ -39,6 +47,12 @@ typedef struct Weight {
     const uint16_t *bf16;
 } Weight;
 
+/* Floats that a value of the weight takes in memory; 0 where it has no data. */
+static inline double weight_floats(Weight weight)
+{
+    return weight.f32 ? 1.0 : weight.bf16 ? 0.5 : 0.0;
+}
+
 /* A LoRA adapter of one linear layer (Hu et al. 2021): y += scale B (A drop(x)). */
 typedef struct Lora {
     const float *a, *b;           /* (R, C), (O, R) */
@@ -51,6 +65,8 @@ typedef struct Lora {
 /* Which rows attend to which: packed sequences, queries q and keys k with their own row ranges. */
 typedef struct AttentionShape {
     int B, H, K, D;          /* H query heads share K key/value heads, H % K == 0 */
+    int q_rows, k_rows;      /* of all sequences: cu_q[B], cu_k[B] */
+    int longest;             /* no sequence has more queries or keys */
     int causal;              /* query at position p sees keys 0..p, else all keys of its sequence */
     float scale;             /* of the scores, usually 1 / sqrt(D) */
     const int *cu_q;         /* [B + 1] rows of q, out */
@@ -71,15 +87,22 @@ typedef struct AdamW {
     float gradient_scale; /* clipping */
 } AdamW;
 
+/* Sums of one optimizer step; device memory that the host reads once a step. */
+typedef struct StepSums {
+    double loss, norm;    /* of the step's terms, by sum_losses; of the gradients */
+    float gradient_scale; /* clipping */
+    int finite;           /* loss and norm are; else nothing may be updated */
+} StepSums;
+
 typedef struct Ops {
     const char *build; /* "scalar", "avx2", "avx512" */
-#define OP(name, arguments) void(*name) arguments;
+#define OP(name, parameters, ...) void(*name) parameters;
 #include "ops.def"
 #undef OP
 } Ops;
 
-/* Floats of scratch that a product [M, N] over K, or an attention op, may need with this many
- * threads. */
+/* Floats of scratch, for ops.def: of a product [M, N] over K; of attention, LoRA and the language
+ * model's loss. */
 size_t matmul_scratch(size_t M, size_t N, size_t K);
 size_t attention_scratch(size_t longest, size_t D, int threads);
 size_t lora_scratch(size_t N, size_t C, size_t O, size_t R, int threads);

@@ -6,7 +6,7 @@
 
 const Ops KERNEL(ops) = {
     .build = TEXT(BUILD),
-#define OP(name, arguments) .name = KERNEL(name),
+#define OP(name, ...) .name = KERNEL(name),
 #include "ops.def"
 #undef OP
 };

@@ -181,13 +181,13 @@ static void layernorm_forward_serial(Context *ctx, float *out, float *mean, floa
 static void layernorm_backward_float64(Context *ctx, float *dx, float *dweight, float *dbias,
                                        const float *dout, const float *x, const float *mean,
                                        const float *rstd, const float *weight,
-                                       const int *cu_seqlens, int B, int C)
+                                       const int *cu_seqlens, int B, int N, int C)
 {
-    int first = cu_seqlens ? cu_seqlens[0] : 0, end = cu_seqlens ? cu_seqlens[B] : B;
+    (void)cu_seqlens, (void)B; /* one sum over all tokens */
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int c = 0; c < C; c++) {
         double weight_sum = (double)dweight[c], bias_sum = (double)dbias[c];
-        for (int n = first; n < end; n++) {
+        for (int n = 0; n < N; n++) {
             size_t at = (size_t)n * (size_t)C + (size_t)c;
             weight_sum = fma((double)dout[at], ((double)x[at] - (double)mean[n]) * (double)rstd[n],
                              weight_sum);
@@ -197,7 +197,7 @@ static void layernorm_backward_float64(Context *ctx, float *dx, float *dweight, 
         dbias[c] = (float)bias_sum;
     }
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
-    for (int n = first; n < end; n++) {
+    for (int n = 0; n < N; n++) {
         const float *dout_n = dout + (size_t)n * (size_t)C, *x_n = x + (size_t)n * (size_t)C;
         double sum = 0.0, dot = 0.0, m = (double)mean[n], r = (double)rstd[n];
         for (int c = 0; c < C; c++) {
@@ -269,13 +269,13 @@ static void attention_forward_float64(Context *ctx, float *out, float *max, floa
 }
 
 static void bias_backward_float64(Context *ctx, float *dbias, const float *dout,
-                                  const int *cu_seqlens, int B, int O)
+                                  const int *cu_seqlens, int B, int N, int O)
 {
-    int first = cu_seqlens ? cu_seqlens[0] : 0, end = cu_seqlens ? cu_seqlens[B] : B;
+    (void)cu_seqlens, (void)B; /* one sum over all tokens */
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int o = 0; o < O; o++) {
         double sum = (double)dbias[o];
-        for (int n = first; n < end; n++) {
+        for (int n = 0; n < N; n++) {
             sum += (double)dout[(size_t)n * (size_t)O + (size_t)o];
         }
         dbias[o] = (float)sum;
@@ -283,13 +283,13 @@ static void bias_backward_float64(Context *ctx, float *dbias, const float *dout,
 }
 
 static void bias_backward_chain(Context *ctx, float *dbias, const float *dout,
-                                const int *cu_seqlens, int B, int O)
+                                const int *cu_seqlens, int B, int N, int O)
 {
-    int first = cu_seqlens ? cu_seqlens[0] : 0, end = cu_seqlens ? cu_seqlens[B] : B;
+    (void)cu_seqlens, (void)B; /* one sum over all tokens */
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int o = 0; o < O; o++) {
         float sum = 0.0f;
-        for (int n = first; n < end; n++) {
+        for (int n = 0; n < N; n++) {
             sum += dout[(size_t)n * (size_t)O + (size_t)o];
         }
         dbias[o] += sum;

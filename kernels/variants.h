@@ -5,7 +5,7 @@
 #include "base.h"
 #include "ops.h"
 
-#define OP(name, arguments) typedef void(*name##_op) arguments;
+#define OP(name, parameters, ...) typedef void(*name##_op) parameters;
 #include "ops.def"
 #undef OP
 

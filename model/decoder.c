@@ -272,6 +272,9 @@ static AttentionShape attention_shape(const Model *model, const Batch *batch, in
                             .H = c->H,
                             .K = c->K,
                             .D = c->D,
+                            .q_rows = last ? batch->B : batch->N,
+                            .k_rows = batch->N,
+                            .longest = model->max_length,
                             .causal = 1,
                             .scale = 1.0f / sqrtf((float)c->D),
                             .cu_q = last ? d->counting : batch->cu_seqlens,
@@ -407,7 +410,7 @@ static void block_backward(Model *model, int l, const float *x, const Batch *bat
         return;
     }
     ops->rmsnorm_backward(ctx, g->d_norm, model_gradient(model, b->norm2), g->d_norm, a->sum,
-                          a->rstd2, model_vector(model, b->norm2), rows.cu, batch->B, C);
+                          a->rstd2, model_vector(model, b->norm2), rows.cu, batch->B, M, C);
     ops->add(ctx, d, d, g->d_norm, (size_t)M * (size_t)C);
 
     /* forward: sum = x + out(attention(rope(query, key), value of norm1)) */
@@ -437,7 +440,7 @@ static void block_backward(Model *model, int l, const float *x, const Batch *bat
         ops->scatter_add_rows(ctx, d_norm, d_query_norm, g->last_rows, M, C);
     }
     ops->rmsnorm_backward(ctx, d_norm, model_gradient(model, b->norm1), d_norm, x, a->rstd1,
-                          model_vector(model, b->norm1), batch->cu_seqlens, batch->B, C);
+                          model_vector(model, b->norm1), batch->cu_seqlens, batch->B, N, C);
     if (last) {
         ops->scatter_add_rows(ctx, d_norm, d, g->last_rows, M, C);
         memcpy(g->d_hidden, d_norm, (size_t)N * (size_t)C * sizeof *d_norm);
@@ -457,7 +460,8 @@ static void backward_below_head(Model *model, float *d, const Batch *batch, cons
     Rows rows = rows_of(model, batch, L - 1);
     model_observe(model, "dhidden.norm", -1, d, rows.count, c->C);
     ops->rmsnorm_backward(ctx, d, model_gradient(model, g->final_norm), d, g->acts[L - 1].out,
-                          g->rstd, model_vector(model, g->final_norm), rows.cu, batch->B, c->C);
+                          g->rstd, model_vector(model, g->final_norm), rows.cu, batch->B,
+                          rows.count, c->C);
     model_observe(model, "dhidden", L, d, rows.count, c->C);
     for (int l = L - 1; l >= 0; l--) {
         const float *x = l ? g->acts[l - 1].out : g->hidden0;

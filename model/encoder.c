@@ -277,6 +277,9 @@ static AttentionShape attention_shape(const Model *model, const Batch *batch, in
                             .H = H,
                             .K = H,
                             .D = C / H,
+                            .q_rows = last ? batch->B : batch->N,
+                            .k_rows = batch->N,
+                            .longest = model->max_length,
                             .scale = 1.0f / sqrtf((float)(C / H)),
                             .cu_q = last ? model->encoder->counting : batch->cu_seqlens,
                             .cu_k = batch->cu_seqlens,
@@ -419,7 +422,8 @@ static void layer_backward(Model *model, int l, const float *x, const Batch *bat
     /* forward: out = layernorm(attn + dropout(down(gelu(up(attn))))) */
     ops->layernorm_backward(ctx, d, model_gradient(model, layer->mlp_norm),
                             model_gradient(model, layer->mlp_norm + 1), d, a->sum2, a->mean2,
-                            a->rstd2, model_vector(model, layer->mlp_norm), rows.cu, batch->B, C);
+                            a->rstd2, model_vector(model, layer->mlp_norm), rows.cu, batch->B,
+                            rows.count, C);
     const float *d_masked = drop_backward(model, d, &rows, &mlp);
     int below = model_trains(model, l, above_gelu);
     linear_backward(model, &layer->down, below ? e->d_up : NULL, d_masked, a->mid[LINEAR_DOWN],
@@ -440,7 +444,7 @@ static void layer_backward(Model *model, int l, const float *x, const Batch *bat
     ops->layernorm_backward(ctx, d, model_gradient(model, layer->attention_norm),
                             model_gradient(model, layer->attention_norm + 1), d, a->sum1, a->mean1,
                             a->rstd1, model_vector(model, layer->attention_norm), rows.cu, batch->B,
-                            C);
+                            rows.count, C);
     d_masked = drop_backward(model, d, &rows, &after);
     linear_backward(model, &layer->out, below ? e->d_mixed : NULL, d_masked, a->mid[LINEAR_O],
                     a->mixed, &rows, step, 0);
@@ -508,7 +512,7 @@ void encoder_backward(Model *model, const Batch *batch, const Step *step)
     ops->layernorm_backward(ctx, e->d_hidden, model_gradient(model, e->embedding_norm),
                             model_gradient(model, e->embedding_norm + 1), e->d_hidden,
                             e->embedding_sum, e->embedding_mean, e->embedding_rstd,
-                            model_vector(model, e->embedding_norm), batch->cu_seqlens, B, C);
+                            model_vector(model, e->embedding_norm), batch->cu_seqlens, B, N, C);
     ops->embedding_backward(ctx, model_gradient(model, e->word), model_gradient(model, e->position),
                             model_gradient(model, e->type), e->d_hidden, batch->tokens,
                             e->positions, batch->types, N, C, config->padding,

@@ -155,7 +155,7 @@ void linear_backward(Model *model, const Linear *linear, float *dx, const float 
     if (d_weight) {
         if (linear->bias >= 0) {
             ops->bias_backward(ctx, model_gradient(model, linear->bias), dout, rows->cu,
-                               rows->sequences, linear->out);
+                               rows->sequences, rows->count, linear->out);
         }
         ops->matmul_backward_weight(ctx, d_weight, dout, x, rows->count, linear->in, linear->out);
     }

@@ -22,11 +22,11 @@ void run_norm(const Ops *ops, Context *ctx, Output *out)
         output_put(out, mean, N);
         output_put(out, rstd, N);
         float *dw = input(17, C), *db = input(18, C);
-        ops->layernorm_backward(ctx, y, dw, db, d, sum, mean, rstd, w, cu, B, (int)C);
+        ops->layernorm_backward(ctx, y, dw, db, d, sum, mean, rstd, w, cu, B, N, (int)C);
         output_put(out, y, n);
         output_put(out, dw, C);
         output_put(out, db, C);
-        ops->layernorm_backward(ctx, d, dw, db, d, sum, mean, rstd, w, cu, B,
+        ops->layernorm_backward(ctx, d, dw, db, d, sum, mean, rstd, w, cu, B, N,
                                 (int)C); /* in place */
         CHECK(!memcmp(d, y, n * sizeof *d), "layernorm_backward in place");
         free(x);
@@ -148,6 +148,8 @@ void run_elementwise(const Ops *ops, Context *ctx, Output *out)
     output_put(out, y, E);
     ops->add(ctx, y, x, d, E);
     output_put(out, y, E);
+    ops->copy(ctx, y, x, E);
+    CHECK(!memcmp(y, x, E * sizeof *y), "copy");
     ops->fill_zero(ctx, y, E);
     output_put(out, y, E);
     free(x);
@@ -200,10 +202,11 @@ void run_decoder(const Ops *ops, Context *ctx, Output *out)
         ops->residual_rmsnorm_forward(ctx, y, sum, rstd, r, x, w, N, (int)C, norm_eps);
         output_put(out, y, n);
         output_put(out, sum, n);
-        ops->rmsnorm_backward(ctx, y, dw, d, sum, rstd, w, cu, B, (int)C);
+        ops->rmsnorm_backward(ctx, y, dw, d, sum, rstd, w, cu, B, N, (int)C);
         output_put(out, y, n);
         output_put(out, dw, C);
-        ops->rmsnorm_backward(ctx, d, NULL, d, sum, rstd, w, cu, B, (int)C); /* frozen, in place */
+        ops->rmsnorm_backward(ctx, d, NULL, d, sum, rstd, w, cu, B, N,
+                              (int)C); /* frozen, in place */
         CHECK(!memcmp(d, y, n * sizeof *d), "rmsnorm_backward in place");
         free(x);
         free(r);

@@ -136,6 +136,48 @@ void check_rows(const float *out)
 
 static const int classes[] = {1, 2, 3, 211};
 
+/* Both against their words in ops.def; clip above and below the norm, and off. */
+static void run_step_sums(const Ops *ops, Context *ctx)
+{
+    enum { PARTIALS = 3 * 1024 + 5 };
+    float *losses = input(59, N), *partial = input(60, PARTIALS);
+    double lane[1024] = {0}, loss = 0.25;
+    StepSums sums = {.loss = loss};
+    for (int i = 0; i < N; i++) {
+        loss += (double)losses[i];
+    }
+    ops->sum_losses(ctx, &sums.loss, losses, 20);
+    ops->sum_losses(ctx, &sums.loss, losses + 20, N - 20);
+    CHECK(sums.loss == loss, "sum_losses in two parts: %.17g, expected %.17g", sums.loss, loss);
+    for (int i = 0; i < PARTIALS; i++) {
+        partial[i] *= partial[i];
+        lane[i % 1024] += (double)partial[i];
+    }
+    for (int n = 1024; n > 1; n /= 2) {
+        for (int l = 0; l < n / 2; l++) {
+            lane[l] += lane[l + n / 2];
+        }
+    }
+    static const double clips[] = {0, 1, 1e9};
+    double norm = sqrt(lane[0]);
+    for (int c = 0; c < 3; c++) {
+        float scale = c == 1 ? (float)(1 / (norm + 1e-6)) : 1.0f;
+        ops->gradient_norm(ctx, &sums, partial, PARTIALS, clips[c]);
+        CHECK(sums.norm == norm && sums.gradient_scale == scale && sums.finite == 1,
+              "gradient_norm, clip %g: %.17g, %.9g, %d; expected %.17g, %.9g, 1", clips[c],
+              sums.norm, (double)sums.gradient_scale, sums.finite, norm, (double)scale);
+    }
+    sums.loss = NAN;
+    ops->gradient_norm(ctx, &sums, partial, PARTIALS, 1);
+    CHECK(!sums.finite, "gradient_norm: a loss that is not finite");
+    sums.loss = loss;
+    partial[1500] = INFINITY;
+    ops->gradient_norm(ctx, &sums, partial, PARTIALS, 1);
+    CHECK(!sums.finite && isinf(sums.norm), "gradient_norm: a norm that is not finite");
+    free(losses);
+    free(partial);
+}
+
 void run_loss(const Ops *ops, Context *ctx, Output *out)
 {
     int labels[N];
@@ -165,6 +207,7 @@ void run_loss(const Ops *ops, Context *ctx, Output *out)
     ops->sum_squares(ctx, partial, x, LONG);
     output_put(out, partial, 4);
     free(x);
+    run_step_sums(ops, ctx);
     float *p = input(55, E), *m = input(56, E), *v = input(57, E), *g = input(58, E);
     for (int i = 0; i < E; i++) {
         v[i] *= v[i];

@@ -89,7 +89,7 @@ static void check_rmsnorm(const char *name)
     int cu[2] = {0, N};
     backend.ops.rmsnorm_forward(&backend.ctx, y, rstd, x, w, N, C, eps);
     compare(name, "y", y, n);
-    backend.ops.rmsnorm_backward(&backend.ctx, y, dw, dy, x, rstd, w, cu, 1, C);
+    backend.ops.rmsnorm_backward(&backend.ctx, y, dw, dy, x, rstd, w, cu, 1, N, C);
     compare(name, "dx", y, n);
     compare(name, "dweight", dw, channels);
     free(x);

@@ -104,13 +104,14 @@ static const OpCase cases[] = {
      "swiglu_backward ",
      run_decoder, check_decoder},
     {" attention_forward attention_backward ", run_attention, check_attention},
-    {" gelu_forward gelu_backward tanh_forward tanh_backward add fill_zero ", run_elementwise,
+    {" gelu_forward gelu_backward tanh_forward tanh_backward add copy fill_zero ", run_elementwise,
      check_elementwise},
     {" embedding_forward embedding_backward gather_rows scatter_add_rows dropout ", run_rows,
      check_rows},
     {" lora_forward lora_backward ", run_lora, check_lora},
     {" linear_cross_entropy ", run_language, check_language},
-    {" cross_entropy mean_squared_error sum_squares adamw ", run_loss, check_loss},
+    {" cross_entropy mean_squared_error sum_losses sum_squares gradient_norm adamw ", run_loss,
+     check_loss},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -183,7 +184,7 @@ static void run_variants(void)
 int main(void)
 {
     static const char *const names[] = {
-#define OP(name, arguments) #name,
+#define OP(name, ...) #name,
 #include "ops.def"
 #undef OP
     };
