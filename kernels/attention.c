@@ -194,3 +194,60 @@ void KERNEL(attention_backward)(Context *ctx, float *dq, float *dk, float *dv, c
         }
     }
 }
+
+/* --- variants --- */
+
+void KERNEL(attention_forward_float64)(Context *ctx, float *out, float *max, float *rsum,
+                                       const float *q, const float *k, const float *v,
+                                       const AttentionShape *shape, const DropoutSite *dropout)
+{
+    size_t D = (size_t)shape->D, H = (size_t)shape->H;
+    uint32_t threshold = dropout_threshold(dropout->p);
+#pragma omp parallel for schedule(dynamic) num_threads(ctx->threads)
+    for (int task = 0; task < shape->B * shape->H; task++) {
+        int b = task / shape->H, h = task % shape->H, kv = h / (shape->H / shape->K);
+        int keys = shape->cu_k[b + 1] - shape->cu_k[b];
+        for (int i = shape->cu_q[b]; i < shape->cu_q[b + 1]; i++) {
+            const float *q_i = q + (size_t)i * (size_t)shape->q_stride + (size_t)h * D;
+            uint32_t position = (uint32_t)(shape->q_position[b] + i - shape->cu_q[b]);
+            int n = shape->causal && (int)position + 1 < keys ? (int)position + 1 : keys;
+            float *out_i = out + (size_t)i * H * D + (size_t)h * D;
+            float m = -INFINITY;
+            double sum = 0.0;
+            /* Three passes over the keys: the largest score, the sum, the mixture. */
+            for (int pass = 0; pass < 3; pass++) {
+                double mixture[512] = {0};
+                for (int j = 0; j < n; j++) {
+                    const float *k_j = k + (size_t)(shape->cu_k[b] + j) * (size_t)shape->kv_stride +
+                                       (size_t)kv * D;
+                    float s = dot_double(0.0, q_i, 1, k_j, 1, D) * shape->scale;
+                    if (pass == 0) {
+                        m = s > m ? s : m;
+                    } else if (pass == 1) {
+                        sum += (double)scalar_exp(s - m);
+                    } else {
+                        double p = (double)scalar_exp(s - m) / sum;
+                        if (dropout->p > 0.0f) {
+                            uint32_t e = (uint32_t)j,
+                                     group = e / DROPOUT_BLOCK * DROPOUT_LANES + e % DROPOUT_LANES;
+                            Philox words = dropout_words(dropout, group, position, (uint32_t)h,
+                                                         (uint32_t)shape->slot[b]);
+                            p = words.word[e / DROPOUT_LANES % 4] >= threshold
+                                    ? p / (1.0 - (double)dropout->p)
+                                    : 0.0;
+                        }
+                        const float *v_j = v + (k_j - k);
+                        for (size_t d = 0; d < D && d < 512; d++) {
+                            mixture[d] = fma(p, (double)v_j[d], mixture[d]);
+                        }
+                    }
+                }
+                for (size_t d = 0; pass == 2 && d < D && d < 512; d++) {
+                    out_i[d] = (float)mixture[d];
+                }
+            }
+            max[(size_t)i * H + (size_t)h] = m;
+            rsum[(size_t)i * H + (size_t)h] = (float)(1.0 / sum);
+        }
+    }
+}

@@ -1,6 +1,6 @@
 #include "backend.h"
+#include "openblas.h"
 #include "threads.h"
-#include "variants.h"
 
 #include <omp.h>
 #include <stdlib.h>
@@ -52,19 +52,19 @@ size_t attention_scratch(size_t longest, size_t D, int threads)
     return (size_t)threads * (2 * T * T + wide * (wide + 64) + 512);
 }
 
-extern const Ops ops_scalar;
+extern const Ops ops_scalar, variants_scalar[];
 #if defined(__x86_64__)
-extern const Ops ops_avx2, ops_avx512;
+extern const Ops ops_avx2, variants_avx2[], ops_avx512, variants_avx512[];
 #endif
 
 static const struct {
     const char *name;
-    const Ops *ops;
+    const Ops *ops, *variants;
 } builds[] = {
-    {"scalar", &ops_scalar},
+    {"scalar", &ops_scalar, variants_scalar},
 #if defined(__x86_64__)
-    {"avx2", &ops_avx2},
-    {"avx512", &ops_avx512},
+    {"avx2", &ops_avx2, variants_avx2},
+    {"avx512", &ops_avx512, variants_avx512},
 #endif
 };
 enum { BUILDS = sizeof builds / sizeof *builds };
@@ -143,41 +143,51 @@ void backend_free(Backend *backend)
     *backend = (Backend){0};
 }
 
+/* The variants, in the order of the tables that every build has of them. */
+static const char *const variant_names[] = {
+#define VARIANT(op, variant, class, what, replaced) #op "=" #variant,
+#include "variants.def"
+#undef VARIANT
+};
+enum { VARIANTS = sizeof variant_names / sizeof *variant_names };
+
 int backend_choose(Backend *backend, const char *choice, Error *error)
 {
-    static const char *const names[] = {
-#define VARIANT(op, variant, class, what) #op "=" #variant,
-#include "variants.def"
-#undef VARIANT
-    };
-    int found = 0;
-    if (strstr(choice, "=openblas") && variants_open_openblas(error)) {
-        return error->code;
+    int chosen = 0, build = 0;
+    while (chosen < VARIANTS && strcmp(choice, variant_names[chosen])) {
+        chosen++;
     }
-#define VARIANT(op_, variant, class, what)                                                         \
-    if (!strcmp(choice, #op_ "=" #variant)) {                                                      \
-        backend->ops.op_ = op_##_##variant##_variant;                                              \
-        found = 1;                                                                                 \
-    }
-#include "variants.def"
-#undef VARIANT
-    if (!found) {
-        const char *near = nearest_word(choice, names, sizeof names / sizeof *names);
+    if (chosen == VARIANTS) {
+        const char *near = nearest_word(choice, variant_names, VARIANTS);
         return error_set(error, EXIT_USAGE,
                          "--kernel %s: no such variant%s%s; train_gpt --help lists them", choice,
                          near ? "; did you mean " : "", near ? near : "");
     }
+    if (strstr(choice, "=openblas") && openblas_open(error)) {
+        return error->code;
+    }
+    while (strcmp(backend->ops.build, builds[build].name)) {
+        build++;
+    }
+    const Ops *replaced = &builds[build].variants[chosen];
+#define OP(name, ...)                                                                              \
+    if (replaced->name) {                                                                          \
+        backend->ops.name = replaced->name;                                                        \
+    }
+#include "ops.def"
+#undef OP
     /* Recorded in the order of variants.def, each once, whatever order they were given in. */
     char old[sizeof backend->variants + 2], *at = backend->variants;
     snprintf(old, sizeof old, ",%s,", backend->variants);
     *at = 0;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char *key = string_format(",%s,", names[i]);
+    for (int i = 0; i < VARIANTS; i++) {
+        char *key = string_format(",%s,", variant_names[i]);
         size_t op = strcspn(choice, "=");
-        int same_op = !strncmp(names[i], choice, op) && names[i][op] == '=';
-        if (!strcmp(names[i], choice) || (strstr(old, key) && !same_op)) {
+        int same_op = !strncmp(variant_names[i], choice, op) && variant_names[i][op] == '=';
+        if (i == chosen || (strstr(old, key) && !same_op)) {
             size_t left = sizeof backend->variants - (size_t)(at - backend->variants);
-            int length = snprintf(at, left, "%s%s", at == backend->variants ? "" : ",", names[i]);
+            int length = snprintf(at, left, "%s%s", at == backend->variants ? "" : ",",
+                                  variant_names[i]);
             at += length < (int)left ? length : (int)left - 1;
         }
         free(key);
@@ -187,7 +197,7 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
 
 void backend_list_variants(FILE *out)
 {
-#define VARIANT(op, variant, class, what)                                                          \
+#define VARIANT(op, variant, class, what, replaced)                                                \
     fprintf(out, "  %-32s %-6s ", #op "=" #variant, class);                                        \
     print_words(out, 42, 42, what);                                                                \
     fputc('\n', out);

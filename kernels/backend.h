@@ -9,7 +9,7 @@
 typedef struct Backend {
     Ops ops;
     Context ctx;
-    char variants[256]; /* those in force, "op=variant,..." sorted as in variants.def; empty for
+    char variants[1024]; /* those in force, "op=variant,..." sorted as in variants.def; empty for
                            none */
 } Backend;
 
@@ -21,8 +21,8 @@ int backend_init(Backend *backend, const char *simd, int threads, Error *error);
 void backend_reserve(Backend *backend, size_t floats);
 void backend_free(Backend *backend);
 
-/* Replaces one op by a studied alternative, "OP=VARIANT" of variants.def. Errors: 64 with the
- * nearest valid name; 69 if a library that the variant needs is not installed. */
+/* Chooses a studied alternative, "OP=VARIANT" of variants.def, in every op that has its sum. Errors:
+ * 64 with the nearest valid name; 69 if a library that the variant needs is not installed. */
 int backend_choose(Backend *backend, const char *choice, Error *error);
 
 /* The builds that this machine can run, narrowest first: fills names and returns how many, at

@@ -1,5 +1,5 @@
 /* Ops without sums: each output element is a function of one or two inputs. */
-#include "build.h"
+#include "rows.h"
 
 #include <string.h>
 

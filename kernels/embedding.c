@@ -1,5 +1,5 @@
 /* Embedding tables: rows looked up and rows updated. */
-#include "build.h"
+#include "rows.h"
 
 void KERNEL(embedding_forward)(Context *ctx, float *out, const int *tokens, const int *positions,
                                const int *types, Weight word, Weight position, Weight type, int N,
@@ -57,6 +57,30 @@ void KERNEL(embedding_backward)(Context *ctx, float *dword, float *dposition, fl
                 for (int c = c0; c < c1; c++) {
                     type_n[c] += dout_n[c];
                 }
+            }
+        }
+    }
+}
+
+/* --- variants --- */
+
+void KERNEL(embedding_backward_reverse)(Context *ctx, float *dword, float *dposition, float *dtype,
+                                        const float *dout, const int *tokens, const int *positions,
+                                        const int *types, int N, int C, int padding,
+                                        int position_padding)
+{
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    for (int c = 0; c < C; c++) {
+        for (int n = N - 1; n >= 0; n--) {
+            float d = dout[(size_t)n * (size_t)C + (size_t)c];
+            if (tokens[n] != padding) {
+                dword[(size_t)tokens[n] * (size_t)C + (size_t)c] += d;
+            }
+            if (dposition && positions[n] != position_padding) {
+                dposition[(size_t)positions[n] * (size_t)C + (size_t)c] += d;
+            }
+            if (dtype) {
+                dtype[(size_t)types[n] * (size_t)C + (size_t)c] += d;
             }
         }
     }

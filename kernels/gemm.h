@@ -1,4 +1,5 @@
-/* The packed matrix product under matmul.c and attention.c, private to them; one of each build.
+/* The packed matrix product of the CPU, under matmul.c, attention.c, lora.c and loss.c and private to
+ * them; one of each build.
  *
  * C[m, n] = chain over k of A[m, k] B[k, n], one fma after another, from what start says. A is
  * packed into panels of TILE_ROWS rows, B into panels of TILE_COLS columns; vectors run over n,
@@ -7,7 +8,7 @@
 #ifndef GEMM_H
 #define GEMM_H
 
-#include "build.h"
+#include "rows.h"
 #include "simd.h"
 
 enum { TILE_COLS = TILE_VECS * VEC_FLOATS };
@@ -46,8 +47,7 @@ void gemm(Context *ctx, float *c, size_t ldc, Strided a, Strided b, size_t M, si
 void gemm_tile(size_t K, const float *a, const float *b, float *c, size_t ldc, int rows, int cols,
                GemmStart start, const float *bias, const float *next_b);
 
-/* A whole small product by the calling thread; scratch takes gemm_small_scratch floats.
- * b_transposed packs B from its columns. */
+/* A whole small product by the calling thread. scratch: the panels, at most matmul_scratch floats. */
 void gemm_small(float *c, size_t ldc, Strided a, Strided b, size_t M, size_t N, size_t K,
                 GemmStart start, float *scratch);
 

@@ -164,3 +164,38 @@ void KERNEL(gradient_norm)(Context *ctx, StepSums *sums, const float *partial, s
     sums->gradient_scale = (float)(scale < 1.0 ? scale : 1.0);
     sums->finite = isfinite(norm) && isfinite(sums->loss);
 }
+
+/* --- variants --- */
+
+void KERNEL(cross_entropy_float64)(Context *ctx, float *losses, float *dlogits,
+                                   const float *logits, const int *labels, int B, int O,
+                                   float scale)
+{
+    (void)ctx;
+    for (int b = 0; b < B; b++) {
+        const float *z = logits + (size_t)b * (size_t)O;
+        float max = z[0];
+        double sum = 0.0;
+        for (int o = 1; o < O; o++) {
+            max = z[o] > max ? z[o] : max;
+        }
+        for (int o = 0; o < O; o++) {
+            sum += (double)scalar_exp(z[o] - max);
+        }
+        losses[b] = scalar_log((float)sum) + (max - z[labels[b]]);
+        for (int o = 0; dlogits && o < O; o++) {
+            double p = (double)scalar_exp(z[o] - max) / sum;
+            dlogits[(size_t)b * (size_t)O + (size_t)o] = (float)((p - (o == labels[b])) *
+                                                                 (double)scale);
+        }
+    }
+}
+
+void KERNEL(sum_squares_float64)(Context *ctx, float *partial, const float *x, size_t n)
+{
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    for (size_t group = 0; group < (n + SUM_GROUP - 1) / SUM_GROUP; group++) {
+        size_t count = n - group * SUM_GROUP < SUM_GROUP ? n - group * SUM_GROUP : SUM_GROUP;
+        partial[group] = dot_double(0.0, x + group * SUM_GROUP, 1, x + group * SUM_GROUP, 1, count);
+    }
+}

@@ -1,5 +1,6 @@
 /* Linear layers: three products of one packed routine, and the gradient of the bias. */
 #include "gemm.h"
+#include "openblas.h"
 
 #include <string.h>
 
@@ -58,5 +59,127 @@ void KERNEL(bias_backward)(Context *ctx, float *dbias, const float *dout, const 
             }
         }
         memcpy(dbias + o0, total, (size_t)width * sizeof *total);
+    }
+}
+
+/* --- variants --- */
+
+/* [O, K] in float32: the weight itself, or its copy in the scratch. */
+static const float *widened(const Context *ctx, Weight weight, size_t n)
+{
+    if (weight.f32) {
+        return weight.f32;
+    }
+    weight_row(ctx->scratch, weight, 0, n);
+    return ctx->scratch;
+}
+
+void KERNEL(matmul_forward_float64)(Context *ctx, float *out, const float *x, Weight weight,
+                                    const float *bias, int M, int K, int O)
+{
+    size_t k = (size_t)K, o_count = (size_t)O;
+    const float *w = widened(ctx, weight, o_count * k);
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    for (int m = 0; m < M; m++) {
+        for (size_t o = 0; o < o_count; o++) {
+            out[(size_t)m * o_count + o] = dot_double(bias ? bias[o] : 0.0, x + (size_t)m * k, 1,
+                                                      w + o * k, 1, k);
+        }
+    }
+}
+
+/* Sum of n products as a binary tree over blocks of 32. */
+static float dot_pairwise(const float *a, const float *b, size_t n)
+{
+    if (n <= 32) {
+        float sum = 0.0f;
+        for (size_t i = 0; i < n; i++) {
+            sum = fmaf(a[i], b[i], sum);
+        }
+        return sum;
+    }
+    size_t half = (n / 2 + 31) / 32 * 32;
+    return dot_pairwise(a, b, half) + dot_pairwise(a + half, b + half, n - half);
+}
+
+void KERNEL(matmul_forward_pairwise)(Context *ctx, float *out, const float *x, Weight weight,
+                                     const float *bias, int M, int K, int O)
+{
+    size_t k = (size_t)K, o_count = (size_t)O;
+    const float *w = widened(ctx, weight, o_count * k);
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    for (int m = 0; m < M; m++) {
+        for (size_t o = 0; o < o_count; o++) {
+            out[(size_t)m * o_count + o] = dot_pairwise(x + (size_t)m * k, w + o * k, k) +
+                                           (bias ? bias[o] : 0.0f);
+        }
+    }
+}
+
+void KERNEL(matmul_forward_openblas)(Context *ctx, float *out, const float *x, Weight weight,
+                                     const float *bias, int M, int K, int O)
+{
+    /* OpenBLAS has threads of its own */
+    const float *w = widened(ctx, weight, (size_t)O * (size_t)K);
+    for (int m = 0; m < M; m++) {
+        for (int o = 0; o < O; o++) {
+            out[(size_t)m * (size_t)O + (size_t)o] = bias ? bias[o] : 0.0f;
+        }
+    }
+    openblas_sgemm(101, 111, 112, M, O, K, 1.0f, x, K, w, K, 1.0f, out, O);
+}
+
+void KERNEL(matmul_backward_input_float64)(Context *ctx, float *dx, const float *dout,
+                                           Weight weight, int M, int K, int O, int accumulate)
+{
+    size_t k_count = (size_t)K, o = (size_t)O;
+    const float *w = widened(ctx, weight, o * k_count);
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    for (int m = 0; m < M; m++) {
+        for (size_t k = 0; k < k_count; k++) {
+            float *d = dx + (size_t)m * k_count + k;
+            *d = dot_double(accumulate ? *d : 0.0, dout + (size_t)m * o, 1, w + k, k_count, o);
+        }
+    }
+}
+
+void KERNEL(matmul_backward_weight_float64)(Context *ctx, float *dweight, const float *dout,
+                                            const float *x, int M, int K, int O)
+{
+    size_t k_count = (size_t)K, o_count = (size_t)O;
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    for (int o = 0; o < O; o++) {
+        for (size_t k = 0; k < k_count; k++) {
+            float *d = dweight + (size_t)o * k_count + k;
+            *d = dot_double(*d, dout + o, o_count, x + k, k_count, (size_t)M);
+        }
+    }
+}
+
+void KERNEL(bias_backward_float64)(Context *ctx, float *dbias, const float *dout,
+                                   const int *cu_seqlens, int B, int N, int O)
+{
+    (void)cu_seqlens, (void)B; /* one sum over all tokens */
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    for (int o = 0; o < O; o++) {
+        double sum = (double)dbias[o];
+        for (int n = 0; n < N; n++) {
+            sum += (double)dout[(size_t)n * (size_t)O + (size_t)o];
+        }
+        dbias[o] = (float)sum;
+    }
+}
+
+void KERNEL(bias_backward_chain)(Context *ctx, float *dbias, const float *dout,
+                                 const int *cu_seqlens, int B, int N, int O)
+{
+    (void)cu_seqlens, (void)B; /* one sum over all tokens */
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    for (int o = 0; o < O; o++) {
+        float sum = 0.0f;
+        for (int n = 0; n < N; n++) {
+            sum += dout[(size_t)n * (size_t)O + (size_t)o];
+        }
+        dbias[o] += sum;
     }
 }

@@ -94,12 +94,19 @@ typedef struct StepSums {
     int finite;           /* loss and norm are; else nothing may be updated */
 } StepSums;
 
+#define OP(name, parameters, ...) typedef void name##_op parameters;
+#include "ops.def"
+#undef OP
+
 typedef struct Ops {
     const char *build; /* "scalar", "avx2", "avx512" */
-#define OP(name, parameters, ...) void(*name) parameters;
+#define OP(name, parameters, ...) name##_op *name;
 #include "ops.def"
 #undef OP
 } Ops;
+
+/* Lanes of the sum of a row: a warp. */
+enum { LANES = 32 };
 
 /* Floats of scratch, for ops.def: of a product [M, N] over K; of attention, LoRA and the language
  * model's loss. */

@@ -1,5 +1,5 @@
 /* Rotary position embedding. */
-#include "build.h"
+#include "rows.h"
 
 void KERNEL(rope)(Context *ctx, float *x, const int *positions, const float *cosine,
                   const float *sine, int N, int H, int D, int stride, int direction)

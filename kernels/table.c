@@ -1,4 +1,5 @@
-/* The op table of one build. */
+/* The op table of one build, and its variants in the order of variants.def: each a table of the ops
+ * that it replaces, NULL for all others. */
 #include "build.h"
 
 #define TEXT2(x) #x
@@ -9,4 +10,12 @@ const Ops KERNEL(ops) = {
 #define OP(name, ...) .name = KERNEL(name),
 #include "ops.def"
 #undef OP
+};
+
+const Ops KERNEL(variants)[] = {
+#define VARIANT(op, variant, class, what, replaced) {replaced},
+#define REPLACES(op, variant)                       .op = KERNEL(op##_##variant),
+#include "variants.def"
+#undef VARIANT
+#undef REPLACES
 };

@@ -151,7 +151,7 @@ static void run_case(const OpCase *c)
 static void run_variants(void)
 {
     static const char *const choices[] = {
-#define VARIANT(op, variant, class, what) #op "=" #variant,
+#define VARIANT(op, variant, class, what, replaced) #op "=" #variant,
 #include "variants.def"
 #undef VARIANT
     };

@@ -4,7 +4,7 @@
 
 #include "base.h"
 
-enum { MAX_SEEDS = 1000, MAX_KERNELS = 16 };
+enum { MAX_SEEDS = 1000, MAX_KERNELS = 32 };
 
 /* Values as given; NULL where neither given nor preset. */
 typedef struct Options {
