@@ -40,6 +40,9 @@ void text_plain(char *text);
 int error_set(Error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The same of bad data, in a function whose Error is called error. */
+#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
+
 /* The same from errno, for "cannot VERB PATH": chooses 66, 73, 74 or 77. */
 int error_set_errno(Error *error, const char *verb, const char *path);
 

@@ -10,8 +10,8 @@ static int read_bytes(json_t **value, const void *bytes, size_t size, size_t fla
     *value = json_loadb(bytes ? bytes : "", size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | flags,
                         &problem);
     if (!*value) {
-        return error_set(error, EXIT_BAD_DATA, "%s:%d:%d: not valid JSON: %s; get the file again",
-                         where, problem.line, problem.column, problem.text);
+        return REFUSE("%s:%d:%d: not valid JSON: %s; get the file again", where, problem.line,
+                      problem.column, problem.text);
     }
     return 0;
 }

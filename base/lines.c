@@ -49,10 +49,9 @@ static int read_record(LineFile *f, Error *error)
         if (f->quoted && f->at < size && bytes[f->at] == '"') {
             for (f->at++;; f->at++) {
                 if (f->at >= size) {
-                    return error_set(error, EXIT_BAD_DATA,
-                                     "%s:%zu: a quote that does not end; close it, or double "
-                                     "one that belongs to a text",
-                                     f->path, f->line);
+                    return REFUSE("%s:%zu: a quote that does not end; close it, or double "
+                                  "one that belongs to a text",
+                                  f->path, f->line);
                 }
                 if (bytes[f->at] == '"') {
                     if (f->at + 1 >= size || bytes[f->at + 1] != '"') {
@@ -76,9 +75,8 @@ static int read_record(LineFile *f, Error *error)
         }
         size_t length = (size_t)(out - start), valid = utf8_valid_prefix(start, length);
         if (valid != length || memchr(start, 0, length)) {
-            return error_set(error, EXIT_BAD_DATA, "%s:%zu: %s; convert the file to UTF-8 text",
-                             f->path, f->line,
-                             valid != length ? "not UTF-8" : "a NUL byte in the text");
+            return REFUSE("%s:%zu: %s; convert the file to UTF-8 text", f->path, f->line,
+                          valid != length ? "not UTF-8" : "a NUL byte in the text");
         }
         *out++ = 0;
         add_field(f, start);
@@ -116,10 +114,9 @@ int lines_check(const LineFile *f, int width, Error *error)
 {
     return f->count == width
                ? 0
-               : error_set(error, EXIT_BAD_DATA,
-                           "%s:%zu: %d fields, but the first line has %d; write as many in each, "
-                           "with quotes around a comma inside of one",
-                           f->path, f->line, f->count, width);
+               : REFUSE("%s:%zu: %d fields, but the first line has %d; write as many in each, "
+                        "with quotes around a comma inside of one",
+                        f->path, f->line, f->count, width);
 }
 
 int number_field(double *value, const char *text)

@@ -79,8 +79,8 @@ int file_map(File *file, const char *path, Error *error)
     }
     if (!S_ISREG(status.st_mode)) {
         close(descriptor);
-        return error_set(error, EXIT_BAD_DATA, "%s: is %s, not a file; name a file", path,
-                         S_ISDIR(status.st_mode) ? "a folder" : "special");
+        return REFUSE("%s: is %s, not a file; name a file", path,
+                      S_ISDIR(status.st_mode) ? "a folder" : "special");
     }
     if (!status.st_size) {
         close(descriptor);
@@ -119,10 +119,9 @@ int files_unchanged(Error *error)
         if (fstat(m->descriptor, &status) || (size_t)status.st_size != m->size ||
             status.st_mtim.tv_sec != m->modified.tv_sec ||
             status.st_mtim.tv_nsec != m->modified.tv_nsec) {
-            return error_set(error, EXIT_BAD_DATA,
-                             "%s: was changed by another program while it was in use; nothing that "
-                             "rests on it was written, run again",
-                             m->path);
+            return REFUSE("%s: was changed by another program while it was in use; nothing that "
+                          "rests on it was written, run again",
+                          m->path);
         }
     }
     return 0;

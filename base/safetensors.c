@@ -26,9 +26,6 @@ const char *dtype_name(DType dtype)
     return dtypes[dtype].name;
 }
 
-/* One refusal: path, where in the header, why. */
-#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
-
 static int read_size(size_t *size, const json_t *value)
 {
     if (!json_is_integer(value) || json_integer_value(value) < 0) {

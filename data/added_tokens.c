@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
-
 static const char *string_of(const json_t *object, const char *key)
 {
     return json_string_value(json_object_get(object, key));

@@ -75,9 +75,7 @@ int bpe_add_merge_text(Vocabulary *vocabulary, const char *text, int rank, const
 {
     const char *space = strchr(text, ' ');
     if (!space || space == text || !space[1] || strchr(space + 1, ' ')) {
-        return error_set(error, EXIT_BAD_DATA,
-                         "%s: merge %d '%s' is not two parts; get the file again", where, rank,
-                         text);
+        return REFUSE("%s: merge %d '%s' is not two parts; get the file again", where, rank, text);
     }
     char *left = string_format("%.*s", (int)(space - text), text);
     int code = bpe_add_merge(vocabulary, left, space + 1, rank, where, error);

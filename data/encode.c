@@ -58,10 +58,9 @@ static int encode_sequence(Encoded *encoded, char *const texts[MAX_TEXTS], const
 int token_check(const Tokenizer *tokenizer, int id, int V, const char *path, int line, Error *error)
 {
     return id < V ? 0
-                  : error_set(error, EXIT_BAD_DATA,
-                              "%s: token id %d (%s:%d) is outside of the model's vocabulary: "
-                              "config.json has vocab_size %d; they belong to different models",
-                              tokenizer_path(tokenizer), id, path, line, V);
+                  : REFUSE("%s: token id %d (%s:%d) is outside of the model's vocabulary: "
+                           "config.json has vocab_size %d; they belong to different models",
+                           tokenizer_path(tokenizer), id, path, line, V);
 }
 
 int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer, int decoder,
@@ -77,19 +76,18 @@ int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer,
             size_t s = (size_t)i * (size_t)choices + (size_t)c, begin = encoded->start[s];
             if (encode_sequence(encoded, dataset->examples[i].text[c], format, tokenizer,
                                 longest)) {
-                error_set(error, EXIT_BAD_DATA,
-                          "%s:%d: %d tokens leave no room for %s; raise --max-len", dataset->path,
-                          dataset->examples[i].line, longest,
-                          dataset->task->cut == CUT_NONE ? "the text, which may not be cut"
-                                                         : "the part that may be cut");
+                REFUSE("%s:%d: %d tokens leave no room for %s; raise --max-len", dataset->path,
+                       dataset->examples[i].line, longest,
+                       dataset->task->cut == CUT_NONE ? "the text, which may not be cut"
+                                                      : "the part that may be cut");
                 encoded_free(encoded);
                 return error->code;
             }
             encoded->start[s + 1] = arrlenu(encoded->ids);
             int length = (int)(encoded->start[s + 1] - begin);
             if (length == 0) {
-                error_set(error, EXIT_BAD_DATA, "%s:%d: the text has no token; correct the line",
-                          dataset->path, dataset->examples[i].line);
+                REFUSE("%s:%d: the text has no token; correct the line", dataset->path,
+                       dataset->examples[i].line);
                 encoded_free(encoded);
                 return error->code;
             }

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
-
 int is_field_name(const char *names, const char *name)
 {
     size_t size = strlen(name);

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
-
 static size_t skip_spaces(const char *text, size_t at)
 {
     while (unicode_is_space_at(text, at)) {

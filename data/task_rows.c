@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
-
 enum { MAX_COLUMNS = 64 };
 
 typedef struct Table {

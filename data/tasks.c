@@ -145,7 +145,7 @@ int dataset_read(Dataset *dataset, const Task *task, const char *data, const cha
     int code = read_rows(&reader, error);
     hmfree(reader.clusters);
     if (!code && !dataset->count) {
-        code = error_set(error, EXIT_BAD_DATA, "%s: no examples; get the file again", path);
+        code = REFUSE("%s: no examples; get the file again", path);
     }
     if (code) {
         dataset_free(dataset);

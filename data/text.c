@@ -67,9 +67,8 @@ static int read_windows(Windows *w, const char *path, char sha256[65], const Tok
     size_t valid = utf8_valid_prefix(text, file.size), document = 0;
     int code = valid == file.size
                    ? 0
-                   : error_set(error, EXIT_BAD_DATA,
-                               "%s: byte %zu is not UTF-8; convert the file to UTF-8 text", path,
-                               valid),
+                   : REFUSE("%s: byte %zu is not UTF-8; convert the file to UTF-8 text", path,
+                            valid),
         line = 1, first_line = 1;
     sha256_hex(sha256, file.bytes, file.size);
     arrput(w->start, 0);
@@ -147,10 +146,9 @@ int text_read(Dataset *train, Dataset *dev, Encoded *train_ids, Encoded *dev_ids
         const Windows *from = folder ? &second : &first;
         int trained = folder ? count : count - held;
         if (trained < 1 || held < 1) {
-            code = error_set(error, EXIT_BAD_DATA,
-                             "%s: %d training and %d evaluation windows of at least two tokens; "
-                             "give more text",
-                             path, trained < 0 ? 0 : trained, held);
+            code = REFUSE("%s: %d training and %d evaluation windows of at least two tokens; "
+                          "give more text",
+                          path, trained < 0 ? 0 : trained, held);
         } else {
             take(train, train_ids, &first, 0, at_most(trained, max_train), "train", train_path,
                  train_sha, task);

@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
-
 void tokenizer_set_template(Tokenizer *t, int first, int end, int roberta)
 {
     int type = !roberta;

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
-
 int vocabulary_find(const Vocabulary *vocabulary, const char *word)
 {
     WordId *words = vocabulary->words;

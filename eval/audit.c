@@ -11,8 +11,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
-
 /* The study's number of runs: where a table does not say another. */
 enum { STUDY_RUNS = 10 };
 

@@ -6,8 +6,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
-
 enum { MOST_CLASSES = 10000 };
 
 static const char *name_at(const json_t *names, size_t i)

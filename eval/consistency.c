@@ -119,8 +119,7 @@ static int expect(const Arguments *options, const Group *group, Error *error)
     }
     if (!json_is_object(expected)) {
         json_decref(expected);
-        return error_set(error, EXIT_BAD_DATA, "%s: not a JSON object of expected values",
-                         options->expect);
+        return REFUSE("%s: not a JSON object of expected values", options->expect);
     }
     StatisticsOptions all = {.level = options->level, .pairs = 1};
     json_t *statistics = statistics_compute(group, &all);
@@ -172,11 +171,10 @@ static int compare_task(Study *study, size_t first, size_t end, Error *error)
         if (runs[i]->side == runs[i - 1]->side && key < GROUP_KEYS - 1) {
             char *value = side_of_value(group_keys[key], preds_meta(runs[i], group_keys[key])),
                  *quoted = shell_quote(value);
-            (void)error_set(error, EXIT_BAD_DATA,
-                            "--compare: '%s' has several models or recipes for %s: %s and %s "
-                            "differ in %s; name one of them: %s",
-                            study->options->side[runs[i]->side], preds_meta(runs[i], "task"),
-                            runs[i - 1]->path, runs[i]->path, group_keys[key], quoted);
+            (void)REFUSE("--compare: '%s' has several models or recipes for %s: %s and %s "
+                         "differ in %s; name one of them: %s",
+                         study->options->side[runs[i]->side], preds_meta(runs[i], "task"),
+                         runs[i - 1]->path, runs[i]->path, group_keys[key], quoted);
             free(value);
             free(quoted);
             return error->code;
@@ -227,9 +225,8 @@ static int compute_groups(Study *study, Error *error)
     }
     qsort(study->runs, study->count, sizeof *study->runs, by_group);
     if (options->expect && group_end(study, 0, 0) != study->count) {
-        return error_set(error, EXIT_BAD_DATA,
-                         "--expect %s: the files are of several groups; name those of one",
-                         options->expect);
+        return REFUSE("--expect %s: the files are of several groups; name those of one",
+                      options->expect);
     }
     for (size_t first = 0, end; first < study->count && !code; first = end) {
         end = group_end(study, first, options->side[0] != NULL);

@@ -43,10 +43,9 @@ static int add_folder(List *list, const char *path, Error *error)
     }
     closedir(folder);
     if (list->count == first) {
-        return error_set(error, EXIT_BAD_DATA,
-                         "%s: a folder without prediction files (.bin); name files, or the folder "
-                         "that --preds named",
-                         path);
+        return REFUSE("%s: a folder without prediction files (.bin); name files, or the folder "
+                      "that --preds named",
+                      path);
     }
     qsort(list->files + first, list->count - first, sizeof *list->files, by_name);
     return 0;

@@ -6,8 +6,6 @@
 #include <strings.h>
 #include <xxhash.h>
 
-#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
-
 int import_is(const char *path)
 {
     static const char *const ends[] = {".txt", ".tsv", ".csv"};

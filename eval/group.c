@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
-
 const char *const group_keys[GROUP_KEYS] = {"benchmark",      "task",          "split",
                                             "model",          "recipe_sha256", "model_sha256",
                                             "adapter_sha256", "train_sha256",  "tokenizer_sha256",

@@ -6,8 +6,6 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
-
 typedef struct Columns {
     Roles role;
     ScoreColumn *others; /* [count] of a file with a header */

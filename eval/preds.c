@@ -6,8 +6,6 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
-
 static const char *const required[] = {
     "format",       "format_version", "benchmark",   "task",        "split",
     "model",        "seed",           "seed_init",   "seed_data",   "seed_dropout",

@@ -5,8 +5,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
-
 int scores_are_probabilities(const ScoreColumn *columns, int count, size_t rows, int least)
 {
     for (size_t i = 0; i < rows; i++) {

@@ -6,8 +6,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define REFUSE(...) error_set(error, EXIT_USAGE, __VA_ARGS__)
-
 /* The higher kind of place wins: who writes "seed" means it. */
 typedef enum Kind { KIND_FOLDER, KIND_RUN, KIND_S, KIND_SEED } Kind;
 static const char *const words[] = {"", "run", "s", "seed"};
@@ -96,9 +94,11 @@ static int put_seed(Seeds *seeds, size_t i, const char *path, size_t first, size
     seeds->seed[i] = number_at(path, first, length);
     size_t n = strlen(seeds->seed[i]);
     return n > sizeof most - 1 || (n == sizeof most - 1 && strcmp(seeds->seed[i], most) > 0)
-               ? REFUSE("%s: the seed %s is above 2^64 - 1; say where it stands with --seed-from "
-                        "REGEX",
-                        path, seeds->seed[i])
+               ? error_set(
+                     error, EXIT_USAGE,
+                     "%s: the seed %s is above 2^64 - 1; say where it stands with --seed-from "
+                     "REGEX",
+                     path, seeds->seed[i])
                : 0;
 }
 
@@ -110,15 +110,18 @@ static int by_expression(Seeds *seeds, char *const *paths, const char *expressio
     if (bad) {
         char reason[128];
         (void)regerror(bad, &regex, reason, sizeof reason);
-        return REFUSE("--seed-from %s: %s", expression, reason);
+        return error_set(error, EXIT_USAGE, "--seed-from %s: %s", expression, reason);
     }
     if (!regex.re_nsub) {
-        code = REFUSE("--seed-from %s: no group; write the seed's digits as ([0-9]+)", expression);
+        code = error_set(error, EXIT_USAGE,
+                         "--seed-from %s: no group; write the seed's digits as ([0-9]+)",
+                         expression);
     }
     for (size_t i = 0; i < seeds->count && !code; i++) {
         int group = 1;
         if (regexec(&regex, paths[i], 10, match, 0)) {
-            code = REFUSE("%s: --seed-from %s does not match", paths[i], expression);
+            code = error_set(error, EXIT_USAGE, "%s: --seed-from %s does not match", paths[i],
+                             expression);
             break;
         }
         while (group < 9 && match[group].rm_so < 0) { /* of a|b the group that took part */
@@ -127,8 +130,9 @@ static int by_expression(Seeds *seeds, char *const *paths, const char *expressio
         size_t first = match[group].rm_so < 0 ? 0 : (size_t)match[group].rm_so,
                length = match[group].rm_so < 0 ? 0 : (size_t)match[group].rm_eo - first;
         if (!length || strspn(paths[i] + first, "0123456789") < length) {
-            code = REFUSE("%s: --seed-from %s gives '%.*s', which is no number", paths[i],
-                          expression, (int)length, paths[i] + first);
+            code = error_set(error, EXIT_USAGE,
+                             "%s: --seed-from %s gives '%.*s', which is no number", paths[i],
+                             expression, (int)length, paths[i] + first);
             break;
         }
         code = put_seed(seeds, i, paths[i], first, length, error);
@@ -236,9 +240,11 @@ static int highest_kind(Kind *kind, const Found *found, char *const *paths, size
     *kind = KIND_FOLDER;
     for (size_t i = 0; i < count; i++) {
         if (!found->count[i]) {
-            return REFUSE("%s: no seed in its path; name the folder or the file so: "
-                          "seed42/predictions.csv, or say where it stands with --seed-from REGEX",
-                          paths[i]);
+            return error_set(
+                error, EXIT_USAGE,
+                "%s: no seed in its path; name the folder or the file so: "
+                "seed42/predictions.csv, or say where it stands with --seed-from REGEX",
+                paths[i]);
         }
         for (int k = 0; k < found->count[i]; k++) {
             if (found->places[i][k].kind > *kind) {
@@ -253,9 +259,10 @@ static int highest_kind(Kind *kind, const Found *found, char *const *paths, size
             has = has || found->places[i][k].kind == *kind;
         }
         if (!has) {
-            return REFUSE("%s and %s have their seeds in different places; say where with "
-                          "--seed-from REGEX",
-                          paths[highest], paths[i]);
+            return error_set(error, EXIT_USAGE,
+                             "%s and %s have their seeds in different places; say where with "
+                             "--seed-from REGEX",
+                             paths[highest], paths[i]);
         }
     }
     return 0;
@@ -314,9 +321,10 @@ static int by_places(Seeds *seeds, char *const *paths, const Found *found, Error
         }
     }
     if (!chosen || several) {
-        return REFUSE(
-            "%s%s%s: %s; say which one is the seed with --seed-from REGEX", paths[0],
-            seeds->count > 1 ? " to " : "", seeds->count > 1 ? paths[seeds->count - 1] : "",
+        return error_set(
+            error, EXIT_USAGE, "%s%s%s: %s; say which one is the seed with --seed-from REGEX",
+            paths[0], seeds->count > 1 ? " to " : "",
+            seeds->count > 1 ? paths[seeds->count - 1] : "",
             chosen ? "several numbers may be the seed" : "the seeds are not at one place");
     }
     for (int k = 0; k < n; k++) {
@@ -334,9 +342,11 @@ static int by_places(Seeds *seeds, char *const *paths, const Found *found, Error
         seeds->model[i] = mask(found, i, paths[i], same, same_count);
     }
     if (other_varies && all_alone(seeds)) {
-        return REFUSE("%s to %s: no two runs are of one model if %s is the seed of the first; say "
-                      "which number is the seed with --seed-from REGEX",
-                      paths[0], paths[seeds->count - 1], seeds->seed[0]);
+        return error_set(
+            error, EXIT_USAGE,
+            "%s to %s: no two runs are of one model if %s is the seed of the first; say "
+            "which number is the seed with --seed-from REGEX",
+            paths[0], paths[seeds->count - 1], seeds->seed[0]);
     }
     seeds->source = chosen->kind != KIND_FOLDER
                         ? string_format("the number behind '%s' in the path", words[chosen->kind])

@@ -182,13 +182,10 @@ int refuse_twins(Preds *const *runs, size_t S, size_t first, size_t second, Erro
     }
     free(paths);
     char *seeds = preds_seeds(y);
-    int code = command
-                   ? error_set(error, EXIT_BAD_DATA,
-                               "%s: the same seeds as %s (seed %s) with another %s; compare: %s",
-                               y->path, x->path, seeds, what, command)
-                   : error_set(error, EXIT_BAD_DATA,
-                               "%s: the same seeds as %s (seed %s); name each run once", y->path,
-                               x->path, seeds);
+    int code = command ? REFUSE("%s: the same seeds as %s (seed %s) with another %s; compare: %s",
+                                y->path, x->path, seeds, what, command)
+                       : REFUSE("%s: the same seeds as %s (seed %s); name each run once", y->path,
+                                x->path, seeds);
     free(seeds);
     free(command);
     return code;

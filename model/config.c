@@ -11,6 +11,7 @@ typedef struct Fields {
     Error *error;
 } Fields;
 
+#undef REFUSE
 #define REFUSE(...) error_set(fields->error, EXIT_BAD_DATA, __VA_ARGS__)
 
 /* An integer in [least, LARGEST_SIZE]. preset < 0: the field is required. */
