@@ -32,6 +32,26 @@ typedef struct Error {
     char text[1024]; /* what, where, what to do; one line, no newline */
 } Error;
 
+static inline int int_min(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static inline int int_max(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static inline size_t size_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline size_t size_max(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 /* Line breaks and other control characters become '?': a name in a file is not to move the cursor
  * of a terminal or begin a line. */
 void text_plain(char *text);

@@ -253,7 +253,7 @@ static size_t piece_end(const char *text, size_t size, size_t at)
 static size_t contraction_any_case(const char *text, size_t size)
 {
     char plain[4] = {0};
-    size_t n = size < 3 ? size : 3;
+    size_t n = size_min(size, 3);
     if (size >= 3 && !memcmp(text, "'\xC5\xBF", 3)) {
         return 3;
     }

@@ -91,7 +91,7 @@ int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer,
                 encoded_free(encoded);
                 return error->code;
             }
-            encoded->longest = length > encoded->longest ? length : encoded->longest;
+            encoded->longest = int_max(encoded->longest, length);
             for (size_t t = begin; t < encoded->start[s + 1]; t++) {
                 if (token_check(tokenizer, encoded->ids[t], V, dataset->path,
                                 dataset->examples[i].line, error)) {

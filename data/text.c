@@ -113,8 +113,7 @@ static void take(Dataset *dataset, Encoded *encoded, const Windows *w, int first
             arrput(encoded->types, 0);
         }
         encoded->start[i + 1] = arrlenu(encoded->ids);
-        encoded->longest = (int)(end - begin) > encoded->longest ? (int)(end - begin)
-                                                                 : encoded->longest;
+        encoded->longest = int_max(encoded->longest, (int)(end - begin));
     }
 }
 

@@ -54,7 +54,7 @@ void put_pairs(json_t *o, const Table *t, int list_all)
             double chance = a * b + (1 - a) * (1 - b),
                    consistency = chance < 1 ? (observed - chance) / (1 - chance) : NAN;
             double kappa = t->missing ? NAN : cohen_kappa(t, s, r, (double)p.agree / n);
-            size_t less = p.n10 < p.n01 ? p.n10 : p.n01, more = p.n10 < p.n01 ? p.n01 : p.n10;
+            size_t less = size_min(p.n10, p.n01), more = size_max(p.n10, p.n01);
             agree[at++] = (double)p.agree / n;
             net += (double)(more - less) / n;
             churn += 2 * (double)less / n;

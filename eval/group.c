@@ -163,7 +163,7 @@ int group_join(Group *group, Preds **runs, size_t S, int intersect, Error *error
     int code = 0;
     memset(keep, 1, first->N);
     for (size_t s = 1; s < S && !code; s++) {
-        most = runs[s]->N > most ? runs[s]->N : most;
+        most = size_max(most, runs[s]->N);
         code = join_run(first, &index, runs[s], keep, intersect, error);
     }
     for (size_t i = 0; i < all; i++) {

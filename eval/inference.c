@@ -94,7 +94,7 @@ double wilcoxon_p(double *statistic, const double *differences, size_t n)
             }
         }
     }
-    size_t least = plus < all - plus ? plus : all - plus;
+    size_t least = size_min(plus, all - plus);
     double p = 0;
     for (size_t w = 0; w <= least; w++) {
         p += 2 * ways[w];
@@ -239,7 +239,7 @@ json_t *correlation(const double *x, const double *y, size_t n, double level)
 
 json_t *expected_best(const double *values, size_t n)
 {
-    size_t most = n < 100 ? n : 100;
+    size_t most = size_min(n, 100);
     double *sorted = memory_alloc(n, sizeof *sorted), *v = memory_calloc(most, sizeof *v),
            *u = memory_calloc(most, sizeof *u), *share = memory_alloc(n, sizeof *share);
     memcpy(sorted, values, n * sizeof *sorted);

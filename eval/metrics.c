@@ -73,7 +73,7 @@ double metric_majority(const Confusion *c)
 {
     size_t most = 0;
     for (int k = 0; k < c->K; k++) {
-        most = c->label[k] > most ? c->label[k] : most;
+        most = size_max(most, c->label[k]);
     }
     return c->N ? (double)most / (double)c->N : NAN;
 }

@@ -180,8 +180,8 @@ char *methods_text(const json_t *report, const Arguments *options)
     json_array_foreach((json_t *)groups, i, group)
     {
         size_t S = (size_t)number_of(group, "S");
-        least = S < least ? S : least;
-        most = S > most ? S : most;
+        least = size_min(least, S);
+        most = size_max(most, S);
         runs += S;
         bad += json_array_size(json_object_get(json_object_get(group, "degenerate"), "any"));
         dropped += number_of(group, "dropped") > 0 ? (size_t)number_of(group, "dropped") : 0;

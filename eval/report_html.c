@@ -167,7 +167,7 @@ static void paper_html(FILE *out, const PaperTable *t, const Arguments *o)
 /* (2) Seeds of every task of one block. */
 static void strip_plot(FILE *out, const PaperTable *t, int b)
 {
-    int width = 70 + 56 * (t->columns > 5 ? t->columns : 5), bottom = 230;
+    int width = 70 + 56 * int_max(t->columns, 5), bottom = 230;
     double low = 1, high = 0;
     char title[TITLE];
     for (int c = 0; c < t->columns; c++) {
@@ -718,7 +718,7 @@ static void least_stable(FILE *out, const json_t *g)
         }
         if (texts) {
             char *text = string_copy(text_of(e, "text"));
-            size_t size = utf8_valid_prefix(text, strlen(text) < 300 ? strlen(text) : 300);
+            size_t size = utf8_valid_prefix(text, size_min(strlen(text), 300));
             int cut = text[size] != 0;
             text[size] = 0;
             fputs("<td class=l>", out);
@@ -943,7 +943,7 @@ static void checklist(FILE *out, const json_t *report, const Arguments *o)
         for (int d = 0; d < 4; d++) {
             char digest[16];
             const char *text = *text_of(g, digests[d]) ? text_of(g, digests[d]) : "?";
-            size_t size = strlen(text) < 12 ? strlen(text) : 12;
+            size_t size = size_min(strlen(text), 12);
             snprintf(digest, sizeof digest, "%.*s", (int)utf8_valid_prefix(text, size), text);
             fputs("</td><td class=l>", out);
             esc(out, digest);

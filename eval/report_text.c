@@ -290,7 +290,7 @@ static void print_examples(FILE *out, const json_t *g)
         free(votes);
         const char *text = text_of(entry, "text");
         if (*text) {
-            size_t size = utf8_valid_prefix(text, strlen(text) < 72 ? strlen(text) : 72);
+            size_t size = utf8_valid_prefix(text, size_min(strlen(text), 72));
             fputs("      ", out);
             print_plain(out, text, size);
             fputc('\n', out);

@@ -42,8 +42,7 @@ static size_t folder_size(const char *path)
 static size_t common(const char *a, const char *b, int end, size_t most)
 {
     size_t n = strlen(a), m = strlen(b), same = 0;
-    most = n < most ? n : most;
-    most = m < most ? m : most;
+    most = size_min(most, size_min(n, m));
     while (same < most && (end ? a[n - 1 - same] == b[m - 1 - same] : a[same] == b[same])) {
         same++;
     }
@@ -61,10 +60,10 @@ static void append_pattern(char **command, const char *const *paths, size_t n, c
                 continue;
             }
             if (end) {
-                tail = common(paths[i], first, 1, tail < least - head ? tail : least - head);
+                tail = common(paths[i], first, 1, size_min(tail, least - head));
             } else {
                 head = common(paths[i], first, 0, head);
-                least = strlen(paths[i]) < least ? strlen(paths[i]) : least;
+                least = size_min(least, strlen(paths[i]));
                 count++;
             }
         }

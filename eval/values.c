@@ -25,7 +25,7 @@ static void softmax(double *p, double *log_p, const float *z, size_t K)
     }
 }
 
-static size_t largest(const double *x, size_t K)
+static size_t argmax(const double *x, size_t K)
 {
     size_t best = 0;
     for (size_t c = 1; c < K; c++) {
@@ -106,9 +106,9 @@ void put_logits(json_t *o, const Group *g, const Table *t, int list_all)
             agree += sum[c] * sum[c];
         }
         agree -= own;
-        ensemble[i] = (int)largest(sum, K);
+        ensemble[i] = (int)argmax(sum, K);
         by_probability += ensemble[i] == t->label[i];
-        by_log += (int)largest(sum + K, K) == t->label[i];
+        by_log += (int)argmax(sum + K, K) == t->label[i];
     }
     json_t *logits = json_object();
     put(logits, "jsd_nats_mean", total);

@@ -12,24 +12,17 @@ size_t matmul_scratch(size_t M, size_t N, size_t K)
     return (M + 64) * K + (N + 64) * K + 256;
 }
 
-static size_t largest(size_t a, size_t b, size_t c)
-{
-    size_t ab = a > b ? a : b;
-    return ab > c ? ab : c;
-}
-
 size_t vocabulary_products(size_t N, size_t C, size_t width)
 {
-    return largest(matmul_scratch(N, width, C), matmul_scratch(N, C, width),
-                   matmul_scratch(width, C, N));
+    size_t backward = size_max(matmul_scratch(N, C, width), matmul_scratch(width, C, N));
+    return size_max(matmul_scratch(N, width, C), backward);
 }
 
 /* lora.c: a block of drop(x) and of mid, and the panels of the largest of its small products: a
  * block of columns and a tile's rows over C, O or N, or C or O columns over R. */
 size_t lora_share(size_t N, size_t C, size_t O, size_t R)
 {
-    size_t wide = C > O ? C : O;
-    size_t deep = matmul_scratch(0, LORA_BLOCK, wide > N ? wide : N);
+    size_t wide = size_max(C, O), deep = matmul_scratch(0, LORA_BLOCK, size_max(wide, N));
     return ((R + C) * LORA_BLOCK + deep + matmul_scratch(0, wide, R) + 15) / 16 * 16;
 }
 
@@ -41,14 +34,14 @@ size_t lora_scratch(size_t N, size_t C, size_t O, size_t R, int threads)
 /* loss.c: the largest product over one block of words, then its logits, and four values a row. */
 size_t vocabulary_scratch(size_t N, size_t C, size_t V)
 {
-    size_t width = V < VOCABULARY_BLOCK ? V : VOCABULARY_BLOCK;
+    size_t width = size_min(V, VOCABULARY_BLOCK);
     return vocabulary_products(N, C, width) + N * (width + 4) + 64;
 }
 
 /* Two matrices of scores, and the panels of the largest small product. */
 size_t attention_scratch(size_t longest, size_t D, int threads)
 {
-    size_t T = (longest + 31) / 32 * 32, wide = (T > D ? T : D) + 96;
+    size_t T = (longest + 31) / 32 * 32, wide = size_max(T, D) + 96;
     return (size_t)threads * (2 * T * T + wide * (wide + 64) + 512);
 }
 

@@ -1,5 +1,6 @@
 /* Packing and the micro-kernel of the matrix product: see gemm.h for what it promises. */
 #include "gemm.h"
+#include "base.h"
 
 #include <omp.h>
 #include <string.h>
@@ -235,11 +236,6 @@ void gemm_tile(size_t K, const float *a, const float *b, float *c, size_t ldc, i
  * first level cache is K_BLOCK x TILE_COLS floats (docs/BENCH.md). */
 enum { K_BLOCK = 256, BLOCK_ROWS = 10, BLOCK_COLS = 12 };
 
-static inline size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 void gemm(Context *ctx, float *c, size_t ldc, Strided a, Strided b, size_t M, size_t N, size_t K,
           GemmStart start, const float *bias)
 {
@@ -258,16 +254,16 @@ void gemm(Context *ctx, float *c, size_t ldc, Strided a, Strided b, size_t M, si
         }
 #pragma omp for schedule(dynamic)
         for (size_t block = 0; block < row_blocks * col_blocks; block++) {
-            size_t i0 = block % row_blocks * BLOCK_ROWS, i1 = min_size(i0 + BLOCK_ROWS, a_panels);
-            size_t j0 = block / row_blocks * BLOCK_COLS, j1 = min_size(j0 + BLOCK_COLS, b_panels);
+            size_t i0 = block % row_blocks * BLOCK_ROWS, i1 = size_min(i0 + BLOCK_ROWS, a_panels);
+            size_t j0 = block / row_blocks * BLOCK_COLS, j1 = size_min(j0 + BLOCK_COLS, b_panels);
             for (size_t k = 0; k < K || k == 0; k += K_BLOCK) {
-                size_t depth = min_size(K - k, K_BLOCK);
+                size_t depth = size_min(K - k, K_BLOCK);
                 for (size_t j = j0; j < j1; j++) {
                     const float *panel = packed_b + (j * K + k) * TILE_COLS,
                                 *next = panel + K * TILE_COLS;
-                    int cols = (int)min_size(N - j * TILE_COLS, TILE_COLS);
+                    int cols = (int)size_min(N - j * TILE_COLS, TILE_COLS);
                     for (size_t i = i0; i < i1; i++) {
-                        int rows = (int)min_size(M - i * TILE_ROWS, TILE_ROWS);
+                        int rows = (int)size_min(M - i * TILE_ROWS, TILE_ROWS);
                         /* Every tile fetches its share of the next panel of B into the second level
                          * cache. */
                         const float *share = next + (i - i0) % TILE_VECS * depth * 16;
