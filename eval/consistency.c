@@ -18,14 +18,14 @@
 
 enum { EXIT_WARNED = 3, EXIT_MISSED = 4 };
 
-typedef struct Study {
+typedef struct Analysis {
     const Arguments *options;
     Preds *all;   /* [count] */
     Preds **runs; /* [count] sorted by group */
     size_t count;
     Imports imports;
     json_t *groups, *comparisons;
-} Study;
+} Analysis;
 
 static int compare_keys(const Preds *x, const Preds *y, int count)
 {
@@ -45,12 +45,12 @@ static int by_group(const void *a, const void *b)
 }
 
 /* Drops the runs of neither side. */
-static int choose_sides(Study *study, Error *error)
+static int choose_sides(Analysis *analysis, Error *error)
 {
-    const char *const *side = study->options->side;
+    const char *const *side = analysis->options->side;
     size_t found[2] = {0}, kept = 0;
-    for (size_t i = 0; i < study->count; i++) {
-        Preds *run = study->runs[i];
+    for (size_t i = 0; i < analysis->count; i++) {
+        Preds *run = analysis->runs[i];
         int a = run_is_of_side(run, side[0]), b = run_is_of_side(run, side[1]);
         if (a && b) {
             return error_set(error, EXIT_USAGE, "--compare %s %s: %s is of both sides", side[0],
@@ -59,10 +59,10 @@ static int choose_sides(Study *study, Error *error)
         if (a || b) {
             run->side = b;
             found[b]++;
-            study->runs[kept++] = run;
+            analysis->runs[kept++] = run;
         }
     }
-    study->count = kept;
+    analysis->count = kept;
     for (int k = 0; k < 2; k++) {
         if (!found[k]) {
             return error_set(error, EXIT_USAGE,
@@ -74,15 +74,15 @@ static int choose_sides(Study *study, Error *error)
     return 0;
 }
 
-static int read_files(Study *study, Error *error)
+static int read_files(Analysis *analysis, Error *error)
 {
-    const Arguments *o = study->options;
+    const Arguments *o = analysis->options;
     ImportOptions options = {.labels = o->labels,
                              .metric = o->metric,
                              .gold = o->gold,
                              .scores = o->scores,
                              .seed_from = o->seed_from};
-    for (size_t i = 0; i < study->count; i++) {
+    for (size_t i = 0; i < analysis->count; i++) {
         const char *dot = strrchr(o->files[i], '.');
         if (dot && !strcmp(dot, ".jsonl")) { /* of all files of a folder */
             return error_set(error, EXIT_USAGE,
@@ -91,22 +91,22 @@ static int read_files(Study *study, Error *error)
                              o->files[i]);
         }
     }
-    int code = imports_open(&study->imports, &options, o->files, o->count, error);
-    for (size_t i = 0; i < study->count && !code; i++) {
-        study->runs[i] = &study->all[i];
+    int code = imports_open(&analysis->imports, &options, o->files, o->count, error);
+    for (size_t i = 0; i < analysis->count && !code; i++) {
+        analysis->runs[i] = &analysis->all[i];
         code = import_is(o->files[i])
-                   ? import_read(&study->all[i], &study->imports, o->files[i], i, error)
-                   : preds_read_header(&study->all[i], o->files[i], error);
+                   ? import_read(&analysis->all[i], &analysis->imports, o->files[i], i, error)
+                   : preds_read_header(&analysis->all[i], o->files[i], error);
     }
     return code;
 }
 
 /* Joins runs that are sorted by group. */
-static int join(Group *group, const Study *study, Preds **runs, size_t S, Error *error)
+static int join(Group *group, const Analysis *analysis, Preds **runs, size_t S, Error *error)
 {
-    return imports_name_classes(&study->imports, runs, S, error)
+    return imports_name_classes(&analysis->imports, runs, S, error)
                ? error->code
-               : group_join(group, runs, S, study->options->intersect, error);
+               : group_join(group, runs, S, analysis->options->intersect, error);
 }
 
 /* Compares one group with expected values: 0, 4 if any differs, or an error. */
@@ -131,12 +131,13 @@ static int expect(const Arguments *options, const Group *group, Error *error)
 }
 
 /* Behind the last run of the group that begins at first; a comparison joins both sides. */
-static size_t group_end(const Study *study, size_t first, int examples_only)
+static size_t group_end(const Analysis *analysis, size_t first, int examples_only)
 {
     size_t end = first;
-    while (end < study->count &&
-           !(examples_only ? compare_keys(study->runs[first], study->runs[end], KEYS_OF_EXAMPLES)
-                           : by_group(&study->runs[first], &study->runs[end]))) {
+    while (end < analysis->count &&
+           !(examples_only
+                 ? compare_keys(analysis->runs[first], analysis->runs[end], KEYS_OF_EXAMPLES)
+                 : by_group(&analysis->runs[first], &analysis->runs[end]))) {
         end++;
     }
     return end;
@@ -154,9 +155,9 @@ static json_t *side_json(const Preds *run, const char *name)
 }
 
 /* Both sides of one task: joined, compared, and each computed. */
-static int compare_task(Study *study, size_t first, size_t end, Error *error)
+static int compare_task(Analysis *analysis, size_t first, size_t end, Error *error)
 {
-    Preds **runs = study->runs + first;
+    Preds **runs = analysis->runs + first;
     Group joined;
     size_t b = 0;
     while (b < end - first && runs[b]->side == 0) {
@@ -173,7 +174,7 @@ static int compare_task(Study *study, size_t first, size_t end, Error *error)
                  *quoted = shell_quote(value);
             (void)REFUSE("--compare: '%s' has several models or recipes for %s: %s and %s "
                          "differ in %s; name one of them: %s",
-                         study->options->side[runs[i]->side], preds_meta(runs[i], "task"),
+                         analysis->options->side[runs[i]->side], preds_meta(runs[i], "task"),
                          runs[i - 1]->path, runs[i]->path, group_keys[key], quoted);
             free(value);
             free(quoted);
@@ -183,24 +184,25 @@ static int compare_task(Study *study, size_t first, size_t end, Error *error)
     json_t *sides = json_array();
     for (int side = 0; side < 2; side++) {
         if (side ? b < end - first : b > 0) {
-            json_array_append_new(sides, side_json(runs[side ? b : 0], study->options->side[side]));
+            json_array_append_new(sides,
+                                  side_json(runs[side ? b : 0], analysis->options->side[side]));
         }
     }
     int both = json_array_size(sides) == 2;
-    int code = join(&joined, study, runs, end - first, error);
+    int code = join(&joined, analysis, runs, end - first, error);
     for (int side = 0; side < 2 && !code; side++) {
         Group part = group_side(&joined, side);
         if (part.S) {
-            json_t *group = group_report(&part, study->options);
+            json_t *group = group_report(&part, analysis->options);
             if (!both) {
                 warning_add(json_object_get(group, "warnings"), "no runs of '%s': not compared",
-                            study->options->side[!side]);
+                            analysis->options->side[!side]);
             }
-            json_array_append_new(study->groups, group);
+            json_array_append_new(analysis->groups, group);
         }
     }
     if (!code && both) {
-        json_t *o = json_object(), *rest = compare_groups(&joined, study->options->level);
+        json_t *o = json_object(), *rest = compare_groups(&joined, analysis->options->level);
         for (int i = 0; i < KEYS_OF_EXAMPLES; i++) {
             json_object_set_new(o, group_keys[i],
                                 json_text(preds_meta(joined.runs[0], group_keys[i])));
@@ -210,40 +212,40 @@ static int compare_task(Study *study, size_t first, size_t end, Error *error)
         json_object_set(o, "B", json_array_get(sides, 1));
         json_object_update(o, rest);
         json_decref(rest);
-        json_array_append_new(study->comparisons, o);
+        json_array_append_new(analysis->comparisons, o);
     }
     json_decref(sides);
     return code;
 }
 
-static int compute_groups(Study *study, Error *error)
+static int compute_groups(Analysis *analysis, Error *error)
 {
-    const Arguments *options = study->options;
-    int code = options->side[0] ? choose_sides(study, error) : 0;
+    const Arguments *options = analysis->options;
+    int code = options->side[0] ? choose_sides(analysis, error) : 0;
     if (code) {
         return code;
     }
-    qsort(study->runs, study->count, sizeof *study->runs, by_group);
-    if (options->expect && group_end(study, 0, 0) != study->count) {
+    qsort(analysis->runs, analysis->count, sizeof *analysis->runs, by_group);
+    if (options->expect && group_end(analysis, 0, 0) != analysis->count) {
         return REFUSE("--expect %s: the files are of several groups; name those of one",
                       options->expect);
     }
-    for (size_t first = 0, end; first < study->count && !code; first = end) {
-        end = group_end(study, first, options->side[0] != NULL);
+    for (size_t first = 0, end; first < analysis->count && !code; first = end) {
+        end = group_end(analysis, first, options->side[0] != NULL);
         if (options->side[0]) {
-            code = compare_task(study, first, end, error);
+            code = compare_task(analysis, first, end, error);
         } else {
             Group group;
-            code = join(&group, study, study->runs + first, end - first, error);
+            code = join(&group, analysis, analysis->runs + first, end - first, error);
             if (!code && options->expect) {
                 return expect(options, &group, error);
             }
             if (!code) {
-                json_array_append_new(study->groups, group_report(&group, options));
+                json_array_append_new(analysis->groups, group_report(&group, options));
             }
         }
         for (size_t i = first; i < end; i++) { /* what was computed needs no files any more */
-            preds_free(study->runs[i]);
+            preds_free(analysis->runs[i]);
         }
     }
     return code;
@@ -292,9 +294,9 @@ static json_t *correlation_rows(const json_t *groups, const json_t *audit)
     return rows;
 }
 
-static json_t *report_make(const Study *study, json_t *audit, json_t *correlations)
+static json_t *report_make(const Analysis *analysis, json_t *audit, json_t *correlations)
 {
-    const Arguments *o = study->options;
+    const Arguments *o = analysis->options;
     json_t *report = json_pack("{s:s, s:i, s:s}", "format", "consistency-report", "version", 1,
                                "tool", "seedbed consistency");
     json_t *options = json_pack("{s:f, s:i, s:b, s:b, s:b, s:I}", "level", o->level, "ddof",
@@ -307,14 +309,14 @@ static json_t *report_make(const Study *study, json_t *audit, json_t *correlatio
         json_object_set_new(options, "generator", json_string("Philox4x32-10"));
     }
     json_object_set_new(report, "options", options);
-    json_object_set(report, "groups", study->groups);
+    json_object_set(report, "groups", analysis->groups);
     if (o->side[0]) {
         json_t *sides = json_array();
         json_array_append_new(sides, json_text(o->side[0]));
         json_array_append_new(sides, json_text(o->side[1]));
         json_object_set_new(report, "compared", sides);
-        json_object_set(report, "comparisons", study->comparisons);
-        json_object_set_new(report, "across_tasks", compare_across(study->comparisons));
+        json_object_set(report, "comparisons", analysis->comparisons);
+        json_object_set_new(report, "across_tasks", compare_across(analysis->comparisons));
     }
     if (correlations) {
         json_object_set(report, "correlations", correlations);
@@ -435,49 +437,50 @@ int main(int argc, char **argv)
         }
         return finish(0, 1, &error);
     }
-    Study study = {.options = &options, .groups = json_array(), .comparisons = json_array()};
+    Analysis analysis = {.options = &options, .groups = json_array(), .comparisons = json_array()};
     json_t *audit = NULL, *correlations = NULL;
     if (!code) {
-        study.count = options.count;
-        study.all = memory_calloc(options.count + 1, sizeof *study.all);
-        study.runs = memory_alloc(options.count + 1, sizeof *study.runs);
-        code = read_files(&study, &error);
+        analysis.count = options.count;
+        analysis.all = memory_calloc(options.count + 1, sizeof *analysis.all);
+        analysis.runs = memory_alloc(options.count + 1, sizeof *analysis.runs);
+        code = read_files(&analysis, &error);
     }
-    if (!code && study.count) {
-        code = compute_groups(&study, &error);
+    if (!code && analysis.count) {
+        code = compute_groups(&analysis, &error);
     }
-    mark_apart(study.groups);
+    mark_apart(analysis.groups);
     if (!options.side[0]) {
-        warn_mixed(study.groups);
+        warn_mixed(analysis.groups);
     }
     if (!code && options.audit) {
         code = audit_table(&audit, options.audit, &error);
     }
-    if (!code && !options.correlate && options.format == FORMAT_HTML && sizes_known(study.groups)) {
+    if (!code && !options.correlate && options.format == FORMAT_HTML &&
+        sizes_known(analysis.groups)) {
         options.correlate = "public";
     }
     if (!code && options.correlate) {
-        json_t *rows = correlation_rows(study.groups, audit);
+        json_t *rows = correlation_rows(analysis.groups, audit);
         code = correlate_sizes(&correlations, rows, options.correlate, options.level, &error);
         json_decref(rows);
     }
     if (!code && !options.expect) {
-        json_t *report = report_make(&study, audit, correlations);
+        json_t *report = report_make(&analysis, audit, correlations);
         code = write_report(report, &options, &error);
         json_decref(report);
-        size_t found = count_warnings(study.groups, options.format) + audit_impossible(audit);
+        size_t found = count_warnings(analysis.groups, options.format) + audit_impossible(audit);
         if (!code && found && options.strict) {
             code = EXIT_WARNED;
         }
     }
-    for (size_t i = 0; study.all && i < options.count; i++) {
-        preds_free(&study.all[i]);
+    for (size_t i = 0; analysis.all && i < options.count; i++) {
+        preds_free(&analysis.all[i]);
     }
-    imports_close(&study.imports);
-    free(study.all);
-    free(study.runs);
-    json_decref(study.groups);
-    json_decref(study.comparisons);
+    imports_close(&analysis.imports);
+    free(analysis.all);
+    free(analysis.runs);
+    json_decref(analysis.groups);
+    json_decref(analysis.comparisons);
     json_decref(audit);
     json_decref(correlations);
     int printed = !options.output || options.expect;
