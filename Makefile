@@ -99,7 +99,8 @@ help:
 	@echo "make            build ./train_gpt, ./consistency and ./merge"
 	@echo "make deps       install what the build and the tests need (Debian packages)"
 	@echo "make test       run every test; ends with: N passed, N failed"
-	@echo "make verify     train the built-in demonstration and compare its digests with docs/digests"
+	@echo "make verify     train the demonstration, a decoder, adapters and lm; compare digests with docs/digests"
+	@echo "make verify-update  write docs/digests anew, after an op's definition changed"
 	@echo "make bench      measure this machine: products and a training step, as a share of its peak"
 	@echo "make bench-large  one LoRA step of a model of 3.2 billion parameters (6.4 GB on disk, 7.5 GB of memory)"
 	@echo "make coverage   simulate how often the intervals of consistency hold the true value"
@@ -119,8 +120,11 @@ deps:
 test: all $(TESTS)
 	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) CC=$(CC) test/run.sh
 
-verify: $(PROGRAMS)/train_gpt $(BUILD)/digests
+verify: $(PROGRAMS)/train_gpt $(BUILD)/digests $(BUILD)/make_llama
 	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) test/verify.sh
+
+verify-update: $(PROGRAMS)/train_gpt $(BUILD)/digests $(BUILD)/make_llama
+	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) test/verify.sh --update
 
 bench: $(BUILD)/bench
 	@$(BUILD)/bench
@@ -172,6 +176,6 @@ clean:
 	rm -rf build build-fuzz build-asan build-ubsan build-tsan train_gpt consistency merge
 
 FORCE:
-.PHONY: all report help deps test verify bench bench-large coverage fuzz asan ubsan tsan unicode tidy format clean FORCE
+.PHONY: all report help deps test verify verify-update bench bench-large coverage fuzz asan ubsan tsan unicode tidy format clean FORCE
 .DELETE_ON_ERROR:
 -include $(wildcard $(BUILD)/*/*.d)
