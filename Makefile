@@ -11,7 +11,7 @@ WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla
 EXACT = -ffp-contract=off -fno-math-errno -fno-trapping-math
 # The commit, and -dirty behind it if a file of the repository was changed or a source was added.
 GIT := $(shell c=$$(git rev-parse --short=12 HEAD 2>/dev/null) || { echo unknown; exit; }; \
-    [ -z "$$(git status --porcelain -uno; git ls-files -o --exclude-standard '*.[ch]' '*.def')" ] || c=$$c-dirty; echo $$c)
+    [ -z "$$(git status --porcelain -uno; git ls-files -o --exclude-standard '*.[ch]' '*.cu' '*.def')" ] || c=$$c-dirty; echo $$c)
 KERNELS_SHA256 := $(shell for f in $(sort base/rng.h base/scalar.h $(wildcard kernels/*.c kernels/*.h kernels/*.def)); do echo $$f; cat $$f; done | \
     sha256sum | cut -d ' ' -f 1)
 CFLAGS = -std=gnu11 $(OPT) $(WARN) $(EXACT) -fopenmp $(SANITIZE)
@@ -25,15 +25,21 @@ INCLUDE_tools = $(INCLUDE_train)
 INCLUDE_test = $(INCLUDE_train) -Itest
 LDLIBS = -ljansson -lxxhash -lmd -ldl -lm
 
-# The kernels are compiled once for each instruction set and chosen at run time.
-SIMD_scalar =
+# A build of the kernels is all sources of one kind compiled under one name: the .c for each instruction set, chosen at run
+# time; the .cu for CUDA where nvcc is (NVCC= for none), as objects that nothing links yet.
+COMPILE_scalar = $(CC) $(CFLAGS)
 ifeq ($(shell uname -m),x86_64)
-SIMD_avx2 = -mavx2 -mfma
-SIMD_avx512 = -mavx512f -mavx512dq -mavx512vl -mavx512bw -mfma -mprefer-vector-width=512
+COMPILE_avx2 = $(CC) $(CFLAGS) -mavx2 -mfma
+COMPILE_avx512 = $(CC) $(CFLAGS) -mavx512f -mavx512dq -mavx512vl -mavx512bw -mfma -mprefer-vector-width=512
 SIMDS = scalar avx2 avx512
 else
 SIMDS = scalar
 endif
+NVCC := $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
+GPUS = 80 90
+COMPILE_cuda = $(NVCC) -std=c++17 -O3 -fmad=false -prec-div=true -prec-sqrt=true -ftz=false $(foreach g,$(GPUS),-gencode \
+    arch=compute_$(g),code=sm_$(g)) -Werror all-warnings -Xptxas -warn-spills,-warn-lmem-usage -Xcompiler -Wall,-Wextra
+CUDA = $(if $(NVCC),$(patsubst kernels/%.cu,$(BUILD)/kernels/%.cuda.o,$(wildcard kernels/*.cu)))
 KERNELS = gemm matmul attention norm rope elementwise embedding lora loss table
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
@@ -47,7 +53,7 @@ EVAL = $(filter-out $(BUILD)/eval/consistency.o,$(call objects,eval))
 ALL = $(TRAIN) $(MODEL) $(DATA) $(EVAL) $(KERNEL_OBJECTS) $(BASE)
 TESTS = $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c)) $(BUILD)/make_llama
 
-all: report $(PROGRAMS)/train_gpt $(PROGRAMS)/consistency $(PROGRAMS)/merge $(BUILD)/bench $(BUILD)/digests
+all: report $(PROGRAMS)/train_gpt $(PROGRAMS)/consistency $(PROGRAMS)/merge $(BUILD)/bench $(BUILD)/digests $(CUDA)
 
 $(PROGRAMS)/train_gpt: $(BUILD)/train/main.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
@@ -69,10 +75,11 @@ $(TESTS): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/check.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 
 define kernel_rule
-$(BUILD)/kernels/%.$(1).o: kernels/%.c | $(BUILD)/kernels
-	$$(CC) $$(CFLAGS) $$(INCLUDE_kernels) $$(SIMD_$(1)) -DBUILD=$(1) -MMD -MP -c $$< -o $$@
+$(BUILD)/kernels/%.$(1).o: kernels/%.$(2) | $(BUILD)/kernels
+	$$(COMPILE_$(1)) $$(INCLUDE_kernels) -DBUILD=$(1) -MMD -MP -c $$< -o $$@
 endef
-$(foreach s,$(SIMDS),$(eval $(call kernel_rule,$(s))))
+$(foreach s,$(SIMDS),$(eval $(call kernel_rule,$(s),c)))
+$(eval $(call kernel_rule,cuda,cu))
 
 $(BUILD)/%.o: %.c | $(addprefix $(BUILD)/,base kernels model data train eval tools test)
 	$(CC) $(CFLAGS) $(INCLUDE_$(firstword $(subst /, ,$*))) -MMD -MP -c $< -o $@
@@ -89,6 +96,7 @@ $(addprefix $(BUILD)/,base kernels model data train eval tools test):
 report:
 	@echo "compiler  $$($(CC) --version | head -n 1)"
 	@echo "kernels   $(SIMDS), chosen at run time"
+	@echo "cuda      $(if $(NVCC),$(NVCC): kernels/*.cu are compiled for sm_$(subst $() , and sm_,$(GPUS)); no program uses them yet,not found (optional))"
 	@for h in jansson:libjansson-dev xxhash:libxxhash-dev sha256:libmd-dev stb/stb_ds:libstb-dev; do \
 	    echo "#include <$${h%%:*}.h>" | $(CC) -E - >/dev/null 2>&1 || \
 	    { echo "missing   $${h%%:*}.h: install it with: make deps (Debian package $${h##*:})"; exit 1; }; done
@@ -108,7 +116,7 @@ help:
 	@echo "make fuzz       feed the readers of consistency with damaged files (clang's libFuzzer; FUZZ_SECONDS=20)"
 	@echo "make tidy       clang-tidy; make format: clang-format; make unicode: make data/unicode_tables.c again"
 	@echo "make clean      remove what was built"
-	@echo "Variables: CC=clang, BUILD=folder"
+	@echo "Variables: CC=clang, BUILD=folder, NVCC=nvcc (empty: no CUDA)"
 
 PACKAGES = gcc make libc6-dev libgomp1 libjansson-dev libxxhash-dev libmd-dev libstb-dev bats
 deps:
@@ -166,7 +174,7 @@ unicode: $(BUILD)/unicode_tables
 	$(BUILD)/unicode_tables ../shared/goldens/tokenizers/unicode > data/unicode_tables.c.new
 	mv data/unicode_tables.c.new data/unicode_tables.c
 
-SOURCES = $(wildcard base/*.[ch] kernels/*.[ch] model/*.[ch] data/*.[ch] train/*.[ch] eval/*.[ch] tools/*.c test/*.[ch])
+SOURCES = $(wildcard base/*.[ch] kernels/*.[ch] kernels/*.cu model/*.[ch] data/*.[ch] train/*.[ch] eval/*.[ch] tools/*.c test/*.[ch])
 tidy:
 	clang-tidy --quiet --checks='-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-clang-analyzer-security.FloatLoopCounter' $(filter %.c,$(filter-out kernels/% data/unicode_tables.c,$(SOURCES))) -- -std=gnu11 $(INCLUDE_test)
 format:

@@ -108,6 +108,9 @@ typedef struct Ops {
 /* Lanes of the sum of a row: a warp. */
 enum { LANES = 32 };
 
+#ifdef __cplusplus
+extern "C" {
+#endif
 /* Floats of scratch, for ops.def: of a product [M, N] over K; of attention, LoRA and the language
  * model's loss. */
 size_t matmul_scratch(size_t M, size_t N, size_t K);
@@ -119,6 +122,9 @@ size_t vocabulary_scratch(size_t N, size_t C, size_t V);
  * lora_scratch. */
 size_t vocabulary_products(size_t N, size_t C, size_t width);
 size_t lora_share(size_t N, size_t C, size_t O, size_t R);
+#ifdef __cplusplus
+}
+#endif
 
 /* Tokens or channels that a thread takes at a time in the LoRA ops. */
 enum { LORA_BLOCK = 64 };

@@ -21,7 +21,8 @@ allowed() {
     esac
 }
 for folder in base kernels model data eval train; do
-    for file in "$folder"/*.c "$folder"/*.h; do
+    for file in "$folder"/*.[ch] "$folder"/*.cu; do
+        [ -f "$file" ] || continue
         for header in $(sed -n 's/^ *#include "\(.*\)"/\1/p' "$file"); do
             found=1
             for from in $(allowed $folder); do
@@ -36,5 +37,15 @@ for file in base/*.h kernels/*.h model/*.h data/*.h eval/*.h train/*.h; do
         -Wno-unused-function -x c - 2>/dev/null
     check $? "$file does not compile alone"
 done
+# what a .cu file includes is C++ too
+cxx=${CXX:-c++}
+if echo '#include <math.h>' | $cxx -x c++ -fsyntax-only - 2>/dev/null; then
+    for file in base/rng.h base/scalar.h kernels/ops.h kernels/build.h; do
+        echo "#include \"$file\"" | $cxx -std=c++17 -fsyntax-only -Wall -Wextra -Werror -Wno-unused-function -DBUILD=cuda -I. -Ibase -Ikernels -x c++ -
+        check $? "$file is not C++"
+    done
+else
+    echo "SKIPPED: no C++ compiler ($cxx): whether the headers of kernels/*.cu are C++"
+fi
 echo "layers: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]
