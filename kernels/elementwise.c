@@ -134,3 +134,25 @@ void KERNEL(adamw)(Context *ctx, float *parameter, float *m, float *v, float *gr
     AdamW s = *step; /* a copy that no store can alias */
     FOR_EACH(n, adamw_element(parameter + i, m + i, v + i, gradient + i, &s))
 }
+
+/* --- variants --- */
+
+static inline double sigmoid_double(float x)
+{
+    return 1.0 / (1.0 + (double)scalar_exp(-x));
+}
+
+void KERNEL(swiglu_forward_float64)(Context *ctx, float *out, const float *gate, const float *up,
+                                    size_t n)
+{
+    FOR_EACH(n, out[i] = (float)((double)gate[i] * sigmoid_double(gate[i]) * (double)up[i]))
+}
+
+void KERNEL(swiglu_backward_float64)(Context *ctx, float *dgate, float *dup, const float *dout,
+                                     const float *gate, const float *up, size_t n)
+{
+    FOR_EACH(n, double s = sigmoid_double(gate[i]); double x = (double)gate[i];
+             double d = (double)dout[i];
+             dgate[i] = (float)(d * (double)up[i] * s * (1.0 + x * (1.0 - s)));
+             dup[i] = (float)(d * x * s))
+}

@@ -135,3 +135,69 @@ void KERNEL(lora_backward)(Context *ctx, float *dx, float *da, float *db, const 
         }
     }
 }
+
+/* --- variants --- */
+
+/* drop(x): x itself, or its copy at the start of the scratch. */
+static const float *dropped(const Context *ctx, const float *x, const Lora *lora, size_t n, size_t c)
+{
+    if (lora->dropout.p <= 0.0f) {
+        return x;
+    }
+    drop_rows(ctx->scratch, x, lora, 0, n, c);
+    return ctx->scratch;
+}
+
+void KERNEL(lora_forward_float64)(Context *ctx, float *out, float *mid, const float *x,
+                                  const Lora *lora, int N, int C, int O)
+{
+    size_t c = (size_t)C, o = (size_t)O, r = (size_t)lora->R;
+    const float *input = dropped(ctx, x, lora, (size_t)N, c);
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    for (size_t n = 0; n < (size_t)N; n++) {
+        float *mid_n = mid + n * r;
+        for (size_t i = 0; i < r; i++) {
+            mid_n[i] = lora->scale * dot_double(0.0, input + n * c, 1, lora->a + i * c, 1, c);
+        }
+        for (size_t i = 0; i < o; i++) {
+            out[n * o + i] = dot_double((double)out[n * o + i], mid_n, 1, lora->b + i * r, 1, r);
+        }
+    }
+}
+
+void KERNEL(lora_backward_float64)(Context *ctx, float *dx, float *da, float *db, const float *dout,
+                                   const float *mid, const float *x, const Lora *lora, int N, int C,
+                                   int O)
+{
+    size_t n_count = (size_t)N, c = (size_t)C, o = (size_t)O, r = (size_t)lora->R;
+    const float *input = dropped(ctx, x, lora, n_count, c);
+    float *dmid = ctx->scratch + n_count * c; /* (N, R) */
+#pragma omp parallel num_threads(ctx->threads)
+    {
+        float *row = lora_memory(ctx, n_count, c, o, r).wide;
+#pragma omp for schedule(static)
+        for (size_t n = 0; n < n_count; n++) {
+            float *dmid_n = dmid + n * r;
+            for (size_t i = 0; i < r; i++) {
+                dmid_n[i] = lora->scale * dot_double(0.0, dout + n * o, 1, lora->b + i, r, o);
+            }
+            for (size_t i = 0; i < (dx ? c : 0); i++) {
+                row[i] = dot_double(0.0, dmid_n, 1, lora->a + i, c, r);
+            }
+            if (dx && lora->dropout.p > 0.0f) {
+                drop_rows(row, row, lora, n, 1, c);
+            }
+            for (size_t i = 0; i < (dx ? c : 0); i++) {
+                dx[n * c + i] += row[i];
+            }
+        }
+#pragma omp for schedule(static) nowait
+        for (size_t i = 0; i < r * c; i++) {
+            da[i] = dot_double((double)da[i], dmid + i / c, r, input + i % c, c, n_count);
+        }
+#pragma omp for schedule(static)
+        for (size_t i = 0; i < o * r; i++) {
+            db[i] = dot_double((double)db[i], dout + i / r, o, mid + i % r, r, n_count);
+        }
+    }
+}

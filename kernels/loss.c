@@ -46,34 +46,35 @@ void KERNEL(cross_entropy)(Context *ctx, float *losses, float *dlogits, const fl
 
 /* Running values of a row of linear_cross_entropy. */
 typedef struct RowSum {
-    float max, sum, label; /* label: z of the target */
+    double sum; /* a float but for float64 */
+    float max, label; /* label: z of the target */
 } RowSum;
 
-/* Takes one block of logits z [width] into the row's sum: the larger maximum rescales the other. */
-static void row_add(RowSum *row, const float *z, size_t width, long target)
+/* Takes one block of logits z [width] into the row's sum. */
+typedef void RowAdd(RowSum *row, const float *z, size_t width);
+
+/* The larger maximum rescales the other sum. */
+static void row_add(RowSum *row, const float *z, size_t width)
 {
     float max, sum = exp_sum(z, width, &max);
-    if (target >= 0 && (size_t)target < width) {
-        row->label = z[target];
-    }
     if (max > row->max) {
-        row->sum = fmaf(row->sum, exp_shifted(row->max, max), sum);
+        row->sum = (double)fmaf((float)row->sum, exp_shifted(row->max, max), sum);
         row->max = max;
     } else {
-        row->sum = fmaf(sum, exp_shifted(max, row->max), row->sum);
+        row->sum = (double)fmaf(sum, exp_shifted(max, row->max), (float)row->sum);
     }
 }
 
-void KERNEL(linear_cross_entropy)(Context *ctx, float *losses, float *dx, float *dweight,
-                                  const float *x, Weight weight, const int *targets, int N, int C,
-                                  int V, float scale)
+static void vocabulary_loss(Context *ctx, RowAdd *add, float *losses, float *dx, float *dweight,
+                            const float *x, Weight weight, const int *targets, int N, int C, int V,
+                            float scale)
 {
     size_t n_count = (size_t)N, c = (size_t)C, v = (size_t)V,
            widest = v < VOCABULARY_BLOCK ? v : VOCABULARY_BLOCK;
     float *z = ctx->scratch + (vocabulary_products(n_count, c, widest) + 15) / 16 * 16;
-    RowSum *rows = (RowSum *)(void *)(z + n_count * widest);
+    RowSum *rows = (RowSum *)(void *)(z + (n_count * widest + 15) / 16 * 16);
     for (size_t n = 0; n < n_count; n++) {
-        rows[n] = (RowSum){-INFINITY, 0.0f, 0.0f};
+        rows[n] = (RowSum){0.0, -INFINITY, 0.0f};
     }
     for (int pass = 0; pass < (dx ? 2 : 1); pass++) {
         for (size_t first = 0; first < v; first += widest) {
@@ -87,11 +88,14 @@ void KERNEL(linear_cross_entropy)(Context *ctx, float *losses, float *dx, float 
                 float *z_n = z + n * width;
                 long target = targets[n] < 0 ? -1 : (long)targets[n] - (long)first;
                 if (pass == 0) {
-                    row_add(&rows[n], z_n, width, target);
+                    add(&rows[n], z_n, width);
+                    if (target >= 0 && (size_t)target < width) {
+                        rows[n].label = z_n[target];
+                    }
                     continue;
                 }
                 float used = targets[n] < 0 ? 0.0f : scale;
-                float max = rows[n].max, sum = rows[n].sum;
+                float max = rows[n].max, sum = (float)rows[n].sum;
 #pragma omp simd
                 for (size_t o = 0; o < width; o++) {
                     float p = exp_shifted(z_n[o], max) / sum;
@@ -109,8 +113,15 @@ void KERNEL(linear_cross_entropy)(Context *ctx, float *losses, float *dx, float 
         }
     }
     for (size_t n = 0; n < n_count; n++) {
-        losses[n] = targets[n] < 0 ? 0.0f : scalar_log(rows[n].sum) + (rows[n].max - rows[n].label);
+        losses[n] = targets[n] < 0 ? 0.0f : scalar_log((float)rows[n].sum) + (rows[n].max - rows[n].label);
     }
+}
+
+void KERNEL(linear_cross_entropy)(Context *ctx, float *losses, float *dx, float *dweight,
+                                  const float *x, Weight weight, const int *targets, int N, int C,
+                                  int V, float scale)
+{
+    vocabulary_loss(ctx, row_add, losses, dx, dweight, x, weight, targets, N, C, V, scale);
 }
 
 void KERNEL(mean_squared_error)(Context *ctx, float *losses, float *dlogits, const float *logits,
@@ -144,6 +155,15 @@ void KERNEL(sum_squares)(Context *ctx, float *partial, const float *x, size_t n)
     }
 }
 
+static void norm_finish(StepSums *sums, double squares, double clip)
+{
+    /* torch.nn.utils.clip_grad_norm_: min(1, clip / (norm + 1e-6)) */
+    double norm = sqrt(squares), scale = clip > 0.0 ? clip / (norm + 1e-6) : 1.0;
+    sums->norm = norm;
+    sums->gradient_scale = (float)(scale < 1.0 ? scale : 1.0);
+    sums->finite = isfinite(norm) && isfinite(sums->loss);
+}
+
 void KERNEL(gradient_norm)(Context *ctx, StepSums *sums, const float *partial, size_t n,
                            double clip)
 {
@@ -158,14 +178,23 @@ void KERNEL(gradient_norm)(Context *ctx, StepSums *sums, const float *partial, s
             lane[l] += lane[l + half];
         }
     }
-    /* torch.nn.utils.clip_grad_norm_: min(1, clip / (norm + 1e-6)) */
-    double norm = sqrt(lane[0]), scale = clip > 0.0 ? clip / (norm + 1e-6) : 1.0;
-    sums->norm = norm;
-    sums->gradient_scale = (float)(scale < 1.0 ? scale : 1.0);
-    sums->finite = isfinite(norm) && isfinite(sums->loss);
+    norm_finish(sums, lane[0], clip);
 }
 
 /* --- variants --- */
+
+static void row_add_double(RowSum *row, const float *z, size_t width)
+{
+    float max = row->max;
+    for (size_t o = 0; o < width; o++) {
+        max = z[o] > max ? z[o] : max;
+    }
+    row->sum *= (double)exp_shifted(row->max, max);
+    row->max = max;
+    for (size_t o = 0; o < width; o++) {
+        row->sum += (double)exp_shifted(z[o], max);
+    }
+}
 
 void KERNEL(cross_entropy_float64)(Context *ctx, float *losses, float *dlogits,
                                    const float *logits, const int *labels, int B, int O,
@@ -174,21 +203,22 @@ void KERNEL(cross_entropy_float64)(Context *ctx, float *losses, float *dlogits,
     (void)ctx;
     for (int b = 0; b < B; b++) {
         const float *z = logits + (size_t)b * (size_t)O;
-        float max = z[0];
-        double sum = 0.0;
-        for (int o = 1; o < O; o++) {
-            max = z[o] > max ? z[o] : max;
-        }
-        for (int o = 0; o < O; o++) {
-            sum += (double)scalar_exp(z[o] - max);
-        }
-        losses[b] = scalar_log((float)sum) + (max - z[labels[b]]);
+        RowSum row = {0.0, -INFINITY, 0.0f};
+        row_add_double(&row, z, (size_t)O);
+        losses[b] = scalar_log((float)row.sum) + (row.max - z[labels[b]]);
         for (int o = 0; dlogits && o < O; o++) {
-            double p = (double)scalar_exp(z[o] - max) / sum;
+            double p = (double)exp_shifted(z[o], row.max) / row.sum;
             dlogits[(size_t)b * (size_t)O + (size_t)o] = (float)((p - (o == labels[b])) *
                                                                  (double)scale);
         }
     }
+}
+
+void KERNEL(linear_cross_entropy_float64)(Context *ctx, float *losses, float *dx, float *dweight,
+                                          const float *x, Weight weight, const int *targets, int N,
+                                          int C, int V, float scale)
+{
+    vocabulary_loss(ctx, row_add_double, losses, dx, dweight, x, weight, targets, N, C, V, scale);
 }
 
 void KERNEL(sum_squares_float64)(Context *ctx, float *partial, const float *x, size_t n)
@@ -198,4 +228,15 @@ void KERNEL(sum_squares_float64)(Context *ctx, float *partial, const float *x, s
         size_t count = n - group * SUM_GROUP < SUM_GROUP ? n - group * SUM_GROUP : SUM_GROUP;
         partial[group] = dot_double(0.0, x + group * SUM_GROUP, 1, x + group * SUM_GROUP, 1, count);
     }
+}
+
+void KERNEL(gradient_norm_chain)(Context *ctx, StepSums *sums, const float *partial, size_t n,
+                                 double clip)
+{
+    double squares = 0.0;
+    (void)ctx;
+    for (size_t i = 0; i < n; i++) {
+        squares += (double)partial[i];
+    }
+    norm_finish(sums, squares, clip);
 }

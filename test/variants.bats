@@ -1,0 +1,78 @@
+# Command-line tests of --kernel. Run by test/run.sh; PROGRAMS is where the programs are.
+
+load common
+
+setup() {
+    cd "$BATS_TEST_DIRNAME/.."
+    programs="$(cd "${PROGRAMS:-.}" && pwd)"
+    train="$programs/train_gpt"
+    work="$BATS_TEST_TMPDIR"
+    refused="$work/none"
+    appended=""
+    llama="$work/llama"
+    "${BUILD:-build}/make_llama" "$llama"
+    for i in 1 2 3 4 5 6 7 8; do echo "In line $i the cat that sat on mat $i saw $i dogs run by."; done >"$work/text"
+    unset SEEDBED_MODEL SEEDBED_DATA
+}
+
+# kind NAME: the options of a short run
+kind() {
+    local model="tiny" rest="--task rte --data builtin --max-train 16 --max-eval 8 --dropout 0.1"
+    case $1 in decoder* | language*) model=$llama ;; esac
+    case $1 in language*) rest="--task lm --data $work/text --max-len 32 --batch 2" ;; esac
+    case $1 in *adapters) rest="$rest --lora --lora-targets all --lora-dropout 0.1" ;; esac
+    echo "--model $model $rest --epochs 1 --warmup 0 --lr 1e-2 --quiet"
+}
+
+kinds="encoder encoder-adapters decoder decoder-adapters language language-adapters"
+
+# run KIND NAME OPTIONS...: predictions and weights in $work/NAME
+run_kind() {
+    local options=$(kind $1) name=$2
+    shift 2
+    $train $options --preds "$work/$name" --save "$work/$name/model" "$@" >"$work/out" 2>"$work/err"
+}
+
+@test "every variant runs in every kind of model that has its op, changes bits and is recorded" {
+    variants=$($train --help | sed -n 's/^  \([a-z_]*=[a-z0-9]*\) .*/\1/p')
+    [ "$(echo "$variants" | wc -l)" -ge 23 ]
+    for kind in $kinds; do
+        run_kind $kind $kind
+    done
+    for variant in $variants; do
+        changed=""
+        for kind in $kinds; do
+            rm -rf "$work/run"
+            status=0
+            run_kind $kind run --kernel $variant || status=$?
+            case $variant.$status in
+            *.0) grep -a -q "$variant" "$work"/run/*.jsonl ;;
+            *=openblas.69) echo "# $variant: not on this machine" >&3; changed=skipped; break ;;
+            *) echo "$variant in $kind: exit code $status: $(cat "$work/err")"; false ;;
+            esac
+            cmp -s "$work/$kind"/model/*.safetensors "$work"/run/model/*.safetensors || changed="$changed $kind"
+        done
+        # the sum of a norm in double, of few groups, does not change the float that it ends in
+        [ -n "$changed" ] || [ $variant = gradient_norm=chain ] || { echo "$variant changes nothing"; false; }
+        echo "$variant:$changed"
+    done
+}
+
+@test "a variant is every op that has its sum, and NULL where the op may get NULL" {
+    for choice in layernorm_forward=serial layernorm_forward=float64; do
+        run_kind encoder $choice --kernel $choice
+    done
+    # frozen norms have no gradient, a decoder no table of positions
+    run_kind encoder-adapters frozen --kernel layernorm_backward=float64
+    run_kind decoder words --kernel embedding_backward=reverse
+    run_kind decoder-adapters norms --kernel rmsnorm_backward=float64
+}
+
+@test "variants give the same bits with every build and number of threads" {
+    kernels="--kernel matmul_forward=pairwise --kernel attention_forward=float64 --kernel bias_backward=chain"
+    run_kind encoder first $kernels
+    for other in "--simd scalar" "--simd avx2" "--threads 1" "--threads 3"; do
+        run_kind encoder other $kernels $other || { echo "# $other: not on this machine" >&3; continue; }
+        cmp "$work"/first/model/*.safetensors "$work"/other/model/*.safetensors
+    done
+}
