@@ -1,6 +1,5 @@
 /* What the views of a report share. */
 #include "report.h"
-#include "known.h"
 #include "result.h"
 
 #include <math.h>
@@ -9,6 +8,12 @@
 
 const char *const understood[UNDERSTOOD][2] = {
     {"classes_from", "classes"}, {"scores_from", "scores"}, {"seeds_from", "seeds"}};
+
+const KnownTask *group_task(const json_t *group)
+{
+    const KnownTask *known = known_task(text_of(group, "task"), text_of(group, "benchmark"));
+    return known && !strcmp(known->benchmark, text_of(group, "benchmark")) ? known : NULL;
+}
 
 char *group_name(const json_t *group)
 {
@@ -88,9 +93,8 @@ int shown_interval(double ends[2], const json_t *group, const char *name, const 
 static int column_of(PaperTable *t, const json_t *group, const int *column_of_known)
 {
     int count;
-    const KnownTask *all = known_tasks(&count),
-                    *known = known_task(text_of(group, "task"), text_of(group, "benchmark"));
-    if (known && !strcmp(known->benchmark, text_of(group, "benchmark"))) {
+    const KnownTask *all = known_tasks(&count), *known = group_task(group);
+    if (known) {
         return column_of_known[known - all];
     }
     for (int c = 0; c < t->columns; c++) {
@@ -113,9 +117,8 @@ PaperTable paper_table(const json_t *report)
     t.benchmark = memory_alloc((size_t)(n + count), sizeof *t.benchmark);
     t.block = memory_calloc((size_t)n + 1, sizeof *t.block);
     for (int i = 0; i < n; i++) {
-        const json_t *group = json_array_get(groups, (size_t)i);
-        const KnownTask *task = known_task(text_of(group, "task"), text_of(group, "benchmark"));
-        if (task && !strcmp(task->benchmark, text_of(group, "benchmark"))) {
+        const KnownTask *task = group_task(json_array_get(groups, (size_t)i));
+        if (task) {
             used[task - known] = 1;
         }
     }

@@ -4,6 +4,7 @@
 
 #include "json.h"
 #include "arguments.h"
+#include "known.h"
 
 void report_text(FILE *out, const json_t *report, const Arguments *options);
 void report_csv(FILE *out, const json_t *report, const Arguments *options);
@@ -12,6 +13,9 @@ void report_latex(FILE *out, const json_t *report, const Arguments *options);
 void report_html(FILE *out, const json_t *report, const Arguments *options);
 
 /* What several views share. */
+
+/* The known task of a group, NULL if it is of another benchmark. */
+const KnownTask *group_task(const json_t *group);
 
 /* "MODEL (weights 1234abcd)": the model, and what keeps the group apart from others of that name.
  * The caller frees it. */
