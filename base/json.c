@@ -77,3 +77,14 @@ json_t *json_text(const char *text)
     }
     return string;
 }
+
+const char *string_of(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = string_of(object, key);
+    return text ? text : "";
+}

@@ -24,4 +24,8 @@ char *json_canonical(const json_t *value);
 /* A new JSON string; in text that is not UTF-8 every byte above 7F becomes '?'. */
 json_t *json_text(const char *text);
 
+/* The string of this key; NULL, or "", if there is none. */
+const char *string_of(const json_t *object, const char *key);
+const char *text_of(const json_t *object, const char *key);
+
 #endif

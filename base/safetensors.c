@@ -241,7 +241,7 @@ const Tensor *safetensors_find(const Safetensors *st, const char *name)
 
 const char *safetensors_meta(const Safetensors *st, const char *key)
 {
-    return json_string_value(json_object_get(st->metadata, key));
+    return string_of(st->metadata, key);
 }
 
 static float half_to_float(uint16_t half)

@@ -7,11 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *string_of(const json_t *object, const char *key)
-{
-    return json_string_value(json_object_get(object, key));
-}
-
 /* The id of a new word: the next free one. A vocabulary with holes may have given it away. */
 static int next_id(const Tokenizer *t)
 {

@@ -35,11 +35,6 @@ static int read_object(json_t **object, char **path, const char *folder, const c
     return json_is_object(*object) ? 0 : REFUSE("%s: not a JSON object; get the file again", *path);
 }
 
-static const char *string_of(const json_t *object, const char *key)
-{
-    return json_string_value(json_object_get(object, key));
-}
-
 /* The class by its name, which the folder's config.json may give too, else by the model. */
 static int read_class(SideFiles *side, const char *folder, Error *error)
 {

@@ -51,7 +51,7 @@ typedef struct Answer {
 /* Adds an example; an answer without text is not trained on. */
 static int add_answer(Reader *reader, const Answer *a, const Line *line, Error *error)
 {
-    const char *text = json_string_value(json_object_get(a->answer_of, a->answer_field));
+    const char *text = string_of(a->answer_of, a->answer_field);
     if (text && !text[skip_spaces(text, 0)] && !strcmp(reader->split, "train")) {
         return 0;
     }

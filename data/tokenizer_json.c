@@ -5,12 +5,6 @@
 
 #include <string.h>
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 /* A field that must be absent, null, false, empty or 0. */
 static int must_be_off(const json_t *object, const char *key, const char *where, Error *error)
 {

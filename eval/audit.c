@@ -74,7 +74,7 @@ static void audit_cell(json_t *o, const int decimals[CELL_NUMBERS])
                  (int)number_of(o, "K"),     number_of(o, "N"),
                  fmax(2, number_of(o, "S")), {0}};
     memcpy(cell.decimals, decimals, sizeof cell.decimals);
-    const KnownTask *known = known_task(json_string_value(json_object_get(o, "task")), NULL);
+    const KnownTask *known = known_task(string_of(o, "task"), NULL);
     put_verdict(o, &cell, known);
     double gap = (cell.zeta - cell.CCON) / 100, N = number_of(o, "N"), S = cell.S;
     if (N > 0 && gap > 0 && (!known || !strcmp(known->metric, "accuracy"))) {
@@ -213,9 +213,8 @@ int audit_table(json_t **audit, const char *path, Error *error)
         audit_cell(cell, decimals);
         json_array_foreach(json_object_get(cell, "grid"), k, entry)
         {
-            const char *by = json_string_value(json_object_get(entry, "explained_by"));
             off++;
-            truncated += by && !strcmp(by, "truncation");
+            truncated += !strcmp(text_of(entry, "explained_by"), "truncation");
         }
     }
     *audit = json_object();
@@ -233,7 +232,7 @@ size_t audit_impossible(const json_t *audit)
     json_t *cell;
     json_array_foreach(json_object_get(audit, "cells"), i, cell)
     {
-        const char *verdict = json_string_value(json_object_get(cell, "verdict"));
+        const char *verdict = string_of(cell, "verdict");
         count += !strcmp(verdict, "inconsistent") || !strcmp(verdict, "off the grid");
     }
     return count;
@@ -242,11 +241,11 @@ size_t audit_impossible(const json_t *audit)
 /* A size of a task, 0 if there is none. */
 static double size_of(const json_t *sizes, const json_t *row)
 {
-    const char *task = json_string_value(json_object_get(row, "task"));
+    const char *task = string_of(row, "task");
     if (sizes) {
         return json_number_value(json_object_get(sizes, task));
     }
-    const KnownTask *known = known_task(task, json_string_value(json_object_get(row, "benchmark")));
+    const KnownTask *known = known_task(task, string_of(row, "benchmark"));
     return known ? known->train : 0;
 }
 
@@ -305,16 +304,15 @@ int correlate_sizes(json_t **list, const json_t *rows, const char *from, double 
     }
     json_array_foreach((json_t *)rows, i, row)
     {
-        model = json_string_value(json_object_get(row, "model"));
+        model = string_of(row, "model");
         if (size_of(sizes, row) <= 0 && !code) {
             code = REFUSE("%s: no size of task %s; add a line: %s TAB training examples", from,
-                          json_string_value(json_object_get(row, "task")),
-                          json_string_value(json_object_get(row, "task")));
+                          string_of(row, "task"), string_of(row, "task"));
         }
         if (task_twice(rows, i) && !code) {
             code = REFUSE("--correlate: %s has several groups of runs for %s; name the files of "
                           "one",
-                          model, json_string_value(json_object_get(row, "task")));
+                          model, string_of(row, "task"));
         }
         if (!json_object_get(models, model)) {
             json_object_set_new(models, model, json_array());

@@ -199,7 +199,7 @@ static Group without_degenerate(const Group *g, Preds **kept, size_t *dropped)
     char *use = memory_alloc(g->S, 1);
     size_t i;
     memset(use, 1, g->S);
-    json_array_foreach(json_object_get(json_object_get(o, "degenerate"), "any"), i, index)
+    json_array_foreach(collapsed_runs(o), i, index)
     {
         use[json_integer_value(index)] = 0;
         ++*dropped;

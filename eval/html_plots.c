@@ -12,7 +12,7 @@ static int is_bad(const json_t *g, size_t s)
 {
     json_t *index;
     size_t i;
-    json_array_foreach(json_object_get(json_object_get(g, "degenerate"), "any"), i, index)
+    json_array_foreach(collapsed_runs(g), i, index)
     {
         if ((size_t)json_integer_value(index) == s) {
             return 1;

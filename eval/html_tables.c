@@ -15,7 +15,6 @@ static const char *text_or_unknown(const json_t *object, const char *key)
 
 void html_paper(FILE *out, const PaperTable *t, const Arguments *o)
 {
-    static const char *const names[] = {"zeta", "VAR", "CON", "CCON"};
     static const char *const shown[] = {"ζ", "VAR", "CON", "CCON"};
     fputs("<div class=wide><table><thead><tr><th></th>", out);
     for (int c = 0; c < t->columns; c++) {
@@ -38,14 +37,12 @@ void html_paper(FILE *out, const PaperTable *t, const Arguments *o)
                     fputs("<td>–</td>", out);
                     continue;
                 }
-                fprintf(out, "<td>%s",
-                        decimal(value, number_of(g, r == 1 && o->ddof ? "SD_sample" : names[r]),
-                                scale, 2));
+                fprintf(out, "<td>%s", paper_value(value, g, r, o));
                 leveled(key, r == 0 ? "mean_ci" : "SD_ci", o->level);
                 if (r == 0) {
                     strcat(key, "_t");
                 }
-                int none = r >= 2 ? shown_interval(ends, g, names[r], o)
+                int none = r >= 2 ? shown_interval(ends, g, paper_rows[r], o)
                                   : ends_of(ends, json_object_get(g, key));
                 if (!none) {
                     fprintf(out, "<small>%s%.1f–%.1f</small>", r == 1 ? "σ " : "", scale * ends[0],
@@ -93,7 +90,7 @@ void html_numbers(FILE *out, const json_t *groups, const Arguments *o)
         html_name(out, g, 80);
         fprintf(out, "</td><td class=l>%.8s</td><td>%.0f</td><td>%.0f</td><td>%zu",
                 text_of(g, "recipe_sha256"), number_of(g, "S"), number_of(g, "N"),
-                json_array_size(json_object_get(degenerate, "any")));
+                json_array_size(collapsed_runs(g)));
         if (!ends_of(ends,
                      json_object_get(degenerate, leveled(key, "clopper_pearson", o->level)))) {
             fprintf(out, "<small>%.0f–%.0f %%</small>", 100 * ends[0], 100 * ends[1]);
@@ -102,12 +99,9 @@ void html_numbers(FILE *out, const json_t *groups, const Arguments *o)
                 decimal(a, number_of(g, "SD_sample"), percent_scale(g), 2));
         for (int c = 0; c < 8; c++) {
             double value = number_of(g, columns[c].key);
-            if (c == 1 && !isnan(value)) {
-                fprintf(out, "<td>%.2g</td>", value);
-            } else {
-                fprintf(out, "<td>%s</td>",
-                        decimal(a, value, columns[c].scale, columns[c].decimals));
-            }
+            fprintf(out, "<td>%s</td>",
+                    c == 1 ? p_text(a, value)
+                           : decimal(a, value, columns[c].scale, columns[c].decimals));
         }
         fputs("</tr>\n", out);
     }
@@ -258,8 +252,7 @@ void html_comparisons(FILE *out, const json_t *comparisons, const Arguments *o)
             if (!ends_of(ends, json_object_get(d, leveled(key, "ci", o->level)))) {
                 fprintf(out, "<small>%.1f to %.1f</small>", 100 * ends[0], 100 * ends[1]);
             }
-            double p = number_of(d, "p_holm");
-            fprintf(out, isnan(p) ? "</td><td>n/a</td>" : "</td><td>%.2g</td>", p);
+            fprintf(out, "</td><td>%s</td>", p_text(a, number_of(d, "p_holm")));
         }
         fprintf(out, "<td>%s</td></tr>\n", decimal(a, number_of(c, "CON_across"), 100, 2));
     }
@@ -312,10 +305,9 @@ static void put_note(FILE *out, const json_t *g, const char *class, const char *
 
 void html_checklist(FILE *out, const json_t *report, const Arguments *o)
 {
-    json_t *g;
+    json_t *g, *groups = json_object_get(report, "groups");
     size_t i, k;
     char *methods = methods_text(report, o);
-    double residual = 0;
     fputs("<h2 id=methods>10. Methods</h2>\n<p>", out);
     html_text(out, methods);
     free(methods);
@@ -325,7 +317,7 @@ void html_checklist(FILE *out, const json_t *report, const Arguments *o)
           "class=l>recipe</th><th class=l>device</th><th class=l>kernels</th><th "
           "class=l>commit</th></tr></thead><tbody>\n",
           out);
-    json_array_foreach(json_object_get(report, "groups"), i, g)
+    json_array_foreach(groups, i, g)
     {
         json_t *run, *runs = json_object_get(g, "runs");
         fputs("<tr><td>", out);
@@ -355,10 +347,9 @@ void html_checklist(FILE *out, const json_t *report, const Arguments *o)
         html_cell(out, text_or_unknown(g, "kernels"));
         html_cell(out, text_of(json_array_get(runs, 0), "git_commit"));
         fputs("</tr>\n", out);
-        residual = fmax(residual, number_of(g, "identity_residual")); /* NaN has no say */
     }
     fputs("</tbody></table></div>\n<ul>\n", out);
-    json_array_foreach(json_object_get(report, "groups"), i, g)
+    json_array_foreach(groups, i, g)
     {
         json_t *warning;
         for (int u = 0; u < UNDERSTOOD; u++) {
@@ -378,5 +369,5 @@ void html_checklist(FILE *out, const json_t *report, const Arguments *o)
             "<li>CCON identity residual ≤ 1e-12: %s.</li>\n<li>All numbers can be computed "
             "again from the prediction files with <code>consistency</code>; the order of files "
             "and the machine do not matter.</li>\n</ul>\n",
-            residual <= 1e-12 ? "ok" : "VIOLATED");
+            identity_text(groups));
 }

@@ -15,8 +15,7 @@ static const char *const required[] = {
 
 const char *preds_meta(const Preds *preds, const char *key)
 {
-    const char *value = json_string_value(json_object_get(preds->metadata, key));
-    return value ? value : "";
+    return text_of(preds->metadata, key);
 }
 
 char *preds_seeds(const Preds *preds)

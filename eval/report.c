@@ -58,6 +58,29 @@ const char *decimal(char out[32], double value, double scale, int decimals)
     return out;
 }
 
+const char *p_text(char out[32], double p)
+{
+    snprintf(out, 32, isnan(p) ? "n/a" : "%.2g", p);
+    return out;
+}
+
+json_t *collapsed_runs(const json_t *group)
+{
+    return json_object_get(json_object_get(group, "degenerate"), "any");
+}
+
+const char *identity_text(const json_t *groups)
+{
+    json_t *group;
+    size_t i;
+    double residual = 0;
+    json_array_foreach((json_t *)groups, i, group)
+    {
+        residual = fmax(residual, number_of(group, "identity_residual")); /* passes over NaN */
+    }
+    return residual <= 1e-12 ? "ok" : "VIOLATED";
+}
+
 int ends_of(double ends[2], const json_t *value)
 {
     if (json_array_size(value) != 2) {
@@ -163,6 +186,14 @@ PaperTable paper_table(const json_t *report)
     return t;
 }
 
+const char *const paper_rows[PAPER_ROWS] = {"zeta", "VAR", "CON", "CCON"};
+
+const char *paper_value(char out[32], const json_t *group, int row, const Arguments *options)
+{
+    const char *key = row == 1 && options->ddof ? "SD_sample" : paper_rows[row];
+    return decimal(out, number_of(group, key), row < 2 ? percent_scale(group) : 100, 2);
+}
+
 void paper_table_free(PaperTable *t)
 {
     for (int b = 0; b < t->blocks; b++) {
@@ -186,7 +217,7 @@ char *methods_text(const json_t *report, const Arguments *options)
         least = size_min(least, S);
         most = size_max(most, S);
         runs += S;
-        bad += json_array_size(json_object_get(json_object_get(group, "degenerate"), "any"));
+        bad += json_array_size(collapsed_runs(group));
         dropped += number_of(group, "dropped") > 0 ? (size_t)number_of(group, "dropped") : 0;
         grid = grid || json_object_get(group, "sources") != NULL;
     }

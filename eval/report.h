@@ -38,6 +38,15 @@ double percent_scale(const json_t *group);
 /* value * scale with this many decimals, or n/a. Returns out. */
 const char *decimal(char out[32], double value, double scale, int decimals);
 
+/* A p value, or n/a. Returns out. */
+const char *p_text(char out[32], double p);
+
+/* The places of the collapsed runs of a group. */
+json_t *collapsed_runs(const json_t *group);
+
+/* Whether CCON is what CON and the accuracy make it, to 1e-12, in all groups: "ok" or "VIOLATED". */
+const char *identity_text(const json_t *groups);
+
 /* The interval [2] of CON or CCON that the options ask for. 0, or -1 if there is none. */
 int shown_interval(double ends[2], const json_t *group, const char *name, const Arguments *options);
 
@@ -53,6 +62,11 @@ typedef struct PaperTable {
     const json_t **cell;    /* [blocks, columns] groups or NULL */
 } PaperTable;
 PaperTable paper_table(const json_t *report);
+
+/* Row 0 to 3 of a group: zeta, VAR (with --ddof 1 SD_sample), CON or CCON, in percent. */
+enum { PAPER_ROWS = 4 };
+extern const char *const paper_rows[PAPER_ROWS];
+const char *paper_value(char out[32], const json_t *group, int row, const Arguments *options);
 void paper_table_free(PaperTable *table);
 
 /* The methods paragraph that says what was done; the caller frees it. */

@@ -86,7 +86,7 @@ static void csv_examples(FILE *out, const json_t *groups)
     json_array_foreach((json_t *)groups, i, g)
     {
         size_t K = (size_t)json_integer_value(json_object_get(g, "K"));
-        most = K > most ? K : most;
+        most = size_max(most, K);
     }
     fputs("benchmark,task,split,model,recipe_sha256,id,row,label,correct,", out);
     for (size_t c = 0; c < most; c++) {

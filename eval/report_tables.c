@@ -6,18 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const rows[] = {"zeta", "VAR", "CON", "CCON"};
-
-/* The value of a row of Table 1. */
-static const char *paper_value(char out[32], const json_t *g, int row, const Arguments *o)
-{
-    if (!g) {
-        return "\u2013";
-    }
-    const char *key = row == 1 && o->ddof ? "SD_sample" : rows[row];
-    return decimal(out, number_of(g, key), row < 2 ? percent_scale(g) : 100, 2);
-}
-
 /* Text with the characters escaped that mean something in Markdown or LaTeX, on one line. */
 static void put_escaped(FILE *out, const char *text, int latex)
 {
@@ -94,10 +82,9 @@ static Row full_row(const json_t *g, const Arguments *o, const char *plus_minus)
     decimal(r.kappa, number_of(g, "fleiss_kappa"), 1, 3);
     decimal(r.alpha, number_of(g, "krippendorff_alpha"), 1, 3);
     decimal(r.phi, number_of(g, "phi"), 1, 2);
-    double p = number_of(g, "cochran_p");
-    snprintf(r.p, sizeof r.p, isnan(p) ? "n/a" : "%.2g", p);
+    p_text(r.p, number_of(g, "cochran_p"));
     decimal(r.vote, number_of(g, "vote_accuracy"), 100, 2);
-    r.bad = json_array_size(json_object_get(json_object_get(g, "degenerate"), "any"));
+    r.bad = json_array_size(collapsed_runs(g));
     return r;
 }
 
@@ -126,8 +113,7 @@ static void md_comparisons(FILE *out, const json_t *report)
             char a[32];
             const json_t *d = json_object_get(c, names[k]);
             fprintf(out, " | %s", decimal(a, number_of(d, "delta"), 100, 2));
-            double p = number_of(d, "p_holm");
-            fprintf(out, isnan(p) ? " | n/a" : " | %.2g", p);
+            fprintf(out, " | %s", p_text(a, number_of(d, "p_holm")));
         }
         fputs(" |\n", out);
     }
@@ -208,7 +194,8 @@ void report_md(FILE *out, const json_t *report, const Arguments *o)
         for (int r = 0; r < 4; r++) {
             fprintf(out, "| %s |", r == 1 && o->ddof ? "SD" : names[r]);
             for (int c = 0; c < t.columns; c++) {
-                fprintf(out, " %s |", paper_value(value, t.cell[b * t.columns + c], r, o));
+                const json_t *cell = t.cell[b * t.columns + c];
+                fprintf(out, " %s |", cell ? paper_value(value, cell, r, o) : "\u2013");
             }
             fputc('\n', out);
         }

@@ -18,9 +18,6 @@ const char *leveled(char out[32], const char *name, double level);
 /* The number of this key, NaN if there is none. */
 double number_of(const json_t *object, const char *key);
 
-/* The text of this key, "" if there is none. */
-const char *text_of(const json_t *object, const char *key);
-
 /* New lists, owned by the caller; interval is null if an end is not finite. */
 json_t *real_list(const double *values, size_t n);
 json_t *interval(double low, double high);
