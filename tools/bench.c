@@ -4,79 +4,12 @@
 #include "model.h"
 #include "safetensors.h"
 #include "optim.h"
+#include "peak.h"
 #include "rng.h"
 #include "statistics.h"
 
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Twelve independent chains hide the latency of every known machine (5 cycles, 2 a cycle) and, with
- * their two factors, stay in AVX2's sixteen registers: a spilled chain would measure the store. */
-enum { CHAINS = 12, ROUNDS = 1 << 15 };
-#define PEAK(name, target_, vector_bytes)                                                          \
-    __attribute__((target(target_), noinline)) static double name(float seed)                      \
-    {                                                                                              \
-        typedef float V __attribute__((vector_size(vector_bytes)));                                \
-        V sum[CHAINS], a, b;                                                                       \
-        for (size_t l = 0; l < sizeof(V) / 4; l++) {                                               \
-            a[l] = 0.999f + seed;                                                                  \
-            b[l] = 0.001f + seed;                                                                  \
-        }                                                                                          \
-        _Pragma("GCC unroll 16") for (int i = 0; i < CHAINS; i++)                                  \
-        {                                                                                          \
-            sum[i] = b * (float)i;                                                                 \
-        }                                                                                          \
-        for (int r = 0; r < ROUNDS; r++) {                                                         \
-            _Pragma("GCC unroll 16") for (int i = 0; i < CHAINS; i++)                              \
-            {                                                                                      \
-                FMA_##name(sum[i], a, b);                                                          \
-            }                                                                                      \
-        }                                                                                          \
-        _Pragma("GCC unroll 16") for (int i = 1; i < CHAINS; i++)                                  \
-        {                                                                                          \
-            sum[0] += sum[i];                                                                      \
-        }                                                                                          \
-        volatile float sink = sum[0][0];                                                           \
-        (void)sink;                                                                                \
-        return 2.0 * CHAINS * ROUNDS * (double)(sizeof(V) / 4);                                    \
-    }
-#if defined(__x86_64__)
-#define FMA_peak512(c, x, y) __asm__("vfmadd231ps %1, %2, %0" : "+v"(c) : "v"(x), "v"(y))
-#define FMA_peak256(c, x, y) __asm__("vfmadd231ps %1, %2, %0" : "+x"(c) : "x"(x), "x"(y))
-PEAK(peak512, "avx512f", 64)
-PEAK(peak256, "avx2,fma", 32)
-#endif
-
-/* GF/s of all threads at once, the best of five. */
-static double measure_peak(const Backend *backend)
-{
-    double best = 0;
-#if defined(__x86_64__)
-    double (*loop)(float) = strcmp(backend->ops.build, "avx512") ? peak256 : peak512;
-    for (int run = 0; run < 5; run++) {
-        double flops = 0, start = 0, end = 0;
-#pragma omp parallel num_threads(backend->ctx.threads) reduction(+ : flops)
-        {
-            loop(0.0f); /* wake up */
-#pragma omp barrier
-#pragma omp master
-            start = clock_seconds();
-            for (int i = 0; i < 20; i++) {
-                flops += loop(0.0f);
-            }
-#pragma omp barrier
-#pragma omp master
-            end = clock_seconds();
-        }
-        double rate = flops / (end - start) * 1e-9;
-        best = rate > best ? rate : best;
-    }
-#else
-    (void)backend;
-#endif
-    return best;
-}
 
 static void fill(float *x, size_t n)
 {
@@ -101,7 +34,7 @@ static void bench_products(Backend *backend)
     for (int M = 512; M <= 2048; M *= 4) {
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
             int O = shapes[s][0], K = shapes[s][1];
-            double best[3] = {1e9, 1e9, 1e9}, peak = measure_peak(backend),
+            double best[3] = {1e9, 1e9, 1e9}, peak = 1e-9 * peak_flops(backend->ctx.threads),
                    flops = 2.0 * M * O * K * 1e-9;
             for (int run = 0; run < 12; run++) {
                 for (int kind = 0; kind < 3; kind++) {
@@ -192,7 +125,7 @@ static void bench_step(Backend *backend, const char *name, const int *lengths)
         for (int n = 0; n < cu[B]; n++) {
             tokens[n] = 4 + (n * 7919 + step) % 50000;
         }
-        double peak = measure_peak(backend), start = clock_seconds();
+        double peak = 1e-9 * peak_flops(backend->ctx.threads), start = clock_seconds();
         Batch batch = {cu[B], B, tokens, types, cu, slots, labels, NULL};
         Step now = {1, (uint32_t)step, 42};
         model_forward(&model, &batch, &now);
@@ -379,7 +312,7 @@ static void bench_large(Backend *backend, const char *folder)
     ModelCounts counts = model_counts(&model);
     printf("Llama-3.2-3B's shape: %zu parameters, %zu of adapters, %zu of the head\n", counts.all,
            counts.adapters, counts.head);
-    double peak = measure_peak(backend), C = 3072, F = 8192, KV = 1024, L = 28;
+    double peak = 1e-9 * peak_flops(backend->ctx.threads), C = 3072, F = 8192, KV = 1024, L = 28;
     double matrices = L * (2 * C * C + 2 * C * KV + 3 * C * F) * N,
            causal = L * 2 * C * B * T * (T + 1) / 2;
     for (int step = 0; step < 2; step++) {
@@ -448,7 +381,7 @@ int main(int argc, char **argv)
         return error.code;
     }
     printf("%s kernels, %d threads, float32 FMA peak %.1f GF/s\n", backend.ops.build,
-           backend.ctx.threads, measure_peak(&backend));
+           backend.ctx.threads, 1e-9 * peak_flops(backend.ctx.threads));
     int all = !strcmp(what, "all");
     if (all || !strcmp(what, "products")) {
         bench_products(&backend);

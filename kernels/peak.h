@@ -1,0 +1,10 @@
+/* The measure of "share of this machine's peak". */
+#ifndef PEAK_H
+#define PEAK_H
+
+/* Float32 operations a second of so many threads at once that do nothing but fma in registers, with
+ * the widest vectors of this machine: the best of five tries, a few milliseconds. 0 where the
+ * machine has no vectors that this knows. */
+double peak_flops(int threads);
+
+#endif
