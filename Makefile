@@ -44,7 +44,7 @@ KERNELS = gemm matmul attention norm rope elementwise embedding lora loss table
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
 BASE = $(call objects,base)
-KERNEL_OBJECTS = $(foreach k,backend openblas peak threads,$(BUILD)/kernels/$(k).o) \
+KERNEL_OBJECTS = $(foreach k,backend openblas peak threads watch,$(BUILD)/kernels/$(k).o) \
     $(foreach s,$(SIMDS),$(foreach k,$(KERNELS),$(BUILD)/kernels/$(k).$(s).o))
 MODEL = $(call objects,model)
 DATA = $(call objects,data)

@@ -1,6 +1,7 @@
 #include "backend.h"
 #include "openblas.h"
 #include "threads.h"
+#include "watch.h"
 
 #include <omp.h>
 #include <stdlib.h>
@@ -117,6 +118,7 @@ int backend_init(Backend *backend, const char *simd, int threads, Error *error)
     backend->ops = *ops;
     backend->ctx.threads = threads > 0 ? threads : threads_available();
     backend->ctx.pace.grain = PACE_GRAIN;
+    backend->ctx.layer = -1;
     omp_set_dynamic(0); /* num_threads means what it says: scratch is divided by it */
     return 0;
 }
@@ -133,6 +135,7 @@ void backend_reserve(Backend *backend, size_t floats)
 void backend_free(Backend *backend)
 {
     arena_free(backend->ctx.scratch, backend->ctx.scratch_size * sizeof(float));
+    free(backend->ctx.watch);
     *backend = (Backend){0};
 }
 
@@ -163,9 +166,11 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
         build++;
     }
     const Ops *replaced = &builds[build].variants[chosen];
+    Watch *watch = backend->ctx.watch;
+    Ops *ops = watch && watch->what ? &watch->inner : &backend->ops;
 #define OP(name, ...)                                                                              \
     if (replaced->name) {                                                                          \
-        backend->ops.name = replaced->name;                                                        \
+        ops->name = replaced->name;                                                                \
     }
 #include "ops.def"
 #undef OP

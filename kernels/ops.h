@@ -38,6 +38,8 @@ typedef struct Context {
     Pace pace;      /* how many of them pay now */
     float *scratch; /* [scratch_size] floats, shared by all ops, 64-byte aligned */
     size_t scratch_size;
+    int layer;           /* in which a model is, or -1: what a watch says of a finding */
+    struct Watch *watch; /* of watch.h; NULL where nobody ever watched */
 } Context;
 
 /* A weight as it is stored: float32, or bf16 that is widened where it is read, which is exact. One

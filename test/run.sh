@@ -35,6 +35,7 @@ run() {
 
 run layers test/layers.sh
 run ops "$build/test_ops"
+run watch "$build/test_watch"
 run threads "$build/test_threads"
 run parsers "$build/test_parsers"
 run labels "$build/test_labels"
