@@ -1,6 +1,7 @@
 /* train_gpt: fine-tunes a pretrained transformer from a seed, exactly, and writes one prediction
  * file a run. */
 #include "process.h"
+#include "profile.h"
 #include "study.h"
 #include "version.h"
 
@@ -213,20 +214,24 @@ static int run_all(Study *study, const Options *o, const uint64_t *list, int cou
         }
         return 0;
     }
-    for (int i = 0; i < count; i++) {
+    Profile profile;
+    if (o->profile && profile_open(&profile, &study->backend, o->profile, error)) {
+        return error->code;
+    }
+    int code = 0;
+    for (int i = 0; i < count && !code; i++) {
         Seeds seeds = seeds_of(o, list[i]);
         Outcome outcome;
         char *save = save_folder(o, list[i], count);
-        int code = study_run(study, &seeds, save, &outcome, error);
+        code = study_run(study, &seeds, save, &outcome, error);
         free(save);
-        if (code) {
-            return code;
+        if (!code) {
+            show_outcome(study, &seeds, &outcome);
+            free(outcome.path);
+            free(outcome.kept);
         }
-        show_outcome(study, &seeds, &outcome);
-        free(outcome.path);
-        free(outcome.kept);
     }
-    return 0;
+    return o->profile ? profile_close(&profile, code, o->quiet ? NULL : stderr, error) : code;
 }
 
 int main(int argc, char **argv)

@@ -199,6 +199,10 @@ static int check_together(const Options *o, Error *error)
                          "out",
                          o->max_steps);
     }
+    if (o->profile && o->dry_run) {
+        return error_set(error, EXIT_USAGE,
+                         "--profile with --dry-run, which runs nothing; leave one of them out");
+    }
     return 0;
 }
 
