@@ -6,6 +6,7 @@
  * (Higham 2002, section 3.1), to first order; each comparison states its n and its sum. Differences
  * with step h are off by about h^2. */
 #include "op_cases.h"
+#include "watch.h"
 
 int variant_runs;
 
@@ -115,8 +116,17 @@ static const OpCase cases[] = {
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
+/* Chains the hashes of all outputs. */
+static void chain_hash(void *user, const char *op, const char *output, int layer, uint64_t hash)
+{
+    (void)op, (void)output, (void)layer;
+    *(uint64_t *)user = *(uint64_t *)user * 31 + hash;
+}
+
+/* The first run calls the ops themselves, all others their wrappers. */
 static void run_case(const OpCase *c)
 {
+    uint64_t hash[12] = {0};
     const char *builds[3];
     int count = backend_builds(builds);
     Output first = {0};
@@ -132,7 +142,14 @@ static void run_case(const OpCase *c)
                                           matmul_scratch(400, 400, 400) +
                                           lora_scratch(400, 150, 150, 20, threads[t]) +
                                           vocabulary_scratch(LM_N, LM_C, LM_V));
+            if (first.x) {
+                watch_begin(&backend, WATCH_HASH);
+                backend.ctx.watch->hashed = chain_hash;
+                backend.ctx.watch->hashed_user = &hash[4 * b + t];
+            }
             c->run(&backend.ops, &backend.ctx, &out);
+            CHECK(!first.x || (hash[4 * b + t] == hash[1] && hash[1]),
+                  "%s: %s with %d threads has another hash", c->ops, builds[b], threads[t]);
             if (!first.x) {
                 first = out;
             } else {
