@@ -1,5 +1,5 @@
-/* Inside of the tokenizers: the vocabulary, the two models over it and the rest of a tokenizer.
- * Only tokenizer*.c, side_files.c, added_tokens.c, vocabulary.c, bpe.c, metaspace.c and
+/* Inside of the tokenizers: the vocabulary, the models over it (BPE over bytes and over characters,
+ * WordPiece), and the rest of a tokenizer. Only tokenizer*.c, side_files.c, added_tokens.c, vocabulary.c, bpe.c, metaspace.c and
  * wordpiece.c use it. */
 #ifndef VOCABULARY_H
 #define VOCABULARY_H
@@ -85,7 +85,7 @@ enum { LARGEST_ID = 1 << 24 };
 /* How BPE over characters writes a space: U+2581. */
 #define SPACE_MARK "\xE2\x96\x81"
 
-/* Adds a token; 0, or 65 if the id is out of range or taken. */
+/* Adds a word; 0, or 65 if the id is out of range or another's, or the word has another id. */
 int vocabulary_add(Vocabulary *vocabulary, const char *word, long long id, const char *where,
                    Error *error);
 
@@ -164,7 +164,7 @@ int side_files_add(Tokenizer *t, const SideFiles *side, TokenizerClass class, co
 int side_files_apply(Tokenizer *t, const SideFiles *side, const json_t *root, const char *where,
                      Error *error);
 
-/* Id of a token, or -1. */
+/* Id of a word of the model, or -1. */
 int vocabulary_find(const Vocabulary *vocabulary, const char *word);
 
 /* Finishes a BPE vocabulary. Every byte needs its symbol, "<0x0A>" where bytes stand for unknown

@@ -1,6 +1,6 @@
-/* Attention over packed sequences. One task is one sequence and one key/value head; scores live in
- * the scratch of its thread and are computed again in the backward pass, so no [T, T] tensor is
- * ever kept. */
+/* Attention over packed sequences. A task of the forward pass is one sequence and one head, of the
+ * backward pass one sequence and one key/value head; scores live in the scratch of its thread and
+ * are computed again in the backward pass, so no [T, T] tensor is kept between the two. */
 #include "gemm.h"
 
 #include <omp.h>
