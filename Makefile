@@ -178,7 +178,7 @@ SOURCES = $(wildcard base/*.[ch] kernels/*.[ch] kernels/*.cu model/*.[ch] data/*
 tidy:
 	clang-tidy --quiet --checks='-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-clang-analyzer-security.FloatLoopCounter' $(filter %.c,$(filter-out kernels/% data/unicode_tables.c,$(SOURCES))) -- -std=gnu11 $(INCLUDE_test)
 format:
-	clang-format -i $(filter-out data/unicode_tables.c,$(SOURCES))
+	clang-format -i $(filter-out data/unicode_tables.c data/unicode_cased.c,$(SOURCES))
 
 clean:
 	rm -rf build build-fuzz build-asan build-ubsan build-tsan train_gpt consistency merge

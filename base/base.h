@@ -97,8 +97,8 @@ typedef struct File {
 } File;
 
 /* Maps a regular file. Errors: 66 missing, 77 not readable, 65 a folder or special file, 74 I/O.
- * Until file_unmap, a page that is gone (the file was cut) ends the process with one line and 74.
- */
+ * Until file_unmap, a page that is gone (the file was cut) ends the process with one line
+ * and 74. */
 int file_map(File *file, const char *path, Error *error);
 void file_unmap(File *file);
 

@@ -1,5 +1,5 @@
-/* Strict JSON files (jansson): UTF-8, no duplicate keys, no text behind the value, bounded depth.
- */
+/* Strict JSON files (jansson): UTF-8, no duplicate keys, no text behind the value,
+ * bounded depth. */
 #ifndef JSON_H
 #define JSON_H
 

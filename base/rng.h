@@ -30,8 +30,8 @@ SCALAR_FN Philox philox4x32(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, 
 }
 
 /* Word j of the stream of a key, in the order of cuRAND's host generator
- * CURAND_RNG_PSEUDO_PHILOX4_32_10 with this seed: with q = j / 4, the word j % 4 of sub-sequence q
- * % 65536 at position q / 65536. */
+ * CURAND_RNG_PSEUDO_PHILOX4_32_10 with this seed: with q = j / 4, the word j % 4 of sub-sequence
+ * q % 65536 at position q / 65536. */
 SCALAR_FN uint32_t rng_word(uint64_t key, uint64_t j)
 {
     uint64_t q = j / 4, position = q >> 16;
@@ -77,8 +77,8 @@ SCALAR_FN uint32_t rng_below(uint64_t key, uint64_t j, uint32_t n)
 }
 
 /* Where a dropout mask stands: never a row of a packed or micro batch, so packing, micro-batches
- * and companions cannot change it. Counter words: element group, position | head << 20, slot | site
- * << 20, step. */
+ * and companions cannot change it. Counter words: element group, position | head << 20,
+ * slot | site << 20, step. */
 typedef struct DropoutSite {
     uint64_t seed;
     uint32_t step;
@@ -94,8 +94,8 @@ SCALAR_FN uint32_t dropout_threshold(float p)
 
 enum { DROPOUT_BLOCK = 128, DROPOUT_LANES = 32 };
 
-/* Element i of a row uses word (i / 32) % 4 of the counter with element group (i / 128) * 32 + i %
- * 32: a warp draws its four elements a lane from one block each. */
+/* Element i of a row uses word (i / 32) % 4 of the counter with element group
+ * (i / 128) * 32 + i % 32: a warp draws its four elements a lane from one block each. */
 SCALAR_FN Philox dropout_words(const DropoutSite *site, uint32_t group, uint32_t position,
                                uint32_t head, uint32_t slot)
 {

@@ -8,8 +8,8 @@
  * "unknown" outside of a repository. */
 const char *git_commit(void);
 
-/* SHA-256 of the names and bytes of all sources in kernels/, rng.h and scalar.h at that time, in the
- * names' order. */
+/* SHA-256 of the names and bytes of all sources in kernels/, of rng.h and of scalar.h at that time,
+ * in the names' order. */
 const char *kernels_sha256(void);
 
 #endif

@@ -63,8 +63,8 @@ static int is_gone(const char *number)
            errno == ESRCH;
 }
 
-/* Removes a file of ours that nobody is writing: its lock, which other machines see too, is free.
- */
+/* Removes a file of ours that nobody is writing: its lock, which other machines see too,
+ * is free. */
 static void remove_unlocked(const char *path)
 {
     struct stat status;
@@ -122,8 +122,8 @@ static char *link_end(const char *path)
 }
 
 /* Standard output or error if path is one of them under another name (/dev/stdout), else -1. They
- * are written through their descriptor: opened anew, a socket would fail and a file would be cut.
- */
+ * are written through their descriptor: opened anew, a socket would fail and a file would
+ * be cut. */
 static int own_descriptor(const struct stat *status)
 {
     struct stat own;

@@ -219,7 +219,7 @@ static size_t contraction(const char *text, size_t size)
 }
 
 /* End of the piece that starts at `at`: the alternatives of GPT-2's pattern in their order,
- * 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ */
+ *     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ */
 static size_t piece_end(const char *text, size_t size, size_t at)
 {
     size_t length = contraction(text + at, size - at);
@@ -281,8 +281,9 @@ static int is_newline(char c)
     return c == '\r' || c == '\n';
 }
 
-/* The same for Llama 3's pattern: (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|
- * ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
+/* The same for Llama 3's pattern, which is one line:
+ *     (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}
+ *     | ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
 static size_t llama_piece_end(const char *text, size_t size, size_t at)
 {
     size_t length = contraction_any_case(text + at, size - at), end = at, second;

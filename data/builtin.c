@@ -255,8 +255,8 @@ static void choice(Example *e, Draw *draw)
     }
 }
 
-/* Two descriptions; the score says how much they share: nothing, the colour or the place, or both.
- */
+/* Two descriptions; the score says how much they share: nothing, the colour or the place,
+ * or both. */
 static void similarity(Example *e, Draw *draw)
 {
     const char *a[2] = {PICK(colours), PICK(places)}, *b[2];

@@ -22,8 +22,8 @@ int token_check(const Tokenizer *tokenizer, int id, int V, const char *path, int
 /* Tokenizes every example to at most longest tokens by the task's rule: for an encoder its segments
  * and special tokens, for a decoder the task's text behind what the tokenizer puts in front, so
  * that a beginning of text is never doubled. The task must have a text for a decoder. Errors: 65
- * with the line of an example that cannot be cut, or an id outside of the model's vocabulary of V.
- */
+ * with the line of an example that cannot be cut, or an id outside of the model's vocabulary
+ * of V. */
 int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer, int decoder,
            int longest, int V, Error *error);
 void encoded_free(Encoded *encoded);
@@ -36,8 +36,7 @@ void epoch_order(int *order, int count, uint64_t seed, int epoch);
 typedef struct Packed {
     int N, B, examples;
     int *tokens, *types, *cu_seqlens, *slots;
-    int *
-        labels; /* [examples]; of a language model [N]: the next token, or -1 at a sequence's end */
+    int *labels; /* [examples]; a language model's [N]: the next token, -1 at a sequence's end */
     float *targets;
 } Packed;
 

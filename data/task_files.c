@@ -35,8 +35,8 @@ static int list_folder(Paths *names, const char *folder)
     return problem;
 }
 
-/* Appends the folders in parent that have one of the names, the spelling of the first one in front.
- */
+/* Appends the folders in parent that have one of the names, the spelling of the first one
+ * in front. */
 static void add_folders(Paths *folders, const char *parent, const char *const names[3])
 {
     Paths entries = NULL;

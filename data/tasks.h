@@ -66,12 +66,13 @@ const Task *tasks_all(int *count);
 const Task *task_find(const char *name, Error *error);
 const char *metric_name(TaskMetric metric);
 
-/* Reads one split, "train" or "validation"; limit > 0 keeps the first examples. Of MultiRC's
- * training file, answers without text are left out. data is a folder: its files are looked for in
- * data/<benchmark>/<folder>, data/<folder> and data itself, in the usual spellings. Rows of a TSV
- * with another number of columns are left out if they are at most one in a thousand lines, or one
- * row that a line break parts; of any file and in any number with allow_bad_rows. Errors: 66
- * missing, 65 with file and line. */
+/* Reads one split, "train" or "validation"; limit > 0 keeps the first examples. data is a folder:
+ * its files are looked for in data/<benchmark>/<folder>, data/<folder> and data itself, in the usual
+ * spellings. Left out are
+ *     of MultiRC's training file, answers without text;
+ *     of a TSV, rows with another number of columns, if they are at most one in a thousand lines or
+ *     one row that a line break parts; with allow_bad_rows those of any file, however many.
+ * Errors: 66 missing, 65 with file and line. */
 int dataset_read(Dataset *dataset, const Task *task, const char *data, const char *split, int limit,
                  int allow_bad_rows, Error *error);
 

@@ -32,8 +32,8 @@ void tokenizer_encode(const Tokenizer *tokenizer, Ids *ids, const char *text, si
 /* Special tokens that the template adds to so many segments. */
 int tokenizer_specials(const Tokenizer *tokenizer, int segments);
 
-/* Ids that stand in a template. Parts of the same segment follow each other with nothing between.
- */
+/* Ids that stand in a template. Parts of the same segment follow each other with
+ * nothing between. */
 typedef struct Part {
     Ids ids;
     int segment;

@@ -282,8 +282,8 @@ static int read_bert_normalizer(Tokenizer *t, const json_t *normalizer, const ch
     return 0;
 }
 
-/* Whether the file's normalizer and pre-tokenizer are the ones that the model's kind implies here.
- */
+/* Whether the file's normalizer and pre-tokenizer are the ones that the model's kind
+ * implies here. */
 static int check_pipeline(Tokenizer *t, const json_t *root, const char *where, Error *error)
 {
     const json_t *normalizer = json_object_get(root, "normalizer"),

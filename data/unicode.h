@@ -37,8 +37,8 @@ int unicode_bert_piece(uint32_t code);
  * reordering, -1 for all others. */
 int unicode_combining_class(uint32_t code);
 
-/* What BERT's normalizer does beside clean_text: lower case, NFD without marks, spaces around CJK.
- */
+/* What BERT's normalizer does beside clean_text: lower case, NFD without marks, spaces
+ * around CJK. */
 enum { BERT_LOWER = 1, BERT_STRIP = 2, BERT_CJK = 4 };
 
 /* BERT's normalizer of one code point: writes 0 to 8 code points to out and returns how many. */

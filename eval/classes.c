@@ -394,8 +394,8 @@ int classes_make(Classes *c, const json_t *gold, const json_t *predicted, const 
             }
         }
     }
-    /* names that share nothing are other names of the same classes: Yes and no for true and false
-     */
+    /* names that share nothing are other names of the same classes: Yes and no for true
+     * and false */
     if (!code && answers && json_array_size(outside) == answers && json_array_size(p.names) &&
         json_array_size(gold)) {
         code = REFUSE("%s: no prediction is one of the classes (%s, ...), as '%s'; names are "

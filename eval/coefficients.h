@@ -1,5 +1,5 @@
-/* Pairs of runs, Cochran's Q and chance-corrected agreement (items 3 to 6 of docs/STATISTICS.md).
- */
+/* Pairs of runs, Cochran's Q and chance-corrected agreement (items 3 to 6
+ * of docs/STATISTICS.md). */
 #ifndef COEFFICIENTS_H
 #define COEFFICIENTS_H
 

@@ -1,5 +1,5 @@
-/* The pictures of an HTML report. One that a group or table has no values for is left out, or a line
- * says what it needs. */
+/* The pictures of an HTML report. One that a group or table has no values for is left out, or a
+ * line says what it needs. */
 #ifndef HTML_PLOTS_H
 #define HTML_PLOTS_H
 

@@ -32,16 +32,16 @@ int imports_open(Imports *imports, const ImportOptions *options, char *const *fi
 void imports_close(Imports *imports);
 
 /* Reads one of the files into memory as a prediction file. Its pred and label number texts of its
- * own until imports_name_classes. Errors: those of file_map, 64 without gold labels, 65 with line.
- */
+ * own until imports_name_classes. Errors: those of file_map, 64 without gold labels, 65
+ * with line. */
 int import_read(Preds *preds, const Imports *imports, const char *path, size_t file, Error *error);
 
 /* Gives the runs of a group, read by import_read, one list of classes; others are left as they are.
  * Errors: those of classes_make, 64 for f1 of other than two classes. */
 int imports_name_classes(const Imports *imports, Preds **runs, size_t S, Error *error);
 
-/* What is known of the classes beside the files at these paths. The caller frees its list of paths.
- */
+/* What is known of the classes beside the files at these paths. The caller frees its list
+ * of paths. */
 ClassHints imports_hints(const Imports *imports, const char *const *paths, size_t count);
 
 #endif

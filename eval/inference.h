@@ -22,8 +22,8 @@ double sign_p(const double *differences, size_t n);
  * object. */
 void put_score_tests(json_t *object, const double *a, size_t n, const double *b, size_t m);
 
-/* pearson, p, fisher_ci<level>, spearman, leave_one_out [least, greatest], n. The caller owns it.
- */
+/* pearson, p, fisher_ci<level>, spearman, leave_one_out [least, greatest], n. The caller
+ * owns it. */
 json_t *correlation(const double *x, const double *y, size_t n, double level);
 
 /* v_statistic and u_statistic: entry k - 1 is the expected best of k runs, k up to n and 100 (Dodge

@@ -44,7 +44,7 @@ const char *p_text(char out[32], double p);
 /* The places of the collapsed runs of a group. */
 json_t *collapsed_runs(const json_t *group);
 
-/* Whether CCON is what CON and the accuracy make it, to 1e-12, in all groups: "ok" or "VIOLATED". */
+/* Whether CCON is what CON and the accuracy make it, to 1e-12, in all groups: ok or VIOLATED. */
 const char *identity_text(const json_t *groups);
 
 /* The interval [2] of CON or CCON that the options ask for. 0, or -1 if there is none. */

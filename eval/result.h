@@ -1,5 +1,5 @@
-/* Results as JSON objects: what is undefined is null. And the few sums that all statistics share.
- */
+/* Results as JSON objects: what is undefined is null. And the few sums that all
+ * statistics share. */
 #ifndef RESULT_H
 #define RESULT_H
 

@@ -19,8 +19,8 @@ typedef struct Table {
 Table table_make(const Group *group, const char *use_run, const char *use_example);
 void table_free(Table *table);
 
-/* The class that most runs predict on example i; ties go to the smallest. -1 where none answered.
- */
+/* The class that most runs predict on example i; ties go to the smallest. -1 where
+ * none answered. */
 int majority_vote(const Table *table, size_t i);
 
 /* Ordered pairs of runs that agree on example i, or agree and are right. */

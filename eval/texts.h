@@ -1,5 +1,5 @@
-/* Fields of a table as texts that can be compared: what of them counts, and which are one number.
- */
+/* Fields of a table as texts that can be compared: what of them counts, and which are
+ * one number. */
 #ifndef TEXTS_H
 #define TEXTS_H
 
@@ -16,8 +16,8 @@ typedef struct Texts {
 } Texts;
 
 /* The number of a text, added if it is new; -1 for an empty one. Spaces and a pair of quotes around
- * it are none of it; 1, 1.0, 01, +1 and 1e0 are "1", and LABEL_1 is too, as transformers writes it.
- */
+ * it are none of it; 1, 1.0, 01, +1 and 1e0 are "1", and LABEL_1 is too, as transformers
+ * writes it. */
 int texts_add(Texts *texts, const char *text, size_t line);
 void texts_free(Texts *texts);
 

@@ -1,5 +1,5 @@
-/* A backend: the op table of this machine with the variants that were asked for, and its context.
- */
+/* A backend: the op table of this machine with the variants that were asked for, and
+ * its context. */
 #ifndef BACKEND_H
 #define BACKEND_H
 

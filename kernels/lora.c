@@ -1,8 +1,8 @@
 /* LoRA: the low-rank branch of a linear layer. Its products are small, so every thread runs whole
  * ones, over a block of tokens, or over a block of channels where the chain goes over tokens. The
  * rank is on the rows of a tile, which is wide over tokens or channels: a tile of 32 columns would
- * waste most of them on a rank of 8. Neither changes a bit, for every element is one chain of fma.
- */
+ * waste most of them on a rank of 8. Neither changes a bit, for every element is one chain
+ * of fma. */
 #include "gemm.h"
 
 #include <omp.h>

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* GPT-2's printable character of a byte: itself, or one from U+0100 on for those without a picture.
- */
+/* GPT-2's printable character of a byte: itself, or one from U+0100 on for those without
+ * a picture. */
 static void byte_text(char out[4], int byte)
 {
     int shifted = 0;

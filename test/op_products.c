@@ -293,8 +293,8 @@ static double lora_value(const LoraCase *c, const double *x, const double *a, co
 
 /* The function is linear in each of x, a, b, so a difference with step 1 is its slope. All values
  * are of order 1, sums have at most 200 terms of order 10 times what 32 ranks and a mask of 1 / 0.7
- * make of them: 1e4 roundings of size U are an ample bound, and a missing term would be of order 1.
- */
+ * make of them: 1e4 roundings of size U are an ample bound, and a missing term would be of
+ * order 1. */
 void check_lora(const float *out)
 {
     double tolerance = 1e4 * U;

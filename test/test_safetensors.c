@@ -1,9 +1,10 @@
 /* Files to accept or to refuse: build/test_safetensors MANIFEST.json...
- * manifest.json beside files/ (containers), preds_manifest.json beside preds/ (prediction files),
- * hf_manifest.json beside hf/ (config.json and adapter_config.json files). Every container and
- * prediction file is also cut at every length (at most 4096 of them), every configuration at every
- * byte: a cut file must be refused, never crash. Without arguments only the round trip is tested.
- */
+ *     manifest.json        beside files/: containers
+ *     preds_manifest.json  beside preds/: prediction files
+ *     hf_manifest.json     beside hf/: config.json and adapter_config.json files
+ * Every container and prediction file is also cut at every length (at most 4096 of them), every
+ * configuration at every byte: a cut file must be refused, never crash. Without arguments only the
+ * round trip is tested. */
 #include "check.h"
 #include "openers.h"
 #include "safetensors.h"

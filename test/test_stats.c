@@ -410,8 +410,8 @@ static json_t *statistics_of(const Made *made)
     return statistics_compute(&made->group, &options);
 }
 
-/* Published mistakes (statistics of the study's neighbours): what goes wrong there must not here.
- */
+/* Published mistakes (statistics of the study's neighbours): what goes wrong there must
+ * not here. */
 static void check_published_errors(void)
 {
     enum { S = 10, N = 4000 };

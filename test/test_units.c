@@ -1,6 +1,6 @@
 /* Small parts: schedules, recipes, orders, packing, options, metrics and the built-in data. With
- * arguments, golden files: build/test_units [.../ops/golden.safetensors] [.../tasks/metrics.json]
- */
+ * arguments, golden files: build/test_units
+ * [.../ops/golden.safetensors] [.../tasks/metrics.json] */
 #include "check.h"
 #include "encode.h"
 #include "metrics.h"

@@ -15,8 +15,8 @@ static int fail(const Error *error)
     return error->code;
 }
 
-/* Names of the head's rows: the adapter's, else the base's if there are as many, else LABEL_0, ...
- */
+/* Names of the head's rows: the adapter's, else the base's if there are as many, else
+ * LABEL_0, ... */
 static int read_names(char ***names, const Config *config, const char *adapter, int classes,
                       Error *error)
 {
