@@ -69,9 +69,12 @@ $(BUILD)/coverage: $(BUILD)/tools/coverage.o $(EVAL) $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/unicode_tables: $(BUILD)/tools/unicode_tables.o $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
-$(BUILD)/test_ops: $(patsubst test/%.c,$(BUILD)/test/%.o,$(wildcard test/op_*.c))
+# No model: after an edit of a kernel only its three builds are compiled again.
+$(BUILD)/test_ops: $(patsubst test/%.c,$(BUILD)/test/%.o,test/test_ops.c test/check.c test/harness.c $(wildcard test/op_*.c test/reference*.c)) \
+    $(KERNEL_OBJECTS) $(BASE)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/test_golden: $(patsubst test/%.c,$(BUILD)/test/%.o,$(wildcard test/golden_*.c))
-$(TESTS): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/check.o $(ALL)
+$(filter-out $(BUILD)/test_ops,$(TESTS)): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/check.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 
 define kernel_rule
@@ -107,6 +110,7 @@ help:
 	@echo "make            build ./train_gpt, ./consistency and ./merge"
 	@echo "make deps       install what the build and the tests need (Debian packages)"
 	@echo "make test       run every test; ends with: N passed, N failed"
+	@echo "make ops K=norm  build and test the ops of kernels/norm.c, or one op (MODE=perf: measure them)"
 	@echo "make verify     train the demonstration, a decoder, adapters and lm; compare digests with docs/digests"
 	@echo "make verify-update  write docs/digests anew, after an op's definition changed"
 	@echo "make bench      measure this machine: products and a training step, as a share of its peak"
@@ -124,6 +128,10 @@ deps:
 	if [ "$$missing" = "$(words $(PACKAGES))" ]; then echo "deps: all installed"; else \
 	    sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; $$sudo apt-get update -qq; \
 	    $$sudo apt-get install -y -qq --no-install-recommends $(PACKAGES); fi
+
+# K: an op or a file of kernels/
+ops: $(BUILD)/test_ops
+	@$(BUILD)/test_ops $(if $(K),--only $(K)) $(if $(MODE),--mode $(MODE))
 
 test: all $(TESTS)
 	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) CC=$(CC) test/run.sh
@@ -184,6 +192,6 @@ clean:
 	rm -rf build build-fuzz build-asan build-ubsan build-tsan train_gpt consistency merge
 
 FORCE:
-.PHONY: all report help deps test verify verify-update bench bench-large coverage fuzz asan ubsan tsan unicode tidy format clean FORCE
+.PHONY: all report help deps ops test verify verify-update bench bench-large coverage fuzz asan ubsan tsan unicode tidy format clean FORCE
 .DELETE_ON_ERROR:
 -include $(wildcard $(BUILD)/*/*.d)

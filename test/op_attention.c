@@ -1,178 +1,204 @@
-/* Cases of test_ops.c: attention: bidirectional, causal, grouped heads, pooled queries; dropout by
- * its mask. */
-#include "op_cases.h"
+/* Cases of attention.c: both directions or causal, grouped heads, all queries of a sequence or its
+ * first or last alone, dropout, gaps between rows. k and v stand side by side, as a model has them.
+ */
+#include "base.h"
+#include "harness.h"
+#include "reference.h"
 
-static const int places[B] = {0};
+#include <stdlib.h>
 
-typedef struct AttentionCase {
-    int H, K, D, causal, pooled;
-    float p;
-} AttentionCase;
+enum { QUERIES_ALL, QUERIES_FIRST, QUERIES_LAST };
 
-static const AttentionCase attentions[] = {{3, 3, 12, 0, 0, 0},
-                                           {4, 2, 16, 1, 0, 0},
-                                           {6, 2, 10, 1, 0, 0.3f},
-                                           {2, 2, 33, 0, 1, 0},
-                                           {3, 1, 8, 0, 0, 0.25f}};
-enum { ATTENTIONS = sizeof attentions / sizeof *attentions };
-static const int counting[B + 1] = {0, 1, 2, 3, 4, 5};
+/* The tensors of a case, and their copies in double. */
+typedef struct Attention {
+    AttentionShape shape;
+    DropoutSite dropout;
+    size_t v; /* where v begins in a row of kv */
+    double *q, *kv;
+    const float *dout;
+    int b, first_head, end_head; /* what attention_value sums over */
+} Attention;
 
-static AttentionShape attention_of(const AttentionCase *c)
+static Attention attention_of(Run *r, const int *s)
 {
-    return (AttentionShape){B,
-                            c->H,
-                            c->K,
-                            c->D,
-                            c->pooled ? B : N,
-                            N,
-                            33,
-                            c->causal,
-                            1.0f / sqrtf((float)c->D),
-                            c->pooled ? counting : cu,
-                            cu,
-                            places,
-                            slots,
-                            c->H * c->D,
-                            2 * c->K * c->D};
+    int B = s[0], H = s[2], K = s[3], D = s[4], which = s[6];
+    Packed p = packed(r, B, s[1]);
+    int *numbers = memory_calloc(4 * (size_t)B + 2, sizeof *numbers), *cu_q = numbers,
+        *position = cu_q + B + 1, *slot = position + B, longest = 0;
+    for (int b = 0; b < B; b++) {
+        int length = p.cu[b + 1] - p.cu[b];
+        longest = length > longest ? length : longest;
+        cu_q[b + 1] = which == QUERIES_ALL ? p.cu[b + 1] : b + 1;
+        position[b] = which == QUERIES_LAST ? length - 1 : 0;
+        slot[b] = p.slot[p.cu[b]];
+    }
+    Attention a = {.shape = {.B = B,
+                             .H = H,
+                             .K = K,
+                             .D = D,
+                             .q_rows = cu_q[B],
+                             .k_rows = p.N,
+                             .longest = longest,
+                             .causal = s[5],
+                             .scale = 1.0f / sqrtf((float)D),
+                             .cu_q = integers(r, "cu_q", cu_q, (size_t)B + 1),
+                             .cu_k = p.cu,
+                             .q_position = integers(r, "q_position", position, (size_t)B),
+                             .slot = integers(r, "slot", slot, (size_t)B),
+                             .q_stride = H * D + s[8],
+                             .kv_stride = 2 * K * D + s[8]},
+                   .dropout = {.seed = 9, .step = 3, .site = 5, .p = (float)s[7] / 100},
+                   .v = (size_t)(K * D)};
+    free(numbers);
+    return a;
 }
 
-void run_attention(const Ops *ops, Context *ctx, Output *out)
+/* out of a query in double: mix [D], without its weight in dout. */
+static void mix_of(double *mix, const Attention *a, int b, int h, int i)
 {
-    for (int s = 0; s < ATTENTIONS; s++) {
-        const AttentionCase *c = &attentions[s];
-        AttentionShape shape = attention_of(c);
-        DropoutSite drop = {9, 3, 5, c->p};
-        size_t rows = c->pooled ? B : N, nq = rows * (size_t)(c->H * c->D),
-               nk = N * (size_t)(2 * c->K * c->D), V = (size_t)(c->K * c->D);
-        float *q = input(20, nq), *kv = input(21, nk), *y = input(22, nq), *d = input(23, nq),
-              *dq = input(24, nq), *dkv = input(25, nk);
-        float *max = input(26, rows * (size_t)c->H), *rsum = input(27, rows * (size_t)c->H);
-        ops->attention_forward(ctx, y, max, rsum, q, kv, kv + V, &shape, &drop);
-        output_put(out, y, nq);
-        ops->attention_backward(ctx, dq, dkv, dkv + V, d, q, kv, kv + V, max, rsum, &shape, &drop);
-        output_put(out, dq, nq);
-        output_put(out, dkv, nk);
-        free(q);
-        free(kv);
-        free(y);
-        free(d);
-        free(dq);
-        free(dkv);
-        free(max);
-        free(rsum);
+    const AttentionShape *s = &a->shape;
+    size_t D = (size_t)s->D, kv_stride = (size_t)s->kv_stride,
+           head = (size_t)(h / (s->H / s->K)) * D;
+    int position = s->q_position[b] + i, keys = s->cu_k[b + 1] - s->cu_k[b],
+        seen = s->causal && position + 1 < keys ? position + 1 : keys;
+    const double *q = a->q + (size_t)(s->cu_q[b] + i) * (size_t)s->q_stride + (size_t)h * D,
+                 *k = a->kv + (size_t)s->cu_k[b] * kv_stride + head;
+    double p[128], max = -INFINITY, sum = 0;
+    for (int j = 0; j < seen; j++) {
+        p[j] = 0;
+        for (size_t d = 0; d < D; d++) {
+            p[j] += q[d] * k[(size_t)j * kv_stride + d] / sqrt((double)D);
+        }
+        max = fmax(max, p[j]);
+    }
+    for (int j = 0; j < seen; j++) {
+        p[j] = exp(p[j] - max);
+        sum += p[j];
+    }
+    for (size_t d = 0; d < D; d++) {
+        mix[d] = 0;
+    }
+    for (int j = 0; j < seen; j++) {
+        double kept = (double)dropped(1, &a->dropout, (size_t)j, position, h, s->slot[b]);
+        for (size_t d = 0; d < D; d++) {
+            mix[d] += kept * p[j] / sum * k[(size_t)j * kv_stride + a->v + d];
+        }
     }
 }
 
-/* sum(out dout) of one sequence and head in double; also writes out if y is given. */
-static double attention_double(double *y, const double *q, const double *kv, const float *d,
-                               const AttentionCase *c, int b, int h)
+/* sum(out dout) of one sequence and some heads. */
+static double attention_value(const void *arg)
 {
-    AttentionShape shape = attention_of(c);
-    DropoutSite drop = {9, 3, 5, c->p};
-    size_t D = (size_t)c->D, HD = (size_t)(c->H * c->D), KD = (size_t)(c->K * c->D),
-           g = (size_t)(h / (c->H / c->K));
-    double total = 0;
-    for (int i = shape.cu_q[b]; i < shape.cu_q[b + 1]; i++) {
-        double p[N], sum = 0, mix[64] = {0};
-        int place = i - shape.cu_q[b], keys = cu[b + 1] - cu[b],
-            n = c->causal && place + 1 < keys ? place + 1 : keys;
-        for (int j = 0; j < n; j++) {
-            double s = 0;
-            for (size_t e = 0; e < D; e++) {
-                s += q[(size_t)i * HD + (size_t)h * D + e] *
-                     kv[(size_t)(cu[b] + j) * 2 * KD + g * D + e];
-            }
-            p[j] = exp(s / sqrt((double)D));
-            sum += p[j];
-        }
-        for (int j = 0; j < n; j++) {
-            uint32_t e = (uint32_t)j;
-            Philox words = dropout_words(&drop,
-                                         e / DROPOUT_BLOCK * DROPOUT_LANES + e % DROPOUT_LANES,
-                                         (uint32_t)place, (uint32_t)h, (uint32_t)slots[b]);
-            double keep = c->p > 0 ? (words.word[e / DROPOUT_LANES % 4] >= dropout_threshold(c->p)
-                                          ? 1 / (1 - (double)c->p)
-                                          : 0)
-                                   : 1;
-            for (size_t f = 0; f < D; f++) {
-                mix[f] += keep * p[j] / sum * kv[(size_t)(cu[b] + j) * 2 * KD + KD + g * D + f];
-            }
-        }
-        for (size_t f = 0; f < D; f++) {
-            total += mix[f] * (double)d[(size_t)i * HD + (size_t)h * D + f];
-            if (y) {
-                y[(size_t)i * HD + (size_t)h * D + f] = mix[f];
+    const Attention *a = arg;
+    const AttentionShape *s = &a->shape;
+    double mix[128], sum = 0;
+    for (int h = a->first_head; h < a->end_head; h++) {
+        for (int i = 0; i < s->cu_q[a->b + 1] - s->cu_q[a->b]; i++) {
+            mix_of(mix, a, a->b, h, i);
+            for (int d = 0; d < s->D; d++) {
+                size_t row = (size_t)(s->cu_q[a->b] + i);
+                sum += mix[d] *
+                       (double)a->dout[(row * (size_t)s->H + (size_t)h) * (size_t)s->D + (size_t)d];
             }
         }
     }
-    return total;
+    return sum;
 }
 
-void check_attention(const float *out)
+/* Scores of size below 20 have 2 D roundings each, exp turns them into relative errors of p; outputs
+ * and gradients are sums of at most `longest` (times heads) such products of size below 30. */
+static double attention_tolerance(const AttentionShape *s)
 {
-    for (int s = 0; s < ATTENTIONS; s++) {
-        const AttentionCase *c = &attentions[s];
-        size_t rows = c->pooled ? B : N, nq = rows * (size_t)(c->H * c->D),
-               nk = N * (size_t)(2 * c->K * c->D);
-        size_t HD = (size_t)(c->H * c->D), KD = (size_t)(c->K * c->D), D = (size_t)c->D;
-        float *qf = input(20, nq), *kvf = input(21, nk), *d = input(23, nq);
-        double *q = zeros(nq), *kv = zeros(nk), *y = zeros(nq), *dq = zeros(nq), *dkv = zeros(nk),
-               h = 1e-5;
-        for (size_t i = 0; i < nq; i++) {
-            q[i] = (double)qf[i];
-        }
-        for (size_t i = 0; i < nk; i++) {
-            kv[i] = (double)kvf[i];
-        }
-        for (int b = 0; b < B; b++) {
-            for (int head = 0; head < c->H; head++) {
-                attention_double(y, q, kv, d, c, b, head);
-            }
-        }
-        for (size_t i = 0; i < nq; i++) {
-            int b = 0, head = (int)(i % HD / D);
-            while ((c->pooled ? counting : cu)[b + 1] <= (int)(i / HD)) {
-                b++;
-            }
-            double x = q[i];
-            q[i] = x + h;
-            double up = attention_double(NULL, q, kv, d, c, b, head);
-            q[i] = x - h;
-            dq[i] = (up - attention_double(NULL, q, kv, d, c, b, head)) / (2 * h);
-            q[i] = x;
-        }
-        for (size_t i = 0; i < nk; i += 3) { /* every third: the differences are slow */
-            int b = 0, group = (int)(i % KD / D), each = c->H / c->K;
-            while (cu[b + 1] <= (int)(i / (2 * KD))) {
-                b++;
-            }
-            double x = kv[i];
-            for (int sign = 1; sign >= -1; sign -= 2) {
-                kv[i] = x + sign * h;
-                for (int head = group * each; head < (group + 1) * each; head++) {
-                    dkv[i] += sign * attention_double(NULL, q, kv, d, c, b, head) / (2 * h);
+    return (2.0 * s->D + s->longest) * ULP * 30;
+}
+
+static void attention_forward(Run *r, const int *s)
+{
+    Attention a = attention_of(r, s);
+    const AttentionShape *shape = &a.shape;
+    size_t rows = (size_t)shape->q_rows, H = (size_t)shape->H, D = (size_t)shape->D,
+           q_floats = rows * (size_t)shape->q_stride,
+           kv_floats = (size_t)shape->k_rows * (size_t)shape->kv_stride;
+    const float *q = input(r, "q", rows, (size_t)shape->q_stride),
+                *kv = input(r, "kv", (size_t)shape->k_rows, (size_t)shape->kv_stride);
+    float *out = output(r, "out", rows, H * D), *max = output(r, "max", rows, H),
+          *rsum = output(r, "rsum", rows, H);
+    CALL(r, attention_forward, out, max, rsum, q, kv, kv + a.v, shape, &a.dropout)
+    if (!r->check) {
+        return;
+    }
+    a.q = doubles(r, q, q_floats);
+    a.kv = doubles(r, kv, kv_floats);
+    for (int b = 0; b < shape->B; b++) {
+        for (int i = shape->cu_q[b]; i < shape->cu_q[b + 1]; i++) {
+            for (size_t h = 0; h < H; h++) {
+                double mix[128];
+                mix_of(mix, &a, b, (int)h, i - shape->cu_q[b]);
+                for (size_t d = 0; d < D; d++) {
+                    expect(r, &out[((size_t)i * H + h) * D + d], mix[d],
+                           attention_tolerance(shape));
                 }
             }
-            kv[i] = x;
         }
-        /* Scores of size below 20 have 2 D roundings each, exp turns them into relative errors of
-         * p; outputs and gradients are sums of at most N (times heads) such products of size
-         * below 30. */
-        double tolerance = (2.0 * c->D + N) * U * 30;
-        near_all("attention_forward", out, y, tolerance, nq);
-        near_all("attention_backward dq", out + nq, dq, tolerance + 1e-7, nq);
-        for (size_t i = 0; i < nk; i++) {
-            dkv[i] = i % 3 ? (double)out[2 * nq + i] : dkv[i];
-        }
-        near_all("attention_backward dk dv", out + 2 * nq, dkv, 3 * tolerance + 1e-7, nk);
-        out += 2 * nq + nk;
-        free(qf);
-        free(kvf);
-        free(d);
-        free(q);
-        free(kv);
-        free(y);
-        free(dq);
-        free(dkv);
     }
 }
+
+static void attention_backward(Run *r, const int *s)
+{
+    Attention a = attention_of(r, s);
+    const AttentionShape *shape = &a.shape;
+    size_t rows = (size_t)shape->q_rows, H = (size_t)shape->H, D = (size_t)shape->D,
+           q_stride = (size_t)shape->q_stride, kv_stride = (size_t)shape->kv_stride,
+           keys = (size_t)shape->k_rows;
+    const float *q = input(r, "q", rows, q_stride), *kv = input(r, "kv", keys, kv_stride),
+                *dout = input(r, "dout", rows, H * D);
+    float *out = output(r, "out of forward", rows, H * D), *max = output(r, "max", rows, H),
+          *rsum = output(r, "rsum", rows, H), *dq = output(r, "dq", rows, q_stride),
+          *dkv = output(r, "dkv", keys, kv_stride);
+    ops_reference.attention_forward(&r->ctx, out, max, rsum, q, kv, kv + a.v, shape, &a.dropout);
+    CALL(r, attention_backward, dq, dkv, dkv + a.v, dout, q, kv, kv + a.v, max, rsum, shape,
+         &a.dropout)
+    if (!r->check) {
+        return;
+    }
+    a.q = doubles(r, q, rows * q_stride);
+    a.kv = doubles(r, kv, keys * kv_stride);
+    a.dout = dout;
+    int group = shape->H / shape->K;
+    size_t q_row = H * D, kv_row = 2 * a.v;
+    for (a.b = 0; a.b < shape->B; a.b++) { /* some of the elements: the differences are slow */
+        size_t end = (size_t)shape->cu_q[a.b + 1] * q_row;
+        for (size_t i = (size_t)shape->cu_q[a.b] * q_row; i < end; i += 1 + rows * q_row / 600) {
+            size_t at = i / q_row * q_stride + i % q_row;
+            a.first_head = (int)(i % q_row / D);
+            a.end_head = a.first_head + 1;
+            expect(r, &dq[at], slope(attention_value, &a, &a.q[at], 1e-5),
+                   attention_tolerance(shape) + 1e-7);
+        }
+        end = (size_t)shape->cu_k[a.b + 1] * kv_row;
+        for (size_t i = (size_t)shape->cu_k[a.b] * kv_row; i < end; i += 1 + keys * kv_row / 600) {
+            size_t at = i / kv_row * kv_stride + i % kv_row;
+            a.first_head = (int)(i % a.v / D) * group;
+            a.end_head = a.first_head + group;
+            expect(r, &dkv[at], slope(attention_value, &a, &a.kv[at], 1e-5),
+                   3 * attention_tolerance(shape) + 1e-7);
+        }
+    }
+}
+
+static const Shape attention_shapes[] = {{{1, 0, 1, 1, 1}},
+                                         {{5, 0, 3, 3, 12}},
+                                         {{5, 0, 4, 2, 16, 1}},
+                                         {{5, 0, 6, 2, 10, 1, QUERIES_ALL, 30, 5}},
+                                         {{5, 0, 2, 2, 33, 0, QUERIES_FIRST}},
+                                         {{5, 0, 4, 1, 8, 1, QUERIES_LAST, 10, 3}},
+                                         {{5, 0, 3, 1, 8, 0, QUERIES_ALL, 25}},
+                                         {{7, 0, 2, 1, 33, 1}},
+                                         {{0}}};
+static const Shape attention_real[] = {{{16, 128, 16, 16, 64}}, {{16, 128, 24, 8, 128, 1}}, {{0}}};
+
+const OpCase attention_cases[] = {{"attention_forward", "B T H K D causal queries percent gap",
+                                   attention_forward, attention_shapes, attention_real, 0},
+                                  {"attention_backward", "B T H K D causal queries percent gap",
+                                   attention_backward, attention_shapes, attention_real, 1},
+                                  {0}};

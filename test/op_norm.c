@@ -1,347 +1,260 @@
-/* Cases of test_ops.c: layer norm, RMSNorm, RoPE and SwiGLU, elementwise ops. */
-#include "op_cases.h"
+/* Cases of norm.c and rope.c. */
+#include "harness.h"
+#include "reference.h"
 
-/* --- layer norm --- */
+static const float eps = 1e-5f;
 
-static const int widths[] = {1, 33, 64, 100};
-enum { WIDTHS = 4 };
-static const float norm_eps = 1e-5f;
+/* Either norm in double; RMSNorm has no bias and takes no mean off. */
+typedef struct Norm {
+    size_t C;
+    double *x, *weight, *bias;
+    const double *dout;
+    size_t first, end; /* rows that norm_value sums over */
+} Norm;
 
-void run_norm(const Ops *ops, Context *ctx, Output *out)
+static void row_moments(const Norm *f, size_t n, double *mean, double *rstd)
 {
-    for (int s = 0; s < WIDTHS; s++) {
-        size_t C = (size_t)widths[s], n = N * C;
-        float *x = input(10, n), *r = input(11, n), *w = input(12, C), *b = input(13, C),
-              *y = input(14, n), *sum = input(15, n), *d = input(16, n);
-        float mean[N], rstd[N];
-        ops->layernorm_forward(ctx, y, mean, rstd, x, w, b, N, (int)C, norm_eps);
-        output_put(out, y, n);
-        ops->residual_layernorm_forward(ctx, y, sum, mean, rstd, r, x, w, b, N, (int)C, norm_eps);
-        output_put(out, y, n);
-        output_put(out, sum, n);
-        output_put(out, mean, N);
-        output_put(out, rstd, N);
-        float *dw = input(17, C), *db = input(18, C);
-        ops->layernorm_backward(ctx, y, dw, db, d, sum, mean, rstd, w, cu, B, N, (int)C);
-        output_put(out, y, n);
-        output_put(out, dw, C);
-        output_put(out, db, C);
-        ops->layernorm_backward(ctx, d, dw, db, d, sum, mean, rstd, w, cu, B, N,
-                                (int)C); /* in place */
-        CHECK(!memcmp(d, y, n * sizeof *d), "layernorm_backward in place");
-        free(x);
-        free(r);
-        free(w);
-        free(b);
-        free(y);
-        free(sum);
-        free(d);
-        free(dw);
-        free(db);
+    const double *x = f->x + n * f->C;
+    double sum = 0, squares = 0;
+    for (size_t c = 0; c < f->C && f->bias; c++) {
+        sum += x[c];
     }
+    *mean = sum / (double)f->C;
+    for (size_t c = 0; c < f->C; c++) {
+        squares += (x[c] - *mean) * (x[c] - *mean);
+    }
+    *rstd = 1 / sqrt(squares / (double)f->C + (double)eps);
 }
 
-static void norm_double(double *y, const double *x, const float *w, const float *b, size_t C)
+/* sum(out dout) */
+static double norm_value(const void *arg)
 {
-    double mean = 0, square = 0;
-    for (size_t c = 0; c < C; c++) {
-        mean += x[c] / (double)C;
-    }
-    for (size_t c = 0; c < C; c++) {
-        square += (x[c] - mean) * (x[c] - mean) / (double)C;
-    }
-    for (size_t c = 0; c < C; c++) {
-        y[c] = (x[c] - mean) / sqrt(square + (double)norm_eps) * (double)w[c] + (double)b[c];
-    }
-}
-
-void check_norm(const float *out)
-{
-    for (int s = 0; s < WIDTHS; s++) {
-        size_t C = (size_t)widths[s], n = N * C;
-        float *x = input(10, n), *r = input(11, n), *w = input(12, C), *b = input(13, C),
-              *d = input(16, n), *dw = input(17, C), *db = input(18, C);
-        double *truth = zeros(n), *row = zeros(C), *shifted = zeros(C), *plus = zeros(C),
-               *minus = zeros(C), *tw = zeros(C), *tb = zeros(C);
-        /* Values are of order 1 to 4 and every step adds at most a few roundings of the row's
-         * largest value: C + 8 of them in the mean and the variance. */
-        double tolerance = ((double)C + 8) * U * 20;
-        for (int residual = 0; residual < 2; residual++) {
-            for (size_t i = 0; i < N; i++) {
-                for (size_t c = 0; c < C; c++) {
-                    row[c] = (double)x[i * C + c] + (residual ? (double)r[i * C + c] : 0);
-                }
-                norm_double(truth + i * C, row, w, b, C);
-            }
-            near_all("layernorm_forward", out, truth, tolerance, n);
-            out += n;
+    const Norm *f = arg;
+    double sum = 0, mean, rstd;
+    for (size_t n = f->first; n < f->end; n++) {
+        row_moments(f, n, &mean, &rstd);
+        for (size_t c = 0; c < f->C; c++) {
+            double xhat = (f->x[n * f->C + c] - mean) * rstd;
+            sum += (xhat * f->weight[c] + (f->bias ? f->bias[c] : 0)) * f->dout[n * f->C + c];
         }
-        out += n + 2 * N;
+    }
+    return sum;
+}
+
+/* Values are of order 1 to 4, and every step adds at most a few roundings of the row's largest
+ * value: C + 8 of them in the mean and the variance. */
+static double norm_tolerance(size_t C)
+{
+    return ((double)C + 8) * ULP * 20;
+}
+
+static void expect_norm(Run *r, const float *out, const float *x, const float *weight,
+                        const float *bias, size_t N, size_t C)
+{
+    Norm f = {.C = C,
+              .x = doubles(r, x, N * C),
+              .weight = doubles(r, weight, C),
+              .bias = bias ? doubles(r, bias, C) : NULL};
+    for (size_t n = 0; n < N; n++) {
+        double mean, rstd;
+        row_moments(&f, n, &mean, &rstd);
         for (size_t c = 0; c < C; c++) {
-            tw[c] = (double)dw[c];
-            tb[c] = (double)db[c];
+            double xhat = (f.x[n * C + c] - mean) * rstd;
+            expect(r, &out[n * C + c], xhat * f.weight[c] + (bias ? f.bias[c] : 0),
+                   norm_tolerance(C));
         }
-        for (size_t i = 0; i < N; i++) {
-            for (size_t c = 0; c < C; c++) {
-                row[c] = (double)(x[i * C + c] + r[i * C + c]);
-            }
-            norm_double(plus, row, w, b, C);
-            for (size_t c = 0; c < C; c++) {
-                tw[c] += (double)d[i * C + c] *
-                         (w[c] != 0 ? (plus[c] - (double)b[c]) / (double)w[c] : 0);
-                tb[c] += (double)d[i * C + c];
-            }
-            for (size_t c = 0; c < C; c++) {
-                /* d sum(out dout) / d x[c] by central differences */
-                double h = 1e-5;
-                memcpy(shifted, row, C * sizeof *row);
-                shifted[c] = row[c] + h;
-                norm_double(plus, shifted, w, b, C);
-                shifted[c] = row[c] - h;
-                norm_double(minus, shifted, w, b, C);
-                double slope = 0;
-                for (size_t k = 0; k < C; k++) {
-                    slope += (double)d[i * C + k] * (plus[k] - minus[k]) / (2 * h);
-                }
-                truth[i * C + c] = slope;
-            }
+    }
+}
+
+/* dx has terms that may cancel, of order rstd g xhat^2, up to 20 here; with C = 1 they cancel wholly
+ * but for eps, and only an absolute error is left. dweight and dbias are sums of N terms up to 60. */
+static void expect_norm_gradients(Run *r, Norm *f, const float *dx, const float *dweight,
+                                  const float *dbias, size_t N)
+{
+    double dx_tolerance = f->C == 1 ? 1e-4 : 20 * norm_tolerance(f->C) + 1e-6;
+    for (size_t i = 0; i < N * f->C; i++) {
+        f->first = i / f->C;
+        f->end = f->first + 1;
+        expect(r, &dx[i], slope(norm_value, f, &f->x[i], 1e-5), dx_tolerance);
+    }
+    f->first = 0;
+    f->end = N;
+    for (size_t c = 0; c < (dweight ? f->C : 0); c++) {
+        expect(r, &dweight[c], before(r, &dweight[c]) + slope(norm_value, f, &f->weight[c], 1e-3),
+               (double)N * ULP * 60);
+        if (dbias) {
+            expect(r, &dbias[c], before(r, &dbias[c]) + slope(norm_value, f, &f->bias[c], 1e-3),
+                   (double)N * ULP * 60);
         }
-        near_all("layernorm_backward dx", out, truth, C == 1 ? 1e-4 : 5 * tolerance + 1e-6, n);
-        near_all("layernorm_backward dweight", out + n, tw, N * U * 60, C);
-        near_all("layernorm_backward dbias", out + n + C, tb, N * U * 60, C);
-        out += n + 2 * C;
-        free(x);
-        free(r);
-        free(w);
-        free(b);
-        free(d);
-        free(dw);
-        free(db);
-        free(truth);
-        free(row);
-        free(shifted);
-        free(plus);
-        free(minus);
-        free(tw);
-        free(tb);
     }
 }
 
-/* --- elementwise --- */
-
-void run_elementwise(const Ops *ops, Context *ctx, Output *out)
+static void layernorm_forward(Run *r, const int *s)
 {
-    float *x = input(30, E), *d = input(31, E), *y = input(32, E);
-    for (int i = 0; i < E; i++) {
-        x[i] *= 3;
+    int N = s[0], C = s[1];
+    size_t n = (size_t)N, c = (size_t)C;
+    const float *x = input(r, "x", n, c), *weight = input(r, "weight", 1, c),
+                *bias = input(r, "bias", 1, c);
+    float *out = output(r, "out", n, c), *mean = output(r, "mean", n, 1),
+          *rstd = output(r, "rstd", n, 1);
+    CALL(r, layernorm_forward, out, mean, rstd, x, weight, bias, N, C, eps)
+    if (r->check) {
+        expect_norm(r, out, x, weight, bias, n, c);
     }
-    ops->gelu_forward(ctx, y, x, E);
-    output_put(out, y, E);
-    ops->gelu_backward(ctx, y, d, x, E);
-    output_put(out, y, E);
-    memcpy(y, d, E * sizeof *y);
-    ops->gelu_backward(ctx, y, y, x, E);
-    CHECK(!memcmp(y, out->x + E, E * sizeof *y), "gelu_backward in place");
-    ops->tanh_forward(ctx, y, x, E);
-    output_put(out, y, E);
-    ops->tanh_backward(ctx, y, d, y, E);
-    output_put(out, y, E);
-    ops->add(ctx, y, x, d, E);
-    output_put(out, y, E);
-    ops->copy(ctx, y, x, E);
-    CHECK(!memcmp(y, x, E * sizeof *y), "copy");
-    ops->fill_zero(ctx, y, E);
-    output_put(out, y, E);
-    free(x);
-    free(d);
-    free(y);
 }
 
-void check_elementwise(const float *out)
+static void residual_layernorm_forward(Run *r, const int *s)
 {
-    float *xf = input(30, E), *d = input(31, E);
-    double *truth[6];
-    for (int k = 0; k < 6; k++) {
-        truth[k] = zeros(E);
+    int N = s[0], C = s[1], in_place = s[2];
+    size_t n = (size_t)N, c = (size_t)C;
+    float *x = in_place ? updated(r, "x and sum", n, c) : input(r, "x", n, c),
+          *sum = in_place ? x : output(r, "sum", n, c);
+    const float *residual = input(r, "residual", n, c), *weight = input(r, "weight", 1, c),
+                *bias = input(r, "bias", 1, c);
+    float *out = output(r, "out", n, c), *mean = output(r, "mean", n, 1),
+          *rstd = output(r, "rstd", n, 1);
+    CALL(r, residual_layernorm_forward, out, sum, mean, rstd, residual, x, weight, bias, N, C, eps)
+    if (r->check) {
+        for (size_t i = 0; i < n * c; i++) { /* one rounding of values up to 10 */
+            expect(r, &sum[i], before(r, &x[i]) + (double)residual[i], 10 * ULP);
+        }
+        expect_norm(r, out, sum, weight, bias, n, c);
     }
-    for (size_t i = 0; i < E; i++) {
-        double x = (double)(3 * xf[i]), cdf = 0.5 * erfc(-x / sqrt(2.0)), g = (double)d[i],
-               t = tanh(x);
-        truth[0][i] = x * cdf;
-        truth[1][i] = g * (cdf + x * exp(-x * x / 2) / sqrt(2 * 3.14159265358979323846));
-        truth[2][i] = t;
-        truth[3][i] = g * (1 - t * t);
-        truth[4][i] = (double)(3 * xf[i] + d[i]);
-    }
-    /* values up to 15 with at most 8 roundings of 1 ulp; 1 + erf cancels to an absolute error of 2
-     * ulp of 1 */
-    static const double tolerances[6] = {8 * 15, 8 * 15, 2, 8 * 5, 0.5, 0.5};
-    static const char *const names[6] = {"gelu_forward",  "gelu_backward", "tanh_forward",
-                                         "tanh_backward", "add",           "fill_zero"};
-    for (int k = 0; k < 6; k++) {
-        near_all(names[k], out + (size_t)k * E, truth[k], tolerances[k] * U, E);
-        free(truth[k]);
-    }
-    free(xf);
-    free(d);
 }
 
-/* --- decoder: RMSNorm, RoPE, SwiGLU --- */
-
-enum { HEADS = 3, HEAD = 10 };
-
-void run_decoder(const Ops *ops, Context *ctx, Output *out)
+static void layernorm_backward(Run *r, const int *s)
 {
-    for (int s = 0; s < WIDTHS; s++) {
-        size_t C = (size_t)widths[s], n = N * C;
-        float *x = input(50, n), *r = input(51, n), *w = input(52, C), *y = input(54, n),
-              *sum = input(55, n), *d = input(56, n), *dw = input(57, C);
-        float rstd[N];
-        ops->rmsnorm_forward(ctx, y, rstd, x, w, N, (int)C, norm_eps);
-        output_put(out, y, n);
-        ops->residual_rmsnorm_forward(ctx, y, sum, rstd, r, x, w, N, (int)C, norm_eps);
-        output_put(out, y, n);
-        output_put(out, sum, n);
-        ops->rmsnorm_backward(ctx, y, dw, d, sum, rstd, w, cu, B, N, (int)C);
-        output_put(out, y, n);
-        output_put(out, dw, C);
-        ops->rmsnorm_backward(ctx, d, NULL, d, sum, rstd, w, cu, B, N,
-                              (int)C); /* frozen, in place */
-        CHECK(!memcmp(d, y, n * sizeof *d), "rmsnorm_backward in place");
-        free(x);
-        free(r);
-        free(w);
-        free(y);
-        free(sum);
-        free(d);
-        free(dw);
+    int C = s[2], in_place = s[3], frozen = s[4];
+    Packed p = packed(r, s[0], s[1]);
+    size_t n = (size_t)p.N, c = (size_t)C;
+    const float *x = input(r, "x", n, c), *weight = input(r, "weight", 1, c);
+    float *dout = in_place ? updated(r, "dout and dx", n, c) : input(r, "dout", n, c),
+          *dx = in_place ? dout : output(r, "dx", n, c);
+    float *mean = input(r, "mean", n, 1), *rstd = input(r, "rstd", n, 1),
+          *bias = input(r, "bias", 1, c), *out = output(r, "out of forward", n, c);
+    float *dweight = frozen ? NULL : updated(r, "dweight", 1, c),
+          *dbias = frozen ? NULL : updated(r, "dbias", 1, c);
+    ops_reference.layernorm_forward(&r->ctx, out, mean, rstd, x, weight, bias, p.N, C, eps);
+    CALL(r, layernorm_backward, dx, dweight, dbias, dout, x, mean, rstd, weight, p.cu, p.B, p.N, C)
+    if (r->check) {
+        double *d = doubles(r, NULL, n * c);
+        for (size_t i = 0; i < n * c; i++) {
+            d[i] = before(r, &dout[i]);
+        }
+        Norm f = {.C = c,
+                  .x = doubles(r, x, n * c),
+                  .weight = doubles(r, weight, c),
+                  .bias = doubles(r, bias, c),
+                  .dout = d};
+        expect_norm_gradients(r, &f, dx, dweight, dbias, n);
     }
-    size_t n = N * HEADS * HEAD;
-    float *x = input(58, n), *c = input(59, N * HEAD / 2), *s = input(60, N * HEAD / 2);
-    int positions[N];
+}
+
+static void rmsnorm_forward(Run *r, const int *s)
+{
+    int N = s[0], C = s[1];
+    size_t n = (size_t)N, c = (size_t)C;
+    const float *x = input(r, "x", n, c), *weight = input(r, "weight", 1, c);
+    float *out = output(r, "out", n, c), *rstd = output(r, "rstd", n, 1);
+    CALL(r, rmsnorm_forward, out, rstd, x, weight, N, C, eps)
+    if (r->check) {
+        expect_norm(r, out, x, weight, NULL, n, c);
+    }
+}
+
+static void residual_rmsnorm_forward(Run *r, const int *s)
+{
+    int N = s[0], C = s[1], in_place = s[2];
+    size_t n = (size_t)N, c = (size_t)C;
+    float *x = in_place == 1 ? updated(r, "x and sum", n, c) : input(r, "x", n, c),
+          *residual = in_place == 2 ? updated(r, "residual and sum", n, c)
+                                    : input(r, "residual", n, c),
+          *sum = in_place == 1   ? x
+                 : in_place == 2 ? residual
+                                 : output(r, "sum", n, c);
+    const float *weight = input(r, "weight", 1, c);
+    float *out = output(r, "out", n, c), *rstd = output(r, "rstd", n, 1);
+    CALL(r, residual_rmsnorm_forward, out, sum, rstd, residual, x, weight, N, C, eps)
+    if (r->check) {
+        for (size_t i = 0; i < n * c; i++) {
+            expect(r, &sum[i], before(r, &x[i]) + before(r, &residual[i]), 10 * ULP);
+        }
+        expect_norm(r, out, sum, weight, NULL, n, c);
+    }
+}
+
+static void rmsnorm_backward(Run *r, const int *s)
+{
+    int C = s[2], in_place = s[3], frozen = s[4];
+    Packed p = packed(r, s[0], s[1]);
+    size_t n = (size_t)p.N, c = (size_t)C;
+    const float *x = input(r, "x", n, c), *weight = input(r, "weight", 1, c);
+    float *dout = in_place ? updated(r, "dout and dx", n, c) : input(r, "dout", n, c),
+          *dx = in_place ? dout : output(r, "dx", n, c);
+    float *rstd = input(r, "rstd", n, 1), *out = output(r, "out of forward", n, c);
+    float *dweight = frozen ? NULL : updated(r, "dweight", 1, c);
+    ops_reference.rmsnorm_forward(&r->ctx, out, rstd, x, weight, p.N, C, eps);
+    CALL(r, rmsnorm_backward, dx, dweight, dout, x, rstd, weight, p.cu, p.B, p.N, C)
+    if (r->check) {
+        double *d = doubles(r, NULL, n * c);
+        for (size_t i = 0; i < n * c; i++) {
+            d[i] = before(r, &dout[i]);
+        }
+        Norm f = {.C = c, .x = doubles(r, x, n * c), .weight = doubles(r, weight, c), .dout = d};
+        expect_norm_gradients(r, &f, dx, dweight, NULL, n);
+    }
+}
+
+static const Shape forward_shapes[] = {{{1, 1}},  {{67, 33}}, {{5, 31}},   {{9, 64}},
+                                       {{3, 32}}, {{6, 100}}, {{3, 1029}}, {{0}}};
+static const Shape residual_shapes[] = {{{1, 1, 0}},    {{67, 33, 1}}, {{9, 64, 2}},
+                                        {{3, 1029, 0}}, {{6, 100, 1}}, {{0}}};
+static const Shape backward_shapes[] = {{{1, 0, 1}},      {{5, 0, 33}},   {{7, 0, 100, 1}},
+                                        {{4, 3, 64}},     {{40, -1, 45}}, {{5, 0, 65, 0, 1}},
+                                        {{3, 2, 517, 1}}, {{0}}};
+static const Shape forward_real[] = {{{2048, 1024}}, {{2048, 3072}}, {{0}}};
+static const Shape backward_real[] = {{{16, 128, 1024}}, {{16, 128, 3072, 0, 1}}, {{0}}};
+
+const OpCase norm_cases[] = {
+    {"layernorm_forward", "N C", layernorm_forward, forward_shapes, forward_real, 0},
+    {"residual_layernorm_forward", "N C in_place", residual_layernorm_forward, residual_shapes,
+     forward_real, 0},
+    {"layernorm_backward", "B T C in_place frozen", layernorm_backward, backward_shapes,
+     backward_real, 1},
+    {"rmsnorm_forward", "N C", rmsnorm_forward, forward_shapes, forward_real, 0},
+    {"residual_rmsnorm_forward", "N C in_place", residual_rmsnorm_forward, residual_shapes,
+     forward_real, 0},
+    {"rmsnorm_backward", "B T C in_place frozen", rmsnorm_backward, backward_shapes, backward_real,
+     1},
+    {0}};
+
+/* --- rope --- */
+
+static void rope(Run *r, const int *s)
+{
+    int N = s[0], H = s[1], D = s[2], stride = H * D + s[3], direction = s[4] ? -1 : 1;
+    size_t n = (size_t)N, half = (size_t)D / 2;
+    int positions[4096];
     for (int i = 0; i < N; i++) {
         positions[i] = i * 5 % N;
     }
-    ops->rope(ctx, x, positions, c, s, N, HEADS, HEAD, HEADS * HEAD, 1);
-    output_put(out, x, n);
-    ops->rope(ctx, x, positions, c, s, N, HEADS, HEAD, HEADS * HEAD, -1);
-    output_put(out, x, n);
-    free(x);
-    free(c);
-    free(s);
-    float *gate = input(61, E), *up = input(62, E), *d = input(63, E), *y = input(64, E),
-          *dgate = input(65, E), *dup = input(66, E);
-    for (int i = 0; i < E; i++) {
-        gate[i] *= i % 100 == 0 ? 100.0f : 5.0f; /* far out too: exp(-gate) overflows */
+    float *x = updated(r, "x", n, (size_t)stride);
+    const float *cosine = input(r, "cosine", n, half), *sine = input(r, "sine", n, half);
+    const int *at = integers(r, "positions", positions, n);
+    CALL(r, rope, x, at, cosine, sine, N, H, D, stride, direction)
+    for (size_t i = 0; i < n * (size_t)H * half && r->check; i++) {
+        size_t row = i / half / (size_t)H, head = i / half % (size_t)H, k = i % half,
+               angle = (size_t)at[row] * half + k;
+        float *a = x + row * (size_t)stride + head * (size_t)D + k, *b = a + half;
+        double p = before(r, a), q = before(r, b), c = (double)cosine[angle],
+               t = direction * (double)sine[angle];
+        expect(r, a, p * c - q * t, 2 * ULP * (fabs(p * c) + fabs(q * t)));
+        expect(r, b, q * c + p * t, 2 * ULP * (fabs(q * c) + fabs(p * t)));
     }
-    ops->swiglu_forward(ctx, y, gate, up, E);
-    output_put(out, y, E);
-    ops->swiglu_backward(ctx, dgate, dup, d, gate, up, E);
-    output_put(out, dgate, E);
-    output_put(out, dup, E);
-    ops->swiglu_backward(ctx, gate, up, d, gate, up, E);
-    CHECK(!memcmp(gate, dgate, E * sizeof *gate) && !memcmp(up, dup, E * sizeof *up),
-          "swiglu_backward in place");
-    free(gate);
-    free(up);
-    free(d);
-    free(y);
-    free(dgate);
-    free(dup);
 }
 
-void check_decoder(const float *out)
-{
-    for (int s = 0; s < WIDTHS; s++) {
-        size_t C = (size_t)widths[s], n = N * C;
-        float *x = input(50, n), *r = input(51, n), *w = input(52, C), *d = input(56, n),
-              *dw = input(57, C);
-        double *truth = zeros(n), *tw = zeros(C);
-        /* as for layernorm: a rounding of the row's largest value per term of the sum */
-        double tolerance = ((double)C + 8) * U * 20;
-        for (int pass = 0; pass < 3; pass++) { /* forward, with residual, backward */
-            for (size_t c = 0; c < C; c++) {
-                tw[c] = (double)dw[c];
-            }
-            for (size_t i = 0; i < N; i++) {
-                double square = 0, dot = 0, rstd;
-                for (size_t c = 0; c < C; c++) {
-                    double v = pass ? (double)(x[i * C + c] + r[i * C + c]) : (double)x[i * C + c];
-                    square += v * v / (double)C;
-                }
-                rstd = 1 / sqrt(square + (double)norm_eps);
-                for (size_t c = 0; c < C; c++) {
-                    double v = pass ? (double)(x[i * C + c] + r[i * C + c]) : (double)x[i * C + c];
-                    double g = (double)d[i * C + c];
-                    dot += g * (double)w[c] * v / (double)C;
-                    truth[i * C + c] = v * rstd * (double)w[c];
-                    tw[c] += g * v * rstd;
-                }
-                for (size_t c = 0; c < C && pass == 2; c++) {
-                    /* d/dx of x_c w_c (mean x^2 + eps)^-1/2, by the quotient rule */
-                    double v = (double)(x[i * C + c] + r[i * C + c]);
-                    truth[i * C + c] = rstd * (double)d[i * C + c] * (double)w[c] -
-                                       rstd * rstd * rstd * v * dot;
-                }
-            }
-            /* the second pass is followed by the sums */
-            /* dx = rstd (g - xhat mean(g xhat)): the two terms may cancel, so the error is that of
-             * each, of order rstd g xhat^2 (up to 20 here); with C = 1 they cancel wholly but for
-             * eps, and only an absolute error is left */
-            double size = C == 1 && pass == 2 ? 1e-4 : pass == 2 ? 20 * tolerance : tolerance;
-            near_all("rmsnorm", out, truth, size, n);
-            out += pass == 1 ? 2 * n : n;
-        }
-        near_all("rmsnorm_backward dweight", out, tw, N * U * 60, C);
-        out += C;
-        free(x);
-        free(r);
-        free(w);
-        free(d);
-        free(dw);
-        free(truth);
-        free(tw);
-    }
-    size_t n = N * HEADS * HEAD, half = HEAD / 2;
-    float *x = input(58, n), *c = input(59, N * half), *s = input(60, N * half);
-    double *turned = zeros(n), *back = zeros(n);
-    for (size_t i = 0; i < N; i++) {
-        const float *ci = c + (i * 5 % N) * half, *si = s + (i * 5 % N) * half;
-        for (size_t h = 0; h < HEADS; h++) {
-            for (size_t k = 0; k < half; k++) {
-                size_t a = (i * HEADS + h) * HEAD + k, b = a + half;
-                double p = (double)x[a], q = (double)x[b], co = (double)ci[k], si_ = (double)si[k];
-                turned[a] = p * co - q * si_;
-                turned[b] = q * co + p * si_;
-                back[a] = turned[a] * co + turned[b] * si_;
-                back[b] = turned[b] * co - turned[a] * si_;
-            }
-        }
-    }
-    near_all("rope", out, turned, 4 * U * 32, n); /* products up to 16 here, two roundings */
-    near_all("rope back", out + n, back, 16 * U * 128, n);
-    out += 2 * n;
-    free(x);
-    free(c);
-    free(s);
-    free(turned);
-    free(back);
-    float *gate = input(61, E), *up = input(62, E), *d = input(63, E);
-    double *truth[3] = {zeros(E), zeros(E), zeros(E)}, size[E];
-    for (size_t i = 0; i < E; i++) {
-        double z = (double)(gate[i] * (i % 100 == 0 ? 100.0f : 5.0f)), g = (double)d[i],
-               u = (double)up[i], sg = 1 / (1 + exp(-z));
-        truth[0][i] = z * sg * u;
-        truth[1][i] = g * u * sg * (1 + z * (1 - sg));
-        truth[2][i] = g * z * sg;
-        /* a handful of roundings of the factors; 1 - s is off by a rounding of 1, times z */
-        size[i] = 16 * U * (1 + fabs(z)) * (1 + fabs(g)) * (1 + fabs(u));
-    }
-    for (int k = 0; k < 3; k++) {
-        near("swiglu", out + (size_t)k * E, truth[k], size, E);
-        free(truth[k]);
-    }
-    free(gate);
-    free(up);
-    free(d);
-}
+static const Shape rope_shapes[] = {{{1, 1, 2}},        {{67, 3, 10, 0, 0}}, {{67, 3, 10, 7, 1}},
+                                    {{9, 2, 64, 0, 1}}, {{5, 1, 70, 3, 0}},  {{0}}};
+static const Shape rope_real[] = {{{2048, 24, 128}}, {{2048, 8, 128}}, {{0}}};
+
+const OpCase rope_cases[] = {{"rope", "N H D gap backward", rope, rope_shapes, rope_real, 0}, {0}};

@@ -1,347 +1,250 @@
-/* Cases of test_ops.c: products, sums over tokens, LoRA. */
-#include "op_cases.h"
+/* Cases of matmul.c and lora.c. */
+#include "harness.h"
+#include "reference.h"
 
-/* --- products --- */
+/* --- linear layers --- */
 
-/* An op reads a bf16 weight as the same numbers in float32: the same bits come out. */
-static void check_bf16(const Ops *ops, Context *ctx, const float *x, const float *d, int M, int K,
-                       int O)
+/* start + sum over i of a[i a_stride] b(i b_stride), and the size of its terms. */
+typedef struct Sum {
+    double value, size;
+} Sum;
+
+static Sum sum_of(double start, const float *a, size_t a_stride, Weight b, size_t b_first,
+                  size_t b_stride, size_t n)
 {
-    size_t mk = (size_t)M * (size_t)K, mo = (size_t)M * (size_t)O;
-    float *w = input(30, (size_t)O * (size_t)K), *y = zeros_float(mo), *again = zeros_float(mo),
-          *dx = zeros_float(mk), *dx_again = zeros_float(mk);
-    uint16_t *half = to_bf16(w, (size_t)O * (size_t)K);
-    ops->matmul_forward(ctx, y, x, (Weight){.f32 = w}, NULL, M, K, O);
-    ops->matmul_forward(ctx, again, x, (Weight){.bf16 = half}, NULL, M, K, O);
-    ops->matmul_backward_input(ctx, dx, d, (Weight){.f32 = w}, M, K, O, 0);
-    ops->matmul_backward_input(ctx, dx_again, d, (Weight){.bf16 = half}, M, K, O, 0);
-    CHECK(!memcmp(y, again, mo * sizeof *y) && !memcmp(dx, dx_again, mk * sizeof *dx),
-          "products with a bf16 weight [%d, %d]", O, K);
-    free(w);
-    free(half);
-    free(y);
-    free(again);
-    free(dx);
-    free(dx_again);
+    Sum sum = {start, fabs(start)};
+    for (size_t i = 0; i < n; i++) {
+        double term = (double)a[i * a_stride] * (double)weight_at(b, b_first + i * b_stride);
+        sum.value += term;
+        sum.size += fabs(term);
+    }
+    return sum;
 }
 
-static const int products[][3] = {
-    {1, 1, 1}, {13, 7, 5}, {67, 33, 70}, {29, 300, 50}, {100, 64, 31}}; /* M, K, O */
-enum { PRODUCTS = sizeof products / sizeof *products };
-
-void run_matmul(const Ops *ops, Context *ctx, Output *out)
+static void matmul_forward(Run *r, const int *s)
 {
-    for (int s = 0; s < PRODUCTS; s++) {
-        int M = products[s][0], K = products[s][1], O = products[s][2];
-        size_t mk = (size_t)M * (size_t)K, ok = (size_t)O * (size_t)K, mo = (size_t)M * (size_t)O;
-        float *x = input(1, mk), *w = input(2, ok), *bias = input(3, (size_t)O), *y = input(4, mo),
-              *d = input(5, mo);
-        ops->matmul_forward(ctx, y, x, (Weight){.f32 = w}, bias, M, K, O);
-        output_put(out, y, mo);
-        ops->matmul_forward(ctx, y, x, (Weight){.f32 = w}, NULL, M, K, O);
-        output_put(out, y, mo);
-        ops->matmul_backward_weight(ctx, w, d, x, M, K, O);
-        output_put(out, w, ok);
-        ops->matmul_backward_input(ctx, x, d, (Weight){.f32 = w}, M, K, O, 1);
-        output_put(out, x, mk);
-        ops->matmul_backward_input(ctx, x, d, (Weight){.f32 = w}, M, K, O, 0);
-        output_put(out, x, mk);
-        check_bf16(ops, ctx, x, d, M, K, O);
-        free(x);
-        free(w);
-        free(bias);
-        free(y);
-        free(d);
+    int M = s[0], K = s[1], O = s[2];
+    size_t m = (size_t)M, k = (size_t)K, o = (size_t)O;
+    const float *x = input(r, "x", m, k);
+    Weight weight = stored(r, "weight", o, k, s[4]);
+    const float *bias = s[3] ? updated(r, "bias", 1, o) : NULL;
+    float *out = output(r, "out", m, o);
+    CALL(r, matmul_forward, out, x, weight, bias, M, K, O)
+    for (size_t i = 0; i < m * o && r->check; i++) {
+        Sum sum = sum_of(bias ? (double)bias[i % o] : 0, x + i / o * k, 1, weight, i % o * k, 1, k);
+        expect(r, &out[i], sum.value, ((double)K + 1) * ULP * sum.size);
     }
 }
 
-void check_matmul(const float *out)
+static void matmul_backward_input(Run *r, const int *s)
 {
-    for (int s = 0; s < PRODUCTS; s++) {
-        size_t M = (size_t)products[s][0], K = (size_t)products[s][1], O = (size_t)products[s][2];
-        float *x = input(1, M * K), *w = input(2, O * K), *bias = input(3, O), *d = input(5, M * O);
-        size_t most = (M > K ? M : K) * (M > O ? M : O) + O * K;
-        double *truth = zeros(most), *size = zeros(most);
-        for (int with_bias = 1; with_bias >= 0; with_bias--) {
-            float chain_differs = 0;
-            for (size_t m = 0; m < M; m++) {
-                for (size_t o = 0; o < O; o++) {
-                    double sum = with_bias ? (double)bias[o] : 0, terms = fabs(sum);
-                    float chain = with_bias ? bias[o] : 0.0f;
-                    for (size_t k = 0; k < K; k++) {
-                        sum += (double)x[m * K + k] * (double)w[o * K + k];
-                        terms += fabs((double)x[m * K + k] * (double)w[o * K + k]);
-                        chain = fmaf(x[m * K + k], w[o * K + k], chain);
-                    }
-                    truth[m * O + o] = sum;
-                    size[m * O + o] = (double)K * U * terms;
-                    chain_differs += chain != out[m * O + o];
-                }
-            }
-            near("matmul_forward", out, truth, size, M * O);
-            CHECK(variant_runs || chain_differs == 0, "matmul_forward is not the chain over k");
-            out += M * O;
-        }
-        float *updated = memory_alloc(O * K, sizeof *updated);
-        for (size_t o = 0; o < O; o++) {
-            for (size_t k = 0; k < K; k++) {
-                double sum = (double)w[o * K + k], terms = fabs(sum);
-                for (size_t m = 0; m < M; m++) {
-                    sum += (double)d[m * O + o] * (double)x[m * K + k];
-                    terms += fabs((double)d[m * O + o] * (double)x[m * K + k]);
-                }
-                truth[o * K + k] = sum;
-                size[o * K + k] = (double)M * U * terms;
-            }
-        }
-        near("matmul_backward_weight", out, truth, size, O * K);
-        memcpy(updated, out, O * K * sizeof *updated);
-        out += O * K;
-        for (int accumulate = 1; accumulate >= 0; accumulate--) {
-            for (size_t m = 0; m < M; m++) {
-                for (size_t k = 0; k < K; k++) {
-                    double sum = accumulate ? (double)x[m * K + k] : 0, terms = fabs(sum);
-                    for (size_t o = 0; o < O; o++) {
-                        sum += (double)d[m * O + o] * (double)updated[o * K + k];
-                        terms += fabs((double)d[m * O + o] * (double)updated[o * K + k]);
-                    }
-                    truth[m * K + k] = sum;
-                    size[m * K + k] = (double)O * U * terms;
-                }
-            }
-            near("matmul_backward_input", out, truth, size, M * K);
-            out += M * K;
-        }
-        free(updated);
-        free(truth);
-        free(size);
-        free(x);
-        free(w);
-        free(bias);
-        free(d);
+    int M = s[0], K = s[1], O = s[2], accumulate = s[3];
+    size_t m = (size_t)M, k = (size_t)K, o = (size_t)O;
+    const float *dout = input(r, "dout", m, o);
+    Weight weight = stored(r, "weight", o, k, s[4]);
+    float *dx = accumulate ? updated(r, "dx", m, k) : output(r, "dx", m, k);
+    CALL(r, matmul_backward_input, dx, dout, weight, M, K, O, accumulate)
+    for (size_t i = 0; i < m * k && r->check; i++) {
+        Sum sum = sum_of(accumulate ? before(r, &dx[i]) : 0, dout + i / k * o, 1, weight, i % k, k,
+                         o);
+        expect(r, &dx[i], sum.value, ((double)O + 1) * ULP * sum.size);
     }
 }
 
-/* --- sums over tokens --- */
-
-enum { O1 = 45 };
-
-void run_bias(const Ops *ops, Context *ctx, Output *out)
+static void matmul_backward_weight(Run *r, const int *s)
 {
-    float *d = input(6, N * O1), *bias = input(7, O1);
-    ops->bias_backward(ctx, bias, d, cu, B, N, O1);
-    output_put(out, bias, O1);
-    ops->bias_backward(ctx, bias, d, NULL, N, N, O1);
-    output_put(out, bias, O1);
-    /* the same in two micro-batches */
-    float *again = input(7, O1);
-    int rest[4] = {0, 7, 26, N - 34};
-    ops->bias_backward(ctx, again, d, cu, 2, cu[2], O1);
-    ops->bias_backward(ctx, again, d + 34 * O1, rest, 3, rest[3], O1);
-    CHECK(variant_runs || !memcmp(again, out->x, sizeof(float) * O1),
-          "bias_backward in two micro-batches");
-    free(again);
-    free(d);
-    free(bias);
-}
-
-void check_bias(const float *out)
-{
-    float *d = input(6, N * O1), *bias = input(7, O1);
-    double truth[O1], size[O1];
-    for (int pass = 1; pass <= 2; pass++) {
-        for (size_t o = 0; o < O1; o++) {
-            double sum = (double)bias[o], terms = fabs(sum);
-            for (size_t n = 0; n < N; n++) {
-                sum += pass * (double)d[n * O1 + o];
-                terms += pass * fabs((double)d[n * O1 + o]);
-            }
-            truth[o] = sum;
-            size[o] = 2 * N * U * terms;
-        }
-        near("bias_backward", out + (pass - 1) * O1, truth, size, O1);
+    int M = s[0], K = s[1], O = s[2];
+    size_t m = (size_t)M, k = (size_t)K, o = (size_t)O;
+    const float *dout = input(r, "dout", m, o), *x = input(r, "x", m, k);
+    float *dweight = updated(r, "dweight", o, k);
+    CALL(r, matmul_backward_weight, dweight, dout, x, M, K, O)
+    for (size_t i = 0; i < o * k && r->check; i++) {
+        Sum sum = sum_of(before(r, &dweight[i]), dout + i / k, o, (Weight){.f32 = x}, i % k, k, m);
+        expect(r, &dweight[i], sum.value, ((double)M + 1) * ULP * sum.size);
     }
-    free(d);
-    free(bias);
 }
+
+static void bias_backward(Run *r, const int *s)
+{
+    int O = s[2];
+    Packed p = packed(r, s[0], s[1]);
+    size_t n = (size_t)p.N, o = (size_t)O;
+    const float *dout = input(r, "dout", n, o);
+    float *dbias = updated(r, "dbias", 1, o);
+    CALL(r, bias_backward, dbias, dout, p.cu, p.B, p.N, O)
+    static const float one = 1;
+    for (size_t i = 0; i < o && r->check; i++) {
+        Sum sum = sum_of(before(r, &dbias[i]), dout + i, o, (Weight){.f32 = &one}, 0, 0, n);
+        expect(r, &dbias[i], sum.value, ((double)n + p.B) * ULP * sum.size);
+    }
+}
+
+/* Whole tiles, their edges, more than a block of rows (140), columns (384) and depth (256). */
+static const Shape product_shapes[] = {{{1, 1, 1, 1}},
+                                       {{13, 7, 5, 0}},
+                                       {{67, 33, 70, 1}},
+                                       {{29, 300, 50, 0, 1}},
+                                       {{100, 64, 31, 1, 1}},
+                                       {{70, 31, 96, 0}},
+                                       {{150, 20, 401, 1}},
+                                       {{15, 530, 33, 1, 1}},
+                                       {{64, 128, 32, 0, 1}},
+                                       {{3, 401, 150, 0}},
+                                       {{0}}};
+static const Shape product_real[] = {{{512, 1024, 1024, 1}}, {{512, 3072, 1024, 0, 1}}, {{0}}};
+static const Shape bias_shapes[] = {{{1, 0, 1}},  {{5, 0, 45}},  {{67, -1, 45}},
+                                    {{8, 0, 64}}, {{3, 1, 100}}, {{0}}};
+static const Shape bias_real[] = {{{16, 128, 1024}}, {{16, 128, 4096}}, {{0}}};
+
+const OpCase matmul_cases[] = {
+    {"matmul_forward", "M K O bias bf16", matmul_forward, product_shapes, product_real, 0},
+    {"matmul_backward_input", "M K O accumulate bf16", matmul_backward_input, product_shapes,
+     product_real, 0},
+    {"matmul_backward_weight", "M K O", matmul_backward_weight, product_shapes, product_real, 0},
+    {"bias_backward", "B T O", bias_backward, bias_shapes, bias_real, 0},
+    {0}};
 
 /* --- LoRA --- */
 
-static const int lora_shapes[][3] = {
-    {33, 45, 4}, {64, 20, 8}, {5, 70, 17}, {130, 140, 5}}; /* C, O, R */
-enum { LORA_SHAPES = sizeof lora_shapes / sizeof *lora_shapes };
-static const float lora_p[2] = {0.0f, 0.3f};
+/* out = start + scale b (a drop(x)) in double; lora_value is its sum(out dout) without start. */
+typedef struct LoraTruth {
+    size_t C, O, R, first, end; /* rows that lora_value sums over */
+    double *x, *a, *b;
+    const double *kept; /* [N, C] what the mask multiplies x by */
+    const float *dout;
+    double scale;
+} LoraTruth;
 
-typedef struct LoraCase {
-    size_t C, O, R;
-    float *x, *a, *b, *out, *dout, *da, *db, *dx;
-    Lora lora;
-} LoraCase;
-
-static const int *row_positions(void)
+static double lora_mid(const LoraTruth *f, size_t n, size_t k)
 {
-    static int positions[N];
-    for (int b = 0; b < B; b++) {
-        for (int n = cu[b]; n < cu[b + 1]; n++) {
-            positions[n] = n - cu[b];
-        }
+    double sum = 0;
+    for (size_t c = 0; c < f->C; c++) {
+        sum += f->x[n * f->C + c] * f->kept[n * f->C + c] * f->a[k * f->C + c];
     }
-    return positions;
+    return f->scale * sum;
 }
 
-static const int *row_slots(void)
+static double lora_value(const void *arg)
 {
-    static int row[N];
-    for (int b = 0; b < B; b++) {
-        for (int n = cu[b]; n < cu[b + 1]; n++) {
-            row[n] = slots[b];
-        }
-    }
-    return row;
-}
-
-static LoraCase lora_case(int shape, float p)
-{
-    size_t C = (size_t)lora_shapes[shape][0], O = (size_t)lora_shapes[shape][1],
-           R = (size_t)lora_shapes[shape][2];
-    LoraCase c = {C,
-                  O,
-                  R,
-                  input(60, N * C),
-                  input(61, R * C),
-                  input(62, O * R),
-                  input(63, N * O),
-                  input(64, N * O),
-                  input(65, R * C),
-                  input(66, O * R),
-                  input(67, N * C),
-                  {0}};
-    c.lora = (Lora){.a = c.a,
-                    .b = c.b,
-                    .R = (int)R,
-                    .scale = 0.75f,
-                    .dropout = {.seed = 5, .step = 2, .site = 2050, .p = p},
-                    .positions = row_positions(),
-                    .slots = row_slots()};
-    return c;
-}
-
-static void lora_case_free(LoraCase *c)
-{
-    float *parts[] = {c->x, c->a, c->b, c->out, c->dout, c->da, c->db, c->dx};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        free(parts[i]);
-    }
-}
-
-void run_lora(const Ops *ops, Context *ctx, Output *out)
-{
-    for (int s = 0; s < 2 * LORA_SHAPES; s++) {
-        LoraCase c = lora_case(s / 2, lora_p[s % 2]);
-        int C = (int)c.C, O = (int)c.O;
-        float *mid = zeros_float(N * c.R), *da = zeros_float(c.R * c.C),
-              *mask = zeros_float(N * c.C);
-        ops->lora_forward(ctx, c.out, mid, c.x, &c.lora, N, C, O);
-        output_put(out, c.out, N * c.O);
-        /* weights alone: the same gradients */
-        memcpy(da, c.da, c.R * c.C * sizeof *da);
-        float *db = memory_alloc(c.O * c.R, sizeof *db);
-        memcpy(db, c.db, c.O * c.R * sizeof *db);
-        ops->lora_backward(ctx, NULL, da, db, c.dout, mid, c.x, &c.lora, N, C, O);
-        ops->lora_backward(ctx, c.dx, c.da, c.db, c.dout, mid, c.x, &c.lora, N, C, O);
-        CHECK(!memcmp(da, c.da, c.R * c.C * sizeof *da) &&
-                  !memcmp(db, c.db, c.O * c.R * sizeof *db),
-              "lora_backward without dx");
-        output_put(out, c.dx, N * c.C);
-        output_put(out, c.da, c.R * c.C);
-        output_put(out, c.db, c.O * c.R);
-        for (size_t i = 0; i < N * c.C; i++) {
-            mask[i] = 1.0f;
-        }
-        ops->dropout(ctx, mask, mask, c.lora.positions, c.lora.slots, N, C, &c.lora.dropout);
-        output_put(out, mask, N * c.C);
-        free(mid);
-        free(da);
-        free(db);
-        free(mask);
-        lora_case_free(&c);
-    }
-}
-
-/* sum of dout (scale b (a (mask x))) in double, over rows [first, end) */
-static double lora_value(const LoraCase *c, const double *x, const double *a, const double *b,
-                         const float *mask, size_t first, size_t end)
-{
-    double sum = 0, mid[32];
-    for (size_t n = first; n < end; n++) {
-        for (size_t r = 0; r < c->R; r++) {
-            mid[r] = 0;
-            for (size_t k = 0; k < c->C; k++) {
-                mid[r] += x[n * c->C + k] * (double)mask[n * c->C + k] * a[r * c->C + k];
+    const LoraTruth *f = arg;
+    double sum = 0;
+    for (size_t n = f->first; n < f->end; n++) {
+        for (size_t k = 0; k < f->R; k++) {
+            double mid = lora_mid(f, n, k);
+            for (size_t o = 0; o < f->O; o++) {
+                sum += mid * f->b[o * f->R + k] * (double)f->dout[n * f->O + o];
             }
-        }
-        for (size_t o = 0; o < c->O; o++) {
-            double y = 0;
-            for (size_t r = 0; r < c->R; r++) {
-                y += mid[r] * b[o * c->R + r];
-            }
-            sum += (double)c->dout[n * c->O + o] * (double)c->lora.scale * y;
         }
     }
     return sum;
 }
 
-/* The function is linear in each of x, a, b, so a difference with step 1 is its slope. All values
- * are of order 1, sums have at most 200 terms of order 10 times what 32 ranks and a mask of 1 / 0.7
- * make of them: 1e4 roundings of size U are an ample bound, and a missing term would be of
- * order 1. */
-void check_lora(const float *out)
+static LoraTruth lora_truth(Run *r, const Lora *lora, const float *x, size_t N, size_t C, size_t O)
 {
-    double tolerance = 1e4 * U;
-    for (int s = 0; s < 2 * LORA_SHAPES; s++) {
-        LoraCase c = lora_case(s / 2, lora_p[s % 2]);
-        size_t no = N * c.O, nc = N * c.C, rc = c.R * c.C, orank = c.O * c.R;
-        const float *y = out, *dx = y + no, *da = dx + nc, *db = da + rc, *mask = db + orank;
-        double *x = doubles(c.x, nc), *a = doubles(c.a, rc), *b = doubles(c.b, orank),
-               *truth = zeros(no + nc + rc + orank);
-        out = mask + nc;
-        for (size_t n = 0; n < N; n++) {
-            for (size_t o = 0; o < c.O; o++) {
-                double sum = 0;
-                for (size_t r = 0; r < c.R; r++) {
-                    double mid = 0;
-                    for (size_t k = 0; k < c.C; k++) {
-                        mid += x[n * c.C + k] * (double)mask[n * c.C + k] * a[r * c.C + k];
-                    }
-                    sum += (double)c.lora.scale * mid * b[o * c.R + r];
-                }
-                truth[n * c.O + o] = (double)c.out[n * c.O + o] + sum;
-            }
+    size_t R = (size_t)lora->R;
+    double *kept = doubles(r, NULL, N * C);
+    for (size_t i = 0; i < N * C; i++) {
+        kept[i] = (double)dropped(1, &lora->dropout, i % C, lora->positions[i / C], 0,
+                                  lora->slots[i / C]);
+    }
+    return (LoraTruth){.C = C,
+                       .O = O,
+                       .R = R,
+                       .scale = (double)lora->scale,
+                       .x = doubles(r, x, N * C),
+                       .a = doubles(r, lora->a, R * C),
+                       .b = doubles(r, lora->b, O * R),
+                       .kept = kept};
+}
+
+static Lora lora_inputs(Run *r, const Packed *p, size_t C, size_t O, int R, int percent)
+{
+    return (Lora){.a = input(r, "a", (size_t)R, C),
+                  .b = input(r, "b", O, (size_t)R),
+                  .R = R,
+                  .scale = 0.75f,
+                  .dropout = {.seed = 5, .step = 2, .site = 2050, .p = (float)percent / 100},
+                  .positions = p->position,
+                  .slots = p->slot};
+}
+
+/* Values are of order 1, sums have a few hundred terms of order 10 times what 17 ranks and a mask of
+ * 1 / 0.7 make of them: 1e4 roundings are an ample bound, and a missing term would be of order 1. */
+static const double lora_tolerance = 2e4 * ULP;
+
+static void lora_forward(Run *r, const int *s)
+{
+    int C = s[2], O = s[3];
+    Packed p = packed(r, s[0], s[1]);
+    size_t n = (size_t)p.N, c = (size_t)C, o = (size_t)O, rank = (size_t)s[4];
+    const float *x = input(r, "x", n, c);
+    Lora lora = lora_inputs(r, &p, c, o, s[4], s[5]);
+    float *out = updated(r, "out", n, o), *mid = output(r, "mid", n, rank);
+    CALL(r, lora_forward, out, mid, x, &lora, p.N, C, O)
+    if (!r->check) {
+        return;
+    }
+    LoraTruth f = lora_truth(r, &lora, x, n, c, o);
+    for (size_t i = 0; i < n; i++) {
+        double exact[32];
+        for (size_t k = 0; k < rank; k++) {
+            exact[k] = lora_mid(&f, i, k);
+            expect(r, &mid[i * rank + k], exact[k], lora_tolerance);
         }
-        near_all("lora_forward", y, truth, tolerance, no);
-        struct {
-            const char *name;
-            double *values;
-            const float *start, *ours;
-            size_t n;
-        } parts[] = {{"lora_backward dx", x, c.dx, dx, nc},
-                     {"lora_backward da", a, c.da, da, rc},
-                     {"lora_backward db", b, c.db, db, orank}};
-        for (int p = 0; p < 3; p++) {
-            for (size_t i = 0; i < parts[p].n; i++) {
-                size_t first = p ? 0 : i / c.C, end = p ? N : first + 1;
-                double before = lora_value(&c, x, a, b, mask, first, end);
-                parts[p].values[i] += 1;
-                truth[i] = (double)parts[p].start[i] + lora_value(&c, x, a, b, mask, first, end) -
-                           before;
-                parts[p].values[i] -= 1;
+        for (size_t j = 0; j < o; j++) {
+            double sum = before(r, &out[i * o + j]);
+            for (size_t k = 0; k < rank; k++) {
+                sum += exact[k] * f.b[j * rank + k];
             }
-            near_all(parts[p].name, parts[p].ours, truth, tolerance, parts[p].n);
+            expect(r, &out[i * o + j], sum, lora_tolerance);
         }
-        free(x);
-        free(a);
-        free(b);
-        free(truth);
-        lora_case_free(&c);
     }
 }
+
+/* The function is linear in each of x, a and b: a difference with any step is its slope. */
+static void lora_backward(Run *r, const int *s)
+{
+    int C = s[2], O = s[3];
+    Packed p = packed(r, s[0], s[1]);
+    size_t n = (size_t)p.N, c = (size_t)C, o = (size_t)O, rank = (size_t)s[4];
+    const float *dout = input(r, "dout", n, o), *x = input(r, "x", n, c);
+    Lora lora = lora_inputs(r, &p, c, o, s[4], s[5]);
+    float *ignored = output(r, "out of forward", n, o), *mid = output(r, "mid", n, rank);
+    float *dx = s[6] ? NULL : updated(r, "dx", n, c), *da = updated(r, "da", rank, c),
+          *db = updated(r, "db", o, rank);
+    ops_reference.lora_forward(&r->ctx, ignored, mid, x, &lora, p.N, C, O);
+    CALL(r, lora_backward, dx, da, db, dout, mid, x, &lora, p.N, C, O)
+    if (!r->check) {
+        return;
+    }
+    LoraTruth f = lora_truth(r, &lora, x, n, c, o);
+    f.dout = dout;
+    for (size_t i = 0; i < (dx ? n * c : 0); i++) {
+        f.first = i / c;
+        f.end = f.first + 1;
+        expect(r, &dx[i], before(r, &dx[i]) + slope(lora_value, &f, &f.x[i], 1), lora_tolerance);
+    }
+    f.first = 0;
+    f.end = n;
+    for (size_t i = 0; i < rank * c; i += 3) { /* every third: each goes over all rows */
+        expect(r, &da[i], before(r, &da[i]) + slope(lora_value, &f, &f.a[i], 1),
+               10 * lora_tolerance);
+    }
+    for (size_t i = 0; i < o * rank; i += 3) {
+        expect(r, &db[i], before(r, &db[i]) + slope(lora_value, &f, &f.b[i], 1),
+               10 * lora_tolerance);
+    }
+}
+
+/* More and less than LORA_BLOCK rows and channels. */
+static const Shape lora_shapes[] = {{{5, 0, 33, 45, 4, 0}},     {{5, 0, 33, 45, 4, 30}},
+                                    {{4, 0, 64, 20, 8, 30, 1}}, {{3, 0, 5, 70, 17, 0}},
+                                    {{3, 0, 130, 140, 5, 30}},  {{5, 0, 65, 129, 1, 0, 1}},
+                                    {{1, 0, 1, 1, 1, 0}},       {{0}}};
+static const Shape lora_real[] = {
+    {{16, 128, 3072, 3072, 8, 0}}, {{16, 128, 3072, 1024, 8, 5}}, {{0}}};
+
+const OpCase lora_cases[] = {
+    {"lora_forward", "B T C O R percent", lora_forward, lora_shapes, lora_real, 0},
+    {"lora_backward", "B T C O R percent no_dx", lora_backward, lora_shapes, lora_real, 1},
+    {0}};

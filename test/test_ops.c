@@ -1,223 +1,282 @@
-/* Every op of ops.def at odd shapes: the same bits from every build and thread count, values
- * against a plain float64 definition, gradients against central differences of that definition. An
- * op without a case fails.
+/* Every op of ops.def: the bits of its reference (reference.c) from every build with 1, 2, 3 and 8
+ * threads; values against float64; gradients against central differences of float64.
  *
- * Tolerances: a sum of n float32 operations on terms t_i is off by at most n 2^-24 sum |t_i|
- * (Higham 2002, section 3.1), to first order; each comparison states its n and its sum. Differences
- * with step h are off by about h^2. */
-#include "op_cases.h"
+ *     test_ops [--only NAME] [--mode test|grad|perf|support]
+ *
+ * NAME is an op or a file of kernels/. test: bits, values, variants. grad: gradients. perf: time,
+ * GB/s and GFLOP/s at the shapes of RoBERTa-large and Llama-3.2-3B, all builds side by side. support:
+ * which build has which op. Without --mode: test and grad.
+ *
+ * Tolerances: a sum of n float32 operations on terms t_i is off by at most n 2^-24 sum |t_i| (Higham
+ * 2002, section 3.1), to first order; each comparison states its n and its sum. Differences with
+ * step h are off by about h^2. */
+#include "check.h"
+#include "harness.h"
+#include "reference.h"
 #include "watch.h"
 
-int variant_runs;
+#include <stdlib.h>
+#include <string.h>
 
-const int cu[B + 1] = {0, 1, 34, 41, 60, N};
-const int slots[B] = {0, 3, 1, 9, 4};
-
-void output_put(Output *out, const float *x, size_t n)
-{
-    out->x = memory_realloc(out->x, out->n + n, sizeof *out->x);
-    memcpy(out->x + out->n, x, n * sizeof *x);
-    out->n += n;
-}
-
-float *input(uint64_t key, size_t n)
-{
-    float *x = memory_alloc(n ? n : 1, sizeof *x);
-    for (size_t i = 0; i < n; i++) {
-        x[i] = rng_normal(key, i);
-    }
-    return x;
-}
-
-double *zeros(size_t n)
-{
-    return memory_calloc(n, sizeof(double));
-}
-
-float *zeros_float(size_t n)
-{
-    return memory_calloc(n, sizeof(float));
-}
-
-void near(const char *what, const float *ours, const double *truth, const double *tolerance,
-          size_t n)
-{
-    size_t bad = 0, worst = 0;
-    double share = 0;
-    for (size_t i = 0; i < n; i++) {
-        double s = fabs((double)ours[i] - truth[i]) / tolerance[i];
-        s = (double)ours[i] == truth[i] ? 0 : s;
-        bad += !(s <= 1);
-        if (!(s <= share)) {
-            share = s;
-            worst = i;
-        }
-    }
-    CHECK(bad == 0, "%s: %zu of %zu are off; worst at %zu: %.9g, truth %.9g, tolerance %.3g", what,
-          bad, n, worst, (double)ours[worst], truth[worst], tolerance[worst]);
-}
-
-void near_all(const char *what, const float *ours, const double *truth, double tolerance, size_t n)
-{
-    double *list = zeros(n);
-    for (size_t i = 0; i < n; i++) {
-        list[i] = tolerance;
-    }
-    near(what, ours, truth, list, n);
-    free(list);
-}
-
-uint16_t *to_bf16(float *x, size_t n)
-{
-    uint16_t *half = memory_alloc(n, sizeof *half);
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, x + i, sizeof bits);
-        bits &= 0xFFFF0000u;
-        half[i] = (uint16_t)(bits >> 16);
-        memcpy(x + i, &bits, sizeof bits);
-    }
-    return half;
-}
-
-double *doubles(const float *x, size_t n)
-{
-    double *copy = zeros(n);
-    for (size_t i = 0; i < n; i++) {
-        copy[i] = (double)x[i];
-    }
-    return copy;
-}
-
-/* --- the list --- */
-
-typedef struct OpCase {
-    const char *ops; /* names that it covers, each between spaces */
-    void (*run)(const Ops *, Context *, Output *);
-    void (*check)(const float *);
-} OpCase;
-
-static const OpCase cases[] = {
-    {" matmul_forward matmul_backward_input matmul_backward_weight ", run_matmul, check_matmul},
-    {" bias_backward ", run_bias, check_bias},
-    {" layernorm_forward residual_layernorm_forward layernorm_backward ", run_norm, check_norm},
-    {" rmsnorm_forward residual_rmsnorm_forward rmsnorm_backward rope swiglu_forward "
-     "swiglu_backward ",
-     run_decoder, check_decoder},
-    {" attention_forward attention_backward ", run_attention, check_attention},
-    {" gelu_forward gelu_backward tanh_forward tanh_backward add copy fill_zero ", run_elementwise,
-     check_elementwise},
-    {" embedding_forward embedding_backward gather_rows scatter_add_rows dropout ", run_rows,
-     check_rows},
-    {" lora_forward lora_backward ", run_lora, check_lora},
-    {" linear_cross_entropy ", run_language, check_language},
-    {" cross_entropy mean_squared_error sum_losses sum_squares gradient_norm adamw ", run_loss,
-     check_loss},
+static const struct {
+    const char *name;
+    const OpCase *cases;
+} families[] = {
+    {"matmul", matmul_cases},       {"lora", lora_cases}, {"attention", attention_cases},
+    {"norm", norm_cases},           {"rope", rope_cases}, {"elementwise", elementwise_cases},
+    {"embedding", embedding_cases}, {"loss", loss_cases},
 };
-enum { CASES = sizeof cases / sizeof *cases };
+enum { FAMILIES = sizeof families / sizeof *families };
+
+/* Whether two tables have the same function of this name. */
+static int same_op(const Ops *a, const Ops *b, const char *op)
+{
+#define OP(name, ...)                                                                              \
+    if (!strcmp(op, #name)) {                                                                      \
+        return a->name == b->name;                                                                 \
+    }
+#include "ops.def"
+#undef OP
+    return 1;
+}
+
+static int has_op(const Ops *ops, const char *op)
+{
+    static const Ops none;
+    return !same_op(ops, &none, op);
+}
+
+static int shape_ends(const Shape *shape)
+{
+    static const Shape end;
+    return !memcmp(shape, &end, sizeof end);
+}
+
+/* --- modes --- */
 
 /* Chains the hashes of all outputs. */
-static void chain_hash(void *user, const char *op, const char *output, int layer, uint64_t hash)
+static void chain_hash(void *user, const char *op, const char *name, int layer, uint64_t hash)
 {
-    (void)op, (void)output, (void)layer;
+    (void)op, (void)name, (void)layer;
     *(uint64_t *)user = *(uint64_t *)user * 31 + hash;
 }
 
-/* The first run calls the ops themselves, all others their wrappers. */
-static void run_case(const OpCase *c)
+static Backend backend_of(const char *build, int threads)
 {
-    uint64_t hash[12] = {0};
+    Backend backend;
+    Error error;
+    if (backend_init(&backend, build, threads, &error)) {
+        printf("test_ops: %s\n", error.text);
+        exit(error.code);
+    }
+    backend.ctx.pace.grain = 0; /* share out even the smallest op */
+    return backend;
+}
+
+/* The definition itself, as a backend. */
+static Backend reference_backend(void)
+{
+    Backend backend = backend_of("scalar", 1);
+    backend.ops = ops_reference;
+    return backend;
+}
+
+/* Each run goes through the op's wrapper of watch.h, and its hash too must be the reference's. */
+static uint64_t run_watched(Run *run, Backend *backend, int same_bits, int check)
+{
+    uint64_t hash = 0;
+    watch_begin(backend, WATCH_HASH);
+    backend->ctx.watch->hashed = chain_hash;
+    backend->ctx.watch->hashed_user = &hash;
+    run_case(run, backend, same_bits, check);
+    CHECK(!backend->ctx.watch->error.code, "%s: %s", run->what, backend->ctx.watch->error.text);
+    return hash;
+}
+
+static void test_bits(const OpCase *c)
+{
+    static const int threads[] = {1, 2, 3, 8};
     const char *builds[3];
     int count = backend_builds(builds);
-    Output first = {0};
-    static const int threads[] = {1, 2, 3, 8};
-    for (int b = 0; b < count; b++) {
-        for (int t = 0; t < 4; t++) {
-            Backend backend;
-            Error error;
-            Output out = {0};
-            CHECK(!backend_init(&backend, builds[b], threads[t], &error), "%s", error.text);
-            backend.ctx.pace.grain = 0; /* share out even the smallest op */
-            backend_reserve(&backend, attention_scratch(40, 40, threads[t]) +
-                                          matmul_scratch(400, 400, 400) +
-                                          lora_scratch(400, 150, 150, 20, threads[t]) +
-                                          vocabulary_scratch(LM_N, LM_C, LM_V));
-            if (first.x) {
-                watch_begin(&backend, WATCH_HASH);
-                backend.ctx.watch->hashed = chain_hash;
-                backend.ctx.watch->hashed_user = &hash[4 * b + t];
+    for (const Shape *shape = c->shapes; !shape_ends(shape); shape++) {
+        for (Fill fill = 0; fill < FILLS; fill++) {
+            Run *run = run_new(c, shape->n, fill);
+            Backend backend = reference_backend();
+            uint64_t hash = run_watched(run, &backend, 0, fill == FILL_NORMAL && !c->gradient);
+            backend_free(&backend);
+            for (int k = 0; k < 4 * count; k++) {
+                backend = backend_of(builds[k / 4], threads[k % 4]);
+                if (has_op(&backend.ops, c->op) && (fill == FILL_NORMAL || k % 4 == 2)) {
+                    int failed = checks_failed;
+                    uint64_t again = run_watched(run, &backend, 1, 0);
+                    CHECK(again == hash || checks_failed > failed, "%s: another hash", run->what);
+                }
+                backend_free(&backend);
             }
-            c->run(&backend.ops, &backend.ctx, &out);
-            CHECK(!first.x || (hash[4 * b + t] == hash[1] && hash[1]),
-                  "%s: %s with %d threads has another hash", c->ops, builds[b], threads[t]);
-            if (!first.x) {
-                first = out;
-            } else {
-                CHECK(out.n == first.n && !memcmp(out.x, first.x, out.n * sizeof *out.x),
-                      "%s: %s with %d threads has other bits", c->ops, builds[b], threads[t]);
-                free(out.x);
+            run_free(run);
+        }
+    }
+}
+
+static void test_gradients(const OpCase *c)
+{
+    for (const Shape *shape = c->shapes; !shape_ends(shape); shape++) {
+        Run *run = run_new(c, shape->n, FILL_NORMAL);
+        Backend backend = reference_backend();
+        run_case(run, &backend, 0, 1);
+        run_free(run);
+    }
+}
+
+/* A variant has sums of another order or precision. Values are compared with float64; where it is
+ * of class exact every build must give the same bits. */
+static void test_variant(const OpCase *c, const char *choice, int exact)
+{
+    static const int threads[] = {1, 3};
+    const char *builds[3];
+    int count = backend_builds(builds);
+    for (const Shape *shape = c->shapes; !shape_ends(shape); shape++) {
+        Run *run = run_new(c, shape->n, FILL_NORMAL);
+        for (int k = 0; k < 2 * count; k++) {
+            Backend backend = backend_of(builds[k / 2], threads[k % 2]);
+            Ops plain = backend.ops;
+            Error error;
+            if (!backend_choose(&backend, choice, &error) &&
+                !same_op(&plain, &backend.ops, c->op)) {
+                run_case(run, &backend, exact, 1);
             }
             backend_free(&backend);
         }
+        run_free(run);
     }
-    c->check(first.x);
-    free(first.x);
 }
 
-/* Every variant runs and stays near the default: same case, its own check. */
-static void run_variants(void)
+static void test_variants(const OpCase *c)
 {
-    static const char *const choices[] = {
-#define VARIANT(op, variant, class, what, replaced) #op "=" #variant,
+#define VARIANT(op, variant, class, ...) test_variant(c, #op "=" #variant, !strcmp(class, "exact"));
 #include "variants.def"
 #undef VARIANT
-    };
-    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
-        Backend backend;
-        Error error;
-        char op[64];
-        snprintf(op, sizeof op, " %.*s ", (int)strcspn(choices[i], "="), choices[i]);
-        CHECK(!backend_init(&backend, "auto", 2, &error), "%s", error.text);
-        backend.ctx.pace.grain = 0;
-        if (backend_choose(&backend, choices[i], &error)) {
-            printf("skipped %s: %s\n", choices[i], error.text);
-            backend_free(&backend);
-            continue;
-        }
-        CHECK(!strcmp(backend.variants, choices[i]), "recorded as '%s'", backend.variants);
-        backend_reserve(&backend, attention_scratch(40, 40, 2) + matmul_scratch(400, 400, 400));
-        for (int c = 0; c < CASES; c++) {
-            if (strstr(cases[c].ops, op)) {
-                Output out = {0};
-                cases[c].run(&backend.ops, &backend.ctx, &out);
-                cases[c].check(out.x);
-                free(out.x);
+}
+
+static void measure(const OpCase *c)
+{
+    const char *builds[3];
+    int count = backend_builds(builds);
+    for (const Shape *shape = c->real; !shape_ends(shape); shape++) {
+        Run *run = run_new(c, shape->n, FILL_NORMAL);
+        for (int b = 0; b < count; b++) {
+            Backend backend;
+            Error error;
+            CHECK(!backend_init(&backend, builds[b], 0, &error), "%s", error.text);
+            if (has_op(&backend.ops, c->op)) {
+                double seconds = run_seconds(run, &backend);
+                printf("%-28s %-8s %10.1f us %7.1f GB/s %8.1f GFLOP/s   %s\n", c->op, builds[b],
+                       1e6 * seconds, run->bytes / seconds / 1e9, run->flops / seconds / 1e9,
+                       run->sizes);
             }
+            backend_free(&backend);
         }
-        backend_free(&backend);
+        run_free(run);
     }
 }
 
-int main(void)
+static void print_support(const char *op)
 {
-    static const char *const names[] = {
-#define OP(name, ...) #name,
-#include "ops.def"
-#undef OP
-    };
-    for (int c = 0; c < CASES; c++) {
-        run_case(&cases[c]);
+    const char *builds[3];
+    int count = backend_builds(builds);
+    printf("%-28s", op);
+    for (int b = 0; b < count; b++) {
+        printf(" %-8s", has_op(backend_ops(builds[b]), op) ? builds[b] : "-");
     }
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char key[64];
-        int found = 0;
-        snprintf(key, sizeof key, " %s ", names[i]);
-        for (int c = 0; c < CASES; c++) {
-            found |= strstr(cases[c].ops, key) != NULL;
+    putchar('\n');
+}
+
+/* Variants whose library is not there. */
+static void print_missing_variants(void)
+{
+    Backend backend = backend_of("auto", 1);
+    Error error;
+#define VARIANT(op, variant, ...)                                                                  \
+    if (backend_choose(&backend, #op "=" #variant, &error)) {                                      \
+        printf("skipped %s=%s: %s\n", #op, #variant, error.text);                                  \
+    }
+#include "variants.def"
+#undef VARIANT
+    backend_free(&backend);
+}
+
+/* --- the command line --- */
+
+static int selected(const char *only, const char *family, const char *op)
+{
+    return !only || !strcmp(only, family) || !strcmp(only, op);
+}
+
+static int usage(void)
+{
+    fputs("usage: test_ops [--only OP|FILE] [--mode test|grad|perf|support]\n", stderr);
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const modes[] = {"test", "grad", "perf", "support"};
+    const char *only = NULL, *mode = "";
+    int found[OPS] = {0}, count = 0;
+    for (int i = 1; i < argc; i += 2) {
+        if (i + 1 == argc) {
+            return usage();
         }
-        CHECK(found, "op %s has no case", names[i]);
+        if (!strcmp(argv[i], "--only")) {
+            only = argv[i + 1];
+        } else if (!strcmp(argv[i], "--mode")) {
+            mode = NULL;
+            for (int m = 0; m < 4; m++) {
+                mode = strcmp(modes[m], argv[i + 1]) ? mode : modes[m];
+            }
+        }
+        if (!mode || (strcmp(argv[i], "--only") != 0 && strcmp(argv[i], "--mode") != 0)) {
+            return usage();
+        }
     }
-    variant_runs = 1;
-    run_variants();
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    guard_start();
+    print_missing_variants();
+    for (int f = 0; f < FAMILIES; f++) {
+        for (const OpCase *c = families[f].cases; c->op; c++) {
+            for (int i = 0; i < OPS; i++) {
+                found[i] |= !strcmp(op_names[i], c->op);
+            }
+            if (!selected(only, families[f].name, c->op)) {
+                continue;
+            }
+            count++;
+            if (!*mode || !strcmp(mode, "test")) {
+                test_bits(c);
+            }
+            if ((!*mode || !strcmp(mode, "grad")) && c->gradient) {
+                test_gradients(c);
+            }
+            if (!*mode || !strcmp(mode, c->gradient ? "grad" : "test")) {
+                test_variants(c);
+            }
+            if (!strcmp(mode, "perf")) {
+                measure(c);
+            }
+            if (!strcmp(mode, "support")) {
+                print_support(c->op);
+            }
+        }
+    }
+    if (only && !count) {
+        fprintf(stderr, "test_ops: --only %s: no such op, and no such file of kernels/\n", only);
+        return EXIT_USAGE;
+    }
+    if (!strcmp(mode, "perf") || !strcmp(mode, "support")) {
+        return 0;
+    }
+    for (int i = 0; i < OPS && !only; i++) {
+        CHECK(found[i], "op %s has no case", op_names[i]);
+    }
     return checks_close("test_ops");
 }

@@ -1,0 +1,375 @@
+/* Cases of elementwise.c and embedding.c. */
+#include "base.h"
+#include "check.h"
+#include "harness.h"
+#include "reference.h"
+
+#include <stdlib.h>
+
+static void multiply(float *x, size_t n, float factor)
+{
+    for (size_t i = 0; i < n; i++) {
+        x[i] *= factor;
+    }
+}
+
+/* --- functions of one number --- */
+
+static double gelu(double x)
+{
+    return x / 2 * erfc(-x / sqrt(2.0));
+}
+
+static double silu(double x)
+{
+    return x / (1 + exp(-x));
+}
+
+static double gelu_at(const void *x)
+{
+    return gelu(*(const double *)x);
+}
+
+static double silu_at(const void *x)
+{
+    return silu(*(const double *)x);
+}
+
+static double tanh_at(const void *x)
+{
+    return tanh(*(const double *)x);
+}
+
+static double slope_at(double (*function)(const void *), double x)
+{
+    return slope(function, &x, &x, 1e-5);
+}
+
+/* Values up to 15 with at most 8 roundings of 1 ulp; 1 + erf cancels to an absolute error of 2 ulp
+ * of 1. */
+static void gelu_forward(Run *r, const int *s)
+{
+    size_t n = (size_t)s[0];
+    float *x = input(r, "x", 1, n), *out = output(r, "out", 1, n);
+    multiply(x, n, 3);
+    CALL(r, gelu_forward, out, x, n)
+    for (size_t i = 0; i < n && r->check; i++) {
+        expect(r, &out[i], gelu((double)x[i]), 8 * 15 * ULP);
+    }
+}
+
+static void gelu_backward(Run *r, const int *s)
+{
+    size_t n = (size_t)s[0];
+    float *x = input(r, "x", 1, n),
+          *dout = s[1] ? updated(r, "dout and dx", 1, n) : input(r, "dout", 1, n),
+          *dx = s[1] ? dout : output(r, "dx", 1, n);
+    multiply(x, n, 3);
+    CALL(r, gelu_backward, dx, dout, x, n)
+    for (size_t i = 0; i < n && r->check; i++) {
+        expect(r, &dx[i], before(r, &dout[i]) * slope_at(gelu_at, (double)x[i]),
+               8 * 15 * ULP + 1e-8);
+    }
+}
+
+static void tanh_forward(Run *r, const int *s)
+{
+    size_t n = (size_t)s[0];
+    float *x = s[1] ? updated(r, "x and out", 1, n) : input(r, "x", 1, n),
+          *out = s[1] ? x : output(r, "out", 1, n);
+    multiply(x, n, 3);
+    CALL(r, tanh_forward, out, x, n)
+    for (size_t i = 0; i < n && r->check; i++) {
+        expect(r, &out[i], tanh(before(r, &x[i])), 2 * ULP);
+    }
+}
+
+/* out^2 has three roundings of 1, times dout up to 5. */
+static void tanh_backward(Run *r, const int *s)
+{
+    size_t n = (size_t)s[0];
+    float *x = input(r, "x", 1, n), *out = input(r, "out", 1, n),
+          *dout = s[1] ? updated(r, "dout and dx", 1, n) : input(r, "dout", 1, n),
+          *dx = s[1] ? dout : output(r, "dx", 1, n);
+    for (size_t i = 0; i < n; i++) {
+        out[i] = (float)tanh((double)x[i]);
+    }
+    CALL(r, tanh_backward, dx, dout, out, n)
+    for (size_t i = 0; i < n && r->check; i++) {
+        expect(r, &dx[i], before(r, &dout[i]) * slope_at(tanh_at, (double)x[i]),
+               8 * 5 * ULP + 1e-8);
+    }
+}
+
+/* Far out too: exp(-gate) overflows. */
+static float *gate_input(Run *r, size_t n, int in_place)
+{
+    float *gate = in_place ? updated(r, "gate and dgate", 1, n) : input(r, "gate", 1, n);
+    for (size_t i = 0; i < n; i++) {
+        gate[i] *= i % 100 == 0 ? 100.0f : 5.0f;
+    }
+    return gate;
+}
+
+/* A handful of roundings of the factors; 1 - s is off by a rounding of 1, times gate. */
+static double swiglu_tolerance(double gate, double up, double dout)
+{
+    return 16 * ULP * (1 + fabs(gate)) * (1 + fabs(up)) * (1 + fabs(dout));
+}
+
+static void swiglu_forward(Run *r, const int *s)
+{
+    size_t n = (size_t)s[0];
+    float *gate = gate_input(r, n, 0), *up = input(r, "up", 1, n), *out = output(r, "out", 1, n);
+    CALL(r, swiglu_forward, out, gate, up, n)
+    for (size_t i = 0; i < n && r->check; i++) {
+        expect(r, &out[i], silu((double)gate[i]) * (double)up[i],
+               swiglu_tolerance((double)gate[i], (double)up[i], 0));
+    }
+}
+
+/* in_place 1: dgate is gate and dup is up; 2: dgate is dout; 3: dup is dout. */
+static void swiglu_backward(Run *r, const int *s)
+{
+    size_t n = (size_t)s[0];
+    int in_place = s[1];
+    float *gate = gate_input(r, n, in_place == 1),
+          *up = in_place == 1 ? updated(r, "up and dup", 1, n) : input(r, "up", 1, n),
+          *dout = in_place > 1 ? updated(r, "dout and a gradient", 1, n) : input(r, "dout", 1, n),
+          *dgate = in_place == 1   ? gate
+                   : in_place == 2 ? dout
+                                   : output(r, "dgate", 1, n),
+          *dup = in_place == 1   ? up
+                 : in_place == 3 ? dout
+                                 : output(r, "dup", 1, n);
+    CALL(r, swiglu_backward, dgate, dup, dout, gate, up, n)
+    for (size_t i = 0; i < n && r->check; i++) {
+        double g = before(r, &gate[i]), u = before(r, &up[i]), d = before(r, &dout[i]);
+        expect(r, &dgate[i], d * u * slope_at(silu_at, g), swiglu_tolerance(g, u, d) + 1e-7);
+        expect(r, &dup[i], d * silu(g), swiglu_tolerance(g, u, d));
+    }
+}
+
+/* --- rows and their copies --- */
+
+static void add(Run *r, const int *s)
+{
+    size_t n = (size_t)s[0];
+    float *a = s[1] == 1 ? updated(r, "a and out", 1, n) : input(r, "a", 1, n),
+          *b = s[1] == 2 ? updated(r, "b and out", 1, n) : input(r, "b", 1, n),
+          *out = s[1] == 1   ? a
+                 : s[1] == 2 ? b
+                             : output(r, "out", 1, n);
+    CALL(r, add, out, a, b, n)
+    for (size_t i = 0; i < n && r->check; i++) {
+        double sum = before(r, &a[i]) + before(r, &b[i]);
+        expect(r, &out[i], sum, ULP * fabs(sum));
+    }
+}
+
+static void copy(Run *r, const int *s)
+{
+    size_t n = (size_t)s[0];
+    float *x = input(r, "x", 1, n), *out = output(r, "out", 1, n);
+    CALL(r, copy, out, x, n)
+    for (size_t i = 0; i < n && r->check; i++) {
+        expect(r, &out[i], (double)x[i], 0);
+    }
+}
+
+static void fill_zero(Run *r, const int *s)
+{
+    size_t n = (size_t)s[0];
+    float *x = updated(r, "x", 1, n);
+    CALL(r, fill_zero, x, n)
+    for (size_t i = 0; i < n && r->check; i++) {
+        expect(r, &x[i], 0.0, 0);
+    }
+}
+
+/* R distinct rows of a table of 3 R, in no order. */
+static const int *distinct_rows(Run *r, int R)
+{
+    int *rows = memory_alloc((size_t)R, sizeof *rows);
+    for (int i = 0; i < R; i++) {
+        rows[i] = (i % 2 ? 3 * R - 1 - i : i);
+    }
+    const int *tensor = integers(r, "rows", rows, (size_t)R);
+    free(rows);
+    return tensor;
+}
+
+static void gather_rows(Run *r, const int *s)
+{
+    int R = s[0], C = s[1];
+    size_t width = (size_t)C;
+    const int *rows = distinct_rows(r, R);
+    Weight x = stored(r, "x", 3 * (size_t)R, width, s[2]);
+    float *out = output(r, "out", (size_t)R, width);
+    CALL(r, gather_rows, out, x, rows, R, C)
+    for (size_t i = 0; i < (size_t)R * width && r->check; i++) {
+        expect(r, &out[i], (double)weight_at(x, (size_t)rows[i / width] * width + i % width), 0);
+    }
+}
+
+static void scatter_add_rows(Run *r, const int *s)
+{
+    int R = s[0], C = s[1];
+    size_t width = (size_t)C;
+    const int *rows = distinct_rows(r, R);
+    float *dx = updated(r, "dx", 3 * (size_t)R, width);
+    const float *dout = input(r, "dout", (size_t)R, width);
+    CALL(r, scatter_add_rows, dx, dout, rows, R, C)
+    for (size_t i = 0; i < (size_t)R * width && r->check; i++) {
+        const float *at = &dx[(size_t)rows[i / width] * width + i % width];
+        double sum = before(r, at) + (double)dout[i];
+        expect(r, at, sum, ULP * fabs(sum));
+    }
+}
+
+/* Masks themselves are compared in test_random; here the scale, and the share that is dropped: six
+ * standard errors among N C independent draws. */
+static void dropout(Run *r, const int *s)
+{
+    int C = s[2];
+    Packed p = packed(r, s[0], s[1]);
+    size_t n = (size_t)p.N * (size_t)C, dropped_count = 0;
+    DropoutSite site = {.seed = 1, .step = 2, .site = 3, .p = (float)s[3] / 100};
+    float *x = s[4] ? updated(r, "x and out", (size_t)p.N, (size_t)C)
+                    : input(r, "x", (size_t)p.N, (size_t)C),
+          *out = s[4] ? x : output(r, "out", (size_t)p.N, (size_t)C);
+    CALL(r, dropout, out, x, p.position, p.slot, p.N, C, &site)
+    for (size_t i = 0; i < n && r->check; i++) {
+        double kept = before(r, &x[i]) / (1 - (double)site.p);
+        expect(r, &out[i], out[i] == 0 ? 0 : kept, 2 * ULP * fabs(kept));
+        dropped_count += out[i] == 0;
+    }
+    double share = (double)dropped_count / (double)n, q = (double)site.p;
+    CHECK(!r->check || fabs(share - q) <= 6 * sqrt(q * (1 - q) / (double)n),
+          "%s: a share of %g is dropped", r->what, share);
+}
+
+static const Shape lengths[] = {{{1}}, {{31}}, {{5003}}, {{8192 + 17}}, {{0}}};
+static const Shape lengths_in_place[] = {{{1}},       {{31, 1}},     {{5003, 2}},
+                                         {{5003, 1}}, {{8192 + 17}}, {{0}}};
+static const Shape swiglu_shapes[] = {{{1}},     {{5003}},         {{5003, 1}},
+                                      {{31, 2}}, {{8192 + 17, 3}}, {{0}}};
+static const Shape row_shapes[] = {{{1, 1}}, {{4, 37, 0}}, {{23, 100, 1}}, {{7, 64, 0}}, {{0}}};
+static const Shape dropout_shapes[] = {
+    {{5, 0, 37, 10}}, {{7, 0, 300, 25, 1}}, {{5, 0, 128, 0}}, {{3, 40, 1000, 50}}, {{0}}};
+static const Shape hidden_real[] = {{{2048 * 1024}}, {{2048 * 3072}}, {{0}}};
+static const Shape ffn_real[] = {{{2048 * 4096}}, {{0}}};
+static const Shape swiglu_real[] = {{{2048 * 8192}}, {{0}}};
+static const Shape pooled_real[] = {{{16 * 1024}}, {{0}}};
+static const Shape row_real[] = {{{16, 1024}}, {{2048, 3072, 1}}, {{0}}};
+static const Shape dropout_real[] = {{{16, 128, 1024, 10}}, {{0}}};
+
+const OpCase elementwise_cases[] = {
+    {"gelu_forward", "n", gelu_forward, lengths, ffn_real, 0},
+    {"gelu_backward", "n in_place", gelu_backward, lengths_in_place, ffn_real, 1},
+    {"swiglu_forward", "n", swiglu_forward, lengths, swiglu_real, 0},
+    {"swiglu_backward", "n in_place", swiglu_backward, swiglu_shapes, swiglu_real, 1},
+    {"tanh_forward", "n in_place", tanh_forward, lengths_in_place, pooled_real, 0},
+    {"tanh_backward", "n in_place", tanh_backward, lengths_in_place, pooled_real, 1},
+    {"dropout", "B T C percent in_place", dropout, dropout_shapes, dropout_real, 0},
+    {"add", "n in_place", add, lengths_in_place, hidden_real, 0},
+    {"copy", "n", copy, lengths, hidden_real, 0},
+    {"gather_rows", "R C bf16", gather_rows, row_shapes, row_real, 0},
+    {"scatter_add_rows", "R C", scatter_add_rows, row_shapes, row_real, 0},
+    {"fill_zero", "n", fill_zero, lengths, hidden_real, 0},
+    {0}};
+
+/* --- embedding --- */
+
+/* Token n of a vocabulary of V; a third of all are word 7, so that its sum is long. */
+static const int *tokens_of(Run *r, int N, int V)
+{
+    int *tokens = memory_alloc((size_t)N, sizeof *tokens);
+    for (int n = 0; n < N; n++) {
+        tokens[n] = n % 3 ? n * 7 % V : 7 % V;
+    }
+    const int *tensor = integers(r, "tokens", tokens, (size_t)N);
+    free(tokens);
+    return tensor;
+}
+
+static const int *types_of(Run *r, int N)
+{
+    int *types = memory_alloc((size_t)N, sizeof *types);
+    for (int n = 0; n < N; n++) {
+        types[n] = n / 3 % 2;
+    }
+    const int *tensor = integers(r, "types", types, (size_t)N);
+    free(types);
+    return tensor;
+}
+
+static void embedding_forward(Run *r, const int *s)
+{
+    int C = s[2], V = s[3];
+    Packed p = packed(r, s[0], s[1]);
+    size_t n = (size_t)p.N, width = (size_t)C;
+    const int *tokens = tokens_of(r, p.N, V), *types = types_of(r, p.N);
+    Weight word = stored(r, "word", (size_t)V, width, s[5]),
+           position = stored(r, "position", 128, width, s[5]), type = {0};
+    if (!s[4]) {
+        type = stored(r, "type", 2, width, s[5]);
+    }
+    float *out = output(r, "out", n, width);
+    CALL(r, embedding_forward, out, tokens, p.position, types, word, position, type, p.N, C)
+    for (size_t i = 0; i < n * width && r->check; i++) {
+        size_t row = i / width, c = i % width;
+        double w = (double)weight_at(word, (size_t)tokens[row] * width + c),
+               q = (double)weight_at(position, (size_t)p.position[row] * width + c),
+               t = s[4] ? 0 : (double)weight_at(type, (size_t)types[row] * width + c);
+        expect(r, &out[i], w + q + t, 2 * ULP * (fabs(w) + fabs(q) + fabs(t)));
+    }
+}
+
+/* A sum of at most N terms up to 5. */
+static void embedding_backward(Run *r, const int *s)
+{
+    int C = s[2], V = s[3], word_only = s[4], padding = s[5] ? 7 : -1, first = s[5] ? 0 : -1;
+    Packed p = packed(r, s[0], s[1]);
+    size_t n = (size_t)p.N, width = (size_t)C;
+    const int *tokens = tokens_of(r, p.N, V), *types = types_of(r, p.N);
+    float *dword = updated(r, "dword", (size_t)V, width),
+          *dposition = word_only ? NULL : updated(r, "dposition", 128, width),
+          *dtype = word_only ? NULL : updated(r, "dtype", 2, width);
+    const float *dout = input(r, "dout", n, width);
+    CALL(r, embedding_backward, dword, dposition, dtype, dout, tokens, p.position, types, p.N, C,
+         padding, first)
+    if (!r->check) {
+        return;
+    }
+    struct {
+        float *table;
+        const int *list;
+        size_t rows;
+        int padding;
+    } tables[] = {{dword, tokens, (size_t)V, padding},
+                  {dposition, p.position, 128, first},
+                  {dtype, types, 2, -1}};
+    for (int t = 0; t < (word_only ? 1 : 3); t++) {
+        double *truth = doubles(r, NULL, tables[t].rows * width);
+        for (size_t i = 0; i < n * width; i++) {
+            int row = tables[t].list[i / width];
+            truth[(size_t)row * width + i % width] += row == tables[t].padding ? 0
+                                                                               : (double)dout[i];
+        }
+        for (size_t i = 0; i < tables[t].rows * width; i++) {
+            expect(r, &tables[t].table[i], before(r, &tables[t].table[i]) + truth[i],
+                   (double)n * ULP * 5 * sqrt((double)n));
+        }
+    }
+}
+
+static const Shape embedding_shapes[] = {
+    {{1, 0, 1, 5}}, {{5, 0, 37, 23}}, {{7, 0, 100, 23, 1}}, {{5, 0, 64, 23, 0, 1}}, {{0}}};
+static const Shape embedding_real[] = {{{16, 128, 1024, 50265}}, {{0}}};
+
+const OpCase embedding_cases[] = {{"embedding_forward", "B T C V no_types bf16", embedding_forward,
+                                   embedding_shapes, embedding_real, 0},
+                                  {"embedding_backward", "B T C V word_only padding",
+                                   embedding_backward, embedding_shapes, embedding_real, 0},
+                                  {0}};
