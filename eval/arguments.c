@@ -3,6 +3,7 @@
 
 #include <getopt.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -10,54 +11,63 @@
 enum { MAX_DRAWS = 10000000 };
 
 typedef struct Known {
-    const char *name, *value, *help;
+    const char *name, *value;
+    size_t at; /* of the member that takes the text, or that becomes 1; 0: set() reads the value */
+    const char *help;
 } Known;
+
+#define AT(member) offsetof(Arguments, member)
 
 /* One table: what is parsed and what --help prints. */
 static const Known known[] = {
-    {"format", "FORMAT", "text (default), json, jsonl, csv, md, latex or html"},
-    {"output", "FILE",
+    {"format", "FORMAT", 0, "text (default), json, jsonl, csv, md, latex or html"},
+    {"output", "FILE", AT(output),
      "write there instead of standard output (also -o FILE), in the format "
      "that .html, .json, .jsonl, .csv, .md, .tex or .txt stands for"},
-    {"compare", "A B",
+    {"compare", "A B", AT(side),
      "test two sets of runs on the same examples; A and B are a model, the "
      "first digits of a recipe, a folder, or KEY=VALUE of the files' metadata "
      "(of KEY_sha256 the first digits do)"},
-    {"correlate", "SIZES",
+    {"correlate", "SIZES", AT(correlate),
      "correlate VAR, CON and CCON with training sizes: public, or a file of "
      "lines task TAB size"},
-    {"audit-table", "FILE", "check whether the numbers of a published table fit together"},
-    {"expect", "FILE", "compare one group with expected values; exit with 4 if any differs"},
-    {"tol", "X", "relative tolerance of --expect (1e-9)"},
-    {"intersect", NULL, "compare the examples that all runs have"},
-    {"drop-degenerate", NULL, "leave out collapsed runs (said in the report)"},
-    {"min-seeds", "N", "warn below N runs (3)"},
-    {"strict", NULL, "exit with 3 if there is a warning, or a cell that no runs can have"},
-    {"level", "P", "of all intervals (0.95)"},
-    {"ci", "KIND", "interval shown for CON and CCON: two-way (default), boot or none"},
-    {"cluster", NULL, "two-way intervals by clusters of examples (MultiRC's paragraphs)"},
-    {"boot", "B", "bootstrap of distinct pairs with B draws (2000 with --ci boot)"},
-    {"boot-seed", "N", "its seed (0)"},
-    {"ddof", "0|1",
+    {"audit-table", "FILE", AT(audit),
+     "check whether the numbers of a published table fit together"},
+    {"expect", "FILE", AT(expect),
+     "compare one group with expected values; exit with 4 if any differs"},
+    {"tol", "X", 0, "relative tolerance of --expect (1e-9)"},
+    {"intersect", NULL, AT(intersect), "compare the examples that all runs have"},
+    {"drop-degenerate", NULL, AT(drop), "leave out collapsed runs (said in the report)"},
+    {"min-seeds", "N", 0, "warn below N runs (3)"},
+    {"strict", NULL, AT(strict),
+     "exit with 3 if there is a warning, or a cell that no runs can have"},
+    {"level", "P", 0, "of all intervals (0.95)"},
+    {"ci", "KIND", 0, "interval shown for CON and CCON: two-way (default), boot or none"},
+    {"cluster", NULL, AT(cluster),
+     "two-way intervals by clusters of examples (MultiRC's paragraphs)"},
+    {"boot", "B", 0, "bootstrap of distinct pairs with B draws (2000 with --ci boot)"},
+    {"boot-seed", "N", 0, "its seed (0)"},
+    {"ddof", "0|1", 0,
      "0: VAR, a population SD as in the study (default); 1: the sample SD in its "
      "place"},
-    {"pairs", NULL, "list all pairs of runs (json, jsonl)"},
-    {"examples", "N", "list the N least stable examples, or all; with csv, a table of examples"},
-    {"data", "DIR", "GLUE and SuperGLUE files: shows the text of listed examples"},
-    {"gold", "FILE",
+    {"pairs", NULL, AT(pairs), "list all pairs of runs (json, jsonl)"},
+    {"examples", "N", 0, "list the N least stable examples, or all; with csv, a table of examples"},
+    {"data", "DIR", AT(data), "GLUE and SuperGLUE files: shows the text of listed examples"},
+    {"gold", "FILE", AT(gold),
      "labels for imported predictions without any: one of our files, index TAB "
      "label, or CSV with the columns id and label"},
-    {"labels", "A,B,...", "class names of imported files in the order of their ids"},
-    {"metric", "NAME",
+    {"labels", "A,B,...", AT(labels), "class names of imported files in the order of their ids"},
+    {"metric", "NAME", 0,
      "of imported files: accuracy (default), mcc, f1 (the report says of which class), "
      "macro-f1, pearson, spearman, mae"},
-    {"scores", "A,B,...", "columns of class scores in imported files; else those named as classes"},
-    {"seed-from", "REGEX",
+    {"scores", "A,B,...", AT(scores),
+     "columns of class scores in imported files; else those named as classes"},
+    {"seed-from", "REGEX", AT(seed_from),
      "where the seed stands in the paths of imported files: the first group of a "
      "POSIX extended expression"},
-    {"ascii", NULL, "no Unicode bars"},
-    {"help", NULL, "this text"},
-    {"version", NULL, "which seedbed this is"},
+    {"ascii", NULL, AT(ascii), "no Unicode bars"},
+    {"help", NULL, AT(help), "this text"},
+    {"version", NULL, AT(version), "which seedbed this is"},
 };
 enum { KNOWN = sizeof known / sizeof *known };
 
@@ -135,8 +145,9 @@ static void format_from(Arguments *o)
     }
 }
 
-static int set(Arguments *o, const char *name, const char *value, Error *error)
+static int set(Arguments *o, const Known *option, const char *value, Error *error)
 {
+    const char *name = option->name;
     static const char *const formats[] = {"text", "json", "jsonl", "csv", "md", "latex", "html"};
     static const char *const intervals[] = {"two-way", "boot", "none"};
     static const char *const ddofs[] = {"0", "1"};
@@ -144,8 +155,12 @@ static int set(Arguments *o, const char *name, const char *value, Error *error)
                                           "pearson",  "spearman", "mae"};
     int chosen = 0;
     uint64_t number = 0;
-    char *end;
-    if (!strcmp(name, "format")) {
+    char *end, *member = (char *)o + option->at;
+    if (option->at && option->value) {
+        *(const char **)(void *)member = value;
+    } else if (option->at) {
+        *(int *)(void *)member = 1;
+    } else if (!strcmp(name, "format")) {
         if (choice(&chosen, name, value, formats, 7, error)) {
             return error->code;
         }
@@ -192,36 +207,6 @@ static int set(Arguments *o, const char *name, const char *value, Error *error)
                              level ? "from 0.5 to 0.9999" : "from 0");
         }
         *(level ? &o->level : &o->tolerance) = x;
-    } else if (!strcmp(name, "output")) {
-        o->output = value;
-    } else if (!strcmp(name, "correlate")) {
-        o->correlate = value;
-    } else if (!strcmp(name, "audit-table")) {
-        o->audit = value;
-    } else if (!strcmp(name, "expect")) {
-        o->expect = value;
-    } else if (!strcmp(name, "gold")) {
-        o->gold = value;
-    } else if (!strcmp(name, "labels")) {
-        o->labels = value;
-    } else if (!strcmp(name, "scores")) {
-        o->scores = value;
-    } else if (!strcmp(name, "seed-from")) {
-        o->seed_from = value;
-    } else if (!strcmp(name, "data")) {
-        o->data = value;
-    } else if (!strcmp(name, "compare")) {
-        o->side[0] = value;
-    } else {
-        int *flag = !strcmp(name, "intersect")         ? &o->intersect
-                    : !strcmp(name, "drop-degenerate") ? &o->drop
-                    : !strcmp(name, "strict")          ? &o->strict
-                    : !strcmp(name, "cluster")         ? &o->cluster
-                    : !strcmp(name, "pairs")           ? &o->pairs
-                    : !strcmp(name, "ascii")           ? &o->ascii
-                    : !strcmp(name, "version")         ? &o->version
-                                                       : &o->help;
-        *flag = 1;
     }
     return 0;
 }
@@ -254,7 +239,6 @@ int arguments_parse(Arguments *o, int argc, char **argv, Error *error)
         .level = 0.95, .tolerance = 1e-9, .min_seeds = 3, .examples = 10, .metric = "accuracy"};
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":ho:", list, &index)) >= 0) {
-        const char *name = option == 1 ? known[index].name : option == 'o' ? "output" : "help";
         if (option == ':') {
             return error_set(error, EXIT_USAGE, "%s: a value is missing", argv[optind - 1]);
         }
@@ -264,13 +248,18 @@ int arguments_parse(Arguments *o, int argc, char **argv, Error *error)
                          strchr(argv[optind], optopt) != NULL;
             return unknown(argv[inside ? optind : optind - 1], error);
         }
-        if (optarg && !*optarg) {
-            return error_set(error, EXIT_USAGE, "--%s '': an empty value; name one", name);
+        if (option != 1) { /* -o and -h: the name that begins so */
+            for (index = 0; *known[index].name != option; index++) {
+            }
         }
-        if (set(o, name, optarg, error)) {
+        if (optarg && !*optarg) {
+            return error_set(error, EXIT_USAGE, "--%s '': an empty value; name one",
+                             known[index].name);
+        }
+        if (set(o, &known[index], optarg, error)) {
             return error->code;
         }
-        if (!strcmp(name, "compare")) {
+        if (!strcmp(known[index].name, "compare")) {
             if (optind >= argc || !*argv[optind]) {
                 return error_set(error, EXIT_USAGE, "--compare %s: name two sets: --compare A B",
                                  optarg);

@@ -14,15 +14,18 @@ static void scores_of(double *zeta, const Group *g)
 {
     const char *metric = preds_meta(g->runs[0], "metric");
     for (size_t s = 0; s < g->S; s++) {
-        if (g->regression) {
-            zeta[s] = metric_of_values(metric, g->runs[s]->value, g->target, g->N);
-        } else {
-            Confusion c;
-            confusion_count(&c, g->label, g->runs[s]->pred, g->N, g->K);
-            zeta[s] = metric_by_name(metric, &c);
-            confusion_free(&c);
-        }
+        const Preds *run = g->runs[s];
+        zeta[s] = g->regression ? metric_of_values(metric, run->value, g->target, g->N)
+                                : metric_of_classes(metric, g->label, run->pred, g->N, g->K);
     }
+}
+
+/* "ci": Student's t about a difference; null where its standard error is undefined. */
+static void put_t_interval(json_t *o, double delta, double se, double df, double level)
+{
+    char key[32];
+    double half = df > 0 && !isnan(se) ? t_quantile(1 - (1 - level) / 2, df) * se : NAN;
+    json_object_set_new(o, leveled(key, "ci", level), interval(delta - half, delta + half));
 }
 
 /* Item 11: the difference of CON, or of CCON if right. */
@@ -44,15 +47,13 @@ static void put_delta(json_t *o, const char *name, const Table *a, const Table *
         double both = number_of(ci_a, "V_interaction") + number_of(ci_b, "V_interaction");
         double V = isnan(seeds) ? NAN : fmax(examples + seeds - both, fmax(examples, seeds));
         double df = (double)(a->S + b->S - 2), t = delta / sqrt(V);
-        double half = isnan(V) ? NAN : t_quantile(1 - (1 - level) / 2, df) * sqrt(V);
-        char key[32];
         put(d, "delta", delta);
         put(d, "V_examples", examples);
         put(d, "V", V);
         put(d, "df", df);
         put(d, "t", t);
         put(d, "p", isfinite(t) ? t_two_sided(t, df) : NAN);
-        json_object_set_new(d, leveled(key, "ci", level), interval(delta - half, delta + half));
+        put_t_interval(d, delta, sqrt(V), df, level);
     }
     json_object_set_new(o, name, d);
     json_decref(ci_a);
@@ -99,10 +100,8 @@ json_t *compare_groups(const Group *joined, double level)
     put_count(o, "S_B", b.S);
     put(macro, "delta", mean(x, a.S) - mean(y, b.S));
     put_score_tests(macro, x, a.S, y, b.S);
-    char key[32];
-    double delta = number_of(macro, "delta"), df = number_of(macro, "welch_df");
-    double half = df > 0 ? t_quantile(1 - (1 - level) / 2, df) * number_of(macro, "welch_se") : NAN;
-    json_object_set_new(macro, leveled(key, "ci", level), interval(delta - half, delta + half));
+    put_t_interval(macro, number_of(macro, "delta"), number_of(macro, "welch_se"),
+                   number_of(macro, "welch_df"), level);
     json_object_set_new(o, "zeta", macro);
     if (!a.regression) {
         Table ta = table_make(&a, NULL, NULL), tb = table_make(&b, NULL, NULL);

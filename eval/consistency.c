@@ -327,46 +327,39 @@ static json_t *report_make(const Analysis *analysis, json_t *audit, json_t *corr
     return report;
 }
 
-static void show(FILE *out, const json_t *report, const Arguments *options)
+static void report_json(FILE *out, const json_t *report, const Arguments *options)
+{
+    (void)options;
+    json_dumpf(report, out, JSON_INDENT(2));
+    fputc('\n', out);
+}
+
+/* One line a group, then one with the rest. */
+static void report_jsonl(FILE *out, const json_t *report, const Arguments *options)
 {
     json_t *group;
     size_t i;
-    switch (options->format) {
-    case FORMAT_JSON:
-        json_dumpf(report, out, JSON_INDENT(2));
+    json_array_foreach(json_object_get(report, "groups"), i, group)
+    {
+        json_dumpf(group, out, JSON_COMPACT);
         fputc('\n', out);
-        break;
-    case FORMAT_JSONL: /* one line a group, then one with the rest */
-        json_array_foreach(json_object_get(report, "groups"), i, group)
-        {
-            json_dumpf(group, out, JSON_COMPACT);
-            fputc('\n', out);
-        }
-        if (json_object_get(report, "comparisons") || json_object_get(report, "audit") ||
-            json_object_get(report, "correlations")) {
-            json_t *rest = json_copy((json_t *)report);
-            json_object_del(rest, "groups");
-            json_dumpf(rest, out, JSON_COMPACT);
-            fputc('\n', out);
-            json_decref(rest);
-        }
-        break;
-    case FORMAT_CSV:
-        report_csv(out, report, options);
-        break;
-    case FORMAT_MD:
-        report_md(out, report, options);
-        break;
-    case FORMAT_LATEX:
-        report_latex(out, report, options);
-        break;
-    case FORMAT_HTML:
-        report_html(out, report, options);
-        break;
-    case FORMAT_TEXT:
-        report_text(out, report, options);
-        break;
     }
+    if (options->side[0] || options->audit || json_object_get(report, "correlations")) {
+        json_t *rest = json_copy((json_t *)report);
+        json_object_del(rest, "groups");
+        json_dumpf(rest, out, JSON_COMPACT);
+        fputc('\n', out);
+        json_decref(rest);
+    }
+}
+
+static void show(FILE *out, const json_t *report, const Arguments *options)
+{
+    static void (*const views[])(FILE *, const json_t *, const Arguments *) = {
+        [FORMAT_TEXT] = report_text, [FORMAT_JSON] = report_json, [FORMAT_JSONL] = report_jsonl,
+        [FORMAT_CSV] = report_csv,   [FORMAT_MD] = report_md,     [FORMAT_LATEX] = report_latex,
+        [FORMAT_HTML] = report_html};
+    views[options->format](out, report, options);
 }
 
 static int write_report(const json_t *report, const Arguments *options, Error *error)

@@ -70,11 +70,7 @@ void put_shares(json_t *o, const Table *t)
     put(o, "always_correct", (double)histogram[t->S] / n);
     put(o, "always_wrong", (double)histogram[0] / n);
     put(o, "vote_accuracy", (double)vote / n);
-    json_t *list = json_array();
-    for (size_t k = 0; k <= t->S; k++) {
-        json_array_append_new(list, json_integer((json_int_t)histogram[k]));
-    }
-    json_object_set_new(o, "correct_histogram", list);
+    json_object_set_new(o, "correct_histogram", count_list(histogram, t->S + 1));
     free(histogram);
     if (t->S > 1) {
         Unstable *sorted = by_stability(t);

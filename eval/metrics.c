@@ -221,6 +221,16 @@ double metric_by_name(const char *name, const Confusion *c)
                                               : NAN;
 }
 
+double metric_of_classes(const char *name, const int *labels, const int *predictions, size_t N,
+                         int K)
+{
+    Confusion c;
+    confusion_count(&c, labels, predictions, N, K);
+    double metric = metric_by_name(name, &c);
+    confusion_free(&c);
+    return metric;
+}
+
 double metric_of_values(const char *name, const float *values, const float *targets, size_t n)
 {
     double *x = memory_alloc(n, sizeof *x), *y = memory_alloc(n, sizeof *y);

@@ -45,12 +45,16 @@ typedef struct Multirc {
 } Multirc;
 Multirc metric_multirc(const int *question, const int *labels, const int *predictions, size_t n);
 
-/* The metric of this name (pearson, spearman) of values as the files hold them, or NaN for another
- * name. */
+/* The metric of this name (pearson, spearman, mae) of values as the files hold them, or NaN for
+ * another name. */
 double metric_of_values(const char *name, const float *values, const float *targets, size_t n);
 
 /* The metric of this name (accuracy, mcc, f1, macro-f1), or NaN for another name. f1 is that of
  * class 1; the readers of files see to it that two classes are known. */
 double metric_by_name(const char *name, const Confusion *confusion);
+
+/* The same of labels and predictions, as confusion_count has them. */
+double metric_of_classes(const char *name, const int *labels, const int *predictions, size_t N,
+                         int K);
 
 #endif

@@ -40,6 +40,15 @@ json_t *real_list(const double *values, size_t n)
     return list;
 }
 
+json_t *count_list(const size_t *values, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++) {
+        json_array_append_new(list, json_integer((json_int_t)values[i]));
+    }
+    return list;
+}
+
 json_t *interval(double low, double high)
 {
     double ends[2] = {low, high};

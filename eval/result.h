@@ -20,6 +20,7 @@ double number_of(const json_t *object, const char *key);
 
 /* New lists, owned by the caller; interval is null if an end is not finite. */
 json_t *real_list(const double *values, size_t n);
+json_t *count_list(const size_t *values, size_t n);
 json_t *interval(double low, double high);
 
 /* Mean, and sum of squares about it, of n > 0 values. */

@@ -200,14 +200,11 @@ static double wrong_apart(const Table *t)
 /* The task's metric of the majority vote (ties to the smallest class). */
 static double vote_zeta(const Table *t, const char *metric)
 {
-    Confusion c;
     int *pred = memory_alloc(t->N, sizeof *pred);
     for (size_t i = 0; i < t->N; i++) {
         pred[i] = majority_vote(t, i);
     }
-    confusion_count(&c, t->label, pred, t->N, (int)t->K);
-    double zeta = metric_by_name(metric, &c);
-    confusion_free(&c);
+    double zeta = metric_of_classes(metric, t->label, pred, t->N, (int)t->K);
     free(pred);
     return zeta;
 }

@@ -47,11 +47,7 @@ static void put_data_map(json_t *o, const double *confidence, const double *vari
     }
     json_t *rows = json_array();
     for (int row = 0; row < 20; row++) {
-        json_t *list = json_array();
-        for (int column = 0; column < 20; column++) {
-            json_array_append_new(list, json_integer((json_int_t)counts[row][column]));
-        }
-        json_array_append_new(rows, list);
+        json_array_append_new(rows, count_list(counts[row], 20));
     }
     json_object_set_new(o, "data_map", rows);
 }
@@ -74,7 +70,6 @@ void put_logits(json_t *o, const Group *g, const Table *t, int list_all)
     double *jsd = memory_calloc(pairs ? pairs : 1, sizeof *jsd), agree = 0;
     double *sum = memory_alloc(2 * K, sizeof *sum);
     int *ensemble = memory_alloc(N, sizeof *ensemble);
-    Confusion confusion;
     for (size_t s = 0; s < S; s++) {
         for (size_t i = 0; i < N; i++) {
             size_t at = (s * N + i) * K;
@@ -121,10 +116,8 @@ void put_logits(json_t *o, const Group *g, const Table *t, int list_all)
     put_data_map(logits, confidence, variability, N);
     put(logits, "ensemble_probability_accuracy", (double)by_probability / (double)N);
     put(logits, "ensemble_log_probability_accuracy", (double)by_log / (double)N);
-    confusion_count(&confusion, t->label, ensemble, N, (int)K);
     put(logits, "ensemble_probability_zeta",
-        metric_by_name(preds_meta(g->runs[0], "metric"), &confusion));
-    confusion_free(&confusion);
+        metric_of_classes(preds_meta(g->runs[0], "metric"), t->label, ensemble, N, (int)K));
     free(ensemble);
     json_object_set_new(o, "logits", logits);
     free(p);
