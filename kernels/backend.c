@@ -147,9 +147,28 @@ static const char *const variant_names[] = {
 };
 enum { VARIANTS = sizeof variant_names / sizeof *variant_names };
 
+/* The ops that variant i replaces in this build, NULL for all others. */
+static const Ops *variant_ops(const Backend *backend, int i)
+{
+    int build = 0;
+    while (strcmp(backend->ops.build, builds[build].name)) {
+        build++;
+    }
+    return &builds[build].variants[i];
+}
+
+/* Whether variant i stands in a list between commas. */
+static int listed(const char *list, int i)
+{
+    char *key = string_format(",%s,", variant_names[i]);
+    int found = strstr(list, key) != NULL;
+    free(key);
+    return found;
+}
+
 int backend_choose(Backend *backend, const char *choice, Error *error)
 {
-    int chosen = 0, build = 0;
+    int chosen = 0;
     while (chosen < VARIANTS && strcmp(choice, variant_names[chosen])) {
         chosen++;
     }
@@ -162,10 +181,7 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
     if (strstr(choice, "=openblas") && openblas_open(error)) {
         return error->code;
     }
-    while (strcmp(backend->ops.build, builds[build].name)) {
-        build++;
-    }
-    const Ops *replaced = &builds[build].variants[chosen];
+    const Ops *replaced = variant_ops(backend, chosen);
     Watch *watch = backend->ctx.watch;
     Ops *ops = watch && watch->what ? &watch->inner : &backend->ops;
 #define OP(name, ...)                                                                              \
@@ -179,16 +195,39 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
     snprintf(old, sizeof old, ",%s,", backend->variants);
     *at = 0;
     for (int i = 0; i < VARIANTS; i++) {
-        char *key = string_format(",%s,", variant_names[i]);
         size_t op = strcspn(choice, "=");
         int same_op = !strncmp(variant_names[i], choice, op) && variant_names[i][op] == '=';
-        if (i == chosen || (strstr(old, key) && !same_op)) {
+        if (i == chosen || (listed(old, i) && !same_op)) {
             size_t left = sizeof backend->variants - (size_t)(at - backend->variants);
             int length = snprintf(at, left, "%s%s", at == backend->variants ? "" : ",",
                                   variant_names[i]);
             at += length < (int)left ? length : (int)left - 1;
         }
-        free(key);
+    }
+    return 0;
+}
+
+int backend_check_plan(const Backend *backend, Error *error)
+{
+    const Watch *watch = backend->ctx.watch;
+    char list[sizeof backend->variants + 2];
+    snprintf(list, sizeof list, ",%s,", backend->variants);
+    if (watch->error.code) {
+        *error = watch->error;
+        return error->code;
+    }
+    for (int i = 0; i < VARIANTS; i++) {
+        const Ops *replaced = variant_ops(backend, i);
+        size_t calls = 0;
+#define OP(name, ...) calls += replaced->name ? watch->planned[OP_##name].calls : 0;
+#include "ops.def"
+#undef OP
+        if (!calls && listed(list, i)) {
+            return error_set(error, EXIT_USAGE,
+                             "--kernel %s changes nothing: this run never calls that op; leave it "
+                             "out",
+                             variant_names[i]);
+        }
     }
     return 0;
 }

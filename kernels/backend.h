@@ -25,6 +25,9 @@ void backend_free(Backend *backend);
  * 64 with the nearest valid name; 69 if a library that the variant needs is not installed. */
 int backend_choose(Backend *backend, const char *choice, Error *error);
 
+/* After a plan (watch.h): its error, or 64 for a variant in force that has no part in it. */
+int backend_check_plan(const Backend *backend, Error *error);
+
 /* The builds that this machine can run, narrowest first: fills names and returns how many, at
  * most 3. */
 int backend_builds(const char *names[3]);
