@@ -74,18 +74,45 @@ static const float *widened(const Context *ctx, Weight weight, size_t n)
     return ctx->scratch;
 }
 
+/* c [M, N] = chain over k of a(m, k) b[k, n] in double, rounded once; a(m, k) is a[m row + k col]. */
+static void product_in_double(Context *ctx, float *c, const float *a, size_t row, size_t col,
+                              const float *b, size_t M, size_t N, size_t K, GemmStart start,
+                              const float *bias)
+{
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    for (size_t m = 0; m < M; m++) {
+        for (size_t n = 0; n < N; n += LANES) {
+            size_t width = size_min(N - n, LANES);
+            const float *from = start == START_BIAS ? bias + n : c + m * N + n;
+            double sum[LANES] = {0};
+            for (size_t l = 0; l < width && start != START_ZERO; l++) {
+                sum[l] = (double)from[l];
+            }
+            for (size_t k = 0; k < K; k++) {
+                double a_k = (double)a[m * row + k * col];
+                for (size_t l = 0; l < width; l++) {
+                    sum[l] = fma(a_k, (double)b[k * N + n + l], sum[l]);
+                }
+            }
+            for (size_t l = 0; l < width; l++) {
+                c[m * N + n + l] = (float)sum[l];
+            }
+        }
+    }
+}
+
 void KERNEL(matmul_forward_float64)(Context *ctx, float *out, const float *x, Weight weight,
                                     const float *bias, int M, int K, int O)
 {
-    size_t k = (size_t)K, o_count = (size_t)O;
-    const float *w = widened(ctx, weight, o_count * k);
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
-    for (int m = 0; m < M; m++) {
-        for (size_t o = 0; o < o_count; o++) {
-            out[(size_t)m * o_count + o] = dot_double(bias ? bias[o] : 0.0, x + (size_t)m * k, 1,
-                                                      w + o * k, 1, k);
+    size_t k_count = (size_t)K, o_count = (size_t)O;
+    float *turned = ctx->scratch; /* the weight as [K, O] */
+    for (size_t o = 0; o < o_count; o++) {
+        for (size_t k = 0; k < k_count; k++) {
+            weight_row(turned + k * o_count + o, weight, o * k_count + k, 1);
         }
     }
+    product_in_double(ctx, out, x, k_count, 1, turned, (size_t)M, o_count, k_count,
+                      bias ? START_BIAS : START_ZERO, bias);
 }
 
 /* Sum of n products as a binary tree over blocks of 32. */
@@ -132,28 +159,16 @@ void KERNEL(matmul_forward_openblas)(Context *ctx, float *out, const float *x, W
 void KERNEL(matmul_backward_input_float64)(Context *ctx, float *dx, const float *dout,
                                            Weight weight, int M, int K, int O, int accumulate)
 {
-    size_t k_count = (size_t)K, o = (size_t)O;
-    const float *w = widened(ctx, weight, o * k_count);
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
-    for (int m = 0; m < M; m++) {
-        for (size_t k = 0; k < k_count; k++) {
-            float *d = dx + (size_t)m * k_count + k;
-            *d = dot_double(accumulate ? *d : 0.0, dout + (size_t)m * o, 1, w + k, k_count, o);
-        }
-    }
+    size_t k = (size_t)K, o = (size_t)O;
+    product_in_double(ctx, dx, dout, o, 1, widened(ctx, weight, o * k), (size_t)M, k, o,
+                      accumulate ? START_C : START_ZERO, NULL);
 }
 
 void KERNEL(matmul_backward_weight_float64)(Context *ctx, float *dweight, const float *dout,
                                             const float *x, int M, int K, int O)
 {
-    size_t k_count = (size_t)K, o_count = (size_t)O;
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
-    for (int o = 0; o < O; o++) {
-        for (size_t k = 0; k < k_count; k++) {
-            float *d = dweight + (size_t)o * k_count + k;
-            *d = dot_double(*d, dout + o, o_count, x + k, k_count, (size_t)M);
-        }
-    }
+    size_t k = (size_t)K, o = (size_t)O;
+    product_in_double(ctx, dweight, dout, 1, o, x, o, k, (size_t)M, START_C, NULL);
 }
 
 void KERNEL(bias_backward_float64)(Context *ctx, float *dbias, const float *dout,
