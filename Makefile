@@ -74,6 +74,7 @@ $(BUILD)/test_ops: $(patsubst test/%.c,$(BUILD)/test/%.o,test/test_ops.c test/ch
     $(KERNEL_OBJECTS) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/test_golden: $(patsubst test/%.c,$(BUILD)/test/%.o,$(wildcard test/golden_*.c))
+$(BUILD)/test_stats $(BUILD)/test_groups $(BUILD)/test_inference: $(BUILD)/test/made_groups.o
 $(filter-out $(BUILD)/test_ops,$(TESTS)): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/check.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -41,6 +41,8 @@ run parsers "$build/test_parsers"
 run labels "$build/test_labels"
 run receipts "$build/test_receipts"
 run audit "$build/test_audit"
+run inference "$build/test_inference"
+run groups "$build/test_groups"
 for t in test/tokenizers/*/; do run "tokenizer $(basename "$t")" "$build/test_tokenizer" "$t" "$t/cases.jsonl"; done
 if [ -d "$shared" ]; then
     run scalar "$build/test_scalar" --quick $shared/models/ops/golden.safetensors
@@ -78,7 +80,6 @@ if [ -d "$shared" ]; then
 else
     echo "SKIPPED: ../shared/goldens is not there: goldens of models, random numbers, tokenizers, tasks and files are not compared"
     run scalar "$build/test_scalar" --quick
-    run statistics "$build/test_stats"
     run units "$build/test_units"
     run safetensors "$build/test_safetensors"
 fi

@@ -1,8 +1,8 @@
 /* Random numbers against vectors of an independent source: build/test_random FILE...
- * A file (JSON) has any of: streams, a key of (seed, name) and its words at positions; orders, of an
- * epoch; dropout, one row's mask, 1 for kept. 64-bit numbers are strings. All compare exactly. From
- * the words of a stream, uniforms and integers are computed here in whole numbers and in double,
- * exactly, and normals by libm in double. */
+ * A file (JSON) has any of: streams, a key of (seed, name) and its words at positions; orders, of
+ * an epoch; dropout, one row's mask, 1 for kept. 64-bit numbers are strings. All compare exactly.
+ * From the words of a stream, uniforms and integers are computed here in whole numbers and in
+ * double, exactly, and normals by libm in double. */
 #include "backend.h"
 #include "check.h"
 #include "encode.h"
@@ -39,9 +39,9 @@ static void compare(Compared *compared, double got, double expected, double tole
     compared->worst = difference > compared->worst ? difference : compared->worst;
 }
 
-/* Box and Muller in double. An error of u relative to 1 is at most 2^-25 (float), of the angle 2^-24
- * 2 pi and of its product with u as much: below 6 x 2^-24 x radius; logarithm, square root and
- * product add less than 3 x 2^-24 of the value. radius is at most sqrt(66 log 2) = 6.77. */
+/* Box and Muller in double. An error of u relative to 1 is at most 2^-25 (float), of the angle
+ * 2^-24 2 pi and of its product with u as much: below 6 x 2^-24 x radius; logarithm, square root
+ * and product add less than 3 x 2^-24 of the value. radius is at most sqrt(66 log 2) = 6.77. */
 static const double normal_error = 9 * 0x1p-24 * 6.77;
 
 static void compare_stream(const json_t *stream, Compared kinds[], const char *where)
@@ -84,7 +84,8 @@ static void compare_stream(const json_t *stream, Compared kinds[], const char *w
 static void compare_order(const json_t *object, Compared *compared, const char *where)
 {
     const json_t *expected = json_object_get(object, "order");
-    int count = (int)whole_of(object, "count"), *order = memory_calloc((size_t)count, sizeof *order);
+    int count = (int)whole_of(object, "count"),
+        *order = memory_calloc((size_t)count, sizeof *order);
     CHECK(json_array_size(expected) == (size_t)count, "%s: %zu places of %d", where,
           json_array_size(expected), count);
     epoch_order(order, count, whole_of(object, "seed"), (int)whole_of(object, "epoch"));

@@ -1,44 +1,14 @@
 /* Statistics without prediction files: build/test_stats .../stats/golden.json .../stats/small.json
  * golden.json's data are made here from splitmix64; small.json has quantiles and intervals. */
-#include "check.h"
 #include "compare.h"
 #include "distributions.h"
 #include "inference.h"
-#include "statistics.h"
+#include "made_groups.h"
 
 #include <glob.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static uint64_t splitmix_state;
-
-/* Steele, Lea, Flood 2014. */
-static uint64_t splitmix(void)
-{
-    uint64_t z = splitmix_state += 0x9E3779B97F4A7C15u;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return z ^ z >> 31;
-}
-
-static double uniform(void)
-{
-    return (double)(splitmix() >> 11) / 9007199254740992.0;
-}
-
-static double number(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
-static void near(const char *name, const char *key, double got, double expected, double tolerance)
-{
-    CHECK((isnan(got) && isnan(expected)) ||
-              fabs(got - expected) <= tolerance * fabs(expected) + 1e-12,
-          "%s %s: %.17g, expected %.17g", name, key, got, expected);
-}
 
 /* Labels, difficulties and predictions drawn in the order that golden.py documents. */
 static void check_vector(const json_t *v)
@@ -199,15 +169,6 @@ static void check_small(const json_t *root)
     }
 }
 
-static double *reals(const json_t *list)
-{
-    double *values = memory_alloc(json_array_size(list) + 1, sizeof *values);
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        values[i] = json_number_value(json_array_get(list, i));
-    }
-    return values;
-}
-
 static void near_list(const char *name, const char *key, const double *got, const json_t *expected,
                       double tolerance)
 {
@@ -363,149 +324,6 @@ static void check_comparisons(const json_t *root, const char *path)
     }
 }
 
-/* A group of S runs over N examples made from a function of run and example. */
-typedef struct Made {
-    Preds *runs;
-    Preds **list;
-    Group group;
-} Made;
-
-static Made make_group(size_t S, size_t N, int K, const int *label, const int *pred)
-{
-    Made made = {memory_calloc(S, sizeof *made.runs), memory_alloc(S, sizeof *made.list), {0}};
-    Error error;
-    for (size_t s = 0; s < S; s++) {
-        char seed[24];
-        snprintf(seed, sizeof seed, "%zu", s);
-        Preds *run = &made.runs[s];
-        *run = (Preds){.path = string_copy(seed), .N = N, .K = K};
-        run->pred = memory_alloc(N, sizeof *run->pred);
-        run->label = memory_alloc(N, sizeof *run->label);
-        run->hash = memory_alloc(N, sizeof *run->hash);
-        memcpy(run->pred, pred + s * N, N * sizeof *pred);
-        memcpy(run->label, label, N * sizeof *label);
-        for (size_t i = 0; i < N; i++) {
-            run->hash[i] = 1000 + 7 * i; /* ids need not be 0 to N - 1 */
-        }
-        run->metadata = json_pack("{s:s, s:s, s:s, s:s, s:s}", "seed", seed, "seed_init", seed,
-                                  "seed_data", seed, "seed_dropout", seed, "metric", "accuracy");
-        made.list[s] = run;
-    }
-    CHECK(!group_join(&made.group, made.list, S, 0, &error), "%s", error.text);
-    return made;
-}
-
-static void made_free(Made *made)
-{
-    for (size_t s = 0; s < made->group.S; s++) {
-        preds_free(&made->runs[s]);
-    }
-    free(made->runs);
-    free(made->list);
-}
-
-static json_t *statistics_of(const Made *made)
-{
-    StatisticsOptions options = {.level = 0.95, .pairs = 1, .examples = 3};
-    return statistics_compute(&made->group, &options);
-}
-
-/* Published mistakes (statistics of the study's neighbours): what goes wrong there must
- * not here. */
-static void check_published_errors(void)
-{
-    enum { S = 10, N = 4000 };
-    static const double chance[3] = {0.5, 0.7, 0.9};
-    int *label = memory_alloc(N, sizeof *label), *pred = memory_alloc(S * N, sizeof *pred);
-    for (int k = 0; k < 3; k++) {
-        for (int i = 0; i < N; i++) {
-            label[i] = uniform() < chance[k];
-        }
-        for (int i = 0; i < S * N; i++) {
-            pred[i] = uniform() < chance[k];
-        }
-        Made made = make_group(S, N, 2, label, pred);
-        json_t *o = statistics_of(&made);
-        /* chance agreement by class, not by example: random predictions have kappa 0 */
-        CHECK(fabs(number(o, "fleiss_kappa")) < 0.01, "kappa of random predictions: %g",
-              number(o, "fleiss_kappa"));
-        /* pairs of distinct runs: no self-pair lifts the mean of the bootstrap by (1 - CON) / S */
-        json_t *boot = statistics_bootstrap(&made.group, 400, 3, 0.95);
-        CHECK(fabs(number(boot, "mean") - number(o, "CON")) < 0.2 * (1 - number(o, "CON")) / S,
-              "bootstrap mean %g, CON %g", number(boot, "mean"), number(o, "CON"));
-        /* the majority vote counts every example, whatever its id */
-        double right = 0;
-        for (int i = 0; i < N; i++) {
-            int ones = 0;
-            for (int s = 0; s < S; s++) {
-                ones += pred[s * N + i];
-            }
-            right += (ones > S / 2) == label[i];
-        }
-        near("vote", "accuracy", number(o, "vote_accuracy"), right / N, 1e-12);
-        json_decref(boot);
-        json_decref(o);
-        made_free(&made);
-    }
-    free(label);
-    free(pred);
-}
-
-/* What must not change the numbers, and what they are where everything is known. */
-static void check_properties(void)
-{
-    enum { S = 6, N = 90, K = 3 };
-    static const char *const same[] = {
-        "zeta",         "VAR",      "CON",       "CCON",
-        "fleiss_kappa", "gwet_ac1", "cochran_q", "krippendorff_alpha"};
-    int label[N], pred[S * N], other_label[2 * N], other[2 * S * N];
-    for (int i = 0; i < N; i++) {
-        label[i] = (int)(splitmix() % K);
-        for (int s = 0; s < S; s++) {
-            pred[s * N + i] = uniform() < 0.6 ? label[i] : (int)(splitmix() % K);
-        }
-    }
-    Made base = make_group(S, N, K, label, pred);
-    json_t *o = statistics_of(&base);
-    for (int kind = 0; kind < 3; kind++) {
-        int n = kind == 2 ? 2 * N : N; /* reversed examples; other class names; all doubled */
-        for (int i = 0; i < n; i++) {
-            int from = kind == 0 ? N - 1 - i : i % N;
-            other_label[i] = kind == 1 ? (label[from] + 1) % K : label[from];
-            for (int s = 0; s < S; s++) {
-                int p = pred[s * N + from];
-                other[s * n + i] = kind == 1 ? (p + 1) % K : p;
-            }
-        }
-        Made made = make_group(S, (size_t)n, K, other_label, other);
-        json_t *x = statistics_of(&made);
-        for (size_t k = 0; k < sizeof same / sizeof *same; k++) {
-            double scale = kind == 2 && !strcmp(same[k], "cochran_q") ? 2 : 1;
-            if (kind != 2 || strcmp(same[k], "krippendorff_alpha")) {
-                near("property", same[k], number(x, same[k]), scale * number(o, same[k]), 1e-12);
-            }
-        }
-        double V = number(json_object_get(x, "CON_ci"), "V_examples"),
-               V0 = number(json_object_get(o, "CON_ci"), "V_examples");
-        near("property", "V_examples", V, kind == 2 ? V0 * (N - 1) / (2.0 * N - 1) : V0, 1e-10);
-        json_decref(x);
-        made_free(&made);
-    }
-    for (int s = 1; s < S; s++) { /* the same run S times */
-        memcpy(pred + s * N, pred, N * sizeof *pred);
-    }
-    Made made = make_group(S, N, K, label, pred);
-    json_t *x = statistics_of(&made);
-    near("identical", "CON", number(x, "CON"), 1, 0);
-    near("identical", "CCON", number(x, "CCON"), number(x, "zeta"), 1e-15);
-    near("identical", "VAR", number(x, "VAR"), 0, 0);
-    CHECK(json_is_null(json_object_get(x, "cochran_q")), "Q of identical runs");
-    json_decref(x);
-    made_free(&made);
-    json_decref(o);
-    made_free(&base);
-}
-
 /* Two raters of the study's Fig. 1, and the textbook example of Fleiss (1971). */
 static void check_golden_rest(const json_t *root)
 {
@@ -526,13 +344,13 @@ static void check_golden_rest(const json_t *root)
             }
         }
     }
-    Made made = make_group(S, N, 5, label, pred);
+    Made made = made_group(S, N, 5, label, pred, NULL);
     json_t *o = statistics_of(&made);
     near("fleiss_textbook", "kappa", number(o, "fleiss_kappa"), number(fleiss, "fleiss_kappa"),
          1e-10);
     near("fleiss_textbook", "P_bar", number(o, "CON"), number(fleiss, "P_bar"), 1e-10);
     json_decref(o);
-    made_free(&made);
+    made_free(&made, S);
     free(pred);
     free(label);
     /* two runs with .6 each that are never wrong together: 2 of 10 examples are shared */
@@ -542,26 +360,17 @@ static void check_golden_rest(const json_t *root)
         two[i] = i >= 6;
         two[10 + i] = i < 4;
     }
-    made = make_group(2, 10, 2, gold, two);
+    made = made_group(2, 10, 2, gold, two, NULL);
     o = statistics_of(&made);
     near("figure1", "CON", number(o, "CON"), number(figure, "CON"), 1e-12);
     near("figure1", "CCON", number(o, "CCON"), number(figure, "CCON"), 1e-12);
     near("figure1", "VAR", number(o, "VAR"), 0, 1e-12);
     json_decref(o);
-    made_free(&made);
+    made_free(&made, 2);
 }
 
 int main(int argc, char **argv)
 {
-    /* P(chi2 with 2 > x) = exp(-x / 2); t with 1 is Cauchy; a fair coin by hand */
-    near("chi2", "tail", chi2_tail(700, 2), exp(-350), 1e-11);
-    near("t", "Cauchy", t_quantile(0.75, 1), 1, 1e-12);
-    near("coin", "1 of 5", fair_coin_p(1, 4), 2 * (1 + 5) / 32.0, 1e-12);
-    near("normal", "quantile", normal_quantile(0.975), 1.959963984540054, 1e-12);
-    near("F", "quantile", f_quantile(0.95, 1, 9), t_quantile(0.975, 9) * t_quantile(0.975, 9),
-         1e-10);
-    check_published_errors();
-    check_properties();
     for (int a = 1; a < argc; a++) {
         json_t *root, *v;
         size_t i;

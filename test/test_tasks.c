@@ -1,8 +1,8 @@
 /* Compares examples with golden cases: build/test_tasks DATA_DIR CASES.jsonl...|counts.json
  * The tokenizer is RoBERTa's, in $SEEDBED_TOKENIZER or DATA_DIR/../tokenizers/roberta-base; the
- * decoder's is Llama 3's, in DATA_DIR/../tokenizers/llama3. The task is named by the case file, split
- * and example by the case. Compared: place, line, label, segments, ids, ids cut to 64 tokens, the
- * same of a decoder, example_hash. */
+ * decoder's is Llama 3's, in DATA_DIR/../tokenizers/llama3. The task is named by the case file,
+ * split and example by the case. Compared: place, line, label, segments, ids, ids cut to 64 tokens,
+ * the same of a decoder, example_hash. */
 #include "check.h"
 #include "encode.h"
 #include "json.h"
