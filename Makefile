@@ -44,7 +44,7 @@ KERNELS = gemm matmul attention norm rope elementwise embedding lora loss table
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
 BASE = $(call objects,base)
-KERNEL_OBJECTS = $(foreach k,backend openblas peak threads watch,$(BUILD)/kernels/$(k).o) \
+KERNEL_OBJECTS = $(foreach k,backend device openblas peak threads watch,$(BUILD)/kernels/$(k).o) \
     $(foreach s,$(SIMDS),$(foreach k,$(KERNELS),$(BUILD)/kernels/$(k).$(s).o))
 MODEL = $(call objects,model)
 DATA = $(call objects,data)
@@ -75,7 +75,7 @@ $(BUILD)/test_ops: $(patsubst test/%.c,$(BUILD)/test/%.o,test/test_ops.c test/ch
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/test_golden: $(patsubst test/%.c,$(BUILD)/test/%.o,$(wildcard test/golden_*.c))
 $(BUILD)/test_stats $(BUILD)/test_groups $(BUILD)/test_inference: $(BUILD)/test/made_groups.o
-$(filter-out $(BUILD)/test_ops,$(TESTS)): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/check.o $(ALL)
+$(filter-out $(BUILD)/test_ops,$(TESTS)): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/check.o $(BUILD)/test/rig.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 
 define kernel_rule

@@ -120,6 +120,9 @@ typedef struct Writer {
 int writer_open(Writer *writer, const char *path, Error *error);
 int writer_commit(Writer *writer, Error *error);
 
+/* Instead of committing: the file is not made. */
+void writer_abandon(Writer *writer);
+
 /* Files that belong together: from writers_begin on, what is committed waits under its temporary
  * name; writers_end gives all of them their names, or, if code is not 0 or one of them fails,
  * removes those that still wait. Returns code or the error. */

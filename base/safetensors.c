@@ -365,7 +365,12 @@ int safetensors_write(const char *path, TensorSource *sources, size_t count, jso
     free(text);
     for (size_t i = 0; i < count; i++) {
         size_t bytes = source_bytes(&sources[i]);
-        if (bytes && fwrite(sources[i].data, 1, bytes, writer.stream) != bytes) {
+        const void *data = sources[i].data;
+        if (sources[i].read && sources[i].read(&sources[i], &data, error)) {
+            writer_abandon(&writer);
+            return error->code;
+        }
+        if (bytes && fwrite(data, 1, bytes, writer.stream) != bytes) {
             break; /* the stream remembers; writer_commit reports it */
         }
     }

@@ -64,18 +64,22 @@ const char *safetensors_meta(const Safetensors *st, const char *key);
  * another type. */
 int tensor_to_float(float *out, const Tensor *tensor, const char *path, Error *error);
 
-/* What safetensors_write takes: row-major native data, not owned. */
+/* What safetensors_write takes: row-major native data, not owned. Where there is
+ * a read it gives the data when the tensor's turn comes, to last until the next call. */
 typedef struct TensorSource {
     const char *name;
     DType dtype;
     int rank;
     size_t shape[4];
     const void *data;
+    int (*read)(const struct TensorSource *source, const void **data, Error *error);
+    void *user; /* of read */
 } TensorSource;
 
 /* Writes a file under a temporary name and renames it. Tensors are ordered by size of type
  * (descending), then name; the data is aligned to 8 bytes. metadata: object of strings or NULL. If
- * it has the key "data_sha256", its value is replaced by the digest of all bytes after the header.
+ * it has the key "data_sha256", its value is replaced by the digest of all bytes after the header,
+ * and no source may have a read.
  * The sources are reordered. Errors: 73, 74, 77. */
 int safetensors_write(const char *path, TensorSource *sources, size_t count, json_t *metadata,
                       Error *error);

@@ -247,6 +247,15 @@ int writer_commit(Writer *writer, Error *error)
     return code;
 }
 
+void writer_abandon(Writer *writer)
+{
+    fclose(writer->stream);
+    if (writer->temporary) {
+        unlink(writer->temporary);
+    }
+    writer_release(writer);
+}
+
 void writers_begin(void)
 {
     gathering = 1;

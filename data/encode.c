@@ -127,61 +127,7 @@ void epoch_order(int *order, int count, uint64_t seed, int epoch)
     }
 }
 
-void packed_init(Packed *packed, int max_tokens, int max_sequences)
-{
-    size_t N = (size_t)max_tokens, B = (size_t)max_sequences;
-    *packed = (Packed){0};
-    packed->tokens = memory_calloc(2 * N, sizeof *packed->tokens);
-    packed->types = packed->tokens + N;
-    packed->cu_seqlens = memory_calloc(2 * B + 1, sizeof *packed->cu_seqlens);
-    packed->slots = packed->cu_seqlens + B + 1;
-    packed->labels = memory_calloc(N > B ? N : B, sizeof *packed->labels);
-    packed->targets = memory_calloc(B, sizeof *packed->targets);
-}
-
-void packed_free(Packed *packed)
-{
-    free(packed->tokens);
-    free(packed->cu_seqlens);
-    free(packed->labels);
-    free(packed->targets);
-    *packed = (Packed){0};
-}
-
-void pack(Packed *packed, const Encoded *encoded, const int *order, int first, int count,
-          int first_slot)
-{
-    packed->N = packed->B = 0;
-    packed->examples = count;
-    for (int i = 0; i < count; i++) {
-        int index = order ? order[first + i] : first + i;
-        const Example *example = &encoded->dataset->examples[index];
-        packed->labels[i] = example->label;
-        packed->targets[i] = example->target;
-        for (int c = 0; c < encoded->choices; c++) {
-            size_t s = (size_t)index * (size_t)encoded->choices + (size_t)c,
-                   length = encoded->start[s + 1] - encoded->start[s];
-            memcpy(packed->tokens + packed->N, encoded->ids + encoded->start[s],
-                   length * sizeof(int));
-            memcpy(packed->types + packed->N, encoded->types + encoded->start[s],
-                   length * sizeof(int));
-            packed->slots[packed->B] = (first_slot + i) * encoded->choices + c;
-            packed->cu_seqlens[packed->B++] = packed->N;
-            packed->N += (int)length;
-        }
-    }
-    packed->cu_seqlens[packed->B] = packed->N;
-    if (encoded->dataset->task->kind == KIND_LANGUAGE) {
-        for (int b = 0; b < packed->B; b++) {
-            int end = packed->cu_seqlens[b + 1];
-            for (int n = packed->cu_seqlens[b]; n < end; n++) {
-                packed->labels[n] = n + 1 < end ? packed->tokens[n + 1] : -1;
-            }
-        }
-    }
-}
-
-size_t pack_tokens(const Encoded *encoded, const int *order, int first, int count)
+size_t encoded_tokens(const Encoded *encoded, const int *order, int first, int count)
 {
     size_t tokens = 0, choices = (size_t)encoded->choices;
     for (int i = first; i < first + count; i++) {

@@ -1,4 +1,4 @@
-/* A data set as token ids, and packed batches of it. */
+/* A data set as token ids. */
 #ifndef ENCODE_H
 #define ENCODE_H
 
@@ -32,24 +32,7 @@ void encoded_free(Encoded *encoded);
  * and Yates). */
 void epoch_order(int *order, int count, uint64_t seed, int epoch);
 
-/* A packed batch with memory of its own. */
-typedef struct Packed {
-    int N, B, examples;
-    int *tokens, *types, *cu_seqlens, *slots;
-    int *labels; /* [examples]; a language model's [N]: the next token, -1 at a sequence's end */
-    float *targets;
-} Packed;
-
-/* Memory for batches of at most this size. */
-void packed_init(Packed *packed, int max_tokens, int max_sequences);
-void packed_free(Packed *packed);
-
-/* Packs the examples order[first .. first + count), or first + i where order is NULL. Their slots
- * count from first_slot: the place of the example in its global batch. */
-void pack(Packed *packed, const Encoded *encoded, const int *order, int first, int count,
-          int first_slot);
-
-/* Tokens of these examples. */
-size_t pack_tokens(const Encoded *encoded, const int *order, int first, int count);
+/* Tokens of the examples order[first .. first + count), or first + i where order is NULL. */
+size_t encoded_tokens(const Encoded *encoded, const int *order, int first, int count);
 
 #endif

@@ -367,6 +367,17 @@ void preds_free(Preds *preds)
     *preds = (Preds){0};
 }
 
+/* A matrix, or a vector where columns is 0. */
+static TensorSource source(const char *name, DType dtype, size_t rows, size_t columns,
+                           const void *data)
+{
+    return (TensorSource){.name = name,
+                          .dtype = dtype,
+                          .rank = columns ? 2 : 1,
+                          .shape = {rows, columns},
+                          .data = data};
+}
+
 int preds_write(Preds *preds, Error *error)
 {
     size_t N = preds->N, K = (size_t)preds->K, bytes = 0, count = 0;
@@ -381,23 +392,21 @@ int preds_write(Preds *preds, Error *error)
     for (size_t i = 0; i < N; i++) {
         memcpy(text + offsets[i], preds->id[i], offsets[i + 1] - offsets[i]);
     }
-    TensorSource sources[8] = {
-        {"pred", DTYPE_I32, 1, {N}, preds->pred},
-        {"label", DTYPE_I32, 1, {N}, preds->label},
-        {"example_hash", DTYPE_U64, 1, {N}, preds->hash},
-        {"id_offsets", DTYPE_U32, 1, {N + 1}, offsets},
-        {"id_bytes", DTYPE_U8, 1, {bytes}, text},
-    };
+    TensorSource sources[9] = {source("pred", DTYPE_I32, N, 0, preds->pred),
+                               source("label", DTYPE_I32, N, 0, preds->label),
+                               source("example_hash", DTYPE_U64, N, 0, preds->hash),
+                               source("id_offsets", DTYPE_U32, N + 1, 0, offsets),
+                               source("id_bytes", DTYPE_U8, bytes, 0, text)};
     count = 5;
     if (preds->logits) {
-        sources[count++] = (TensorSource){"logits", DTYPE_F32, 2, {N, K}, preds->logits};
+        sources[count++] = source("logits", DTYPE_F32, N, K, preds->logits);
     }
     if (preds->cluster) {
-        sources[count++] = (TensorSource){"cluster", DTYPE_I32, 1, {N}, preds->cluster};
+        sources[count++] = source("cluster", DTYPE_I32, N, 0, preds->cluster);
     }
     if (preds->regression) {
-        sources[count++] = (TensorSource){"value", DTYPE_F32, 1, {N}, preds->value};
-        sources[count++] = (TensorSource){"target", DTYPE_F32, 1, {N}, preds->target};
+        sources[count++] = source("value", DTYPE_F32, N, 0, preds->value);
+        sources[count++] = source("target", DTYPE_F32, N, 0, preds->target);
     }
     char number[32];
     json_t *metadata = json_copy(preds->metadata);

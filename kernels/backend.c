@@ -100,11 +100,14 @@ const Ops *backend_ops(const char *build)
     return NULL;
 }
 
-int backend_init(Backend *backend, const char *simd, int threads, Error *error)
+int backend_init(Backend *backend, const char *device, const char *simd, int threads, Error *error)
 {
     const char *names[3];
     int count = backend_builds(names);
-    *backend = (Backend){0};
+    *backend = (Backend){.device = device_find(!strcmp(device, "auto") ? "cpu" : device)};
+    if (!backend->device) {
+        return error_set(error, EXIT_USAGE, "--device %s: there are cpu, fence and auto", device);
+    }
     if (!strcmp(simd, "auto")) {
         simd = names[count - 1];
     }
@@ -119,6 +122,9 @@ int backend_init(Backend *backend, const char *simd, int threads, Error *error)
     backend->ctx.threads = threads > 0 ? threads : threads_available();
     backend->ctx.pace.grain = PACE_GRAIN;
     backend->ctx.layer = -1;
+    if (backend->device->open) {
+        watch_device(backend, backend->device);
+    }
     omp_set_dynamic(0); /* num_threads means what it says: scratch is divided by it */
     return 0;
 }
@@ -126,15 +132,30 @@ int backend_init(Backend *backend, const char *simd, int threads, Error *error)
 void backend_reserve(Backend *backend, size_t floats)
 {
     if (floats > backend->ctx.scratch_size) {
-        arena_free(backend->ctx.scratch, backend->ctx.scratch_size * sizeof(float));
-        backend->ctx.scratch = arena_alloc(floats * sizeof(float));
+        backend->device->release(backend->ctx.scratch, backend->ctx.scratch_size * sizeof(float));
+        backend->ctx.scratch = backend->device->alloc(floats * sizeof(float));
         backend->ctx.scratch_size = floats;
     }
 }
 
+int backend_wait(const Backend *backend, Error *error)
+{
+    const Watch *watch = backend->ctx.watch;
+    if (backend->device->wait(error)) {
+        return error->code;
+    }
+    if (watch && watch->error.code) {
+        *error = watch->error;
+        return error->code;
+    }
+    return 0;
+}
+
 void backend_free(Backend *backend)
 {
-    arena_free(backend->ctx.scratch, backend->ctx.scratch_size * sizeof(float));
+    if (backend->device) {
+        backend->device->release(backend->ctx.scratch, backend->ctx.scratch_size * sizeof(float));
+    }
     free(backend->ctx.watch);
     *backend = (Backend){0};
 }

@@ -3,23 +3,28 @@
 #ifndef BACKEND_H
 #define BACKEND_H
 
-#include "base.h"
+#include "device.h"
 #include "ops.h"
 
 typedef struct Backend {
+    const Device *device;
     Ops ops;
     Context ctx;
     char variants[1024]; /* those in force, "op=variant,..." sorted as in variants.def; empty for
                            none */
 } Backend;
 
-/* simd: "auto" or the name of a build. threads: 0 for all that the process may use. Errors: 64 for
- * an unknown build, or one that this machine cannot run. */
-int backend_init(Backend *backend, const char *simd, int threads, Error *error);
+/* device: "auto", "cpu" or "fence". simd: "auto" or the name of a build. threads: 0 for all that the
+ * process may use. Errors: 64 for an unknown device or build, or one that this machine cannot run. */
+int backend_init(Backend *backend, const char *device, const char *simd, int threads, Error *error);
 
 /* Makes the scratch that the ops need; call once the largest batch is known. */
 void backend_reserve(Backend *backend, size_t floats);
 void backend_free(Backend *backend);
+
+/* Until all ops and copies are done: what device->get brought counts from here on. Errors: 70 the first
+ * op that failed, by its name. */
+int backend_wait(const Backend *backend, Error *error);
 
 /* Chooses a studied alternative, "OP=VARIANT" of variants.def, in every op that has its sum. Errors:
  * 64 with the nearest valid name; 69 if a library that the variant needs is not installed. */

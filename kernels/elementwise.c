@@ -116,23 +116,30 @@ void KERNEL(dropout)(Context *ctx, float *out, const float *x, const int *positi
 }
 
 static inline void adamw_element(float *parameter, float *m, float *v, float *gradient,
-                                 const AdamW *step)
+                                 const AdamW *step, float gradient_scale, float shrink)
 {
-    float g = *gradient * step->gradient_scale;
+    float g = *gradient * gradient_scale;
     float first = fmaf(step->beta1_rest, g - *m, *m);
     float second = fmaf(step->beta2_rest * g, g, *v * step->beta2);
     *gradient = 0.0f;
     *m = first;
     *v = second;
-    *parameter = fmaf(*parameter, step->shrink,
+    *parameter = fmaf(*parameter, shrink,
                       -(step->rate * first / (sqrtf(second) / step->correction + step->eps)));
 }
 
-void KERNEL(adamw)(Context *ctx, float *parameter, float *m, float *v, float *gradient, size_t n,
-                   const AdamW *step)
+void KERNEL(adamw)(Context *ctx, float *parameter, float *m, float *v, float *gradient,
+                   const StepSums *sums, const AdamW *step)
 {
-    AdamW s = *step; /* a copy that no store can alias */
-    FOR_EACH(n, adamw_element(parameter + i, m + i, v + i, gradient + i, &s))
+    AdamW a = *step; /* copies that no store can alias */
+    float scale = sums->gradient_scale;
+    for (size_t s = 0, first = 0; s < (size_t)a.segments && sums->finite; s++) {
+        size_t n = a.segment[s].end - first;
+        float *p = parameter + first, *m1 = m + first, *v1 = v + first, *g = gradient + first,
+              shrink = a.segment[s].shrink;
+        FOR_EACH(n, adamw_element(p + i, m1 + i, v1 + i, g + i, &a, scale, shrink))
+        first += n;
+    }
 }
 
 /* --- variants --- */

@@ -30,33 +30,22 @@ void KERNEL(embedding_forward)(Context *ctx, float *out, const int *tokens, cons
     }
 }
 
-void KERNEL(embedding_backward)(Context *ctx, float *dword, float *dposition, float *dtype,
-                                const float *dout, const int *tokens, const int *positions,
-                                const int *types, int N, int C, int padding, int position_padding)
+void KERNEL(embedding_backward)(Context *ctx, float *dtable, const float *dout, const int *rows,
+                                const int *starts, const int *order, int U, int C)
 {
-    size_t channels = (size_t)C;
-    /* Threads share the channels, so every row has one owner per channel and its tokens come in
-     * batch order. */
-#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)N * channels / 2))
-    for (int c0 = 0; c0 < C; c0 += 2 * LANES) {
-        int c1 = C - c0 < 2 * LANES ? C : c0 + 2 * LANES;
-        for (int n = 0; n < N; n++) {
-            const float *dout_n = dout + (size_t)n * channels;
-            float *word_n = dword + (size_t)tokens[n] * channels;
-            for (int c = c0; c < c1 && tokens[n] != padding; c++) {
-                word_n[c] += dout_n[c];
-            }
-            if (dposition && positions[n] != position_padding) {
-                float *position_n = dposition + (size_t)positions[n] * channels;
-                for (int c = c0; c < c1; c++) {
-                    position_n[c] += dout_n[c];
-                }
-            }
-            if (dtype) {
-                float *type_n = dtype + (size_t)types[n] * channels;
-                for (int c = c0; c < c1; c++) {
-                    type_n[c] += dout_n[c];
-                }
+    enum { BLOCK = 2 * LANES };
+    size_t channels = (size_t)C, blocks = (channels + BLOCK - 1) / BLOCK,
+           cost = (size_t)starts[U] * channels / 4;
+    /* Each row has one owner per channel. */
+#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, cost))
+    for (size_t task = 0; task < (size_t)U * blocks; task++) {
+        size_t u = task / blocks, first = task % blocks * BLOCK,
+               width = channels - first < BLOCK ? channels - first : BLOCK;
+        float *row = dtable + (size_t)rows[u] * channels + first;
+        for (int i = starts[u]; i < starts[u + 1]; i++) {
+            const float *d = dout + (size_t)order[i] * channels + first;
+            for (size_t c = 0; c < width; c++) {
+                row[c] += d[c];
             }
         }
     }
@@ -64,23 +53,16 @@ void KERNEL(embedding_backward)(Context *ctx, float *dword, float *dposition, fl
 
 /* --- variants --- */
 
-void KERNEL(embedding_backward_reverse)(Context *ctx, float *dword, float *dposition, float *dtype,
-                                        const float *dout, const int *tokens, const int *positions,
-                                        const int *types, int N, int C, int padding,
-                                        int position_padding)
+void KERNEL(embedding_backward_reverse)(Context *ctx, float *dtable, const float *dout,
+                                        const int *rows, const int *starts, const int *order, int U,
+                                        int C)
 {
+    size_t channels = (size_t)C;
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
-    for (int c = 0; c < C; c++) {
-        for (int n = N - 1; n >= 0; n--) {
-            float d = dout[(size_t)n * (size_t)C + (size_t)c];
-            if (tokens[n] != padding) {
-                dword[(size_t)tokens[n] * (size_t)C + (size_t)c] += d;
-            }
-            if (dposition && positions[n] != position_padding) {
-                dposition[(size_t)positions[n] * (size_t)C + (size_t)c] += d;
-            }
-            if (dtype) {
-                dtype[(size_t)types[n] * (size_t)C + (size_t)c] += d;
+    for (int u = 0; u < U; u++) {
+        for (int i = starts[u + 1] - 1; i >= starts[u]; i--) {
+            for (size_t c = 0; c < channels; c++) {
+                dtable[(size_t)rows[u] * channels + c] += dout[(size_t)order[i] * channels + c];
             }
         }
     }

@@ -83,11 +83,20 @@ typedef struct AttentionShape {
 typedef struct AdamW {
     float beta1_rest, beta2, beta2_rest; /* 1 - beta1, beta2, 1 - beta2 */
     float eps;
-    float shrink;         /* 1 - lr * weight decay */
-    float rate;           /* lr / (1 - beta1^t) */
-    float correction;     /* sqrt(1 - beta2^t) */
-    float gradient_scale; /* clipping */
+    float rate;       /* lr / (1 - beta1^t) */
+    float correction; /* sqrt(1 - beta2^t) */
+    int segments;     /* of the arena, one behind the other from 0 on */
+    struct {
+        size_t end;
+        float shrink; /* 1 - lr * weight decay */
+    } segment[2];
 } AdamW;
+
+/* Parameters of the arena. */
+static inline size_t adamw_size(const AdamW *step)
+{
+    return step->segment[step->segments - 1].end;
+}
 
 /* Sums of one optimizer step; device memory that the host reads once a step. */
 typedef struct StepSums {

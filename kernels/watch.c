@@ -118,7 +118,7 @@ static int call_begin(Context *ctx, Call *call, int has_kernel)
         return 0;
     }
     if (watch->what & WATCH_DEVICE) {
-        watch->enter(watch->device);
+        watch->device->open();
     }
     call->start = clock_seconds();
     return 1;
@@ -142,7 +142,7 @@ static void call_end(Context *ctx, const Call *call)
         }
     }
     if (watch->what & WATCH_DEVICE) {
-        const char *failure = watch->leave(watch->device);
+        const char *failure = watch->device->close();
         if (failure) {
             error_set(&watch->error, EXIT_BUG, "op %s: %s", op_names[call->op], failure);
         }
@@ -180,7 +180,7 @@ static const Ops watched = {
 #undef OP
 };
 
-void watch_begin(Backend *backend, unsigned what)
+const Watch *watch_begin(Backend *backend, unsigned what)
 {
     Watch *watch = backend->ctx.watch;
     if (!watch) {
@@ -203,6 +203,7 @@ void watch_begin(Backend *backend, unsigned what)
     if (what & WATCH_FINITE) {
         watch->found = (Finding){0};
     }
+    return watch;
 }
 
 void watch_end(Backend *backend, unsigned what)
@@ -214,12 +215,9 @@ void watch_end(Backend *backend, unsigned what)
     }
 }
 
-void watch_device(Backend *backend, void (*enter)(void *), const char *(*leave)(void *),
-                  void *device)
+void watch_device(Backend *backend, const Device *device)
 {
     watch_begin(backend, WATCH_DEVICE);
-    backend->ctx.watch->enter = enter;
-    backend->ctx.watch->leave = leave;
     backend->ctx.watch->device = device;
 }
 

@@ -1,13 +1,11 @@
 #include "adapter.h"
 #include "labels.h"
-#include "shards.h"
+#include "load.h"
 #include "weight.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
 
 static const char adapter_prefix[] = "base_model.model.";
 
@@ -166,7 +164,8 @@ static void describe_head(Model *model, const Safetensors *file, LabelFit fit, c
     }
 }
 
-static int read_tensors(Model *model, const Safetensors *file, int init_head, Error *error)
+static int read_tensors(Model *model, State *state, const Safetensors *file, int init_head,
+                        Error *error)
 {
     char *seen = memory_calloc((size_t)model->params.count, 1), text[256];
     int code = 0, *rows = memory_calloc((size_t)model->O + 1, sizeof *rows);
@@ -182,7 +181,7 @@ static int read_tensors(Model *model, const Safetensors *file, int init_head, Er
             code = REFUSE("%s: '%s' is there twice; get the adapter again", file->path,
                           param->name);
         } else if (!param_has_classes(param)) {
-            code = param_read(model, param, tensor, file->path, error);
+            code = param_read(model, state, param, tensor, file->path, NULL, NULL, error);
         } else {
             if (model->task) {
                 describe_head(model, file, fit, rows, text, init_head);
@@ -190,11 +189,8 @@ static int read_tensors(Model *model, const Safetensors *file, int init_head, Er
             if (init_head && (fit == LABELS_OTHER || !param_has_shape(param, tensor))) {
                 continue; /* the values that it has are the seed's */
             }
-            code = param_read(model, param, tensor, file->path, error);
-            if (!code && fit == LABELS_FIT) {
-                labels_permute(param_values(&model->params, param), rows, model->O,
-                               (size_t)param->shape[1], 0);
-            }
+            code = param_read(model, state, param, tensor, file->path,
+                              fit == LABELS_FIT ? rows : NULL, NULL, error);
         }
     }
     free(rows);
@@ -212,7 +208,8 @@ static int read_tensors(Model *model, const Safetensors *file, int init_head, Er
     return code;
 }
 
-int adapter_read(Model *model, const char *folder, int init_head, char *sha256, Error *error)
+int adapter_read(Model *model, State *state, const char *folder, int init_head, char *sha256,
+                 Error *error)
 {
     Safetensors file;
     char *path = string_format("%s/adapter_model.safetensors", folder);
@@ -221,8 +218,9 @@ int adapter_read(Model *model, const char *folder, int init_head, char *sha256, 
         if (sha256) {
             sha256_hex(sha256, file.file.bytes, file.file.size);
         }
-        code = read_tensors(model, &file, init_head, error) || files_unchanged(error) ? error->code
-                                                                                      : 0;
+        code = read_tensors(model, state, &file, init_head, error) || files_unchanged(error)
+                   ? error->code
+                   : 0;
         safetensors_close(&file);
     }
     free(path);
@@ -305,7 +303,8 @@ static json_t *write_metadata(const Model *model, const int *rows)
     return metadata;
 }
 
-int adapter_write(const Model *model, const char *folder, const char *base, Error *error)
+int adapter_write(const Model *model, const State *state, const char *folder, const char *base,
+                  Error *error)
 {
     if (folder_make(folder, error)) {
         return error->code;
@@ -313,7 +312,7 @@ int adapter_write(const Model *model, const char *folder, const char *base, Erro
     const Params *params = &model->params;
     TensorSource *sources = memory_calloc((size_t)params->count, sizeof *sources);
     char(*names)[160] = memory_calloc((size_t)params->count, sizeof *names), text[256];
-    float **copies = memory_calloc((size_t)params->count, sizeof *copies);
+    float **values = memory_calloc((size_t)params->count, sizeof *values);
     int *rows = memory_calloc((size_t)model->O + 1, sizeof *rows);
     /* rows in the base's order: PEFT shows its names */
     LabelFit fit = model->labels && model->problem == PROBLEM_SINGLE
@@ -327,27 +326,30 @@ int adapter_write(const Model *model, const char *folder, const char *base, Erro
         }
         snprintf(names[count], sizeof *names, "%s%s", param->adapter ? "" : adapter_prefix,
                  param->name);
-        if (fit == LABELS_FIT && param_has_classes(param)) {
-            copies[count] = memory_alloc(param->count, sizeof *copies[count]);
-            memcpy(copies[count], param->weight.f32, param->count * sizeof *copies[count]);
-            labels_permute(copies[count], rows, model->O, (size_t)param->shape[1], 1);
-        }
+        values[i] = memory_alloc(param->count, sizeof *values[i]);
+        param_get(param, state->weights, values[i], model->backend->device);
         sources[count] = (TensorSource){.name = names[count],
                                         .dtype = DTYPE_F32,
                                         .rank = param->rank,
                                         .shape = {(size_t)param->shape[0], (size_t)param->shape[1]},
-                                        .data = copies[count] ? copies[count] : param->weight.f32};
+                                        .data = values[i]};
         count++;
+    }
+    int code = backend_wait(model->backend, error);
+    for (int i = 0; i < params->count && fit == LABELS_FIT; i++) {
+        if (values[i] && param_has_classes(&params->list[i])) {
+            labels_permute(values[i], rows, model->O, (size_t)params->list[i].shape[1], 1);
+        }
     }
     json_t *metadata = write_metadata(model, rows);
     char *path = string_format("%s/adapter_model.safetensors", folder);
-    int code = safetensors_write(path, sources, count, metadata, error);
+    code = code ? code : safetensors_write(path, sources, count, metadata, error);
     free(path);
     json_decref(metadata);
-    for (size_t i = 0; i < count; i++) {
-        free(copies[i]);
+    for (int i = 0; i < params->count; i++) {
+        free(values[i]);
     }
-    free(copies);
+    free(values);
     free(rows);
     free(sources);
     free(names);
@@ -359,35 +361,53 @@ int adapter_write(const Model *model, const char *folder, const char *base, Erro
     return code;
 }
 
-int adapter_of(const Model *model, const char *weight_name)
+/* Parameter A or B of the adapter of a weight, or NULL. */
+static const Param *adapter_part(const Model *model, const Param *weight, char which)
 {
-    size_t length = strlen(weight_name);
-    if (length < 7 || strcmp(weight_name + length - 7, ".weight")) {
-        return -1;
+    size_t length = strlen(weight->name);
+    if (length < 7 || strcmp(weight->name + length - 7, ".weight")) {
+        return NULL;
     }
-    char *name = string_format("%s%.*s.lora_A.weight", adapter_prefix, (int)(length - 7),
-                               weight_name);
+    char *name = string_format("%s%.*s.lora_%c.weight", adapter_prefix, (int)(length - 7),
+                               weight->name, which);
     const Param *param = params_find(&model->params, name);
     free(name);
-    return param ? (int)(param - model->params.list) : -1;
+    return param;
 }
 
-void adapter_merge(const Model *model, int a_index, float *out)
+const Param *adapter_of(const Model *model, const Param *weight)
 {
-    const Param *a = &model->params.list[a_index], *b = a + 1, *weight = a;
+    return adapter_part(model, weight, 'A');
+}
+
+int adapter_merge(const Model *model, const State *state, const Param *weight, float *out,
+                  Error *error)
+{
+    const Param *a = adapter_part(model, weight, 'A'), *b = adapter_part(model, weight, 'B');
+    const Device *device = model->backend->device;
     size_t R = (size_t)a->shape[0], in = (size_t)a->shape[1], rows = (size_t)b->shape[0];
-    do { /* the weight stands before its adapter, a bias may lie between */
-        weight--;
-    } while (weight->rank != 2);
+    float *a_values = memory_alloc(a->count, sizeof *a_values),
+          *b_values = memory_alloc(b->count, sizeof *b_values);
+    uint16_t *bf16 = weight->frozen.bf16 ? memory_alloc(weight->count, sizeof *bf16) : NULL;
+    param_get(a, state->weights, a_values, device);
+    param_get(b, state->weights, b_values, device);
+    param_get(weight, state->weights, bf16 ? (void *)bf16 : out, device);
     double scale = lora_scale(&model->lora);
-    for (size_t o = 0; o < rows; o++) {
-        weight_row(out + o * in, weight->weight, o * in, in);
+    int code = backend_wait(model->backend, error);
+    for (size_t o = 0; o < rows && !code; o++) {
+        if (bf16) {
+            weight_row(out + o * in, (Weight){.bf16 = bf16}, o * in, in);
+        }
         for (size_t i = 0; i < in; i++) {
             double sum = 0;
             for (size_t r = 0; r < R; r++) {
-                sum += (double)b->weight.f32[o * R + r] * (double)a->weight.f32[r * in + i];
+                sum += (double)b_values[o * R + r] * (double)a_values[r * in + i];
             }
             out[o * in + i] = (float)((double)out[o * in + i] + scale * sum);
         }
     }
+    free(a_values);
+    free(b_values);
+    free(bf16);
+    return code;
 }

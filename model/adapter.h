@@ -4,7 +4,7 @@
 #ifndef ADAPTER_H
 #define ADAPTER_H
 
-#include "model.h"
+#include "state.h"
 #include "safetensors.h"
 
 /* The adapters that an adapter_config.json describes, for a base model of this shape. A field that
@@ -27,18 +27,21 @@ json_t *adapter_label_names(const Safetensors *file);
  * that were read; NULL if nobody asks.
  * Errors: 66 no such file; 65 a tensor that is missing, unknown, of another shape or not finite:
  * the folder belongs to another base model or task. */
-int adapter_read(Model *model, const char *folder, int init_head, char *sha256, Error *error);
+int adapter_read(Model *model, State *state, const char *folder, int init_head, char *sha256,
+                 Error *error);
 
 /* Writes the folder such that PEFT loads it onto the base model called base; rows of the head in
  * the order of the base's id2label if that names the classes. The folder is made. Errors: 73, 74,
  * 77. */
-int adapter_write(const Model *model, const char *folder, const char *base, Error *error);
+int adapter_write(const Model *model, const State *state, const char *folder, const char *base,
+                  Error *error);
 
-/* W + scale B A of an adapted linear layer whose parameter A has this index, in double, rounded
- * once; out [out, in], base its weight. */
-void adapter_merge(const Model *model, int a_index, float *out);
+/* Parameter A of the adapter of the linear layer with this weight, or NULL. */
+const Param *adapter_of(const Model *model, const Param *weight);
 
-/* The index of A of the linear layer with this weight, or -1. */
-int adapter_of(const Model *model, const char *weight_name);
+/* W + scale B A of an adapted linear layer with this weight [out, in], in double, rounded once.
+ * Errors: those of the device. */
+int adapter_merge(const Model *model, const State *state, const Param *weight, float *out,
+                  Error *error);
 
 #endif

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
-
 /* null, false, 0, or empty: a field in this state changes nothing. */
 static int at_rest(const json_t *value)
 {

@@ -317,7 +317,9 @@ static int read_fields(Config *config, const Fields *fields)
         return REFUSE("%s: hidden_size %d is not a multiple of num_attention_heads %d",
                       fields->where, config->C, config->H);
     }
-    if (config->C / config->H > 512 || config->H > 4095 || config->L > 1000) {
+    config->K = config->H;
+    config->D = config->C / config->H;
+    if (config->D > 512 || config->H > 4095 || config->L > 1000) {
         return REFUSE("%s: heads wider than 512, more than 4095 heads or more than 1000 layers are "
                       "not implemented",
                       fields->where);

@@ -11,7 +11,7 @@ typedef enum Architecture { ARCH_BERT, ARCH_ROBERTA, ARCH_LLAMA } Architecture;
 typedef struct Config {
     Architecture architecture;
     int V, C, F, L, H;            /* vocabulary, hidden, intermediate, layers, heads */
-    int K, D;                     /* Llama: key/value heads, width of a head */
+    int K, D;                     /* key/value heads, width of a head; encoders: H, C / H */
     RopeParameters rope;          /* Llama */
     int tied;                     /* Llama: the embeddings are the language model's output */
     int attention_bias, mlp_bias; /* Llama: biases in q, k, v, o; in gate, up, down */

@@ -1,80 +1,76 @@
-/* The digest by which runs from the same weights are known, whatever files these came in. */
-#include "model.h"
+#include "digest.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { BLOCK = 1 << 16 }; /* values hashed at a time, by one thread */
 
-typedef struct Block {
-    const Param *param;
-    size_t first, count;
-    char hex[65];
-} Block;
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp((*(const Param *const *)a)->name, (*(const Param *const *)b)->name);
-}
-
 /* Values that all are bf16 numbers are hashed as such, in whatever type the file has them. */
-static void hash_block(Block *block)
+static void hash_block(char hex[65], Weight x, size_t first, size_t count)
 {
-    Weight x = block->param->weight;
     if (x.bf16) {
-        sha256_hex(block->hex, x.bf16 + block->first, block->count * sizeof *x.bf16);
+        sha256_hex(hex, x.bf16 + first, count * sizeof *x.bf16);
         return;
     }
     uint16_t high[BLOCK];
     uint32_t low = 0;
-    for (size_t i = 0; i < block->count; i++) {
+    for (size_t i = 0; i < count; i++) {
         uint32_t bits;
-        memcpy(&bits, x.f32 + block->first + i, sizeof bits);
+        memcpy(&bits, x.f32 + first + i, sizeof bits);
         high[i] = (uint16_t)(bits >> 16);
         low |= bits & 0xFFFFu;
     }
     if (low) {
-        sha256_hex(block->hex, x.f32 + block->first, block->count * sizeof *x.f32);
+        sha256_hex(hex, x.f32 + first, count * sizeof *x.f32);
     } else {
-        sha256_hex(block->hex, high, block->count * sizeof *high);
+        sha256_hex(hex, high, count * sizeof *high);
     }
 }
 
-void model_sha256(char hex[65], const Model *model)
+void digest_add(Digest *digest, const Param *param, Weight values, int threads)
 {
-    const Params *params = &model->params;
-    const Param **stored = memory_calloc((size_t)params->count, sizeof *stored);
-    size_t count = 0, blocks = 0, used = 0, at = 0;
-    for (int i = 0; i < params->count; i++) {
-        if (params->list[i].stored) {
-            stored[count++] = &params->list[i];
-            blocks += params->list[i].count / BLOCK + 1;
-        }
-    }
-    qsort(stored, count, sizeof *stored, by_name);
-    Block *list = memory_calloc(blocks, sizeof *list);
-    for (size_t i = 0; i < count; i++) {
-        for (size_t first = 0; first < stored[i]->count; first += BLOCK) {
-            size_t left = stored[i]->count - first;
-            list[used++] = (Block){stored[i], first, left < BLOCK ? left : BLOCK, ""};
-        }
-    }
-#pragma omp parallel for schedule(dynamic) num_threads(model->backend->ctx.threads)
-    for (size_t b = 0; b < used; b++) {
-        hash_block(&list[b]);
-    }
-    char *text = memory_alloc(count * (sizeof stored[0]->name + 32) + used * 66 + 1, 1);
-    *text = 0;
-    for (size_t b = 0; b < used; b++) {
-        const Param *param = list[b].param;
-        if (!list[b].first) {
-            at += (size_t)sprintf(text + at, "%s %d %d\n", param->name, param->shape[0],
+    enum { LINE = 65 };
+    size_t blocks = (param->count + BLOCK - 1) / BLOCK;
+    char *text = memory_alloc(sizeof param->name + 32 + blocks * LINE, 1);
+    size_t head = (size_t)sprintf(text, "%s %d %d\n", param->name, param->shape[0],
                                   param->shape[1]);
-        }
-        at += (size_t)sprintf(text + at, "%s\n", list[b].hex);
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (size_t b = 0; b < blocks; b++) {
+        size_t left = param->count - b * BLOCK;
+        char hex[65], *line = text + head + b * LINE;
+        hash_block(hex, values, b * BLOCK, left < BLOCK ? left : BLOCK);
+        memcpy(line, hex, LINE - 1);
+        line[LINE - 1] = '\n';
     }
-    sha256_hex(hex, text, at);
-    free(text);
-    free(list);
-    free(stored);
+    text[head + blocks * LINE] = 0;
+    digest->parts = memory_realloc(digest->parts, digest->count + 1, sizeof *digest->parts);
+    digest->parts[digest->count++] = (DigestPart){param->name, text};
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const DigestPart *)a)->name, ((const DigestPart *)b)->name);
+}
+
+void digest_end(char hex[65], Digest *digest)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < digest->count; i++) {
+        size += strlen(digest->parts[i].text);
+    }
+    char *all = memory_alloc(size + 1, 1), *at = all;
+    if (digest->count) {
+        qsort(digest->parts, digest->count, sizeof *digest->parts, by_name);
+    }
+    for (size_t i = 0; i < digest->count; i++) {
+        size_t length = strlen(digest->parts[i].text);
+        at = (char *)memcpy(at, digest->parts[i].text, length) + length;
+        free(digest->parts[i].text);
+    }
+    if (hex) {
+        sha256_hex(hex, all, size);
+    }
+    free(all);
+    free(digest->parts);
+    *digest = (Digest){0};
 }

@@ -1,6 +1,6 @@
 /* Linear layers with their adapters. A frozen weight has no gradient; an adapter is two small
  * matrices of its own beside it. */
-#include "parts.h"
+#include "linear.h"
 
 #include <math.h>
 #include <string.h>
@@ -87,7 +87,7 @@ static Linear add(Model *model, const char *module, int in, int out, int bias, i
 {
     Params *p = &model->params;
     char name[128];
-    Linear linear = {.bias = -1, .in = in, .out = out, .lora = -1};
+    Linear linear = {.bias = -1, .in = in, .out = out, .lora_a = -1, .lora_b = -1};
     snprintf(name, sizeof name, "%s.weight", module);
     linear.weight = params_add(p, name, out, in, INIT_NORMAL, 1, head);
     if (bias) {
@@ -97,19 +97,25 @@ static Linear add(Model *model, const char *module, int in, int out, int bias, i
     return linear;
 }
 
+static int add_adapter(Model *model, const char *module, char which, int out, int in, Init init)
+{
+    char name[128];
+    snprintf(name, sizeof name, "base_model.model.%s.lora_%c.weight", module, which);
+    int index = params_add(&model->params, name, out, in, init, 1, 0);
+    model->params.list[index].adapter = 1;
+    return index;
+}
+
 Linear linear_add(Model *model, LinearKind kind, int l, int in, int out, int bias)
 {
     const LoraConfig *lora = &model->lora;
-    char module[96], name[128];
+    char module[96];
     snprintf(module, sizeof module, "%s%d.%s", block_prefix(model->config.architecture), l,
              linear_module(model->config.architecture, kind));
     Linear linear = add(model, module, in, out, bias, 0);
     if (lora->targets >> kind & 1) {
-        snprintf(name, sizeof name, "base_model.model.%s.lora_A.weight", module);
-        linear.lora = params_add(&model->params, name, lora->r, in, INIT_UNIFORM, 1, 0);
-        snprintf(name, sizeof name, "base_model.model.%s.lora_B.weight", module);
-        params_add(&model->params, name, out, lora->r, INIT_ZERO, 1, 0);
-        model->params.list[linear.lora].adapter = model->params.list[linear.lora + 1].adapter = 1;
+        linear.lora_a = add_adapter(model, module, 'A', lora->r, in, INIT_UNIFORM);
+        linear.lora_b = add_adapter(model, module, 'B', out, lora->r, INIT_ZERO);
         linear.site = SITE_LORA + SITES_PER_BLOCK * l + (int)kind;
     }
     return linear;
@@ -120,74 +126,58 @@ Linear linear_add_other(Model *model, const char *module, int in, int out, int b
     return add(model, module, in, out, bias, head);
 }
 
-static Lora lora_of(const Model *model, const Linear *linear, const Rows *rows, const Step *step)
+static Lora lora_of(const Pass *pass, const Linear *linear, const Rows *rows)
 {
-    return (Lora){.a = model_vector(model, linear->lora),
-                  .b = model_vector(model, linear->lora + 1),
-                  .R = model->lora.r,
-                  .scale = (float)lora_scale(&model->lora),
-                  .dropout = model_site(step, linear->site, model->lora.dropout),
-                  .positions = rows->position,
-                  .slots = rows->slot};
+    const LoraConfig *config = &pass->model->lora;
+    return (Lora){.a = pass_vector(pass, linear->lora_a),
+                  .b = pass_vector(pass, linear->lora_b),
+                  .R = config->r,
+                  .scale = (float)lora_scale(config),
+                  .dropout = pass_site(pass, linear->site, config->dropout),
+                  .positions = rows->places,
+                  .slots = rows->slots};
 }
 
-void linear_forward(Model *model, const Linear *linear, float *out, float *mid, const float *x,
-                    const Rows *rows, const Step *step)
+void linear_forward(const Pass *pass, const Linear *linear, float *out, float *mid, const float *x,
+                    const Rows *rows)
 {
-    const Ops *ops = &model->backend->ops;
-    Context *ctx = &model->backend->ctx;
-    ops->matmul_forward(ctx, out, x, model_weight(model, linear->weight),
-                        linear->bias < 0 ? NULL : model_vector(model, linear->bias), rows->count,
+    const Ops *ops = &pass->model->backend->ops;
+    Context *ctx = &pass->model->backend->ctx;
+    ops->matmul_forward(ctx, out, x, pass_weight(pass, linear->weight),
+                        linear->bias < 0 ? NULL : pass_vector(pass, linear->bias), rows->count,
                         linear->in, linear->out);
-    if (linear->lora >= 0) {
-        Lora lora = lora_of(model, linear, rows, step);
+    if (linear->lora_a >= 0) {
+        Lora lora = lora_of(pass, linear, rows);
         ops->lora_forward(ctx, out, mid, x, &lora, rows->count, linear->in, linear->out);
     }
 }
 
-void linear_backward(Model *model, const Linear *linear, float *dx, const float *dout,
-                     const float *mid, const float *x, const Rows *rows, const Step *step,
-                     int accumulate)
+void linear_backward(const Pass *pass, const Linear *linear, float *dx, const float *dout,
+                     const float *mid, const float *x, const Rows *rows, int accumulate)
 {
-    const Ops *ops = &model->backend->ops;
-    Context *ctx = &model->backend->ctx;
-    float *d_weight = model_gradient(model, linear->weight);
+    const Ops *ops = &pass->model->backend->ops;
+    Context *ctx = &pass->model->backend->ctx;
+    float *d_weight = pass_gradient(pass, linear->weight);
     if (d_weight) {
         if (linear->bias >= 0) {
-            ops->bias_backward(ctx, model_gradient(model, linear->bias), dout, rows->cu,
+            ops->bias_backward(ctx, pass_gradient(pass, linear->bias), dout, rows->cu,
                                rows->sequences, rows->count, linear->out);
         }
         ops->matmul_backward_weight(ctx, d_weight, dout, x, rows->count, linear->in, linear->out);
     }
     if (dx) {
-        ops->matmul_backward_input(ctx, dx, dout, model_weight(model, linear->weight), rows->count,
+        ops->matmul_backward_input(ctx, dx, dout, pass_weight(pass, linear->weight), rows->count,
                                    linear->in, linear->out, accumulate);
     }
-    if (linear->lora >= 0) {
-        Lora lora = lora_of(model, linear, rows, step);
-        ops->lora_backward(ctx, dx, model_gradient(model, linear->lora),
-                           model_gradient(model, linear->lora + 1), dout, mid, x, &lora,
-                           rows->count, linear->in, linear->out);
+    if (linear->lora_a >= 0) {
+        Lora lora = lora_of(pass, linear, rows);
+        ops->lora_backward(ctx, dx, pass_gradient(pass, linear->lora_a),
+                           pass_gradient(pass, linear->lora_b), dout, mid, x, &lora, rows->count,
+                           linear->in, linear->out);
     }
 }
 
 int linear_needs_input(const Model *model, const Linear *linear)
 {
-    return linear->lora >= 0 || model->params.list[linear->weight].trainable;
-}
-
-size_t linear_scratch(const Model *model, const Linear *linear, size_t rows)
-{
-    size_t in = (size_t)linear->in, out = (size_t)linear->out;
-    size_t most = larger(matmul_scratch(rows, out, in), matmul_scratch(rows, in, out));
-    most = larger(most,
-                  model->params.list[linear->weight].trainable ? matmul_scratch(out, in, rows) : 0);
-    return larger(most, linear->lora < 0 ? 0
-                                         : lora_scratch(rows, in, out, (size_t)model->lora.r,
-                                                        model->backend->ctx.threads));
-}
-
-int model_trains(const Model *model, int l, unsigned kinds)
-{
-    return !model->lora.targets || l > 0 || (model->lora.targets & kinds);
+    return linear->lora_a >= 0 || model->params.list[linear->weight].trainable;
 }

@@ -19,43 +19,45 @@ int params_add(Params *params, const char *name, int shape0, int shape1, Init in
     return params->count++;
 }
 
-void params_alloc(Params *params)
+void params_lay_out(Params *params, const Device *device)
 {
-    for (int trainable = 1; trainable >= 0; trainable--) {
+    for (int decay = 1; decay >= 0; decay--) {
         for (int i = 0; i < params->count; i++) {
             Param *param = &params->list[i];
-            if (param->trainable == trainable && (trainable || param->rank == 1)) {
-                param->offset = params->total;
-                params->total += param->count;
+            size_t *arena = param->trainable ? &params->trained : &params->frozen;
+            if (param->decay == decay && (param->trainable || param->rank == 1)) {
+                param->offset = *arena;
+                *arena += param->count;
             }
         }
-        params->trained = trainable ? params->total : params->trained;
+        params->decayed = decay ? params->trained : params->decayed;
     }
-    params->weights = arena_alloc(params->total * sizeof(float));
+    params->vectors = device->alloc(params->frozen * sizeof *params->vectors);
     for (int i = 0; i < params->count; i++) {
         Param *param = &params->list[i];
-        if (param->trainable || param->rank == 1) {
-            param->weight.f32 = params->weights + param->offset;
+        if (!param->trainable && param->rank == 1) {
+            param->frozen.f32 = params->vectors + param->offset;
         }
     }
 }
 
-void params_train(Params *params)
+static const void *frozen_values(const Param *param)
 {
-    params->gradients = arena_alloc(params->trained * sizeof(float));
-    params->m = arena_alloc(params->trained * sizeof(float));
-    params->v = arena_alloc(params->trained * sizeof(float));
+    return param->frozen.bf16 ? (const void *)param->frozen.bf16 : param->frozen.f32;
 }
 
-void params_free(Params *params)
+void params_free(Params *params, const Device *device)
 {
-    arena_free(params->weights, params->total * sizeof(float));
-    arena_free(params->gradients, params->trained * sizeof(float));
-    arena_free(params->m, params->trained * sizeof(float));
-    arena_free(params->v, params->trained * sizeof(float));
     for (int i = 0; i < params->count; i++) {
-        arena_free(params->list[i].copy, params->list[i].count * sizeof(float));
+        const Param *param = &params->list[i];
+        const void *values = frozen_values(param);
+        if (param->viewed) {
+            device->unview(values, param_bytes(param));
+        } else if (values && param->rank == 2) {
+            device->release((void *)(uintptr_t)values, param_bytes(param));
+        }
     }
+    device->release(params->vectors, params->frozen * sizeof *params->vectors);
     free(params->list);
     *params = (Params){0};
 }
@@ -70,37 +72,70 @@ Param *params_find(const Params *params, const char *name)
     return NULL;
 }
 
-float *param_values(Params *params, Param *param)
+size_t param_bytes(const Param *param)
 {
-    if (param->trainable || param->rank == 1) {
-        return params->weights + param->offset;
-    }
-    if (!param->copy) {
-        param->copy = arena_alloc(param->count * sizeof(float));
-    }
-    param->weight = (Weight){.f32 = param->copy};
-    return param->copy;
+    return param->count * (param->frozen.bf16 ? sizeof(uint16_t) : sizeof(float));
 }
 
-void param_init(Params *params, Param *param, uint64_t seed, float std)
+/* The memory of a parameter that is not viewed. */
+static float *own_memory(Param *param, float *weights, const Device *device)
 {
-    float *values = param_values(params, param);
+    if (param->trainable) {
+        return weights + param->offset;
+    }
+    if (!param->frozen.f32) {
+        param->frozen.f32 = device->alloc(param_bytes(param));
+    }
+    return (float *)(uintptr_t)param->frozen.f32;
+}
+
+void param_put(Param *param, float *weights, const float *values, const Device *device)
+{
+    device->put(own_memory(param, weights, device), values, param_bytes(param));
+}
+
+void param_view(Param *param, Weight values, const Device *device)
+{
+    size_t bytes = param->count * (values.bf16 ? sizeof *values.bf16 : sizeof *values.f32);
+    param->viewed = 1;
+    if (values.bf16) {
+        param->frozen.bf16 = device->view(values.bf16, bytes);
+    } else {
+        param->frozen.f32 = device->view(values.f32, bytes);
+    }
+}
+
+void param_get(const Param *param, const float *weights, void *values, const Device *device)
+{
+    device->get(values, param->trainable ? weights + param->offset : frozen_values(param),
+                param_bytes(param));
+}
+
+static float initial_value(const Param *param, uint64_t key, float std, float bound, size_t i)
+{
+    switch (param->init) {
+    case INIT_ONE:
+        return 1.0f;
+    case INIT_NORMAL:
+        return std * rng_normal(key, i);
+    case INIT_UNIFORM:
+        return bound * (2.0f * rng_uniform(rng_word(key, i)) - 1.0f);
+    default:
+        return 0.0f;
+    }
+}
+
+void param_init(Param *param, float *weights, uint64_t seed, float std, const Device *device)
+{
+    enum { BLOCK = 1 << 14 };
+    float *to = own_memory(param, weights, device), values[BLOCK];
     uint64_t key = rng_key(seed, param->name);
     float bound = 1.0f / sqrtf((float)param->shape[1]);
-    for (size_t i = 0; i < param->count; i++) {
-        switch (param->init) {
-        case INIT_ZERO:
-            values[i] = 0.0f;
-            break;
-        case INIT_ONE:
-            values[i] = 1.0f;
-            break;
-        case INIT_NORMAL:
-            values[i] = std * rng_normal(key, i);
-            break;
-        case INIT_UNIFORM:
-            values[i] = bound * (2.0f * rng_uniform(rng_word(key, i)) - 1.0f);
-            break;
+    for (size_t first = 0; first < param->count; first += BLOCK) {
+        size_t count = param->count - first < BLOCK ? param->count - first : BLOCK;
+        for (size_t i = 0; i < count; i++) {
+            values[i] = initial_value(param, key, std, bound, first + i);
         }
+        device->put(to + first, values, count * sizeof *values);
     }
 }

@@ -3,6 +3,7 @@
 #define PARAMS_H
 
 #include "base.h"
+#include "device.h"
 #include "ops.h"
 
 #include <stdint.h>
@@ -10,50 +11,57 @@
 /* INIT_UNIFORM: in +-1/sqrt(columns), what Kaiming's rule gives for a = sqrt 5, as PEFT draws A. */
 typedef enum Init { INIT_ZERO, INIT_ONE, INIT_NORMAL, INIT_UNIFORM } Init;
 
-/* A trained parameter, and every frozen vector, has its values in the arena of weights. A frozen
- * matrix stays in the mapped file, or has a copy of its own where the file's type cannot be used in
- * place. */
+/* A trained parameter has its values in the arena of weights of a State. A frozen one has them once for
+ * all seeds: a vector in the arena of vectors; a matrix as a view of the mapped file, or in memory of
+ * its own where the file's type cannot be used in place. */
 typedef struct Param {
     char name[128]; /* as in Hugging Face's file; of an adapter as in PEFT's */
     int rank, shape[2];
-    size_t offset, count; /* in floats of each arena */
+    size_t count;
+    size_t offset; /* in floats of its arena */
     Init init;
     int decay;     /* weight decay applies */
     int trainable; /* has a gradient and moments */
     int head;      /* may be missing in a file: then made from the seed */
     int adapter;   /* never in a base model's file */
-    int stored;    /* its values are from the base model's file */
-    Weight weight; /* its values, once they are there */
-    float *copy;   /* [count] of a frozen matrix, or NULL */
+    Weight frozen; /* values of a frozen parameter, on the device */
+    int viewed;    /* they are a view */
 } Param;
 
 typedef struct Params {
     Param *list;
     int count;
-    size_t total;             /* floats of the arena of weights */
-    size_t trained;           /* floats of the others: the first so many weights */
-    float *weights;           /* [total] */
-    float *gradients, *m, *v; /* [trained], or NULL until params_train */
+    size_t trained; /* floats of each arena of a State: */
+    size_t decayed; /* first those to which weight decay applies */
+    float *vectors; /* [frozen] on the device: frozen vectors */
+    size_t frozen;
 } Params;
 
 /* Appends a parameter. shape1 0 makes a vector. Returns its index. */
 int params_add(Params *params, const char *name, int shape0, int shape1, Init init, int decay,
                int head);
 
-/* Gives the trained parameters and the frozen vectors their places, and allocates the weights,
- * zeroed; params_train also the gradients and moments. */
-void params_alloc(Params *params);
-void params_train(Params *params);
-void params_free(Params *params);
+/* Gives the trained parameters and the frozen vectors their places. */
+void params_lay_out(Params *params, const Device *device);
+void params_free(Params *params, const Device *device);
 
 /* NULL if there is none. */
 Param *params_find(const Params *params, const char *name);
 
-/* The values of a parameter that is not mapped, for writing them; a frozen matrix gets its copy. */
-float *param_values(Params *params, Param *param);
+/* Bytes of a parameter's values on the device: float32, or bf16 as the file has them. */
+size_t param_bytes(const Param *param);
+
+/* Values [count] from the host; weights is the arena of a State. */
+void param_put(Param *param, float *weights, const float *values, const Device *device);
+
+/* A frozen parameter's values where they are in a mapped file, which stays until params_free. */
+void param_view(Param *param, Weight values, const Device *device);
+
+/* param_bytes of values to the host, valid after the device's wait. */
+void param_get(const Param *param, const float *weights, void *values, const Device *device);
 
 /* Initial values of one parameter from the seed, keyed by its name: normal numbers have mean 0 and
  * this deviation. */
-void param_init(Params *params, Param *param, uint64_t seed, float std);
+void param_init(Param *param, float *weights, uint64_t seed, float std, const Device *device);
 
 #endif

@@ -1,23 +1,24 @@
-/* The files of one model, and parameters from their tensors; inside of model/ alone. */
+/* The files of a Hugging Face model folder: model.safetensors, or the shards that its index names. */
 #ifndef SHARDS_H
 #define SHARDS_H
 
-#include "model.h"
 #include "safetensors.h"
 
-struct Shards {
+typedef struct Shards {
     Safetensors *files;
     int count;
-};
+} Shards;
 
-/* One parameter from a tensor of a file: mapped if it is frozen, else copied. Errors: 65 another
- * shape or type, a value that is not finite. */
-int param_read(Model *model, Param *param, const Tensor *tensor, const char *path, Error *error);
+/* Opens all of them. Errors: 66 neither is there; 65 as safetensors_open, a name that leaves the
+ * folder, a tensor that is in two files. */
+int shards_open(Shards **opened, const char *folder, Error *error);
 
-/* Whether the tensor has the shape of the parameter. */
-int param_has_shape(const Param *param, const Tensor *tensor);
+/* Closes the files; NULL is allowed. */
+void shards_free(Shards *shards);
 
-/* Whether the rows of a parameter are the classes of the head. */
-int param_has_classes(const Param *param);
+/* The tensor of a parameter, NULL if there is none: under its own name, without the architecture's
+ * prefix (a bare encoder), or with the names that BERT's first checkpoints gave to layer norms. path
+ * is that of its file. */
+const Tensor *shards_find(const Shards *shards, const char *name, const char **path);
 
 #endif

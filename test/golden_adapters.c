@@ -13,28 +13,36 @@
  * merging an output is a chain of C and R terms, each term of R a chain of C times a rounded scale,
  * so off by at most gamma(C + R + 2) S; merged, each weight is rounded once and the chain has C
  * terms: gamma(C + 1) S. */
-static void check_merged_layer(Case *c, const Param *weight, const Param *a, const float *merged)
+static void check_merged_layer(Case *c, const Param *weight, const float *merged)
 {
     enum { ROWS = 5 };
-    const Ops *ops = &c->backend.ops;
-    Context *ctx = &c->backend.ctx;
+    const Param *a = adapter_of(&c->rig.model, weight), *b = a + 1;
+    const Ops *ops = &c->rig.backend.ops;
+    Context *ctx = &c->rig.backend.ctx;
+    const Device *device = c->rig.backend.device;
     int O = weight->shape[0], C = weight->shape[1], R = a->shape[0];
     size_t in = (size_t)C, out = (size_t)O, rank = (size_t)R, bad = 0;
-    const float *A = a->weight.f32, *B = (a + 1)->weight.f32;
-    double scale = lora_scale(&c->model.lora), u = 0x1p-24, n1 = C + R + 2, n2 = C + 1;
-    Lora lora = {.a = A, .b = B, .R = R, .scale = (float)scale};
-    float *x = memory_alloc(ROWS * in, sizeof *x), *W = memory_alloc(out * in, sizeof *W),
-          *apart = memory_alloc(ROWS * out, sizeof *apart),
-          *together = memory_alloc(ROWS * out, sizeof *together),
-          *mid = memory_alloc(ROWS * rank, sizeof *mid);
+    float *A = rig_param(&c->rig, a), *B = rig_param(&c->rig, b), *W = rig_param(&c->rig, weight);
+    double scale = lora_scale(&c->rig.model.lora), u = 0x1p-24, n1 = C + R + 2, n2 = C + 1;
+    const float *weights = c->rig.state.weights;
+    Lora lora = {.a = weights + a->offset, .b = weights + b->offset, .R = R, .scale = (float)scale};
+    float *x = memory_alloc(ROWS * in, sizeof *x);
+    /* on the device: x, both outputs, mid, the merged weight */
+    size_t sizes[] = {ROWS * in, ROWS * out, ROWS * out, ROWS * rank, out * in};
+    float *on[5];
+    for (int i = 0; i < 5; i++) {
+        on[i] = device->alloc(sizes[i] * sizeof(float));
+    }
     uint64_t key = rng_key(1, weight->name);
-    weight_row(W, weight->weight, 0, out * in);
     for (size_t i = 0; i < ROWS * in; i++) {
         x[i] = rng_normal(key, i);
     }
-    ops->matmul_forward(ctx, apart, x, weight->weight, NULL, ROWS, C, O);
-    ops->lora_forward(ctx, apart, mid, x, &lora, ROWS, C, O);
-    ops->matmul_forward(ctx, together, x, (Weight){.f32 = merged}, NULL, ROWS, C, O);
+    device->put(on[0], x, sizes[0] * sizeof *x);
+    device->put(on[4], merged, sizes[4] * sizeof *x);
+    ops->matmul_forward(ctx, on[1], on[0], weight->frozen, NULL, ROWS, C, O);
+    ops->lora_forward(ctx, on[1], on[3], on[0], &lora, ROWS, C, O);
+    ops->matmul_forward(ctx, on[2], on[0], (Weight){.f32 = on[4]}, NULL, ROWS, C, O);
+    float *apart = rig_get(&c->rig, on[1], sizes[1]), *together = rig_get(&c->rig, on[2], sizes[2]);
     for (size_t n = 0; n < ROWS; n++) {
         for (size_t o = 0; o < out; o++) {
             double sum = 0;
@@ -55,76 +63,81 @@ static void check_merged_layer(Case *c, const Param *weight, const Param *a, con
     }
     CHECK(bad == 0, "%s: %s: %zu outputs of the merged layer are beyond the bound", c->folder,
           weight->name, bad);
-    free(x);
+    for (int i = 0; i < 5; i++) {
+        device->release(on[i], sizes[i] * sizeof(float));
+    }
+    free(A);
+    free(B);
     free(W);
+    free(x);
     free(apart);
     free(together);
-    free(mid);
 }
 
-/* Logits of the adapters of the case, and weights with one of them merged. */
+/* Logits of the case's batch against the truth. */
+static void check_logits(Case *c, const char *what, const Tensor *truth)
+{
+    Pass pass = rig_pass(&c->rig, (Step){.train = 0});
+    pass_forward(&pass);
+    CHECK(truth != NULL, "%s: no golden %s", c->folder, what);
+    if (truth) {
+        float *logits = rig_get(&c->rig, c->rig.work.logits, truth->count);
+        golden_compare(c, what, logits, truth, NULL, truth->count,
+                       4 * golden_number(c->json, "once/torch_f32_error/logits/max_abs"));
+        free(logits);
+    }
+}
+
+/* Every adapted layer merged, against the truth. Then the model's weights are the merged ones and its
+ * adapters 0. Returns how many. */
+static int merge_all(Case *c)
+{
+    Error error;
+    int merged = 0;
+    for (int p = 0; p < c->rig.model.params.count; p++) {
+        Param *param = &c->rig.model.params.list[p];
+        const Param *a = adapter_of(&c->rig.model, param);
+        char name[160];
+        snprintf(name, sizeof name, "merged.%s", param->name);
+        const Tensor *truth = safetensors_find(&c->golden, name);
+        CHECK(!a == !truth, "%s: golden %s", c->folder, name);
+        if (a && truth) {
+            float *out = memory_alloc(param->count, sizeof *out);
+            CHECK(!adapter_merge(&c->rig.model, &c->rig.state, param, out, &error), "%s",
+                  error.text);
+            golden_compare(c, name, out, truth, NULL, param->count, 0x1p-149); /* rounded once */
+            check_merged_layer(c, param, out);
+            rig_param_put(&c->rig, param, out);
+            Param *b = &c->rig.model.params.list[a - c->rig.model.params.list + 1];
+            float *zero = memory_calloc(b->count, sizeof *zero);
+            rig_param_put(&c->rig, b, zero);
+            free(zero);
+            free(out);
+            merged++;
+        }
+    }
+    return merged;
+}
+
 void golden_check_adapters(Case *c, const char *build)
 {
     static const char *const adapters[] = {"adapter-init", "adapter-random", "adapter-trained"};
     for (int i = 0; i < 3; i++) {
         GoldenBatch g;
         char name[160];
-        Step step = {.train = 0};
         if (golden_load(c, build, 2, adapters[i]) || golden_batch_load(&g, c, "")) {
             CHECK(0, "%s/%s: cannot be loaded", c->folder, adapters[i]);
             return;
         }
         snprintf(name, sizeof name, "%s.logits.f64", adapters[i]);
         const Tensor *truth = safetensors_find(&c->golden, name);
-        const float *logits = model_forward(&c->model, &g.batch, &step);
-        CHECK(truth != NULL, "%s: no golden %s", c->folder, name);
-        if (truth) {
-            golden_compare(c, name, logits, truth, NULL, truth->count,
-                           4 * golden_number(c->json, "once/torch_f32_error/logits/max_abs"));
-        }
-        int merged = 0;
-        for (int p = 0; p < c->model.params.count && !strcmp(adapters[i], c->adapter); p++) {
-            const Param *param = &c->model.params.list[p];
-            int a = adapter_of(&c->model, param->name);
-            snprintf(name, sizeof name, "merged.%s", param->name);
-            truth = safetensors_find(&c->golden, name);
-            CHECK((a >= 0) == (truth != NULL), "%s: golden %s", c->folder, name);
-            if (a >= 0 && truth) {
-                float *out = memory_alloc(param->count, sizeof *out);
-                adapter_merge(&c->model, a, out);
-                golden_compare(c, name, out, truth, NULL, param->count,
-                               0x1p-149); /* rounded once */
-                check_merged_layer(c, param, &c->model.params.list[a], out);
-                free(out);
-                merged++;
-            }
-        }
-        CHECK(merged || strcmp(adapters[i], c->adapter), "%s: nothing merged", c->folder);
-        if (merged) {
-            /* The merged model has the same truth: its weights replaced, its adapters 0. */
-            for (int p = 0; p < c->model.params.count; p++) {
-                Param *param = &c->model.params.list[p];
-                int a = adapter_of(&c->model, param->name);
-                if (a >= 0) {
-                    float *out = memory_alloc(param->count, sizeof *out);
-                    adapter_merge(&c->model, a, out);
-                    memcpy(param_values(&c->model.params, param), out, param->count * sizeof *out);
-                    free(out);
-                    Param *b = &c->model.params.list[a + 1];
-                    memset(param_values(&c->model.params, b), 0, b->count * sizeof *out);
-                }
-            }
-            snprintf(name, sizeof name, "%s.logits.f64", adapters[i]);
-            truth = safetensors_find(&c->golden, name);
-            logits = model_forward(&c->model, &g.batch, &step);
-            if (truth) {
-                golden_compare(c, "logits of the merged model", logits, truth, NULL, truth->count,
-                               4 * golden_number(c->json, "once/torch_f32_error/logits/max_abs"));
-            }
+        check_logits(c, name, truth);
+        if (!strcmp(adapters[i], c->adapter)) {
+            CHECK(merge_all(c), "%s: nothing merged", c->folder);
+            check_logits(c, "logits of the merged model", truth);
         }
         golden_batch_free(&g);
-        model_free(&c->model);
-        backend_free(&c->backend);
+        rig_free(&c->rig);
     }
 }
 
@@ -150,28 +163,28 @@ static void digest_of(char digest[65], Case *c, const Way *way, int lora)
     if (bad) {
         return;
     }
-    Model *model = &c->model;
+    Model *model = &c->rig.model;
     for (int i = 0; i < model->params.count; i++) {
         Param *param = &model->params.list[i];
         if (param->adapter && param->init == INIT_ZERO) {
-            param->init = INIT_NORMAL;
-            param_init(&model->params, param, 9, 0.1f);
+            rig_param_normal(&c->rig, param, 9, 0.1f);
         }
         if (!param->trainable && param->rank == 2 && way->widened) {
-            Weight stored = param->weight;
-            weight_row(param_values(&model->params, param), stored, 0, param->count);
+            float *values = rig_param(&c->rig, param);
+            rig_param_put(&c->rig, param, values);
+            free(values);
         }
     }
-    float *losses = memory_alloc((size_t)g.examples, sizeof *losses);
     model->config.dropout = model->config.attention_dropout = model->config.head_dropout = 0.1f;
-    model_forward(model, &g.batch, &step);
-    model_loss(model, &g.batch, &step, losses, 0.125f, 1);
-    model_add_lookups(model);
-    sha256_hex(digest, model->params.gradients, model->params.trained * sizeof(float));
-    free(losses);
+    Pass pass = rig_pass(&c->rig, step);
+    pass_forward(&pass);
+    pass_loss(&pass, 0.125f, 1);
+    state_add_lookup(&c->rig.state, model);
+    float *gradients = rig_get(&c->rig, c->rig.state.gradients, model->params.trained);
+    sha256_hex(digest, gradients, model->params.trained * sizeof *gradients);
+    free(gradients);
     golden_batch_free(&g);
-    model_free(&c->model);
-    backend_free(&c->backend);
+    rig_free(&c->rig);
 }
 
 void golden_check_exactness(Case *c)
@@ -206,7 +219,6 @@ static int digest_of_kind(char digest[65], Case *c, const char *build, int kind,
 {
     LoraConfig lora = {.targets = targets, .r = 3, .alpha = 5};
     GoldenBatch g;
-    Step step = {.train = 0};
     char part[96];
     c->made = &lora;
     int bad = golden_load(c, build, 2, NULL) || golden_batch_load(&g, c, "");
@@ -214,35 +226,33 @@ static int digest_of_kind(char digest[65], Case *c, const char *build, int kind,
     if (bad) {
         return -1;
     }
-    Params *params = &c->model.params;
+    Params *params = &c->rig.model.params;
     snprintf(part, sizeof part, ".%s.lora_", linear_module(c->architecture, (LinearKind)kind));
     for (int i = 0; i < params->count; i++) {
         Param *param = &params->list[i];
         if (of_module(param, part) && param->init == INIT_ZERO) {
-            param->init = INIT_NORMAL;
-            param_init(params, param, 9, 0.1f);
+            rig_param_normal(&c->rig, param, 9, 0.1f);
         }
     }
-    float *losses = memory_alloc((size_t)g.examples, sizeof *losses), *all = NULL;
     size_t count = 0;
-    model_zero_gradients(&c->model);
-    model_forward(&c->model, &g.batch, &step);
-    model_loss(&c->model, &g.batch, &step, losses, 0.125f, 1);
+    Pass pass = rig_pass(&c->rig, (Step){.train = 0});
+    pass_forward(&pass);
+    pass_loss(&pass, 0.125f, 1);
+    float *all = NULL, *gradients = rig_get(&c->rig, c->rig.state.gradients, params->trained);
     for (int i = 0; i < params->count; i++) {
         const Param *param = &params->list[i];
         if (param->trainable && (of_module(param, part) || param->head)) {
             all = memory_realloc(all, count + param->count, sizeof *all);
             for (size_t k = 0; k < param->count; k++) {
-                all[count++] = params->gradients[param->offset + k] + 0.0f; /* -0 counts as 0 */
+                all[count++] = gradients[param->offset + k] + 0.0f; /* -0 counts as 0 */
             }
         }
     }
     sha256_hex(digest, all, count * sizeof *all);
     free(all);
-    free(losses);
+    free(gradients);
     golden_batch_free(&g);
-    model_free(&c->model);
-    backend_free(&c->backend);
+    rig_free(&c->rig);
     return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "golden_case.h"
 #include "check.h"
+#include "hf.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -79,53 +80,50 @@ static int *ints(const Safetensors *golden, const char *name, size_t *count)
     return values;
 }
 
-int golden_batch_load(GoldenBatch *g, const Case *c, const char *prefix)
+int golden_batch_load(GoldenBatch *g, Case *c, const char *prefix)
 {
     char name[64];
     size_t N = 0, B1 = 0, n;
+    int language = c->rig.model.problem == PROBLEM_LANGUAGE;
+    Batch *batch = &c->rig.batch;
     *g = (GoldenBatch){0};
     snprintf(name, sizeof name, "%stokens", prefix);
-    g->tokens = ints(&c->golden, name, &N);
+    int *tokens = ints(&c->golden, name, &N);
     snprintf(name, sizeof name, "%scu_seqlens", prefix);
     g->cu = ints(&c->golden, name, &B1);
-    if (!g->tokens || !g->cu) {
-        return -1;
-    }
     snprintf(name, sizeof name, "%stoken_types", prefix);
-    g->types = ints(&c->golden, name, &n);
-    if (!g->types) {
-        g->types = memory_calloc(N, sizeof *g->types);
-    }
-    int language = c->model.problem == PROBLEM_LANGUAGE;
+    int *types = ints(&c->golden, name, &n);
     snprintf(name, sizeof name, "%s%s", prefix, language ? "targets" : "labels");
     const Tensor *labels = safetensors_find(&c->golden, name);
-    if (!labels) {
+    if (!tokens || !g->cu || !labels) {
+        free(tokens);
+        free(types);
         return -1;
     }
-    if (labels->dtype == DTYPE_F32) {
-        g->targets = memory_alloc(labels->count, sizeof(float));
-        memcpy(g->targets, labels->data, labels->bytes);
-    } else {
-        g->labels = ints(&c->golden, name, &n);
+    batch_begin(batch);
+    for (size_t b = 0; b + 1 < B1; b++) {
+        int first = g->cu[b];
+        batch_add(batch, tokens + first, types ? types + first : NULL, g->cu[b + 1] - first, 0);
     }
-    g->slots = memory_calloc(B1, sizeof *g->slots);
-    g->examples = g->terms = (int)labels->count;
-    for (int i = 0; i < g->examples && g->labels; i++) {
-        g->terms -= g->labels[i] < 0; /* a token without a target */
+    int *classes = ints(&c->golden, name, &n);
+    if (language) {
+        batch_targets(batch, classes);
     }
-    g->batch = (Batch){(int)N, (int)B1 - 1, g->tokens, g->types,
-                       g->cu,  g->slots,    g->labels, g->targets};
+    for (size_t i = 0; i < labels->count && !language; i++) {
+        batch_label(batch, classes ? classes[i] : 0,
+                    classes ? 0 : (float)golden_element(labels, i));
+    }
+    g->terms = batch->terms;
+    batch_put(batch);
+    free(classes);
+    free(tokens);
+    free(types);
     return 0;
 }
 
 void golden_batch_free(GoldenBatch *g)
 {
-    free(g->tokens);
-    free(g->types);
     free(g->cu);
-    free(g->slots);
-    free(g->labels);
-    free(g->targets);
 }
 
 /* The config as transformers 4 wrote it gives the same model. */
@@ -160,13 +158,12 @@ int golden_load(Case *c, const char *build, int threads, const char *adapter)
     Error error;
     Config config;
     char *path = string_format("%s/config.json", c->folder), *names = NULL;
-    if (backend_init(&c->backend, build, threads, &error) || config_read(&config, path, &error)) {
+    int code = config_read(&config, path, &error);
+    free(path);
+    if (code) {
         CHECK(0, "%s", error.text);
-        free(path);
         return -1;
     }
-    free(path);
-    c->backend.ctx.pace.grain = 0; /* share out even the smallest op */
     check_other_config(c, &config);
     const char *problem = json_string_value(json_object_get(c->json, "problem"));
     const Tensor *logits = safetensors_find(&c->golden, "logits.f64");
@@ -181,36 +178,37 @@ int golden_load(Case *c, const char *build, int threads, const char *adapter)
     c->architecture = config.architecture;
     char *adapter_folder = string_format("%s/%s", c->folder, adapter ? adapter : ""),
          *adapter_config = string_format("%s/adapter_config.json", adapter_folder);
-    int bad = adapter && adapter_config_read(&lora, adapter_config, &config, &error);
+    code = (adapter && adapter_config_read(&lora, adapter_config, &config, &error)) ||
+           rig_open(&c->rig, build, threads, config, kind,
+                    kind == PROBLEM_LANGUAGE ? 0 : (int)logits->shape[1],
+                    adapter   ? &lora
+                    : c->made ? &made
+                              : NULL,
+                    &error) ||
+           model_read(&c->rig.model, &c->rig.state, c->folder, 0, NULL, &names, &error);
     free(adapter_config);
-    if (bad) {
+    if (code) {
         CHECK(0, "%s", error.text);
         free(adapter_folder);
         return -1;
     }
-    model_init(&c->model, config, kind, kind == PROBLEM_LANGUAGE ? 0 : (int)logits->shape[1],
-               adapter   ? &lora
-               : c->made ? &made
-                         : NULL,
-               &c->backend);
-    c->model.recompute = c->recompute;
-    if (model_read(&c->model, c->folder, 0, &names, &error)) {
-        CHECK(0, "%s", error.text);
-        return -1;
-    }
     /* "param.NAME": what the checkpoint lacks, such as a head */
     size_t given = 0;
-    for (int i = 0; i < c->model.params.count; i++) {
-        const Param *param = &c->model.params.list[i];
+    for (int i = 0; i < c->rig.model.params.count; i++) {
+        Param *param = &c->rig.model.params.list[i];
         char name[160];
         snprintf(name, sizeof name, "param.%s", param->name);
         const Tensor *t = safetensors_find(&c->golden, name);
         if (t && t->count == param->count) {
-            given += !tensor_to_float(c->model.params.weights + param->offset, t, name, &error);
+            float *values = memory_alloc(t->count, sizeof *values);
+            given += !tensor_to_float(values, t, name, &error);
+            rig_param_put(&c->rig, param, values);
+            free(values);
         }
     }
     if (adapter) {
-        CHECK(!adapter_read(&c->model, adapter_folder, 0, NULL, &error), "%s", error.text);
+        CHECK(!adapter_read(&c->rig.model, &c->rig.state, adapter_folder, 0, NULL, &error), "%s",
+              error.text);
     }
     free(adapter_folder);
     CHECK(!*names || given || c->adapter || c->made, "%s: made from the seed: %s", c->folder,
@@ -224,6 +222,8 @@ int golden_load(Case *c, const char *build, int threads, const char *adapter)
         tokens = !strcmp(last, "tokens") && t->count > tokens ? t->count : tokens;
         sequences = !strcmp(last, "cu_seqlens") && t->count > sequences ? t->count : sequences;
     }
-    model_plan(&c->model, (int)tokens, (int)sequences, config_longest(&config), 1);
+    CHECK(!rig_plan(&c->rig, (int)tokens, (int)sequences, config_longest(&c->rig.model.config),
+                    c->recompute, &error),
+          "%s", error.text);
     return 0;
 }

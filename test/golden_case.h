@@ -4,15 +4,14 @@
 
 #include "adapter.h"
 #include "json.h"
-#include "model.h"
+#include "rig.h"
 #include "safetensors.h"
 
 typedef struct Case {
     const char *folder;
     Safetensors golden;
     json_t *json;
-    Backend backend;
-    Model model;
+    Rig rig;
     int recompute;
     const char *adapter, *start; /* folders of the adapter to compare and to train; NULL: none */
     const LoraConfig *made;      /* adapters made from the seed instead; targets 0: all */
@@ -32,21 +31,19 @@ double golden_element(const Tensor *t, size_t i);
 void golden_compare(Case *c, const char *name, const float *x, const Tensor *truth,
                     const size_t *at, size_t count, double tolerance);
 
-/* The batch under "" or "train.3.". */
+/* What the host knows of a batch. */
 typedef struct GoldenBatch {
-    Batch batch;
-    int *tokens, *types, *cu, *slots, *labels;
-    float *targets;
-    int examples; /* losses: of examples, or of tokens */
-    int terms;    /* of the mean loss */
+    int *cu; /* [B + 1] */
+    int terms; /* of the mean loss */
 } GoldenBatch;
 
-/* 0, or -1 if the batch is not there. Free with golden_batch_free. */
-int golden_batch_load(GoldenBatch *g, const Case *c, const char *prefix);
+/* Fills the rig's batch with that under "" or "train.3.". 0, or -1 if it is not there. Free with
+ * golden_batch_free. */
+int golden_batch_load(GoldenBatch *g, Case *c, const char *prefix);
 void golden_batch_free(GoldenBatch *g);
 
-/* The case's model with an adapter of its folder, or NULL: sets c->model and c->backend, which the
- * caller frees; not 0 after a failed check. */
+/* The case's model with an adapter of its folder, or NULL: opens c->rig, which the caller
+ * frees; not 0 after a failed check. */
 int golden_load(Case *c, const char *build, int threads, const char *adapter);
 
 /* Logits of the case's adapters, merged weights and logits, and each merged layer. */

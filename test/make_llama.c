@@ -1,6 +1,6 @@
 /* make_llama DIR [WIDTH]: a tiny decoder with random weights and a tokenizer of single bytes, for
  * the command-line tests. */
-#include "model.h"
+#include "hf.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +48,9 @@ int main(int argc, char **argv)
 {
     Error error;
     Config config;
+    Backend backend;
     Model model;
+    State state;
     int width = argc > 2 ? atoi(argv[2]) : 32;
     if (argc < 2) {
         fputs("usage: make_llama DIR [WIDTH]\n", stderr);
@@ -65,16 +67,23 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", error.text);
         return error.code;
     }
-    model_init(&model, config, PROBLEM_LANGUAGE, 0, NULL, NULL);
-    model_make(&model, 7);
+    if (backend_init(&backend, "auto", "auto", 1, &error)) {
+        fprintf(stderr, "%s\n", error.text);
+        return error.code;
+    }
+    model_init(&model, config, PROBLEM_LANGUAGE, 0, NULL, &backend);
+    state_init(&state, &model, 0, 0);
+    model_make(&model, &state, 7);
     json_t *own = tokenizer();
-    if (!own || model_write(&model, argv[1], NULL, 0, &error) ||
+    if (!own || model_write(&model, &state, argv[1], NULL, 0, &error) ||
         json_dump_file(own, path, JSON_ENSURE_ASCII)) {
         fprintf(stderr, "%s: cannot be written\n", argv[1]);
         return EXIT_IO;
     }
     json_decref(own);
     free(path);
+    state_free(&state, &model);
     model_free(&model);
+    backend_free(&backend);
     return 0;
 }

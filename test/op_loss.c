@@ -210,34 +210,38 @@ static void gradient_norm(Run *r, const int *s)
     CHECK(!r->check || sums->finite == !s[2], "%s: finite is %d", r->what, sums->finite);
 }
 
+/* Two segments; where not all is finite nothing changes. */
 static void adamw(Run *r, const int *s)
 {
-    size_t n = (size_t)s[0];
+    size_t n = (size_t)s[0], decayed = (size_t)s[1];
     float *parameter = updated(r, "parameter", 1, n), *m = updated(r, "m", 1, n),
           *v = updated(r, "v", 1, n), *gradient = updated(r, "gradient", 1, n);
     for (size_t i = 0; i < n; i++) {
         v[i] *= v[i];
     }
+    StepSums known = {.gradient_scale = 0.7f, .finite = !s[2]};
+    const StepSums *sums = wide_values(r, "sums", &known, sizeof known / sizeof(double));
     AdamW step = {.beta1_rest = 0.1f,
                   .beta2 = 0.98f,
                   .beta2_rest = 0.02f,
                   .eps = 1e-6f,
-                  .shrink = 0.9999f,
                   .rate = 2e-3f,
                   .correction = 0.5f,
-                  .gradient_scale = 0.7f};
-    CALL(r, adamw, parameter, m, v, gradient, n, &step)
+                  .segments = 2,
+                  .segment = {{decayed, 0.9999f}, {n, 1.0f}}};
+    CALL(r, adamw, parameter, m, v, gradient, sums, &step)
     for (size_t i = 0; i < n && r->check; i++) {
         double g = before(r, &gradient[i]) * (double)0.7f,
+               shrink = i < decayed ? (double)0.9999f : 1.0,
                first = before(r, &m[i]) + (double)0.1f * (g - before(r, &m[i])),
-               second = (double)0.98f * before(r, &v[i]) + (double)0.02f * g * g;
-        expect(r, &m[i], first, 4 * 8 * ULP);
-        expect(r, &v[i], second, 4 * 20 * ULP);
+               second = (double)0.98f * before(r, &v[i]) + (double)0.02f * g * g,
+               update = (double)2e-3f * first / (sqrt(second) / 0.5 + (double)1e-6f);
+        expect(r, &m[i], s[2] ? before(r, &m[i]) : first, 4 * 8 * ULP);
+        expect(r, &v[i], s[2] ? before(r, &v[i]) : second, 4 * 20 * ULP);
         expect(r, &parameter[i],
-               (double)0.9999f * before(r, &parameter[i]) -
-                   (double)2e-3f * first / (sqrt(second) / 0.5 + (double)1e-6f),
+               s[2] ? before(r, &parameter[i]) : shrink * before(r, &parameter[i]) - update,
                8 * 8 * ULP);
-        expect(r, &gradient[i], 0.0, 0);
+        expect(r, &gradient[i], s[2] ? before(r, &gradient[i]) : 0.0, 0);
     }
 }
 
@@ -253,7 +257,9 @@ static const Shape group_lengths[] = {{{1}}, {{4096}}, {{3 * 4096 + 77}}, {{0}}}
 static const Shape norm_shapes[] = {
     {{1, 1}},     {{1000, 1}}, {{3 * 1024 + 5}}, {{3 * 1024 + 5, 2}}, {{70, 1, 1}},
     {{70, 1, 2}}, {{0}}};
-static const Shape update_lengths[] = {{{1}}, {{31}}, {{5003}}, {{0}}};
+static const Shape update_shapes[] = {
+    {{1}}, {{31, 31}}, {{5003, 1700}}, {{9000, 4096}}, {{5003, 1700, 1}}, {{0}}};
+static const Shape update_real[] = {{{16 * 1024 * 1024, 16 * 1024 * 1000}}, {{0}}};
 static const Shape class_real[] = {{{16, 2}}, {{0}}};
 static const Shape error_real[] = {{{16}}, {{0}}};
 static const Shape language_real[] = {{{128, 1024, 16384, 0, 1}}, {{0}}};
@@ -268,5 +274,5 @@ const OpCase loss_cases[] = {
     {"sum_losses", "n", sum_losses, loss_lengths, error_real, 0},
     {"sum_squares", "n", sum_squares, group_lengths, arena_real, 0},
     {"gradient_norm", "n clip bad", gradient_norm, norm_shapes, partial_real, 0},
-    {"adamw", "n", adamw, update_lengths, arena_real, 0},
+    {"adamw", "n decayed bad", adamw, update_shapes, update_real, 0},
     {0}};

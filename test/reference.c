@@ -28,23 +28,15 @@ void REFERENCE(embedding_forward)(Context *ctx, float *out, const int *tokens, c
     }
 }
 
-void REFERENCE(embedding_backward)(Context *ctx, float *dword, float *dposition, float *dtype,
-                                   const float *dout, const int *tokens, const int *positions,
-                                   const int *types, int N, int C, int padding,
-                                   int position_padding)
+void REFERENCE(embedding_backward)(Context *ctx, float *dtable, const float *dout, const int *rows,
+                                   const int *starts, const int *order, int U, int C)
 {
     (void)ctx;
     size_t width = (size_t)C;
-    for (size_t n = 0; n < (size_t)N; n++) {
-        for (size_t c = 0; c < width; c++) {
-            if (tokens[n] != padding) {
-                dword[(size_t)tokens[n] * width + c] += dout[n * width + c];
-            }
-            if (dposition && positions[n] != position_padding) {
-                dposition[(size_t)positions[n] * width + c] += dout[n * width + c];
-            }
-            if (dtype) {
-                dtype[(size_t)types[n] * width + c] += dout[n * width + c];
+    for (int u = 0; u < U; u++) {
+        for (int i = starts[u]; i < starts[u + 1]; i++) {
+            for (size_t c = 0; c < width; c++) {
+                dtable[(size_t)rows[u] * width + c] += dout[(size_t)order[i] * width + c];
             }
         }
     }
@@ -419,16 +411,20 @@ void REFERENCE(gradient_norm)(Context *ctx, StepSums *sums, const float *partial
     sums->finite = isfinite(sums->norm) && isfinite(sums->loss);
 }
 
-void REFERENCE(adamw)(Context *ctx, float *parameter, float *m, float *v, float *gradient, size_t n,
-                      const AdamW *step)
+void REFERENCE(adamw)(Context *ctx, float *parameter, float *m, float *v, float *gradient,
+                      const StepSums *sums, const AdamW *step)
 {
     (void)ctx;
-    for (size_t i = 0; i < n; i++) {
-        float g = gradient[i] * step->gradient_scale;
+    for (size_t i = 0; i < adamw_size(step) && sums->finite; i++) {
+        int segment = 0;
+        while (i >= step->segment[segment].end) {
+            segment++;
+        }
+        float g = gradient[i] * sums->gradient_scale;
         m[i] = fmaf(step->beta1_rest, g - m[i], m[i]);
         v[i] = fmaf(step->beta2_rest * g, g, v[i] * step->beta2);
         float update = step->rate * m[i] / (sqrtf(v[i]) / step->correction + step->eps);
-        parameter[i] = fmaf(parameter[i], step->shrink, -update);
+        parameter[i] = fmaf(parameter[i], step->segment[segment].shrink, -update);
         gradient[i] = 0.0f;
     }
 }

@@ -205,7 +205,7 @@ int main(int argc, char **argv)
     char *json = string_format("%.*sgolden.json", (int)(strrchr(argv[1], '/') + 1 - argv[1]),
                                argv[1]);
     if (safetensors_open(&st, argv[1], &error) || json_read_file(&root, json, &error) ||
-        backend_init(&backend, "auto", 2, &error)) {
+        backend_init(&backend, "cpu", "auto", 2, &error)) {
         fprintf(stderr, "test_decoder_ops: %s\n", error.text);
         return 1;
     }

@@ -16,8 +16,7 @@
 typedef struct Observer {
     Case *c;
     const int *cu;
-    int B;
-    const float *normed; /* what the language model's output reads */
+    float *normed; /* what the language model's output reads */
 } Observer;
 
 /* Hidden states, attention outputs and their gradients as the model computes them. In the last
@@ -26,8 +25,9 @@ typedef struct Observer {
 static void observe(void *user, const char *name, const float *x, int rows, int columns)
 {
     Observer *o = user;
+    size_t count = (size_t)rows * (size_t)columns, *at = NULL;
     if (!strcmp(name, "hidden.norm")) {
-        o->normed = x;
+        o->normed = rig_get(&o->c->rig, x, count);
     }
     const Tensor *truth = safetensors_find(&o->c->golden, name);
     if (!truth || !strcmp(name, "logits")) {
@@ -37,16 +37,17 @@ static void observe(void *user, const char *name, const float *x, int rows, int 
     int gradient = name[0] == 'd';
     snprintf(key, sizeof key, "once/torch_f32_error/%s/max_abs", gradient ? "dhidden" : "hidden");
     double tolerance = 4 * golden_number(o->c->json, key);
-    size_t count = (size_t)rows * (size_t)columns, *at = NULL;
     if (truth->count != count) {
         at = memory_alloc(count, sizeof *at);
         for (size_t i = 0; i < count; i++) {
             size_t b = i / (size_t)columns;
-            int row = o->c->model.config.architecture == ARCH_LLAMA ? o->cu[b + 1] - 1 : o->cu[b];
+            int row = o->c->rig.model.config.architecture == ARCH_LLAMA ? o->cu[b + 1] - 1 : o->cu[b];
             at[i] = (size_t)row * (size_t)columns + i % (size_t)columns;
         }
     }
-    golden_compare(o->c, name, x, truth, at, count, tolerance);
+    float *values = rig_get(&o->c->rig, x, count);
+    golden_compare(o->c, name, values, truth, at, count, tolerance);
+    free(values);
     free(at);
 }
 
@@ -54,14 +55,15 @@ static void observe(void *user, const char *name, const float *x, int rows, int 
 static float *language_logits(Case *c, const Observer *o)
 {
     const Tensor *truth = safetensors_find(&c->golden, "logits.f64");
-    const Config *config = &c->model.config;
-    Param *output = params_find(&c->model.params,
+    const Config *config = &c->rig.model.config;
+    const Param *output = params_find(&c->rig.model.params,
                                 config->tied ? "model.embed_tokens.weight" : "lm_head.weight");
-    float *logits = memory_alloc(truth->count, sizeof *logits);
+    float *logits = memory_alloc(truth->count, sizeof *logits), *weight = rig_param(&c->rig, output);
     size_t C = (size_t)config->C, words = (size_t)config->V;
     for (size_t n = 0; n < truth->shape[0]; n++) {
-        logits_row(logits + n * words, o->normed + n * C, output->weight, words, C);
+        logits_row(logits + n * words, o->normed + n * C, (Weight){.f32 = weight}, words, C);
     }
+    free(weight);
     return logits;
 }
 
@@ -69,7 +71,7 @@ static float *language_logits(Case *c, const Observer *o)
 static void golden_name(const Case *c, char out[200], const char *before, const Param *param)
 {
     snprintf(out, 200, "%s.%s%s", before,
-             c->model.lora.targets && !param->adapter ? "base_model.model." : "", param->name);
+             c->rig.model.lora.targets && !param->adapter ? "base_model.model." : "", param->name);
 }
 
 static void run_once(Case *c)
@@ -79,29 +81,31 @@ static void run_once(Case *c)
         CHECK(0, "%s: golden.safetensors has no batch", c->folder);
         return;
     }
-    Step step = {.train = 0};
-    Observer observer = {c, g.cu, g.batch.B, NULL};
-    float *losses = memory_alloc((size_t)g.examples, sizeof *losses);
-    c->model.observe = observe;
-    c->model.observe_user = &observer;
-    model_zero_gradients(&c->model);
-    const float *logits = model_forward(&c->model, &g.batch, &step);
+    Observer observer = {c, g.cu, NULL};
+    Pass pass = rig_pass(&c->rig, (Step){.train = 0});
+    pass.observe = observe;
+    pass.observe_user = &observer;
+    pass_forward(&pass);
     const Tensor *truth = safetensors_find(&c->golden, "logits.f64");
-    float *all_logits = c->model.problem == PROBLEM_LANGUAGE ? language_logits(c, &observer) : NULL;
-    golden_compare(c, "logits", all_logits ? all_logits : logits, truth, NULL, truth->count,
+    float *logits = c->rig.model.problem == PROBLEM_LANGUAGE
+                        ? language_logits(c, &observer)
+                        : rig_get(&c->rig, c->rig.work.logits, truth->count);
+    golden_compare(c, "logits", logits, truth, NULL, truth->count,
                    4 * golden_number(c->json, "once/torch_f32_error/logits/max_abs"));
-    free(all_logits);
-    model_loss(&c->model, &g.batch, &step, losses, 1.0f / (float)g.terms, 1);
-    model_add_lookups(&c->model);
-    c->model.observe = NULL;
+    free(logits);
+    free(observer.normed);
+    pass_loss(&pass, 1.0f / (float)g.terms, 1);
+    state_add_lookup(&c->rig.state, &c->rig.model);
     truth = safetensors_find(&c->golden, "each_loss.f64");
+    float *losses = rig_get(&c->rig, c->rig.work.losses, (size_t)c->rig.batch.losses);
     golden_compare(c, "each_loss", losses, truth, NULL, truth->count,
                    4 * golden_number(c->json, "once/torch_f32_error/each_loss/max_abs"));
+    float *gradient = rig_get(&c->rig, c->rig.state.gradients, c->rig.model.params.trained);
     const json_t *by_tensor = json_object_get(
         json_object_get(json_object_get(c->json, "once"), "torch_f32_error"), "grad_by_tensor");
     int gradients = 0, trained = 0;
-    for (int i = 0; i < c->model.params.count; i++) {
-        const Param *p = &c->model.params.list[i];
+    for (int i = 0; i < c->rig.model.params.count; i++) {
+        const Param *p = &c->rig.model.params.list[i];
         char name[200];
         golden_name(c, name, "grad", p);
         if (!p->trainable) {
@@ -115,12 +119,13 @@ static void run_once(Case *c)
         }
         const json_t *own = json_object_get(by_tensor, name + strlen("grad."));
         double tolerance = 4 * golden_number(own, "max_abs");
-        golden_compare(c, name, c->model.params.gradients + p->offset, truth, NULL, p->count,
+        golden_compare(c, name, gradient + p->offset, truth, NULL, p->count,
                        tolerance);
         gradients++;
     }
     CHECK(gradients == trained, "%s: %d of %d gradients compared", c->folder, gradients, trained);
     free(losses);
+    free(gradient);
     golden_batch_free(&g);
 }
 
@@ -139,8 +144,6 @@ static void run_training(Case *c, const char *variant, const json_t *entry, cons
         json_number_value(json_array_get(betas, 0)), json_number_value(json_array_get(betas, 1)),
         golden_number(hyper, "eps"), golden_number(hyper, "weight_decay"),
         json_is_number(json_object_get(hyper, "clip")) ? golden_number(hyper, "clip") : 0};
-    Optim optim;
-    optim_init(&optim, &config);
     if (golden_load(c, build, 2, c->start)) {
         return;
     }
@@ -152,20 +155,20 @@ static void run_training(Case *c, const char *variant, const json_t *entry, cons
             CHECK(0, "%s: no batch %s", c->folder, prefix);
             return;
         }
-        Step step = {.train = 0};
-        float *losses = memory_alloc((size_t)g.examples, sizeof *losses);
-        double loss = 0;
-        model_zero_gradients(&c->model);
-        model_forward(&c->model, &g.batch, &step);
-        model_loss(&c->model, &g.batch, &step, losses, 1.0f / (float)g.terms, 1);
-        for (int b = 0; b < g.examples; b++) {
-            loss += (double)losses[b];
-        }
+        Pass pass = rig_pass(&c->rig, (Step){.train = 0});
+        pass_forward(&pass);
+        pass_loss(&pass, 1.0f / (float)g.terms, 1);
+        double loss = rig_loss(&c->rig);
         snprintf(key, sizeof key, "train.%s.lr", variant);
         const Tensor *rates = safetensors_find(&c->golden, key);
         CHECK(rates, "%s: no golden %s", c->folder, key);
-        double norm = optim_step(&optim, &c->model, rates ? golden_element(rates, (size_t)s) : 0);
-        float value = (float)(loss / g.terms), norm_value = (float)norm;
+        StepSums sums;
+        Error error;
+        optim_step(&c->rig.state, &c->rig.model, &config,
+                   rates ? golden_element(rates, (size_t)s) : 0);
+        c->rig.backend.device->get(&sums, c->rig.state.sums, sizeof sums);
+        CHECK(!backend_wait(&c->rig.backend, &error), "%s", error.text);
+        float value = (float)(loss / g.terms), norm_value = (float)sums.norm;
         size_t at = (size_t)s;
         snprintf(key, sizeof key, "train.%s.loss", variant);
         golden_compare(c, key, &value, safetensors_find(&c->golden, key), &at, 1,
@@ -173,7 +176,6 @@ static void run_training(Case *c, const char *variant, const json_t *entry, cons
         snprintf(key, sizeof key, "train.%s.norm", variant);
         golden_compare(c, key, &norm_value, safetensors_find(&c->golden, key), &at, 1,
                        4 * golden_number(errors, "grad_norm"));
-        free(losses);
         golden_batch_free(&g);
     }
     /* AdamW divides a gradient by its own size, so the error of an element whose gradient is near 0
@@ -182,9 +184,8 @@ static void run_training(Case *c, const char *variant, const json_t *entry, cons
      * to 8 times. */
     double squares = 0;
     size_t count = 0;
-    for (int i = 0; i < c->model.params.count; i++) {
-        const Param *p = &c->model.params.list[i];
-        const float *x = c->model.params.weights + p->offset;
+    for (int i = 0; i < c->rig.model.params.count; i++) {
+        const Param *p = &c->rig.model.params.list[i];
         char before[32], name[200];
         snprintf(before, sizeof before, "final.%s", variant);
         golden_name(c, name, before, p);
@@ -193,6 +194,7 @@ static void run_training(Case *c, const char *variant, const json_t *entry, cons
         if (!truth) {
             continue;
         }
+        float *x = rig_param(&c->rig, p);
         golden_compare(c, name, x, truth, NULL, p->count,
                        zero_gradient(p->name)
                            ? 4 * golden_number(errors, "final_zero_gradient/max_abs")
@@ -201,14 +203,14 @@ static void run_training(Case *c, const char *variant, const json_t *entry, cons
             squares += pow((double)x[k] - golden_element(truth, k), 2);
             count++;
         }
+        free(x);
     }
     double rms = sqrt(squares / (double)count), torch = golden_number(errors, "final/rms");
     CHECK(rms <= 4 * torch, "%s: final.%s: root mean square error %.3g, PyTorch's is %.3g",
           c->folder, variant, rms, torch);
     printf("%s: final.%s: root mean square error %.2g, PyTorch's %.2g\n", c->folder, variant, rms,
            torch);
-    model_free(&c->model);
-    backend_free(&c->backend);
+    rig_free(&c->rig);
 }
 
 int main(int argc, char **argv)
@@ -238,8 +240,7 @@ int main(int argc, char **argv)
             for (int b = 0; b < count; b++) {
                 if (!golden_load(&c, builds[b], 2, c.adapter)) {
                     run_once(&c);
-                    model_free(&c.model);
-                    backend_free(&c.backend);
+                    rig_free(&c.rig);
                 }
             }
             const char *variant;

@@ -65,7 +65,7 @@ static Backend backend_of(const char *build, int threads)
 {
     Backend backend;
     Error error;
-    if (backend_init(&backend, build, threads, &error)) {
+    if (backend_init(&backend, "cpu", build, threads, &error)) {
         printf("test_ops: %s\n", error.text);
         exit(error.code);
     }
@@ -167,7 +167,7 @@ static void measure(const OpCase *c)
         for (int b = 0; b < count; b++) {
             Backend backend;
             Error error;
-            CHECK(!backend_init(&backend, builds[b], 0, &error), "%s", error.text);
+            CHECK(!backend_init(&backend, "cpu", builds[b], 0, &error), "%s", error.text);
             if (has_op(&backend.ops, c->op)) {
                 double seconds = run_seconds(run, &backend);
                 printf("%-28s %-8s %10.1f us %7.1f GB/s %8.1f GFLOP/s   %s\n", c->op, builds[b],

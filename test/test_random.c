@@ -122,7 +122,7 @@ static void compare_dropout(const json_t *object, Compared *compared, const char
     for (int b = 0; b < built && !head; b++) {
         Backend backend;
         Error error;
-        if (backend_init(&backend, builds[b], 1, &error)) {
+        if (backend_init(&backend, "cpu", builds[b], 1, &error)) {
             CHECK(0, "%s", error.text);
             continue;
         }

@@ -1,7 +1,8 @@
-/* model_sha256: the same for the same values in whatever files, another for other values. And files
+/* The digest of a model: the same for the same values in whatever files, another for other values. And files
  * that another program changes while they are mapped. */
 #include "check.h"
-#include "model.h"
+#include "hf.h"
+#include "rig.h"
 #include "safetensors.h"
 
 #include <stdlib.h>
@@ -23,30 +24,32 @@ static Config tiny(void)
     return config;
 }
 
-static Model make_model(Backend *backend, const LoraConfig *lora)
+static void open_tiny(Rig *rig, int threads, const LoraConfig *lora)
 {
-    Model model;
-    model_init(&model, tiny(), PROBLEM_SINGLE, 2, lora, backend);
-    return model;
+    Error error;
+    CHECK(!rig_open(rig, "auto", threads, tiny(), PROBLEM_SINGLE, 2, lora, &error), "%s",
+          error.text);
 }
 
 /* One file of `shards`: every shards-th parameter from the first on, as bf16 or float32, their
  * names without the prefix if short_names. */
-static void write_file(const Model *model, const char *name, int first, int shards, int bf16,
+static void write_file(const Rig *rig, const char *name, int first, int shards, int bf16,
                        int short_names)
 {
     char *path = string_format("%s/%s", folder, name);
-    size_t count = (size_t)model->params.count;
+    size_t count = (size_t)rig->model.params.count;
     TensorSource *sources = memory_calloc(count, sizeof *sources);
+    float **values = memory_calloc(count, sizeof *values);
     uint16_t **halves = memory_calloc(count, sizeof *halves);
     Error error;
     size_t used = 0;
     for (size_t i = (size_t)first; i < count; i += (size_t)shards) {
-        const Param *p = &model->params.list[i];
+        const Param *p = &rig->model.params.list[i];
+        values[used] = rig_param(rig, p);
         halves[used] = memory_alloc(p->count, sizeof **halves);
         for (size_t k = 0; k < p->count; k++) {
             uint32_t bits;
-            memcpy(&bits, p->weight.f32 + k, sizeof bits);
+            memcpy(&bits, values[used] + k, sizeof bits);
             halves[used][k] = (uint16_t)(bits >> 16);
         }
         sources[used] = (TensorSource){
@@ -54,13 +57,15 @@ static void write_file(const Model *model, const char *name, int first, int shar
             .dtype = bf16 ? DTYPE_BF16 : DTYPE_F32,
             .rank = p->rank,
             .shape = {(size_t)p->shape[0], (size_t)p->shape[1]},
-            .data = bf16 ? (const void *)halves[used] : (const void *)p->weight.f32};
+            .data = bf16 ? (const void *)halves[used] : (const void *)values[used]};
         used++;
     }
     CHECK(!safetensors_write(path, sources, used, NULL, &error), "%s", error.text);
     for (size_t i = 0; i < used; i++) {
         free(halves[i]);
+        free(values[i]);
     }
+    free(values);
     free(halves);
     free(sources);
     free(path);
@@ -70,19 +75,13 @@ static void write_file(const Model *model, const char *name, int first, int shar
 static void read_digest(char hex[65], int threads, int lora)
 {
     Error error;
-    Backend backend;
-    char *made;
-    CHECK(!backend_init(&backend, "auto", threads, &error), "%s", error.text);
+    Rig rig;
+    char *made = NULL;
     LoraConfig adapters = {.targets = 1u << LINEAR_Q, .r = 2, .alpha = 2};
-    Model model = make_model(&backend, lora ? &adapters : NULL);
-    int code = model_read(&model, folder, 7, &made, &error);
-    CHECK(!code, "%s", error.text);
-    if (!code) {
-        model_sha256(hex, &model);
-        free(made);
-    }
-    model_free(&model);
-    backend_free(&backend);
+    open_tiny(&rig, threads, lora ? &adapters : NULL);
+    CHECK(!model_read(&rig.model, &rig.state, folder, 7, hex, &made, &error), "%s", error.text);
+    free(made);
+    rig_free(&rig);
 }
 
 static void write_index(const Model *model)
@@ -160,45 +159,57 @@ static void check_missing_folder(void)
 int main(void)
 {
     char first[65] = "", other[65] = "";
-    Model model = make_model(NULL, NULL);
+    Rig rig;
+    open_tiny(&rig, 1, NULL);
     CHECK(mkdtemp(folder) != NULL, "%s", folder);
-    model_make(&model, 5);
+    model_make(&rig.model, &rig.state, 5);
     for (int exact = 0; exact < 2; exact++) { /* then with values that are bf16 numbers */
-        for (size_t i = 0; exact && i < model.params.total; i++) {
-            uint32_t bits;
-            memcpy(&bits, model.params.weights + i, sizeof bits);
-            bits &= 0xFFFF0000u;
-            memcpy(model.params.weights + i, &bits, sizeof bits);
+        for (int i = 0; exact && i < rig.model.params.count; i++) {
+            Param *param = &rig.model.params.list[i];
+            float *values = rig_param(&rig, param);
+            for (size_t k = 0; k < param->count; k++) {
+                uint32_t bits;
+                memcpy(&bits, values + k, sizeof bits);
+                bits &= 0xFFFF0000u;
+                memcpy(values + k, &bits, sizeof bits);
+            }
+            rig_param_put(&rig, param, values);
+            free(values);
         }
-        write_file(&model, "model.safetensors", 0, 1, 0, 0);
+        write_file(&rig, "model.safetensors", 0, 1, 0, 0);
         read_digest(first, 1, 0);
         read_digest(other, 3, 0);
         CHECK(!strcmp(first, other), "threads");
         read_digest(other, 1, 1);
         CHECK(!strcmp(first, other), "with adapters");
-        write_file(&model, "model.safetensors", 0, 1, 0, 1);
+        write_file(&rig, "model.safetensors", 0, 1, 0, 1);
         read_digest(other, 1, 0);
         CHECK(!strcmp(first, other), "names without prefix");
-        write_file(&model, "model.safetensors", 0, 1, 1, 0);
+        write_file(&rig, "model.safetensors", 0, 1, 1, 0);
         for (int lora = 0; lora < 2; lora++) {
             read_digest(other, 1, lora);
             CHECK(exact == !strcmp(first, other), "bf16 in place of float32, adapters %d", lora);
         }
         remove_file("model.safetensors");
-        write_file(&model, "a.safetensors", 0, 2, 0, 0);
-        write_file(&model, "b.safetensors", 1, 2, 0, 0);
-        write_index(&model);
+        write_file(&rig, "a.safetensors", 0, 2, 0, 0);
+        write_file(&rig, "b.safetensors", 1, 2, 0, 0);
+        write_index(&rig.model);
         read_digest(other, 2, 0);
         CHECK(!strcmp(first, other), "shards");
         remove_file("model.safetensors.index.json");
     }
-    for (size_t at = 0; at < model.params.total; at += model.params.total / 7) {
-        float kept = model.params.weights[at];
-        model.params.weights[at] += 0.5f;
-        write_file(&model, "model.safetensors", 0, 1, 0, 0);
+    for (int i = 0; i < rig.model.params.count; i += rig.model.params.count / 7) {
+        Param *param = &rig.model.params.list[i];
+        float *values = rig_param(&rig, param);
+        size_t at = param->count * 3 / 4;
+        values[at] += 0.5f;
+        rig_param_put(&rig, param, values);
+        write_file(&rig, "model.safetensors", 0, 1, 0, 0);
         read_digest(other, 1, 0);
-        CHECK(strcmp(first, other) != 0, "value %zu", at);
-        model.params.weights[at] = kept;
+        CHECK(strcmp(first, other) != 0, "a value of %s", param->name);
+        values[at] -= 0.5f;
+        rig_param_put(&rig, param, values);
+        free(values);
     }
     check_mapped();
     check_missing_folder();
@@ -207,6 +218,6 @@ int main(void)
         remove_file(files[i]);
     }
     rmdir(folder);
-    model_free(&model);
+    rig_free(&rig);
     return checks_close("test_receipts");
 }

@@ -9,7 +9,8 @@
 #include "recipe.h"
 #include "rng.h"
 #include "safetensors.h"
-#include "study.h"
+#include "pack.h"
+#include "rig.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -134,19 +135,34 @@ static void check_packing(void)
     Error error;
     Dataset dataset;
     Encoded encoded;
-    Packed packed;
     Tokenizer *t = builtin_tokenizer(&words);
     dataset_builtin(&dataset, task_find("copa", &error), "train", 9);
     CHECK(!encode(&encoded, &dataset, t, 0, 128, words, &error), "%s", error.text);
     static const int order[9] = {8, 3, 1, 0, 2, 7, 6, 5, 4};
-    packed_init(&packed, 1000, 18);
-    pack(&packed, &encoded, order, 2, 3, 5);
-    CHECK(packed.B == 6 && packed.examples == 3 && packed.cu_seqlens[6] == packed.N, "sizes");
-    CHECK(packed.slots[0] == 10 && packed.slots[5] == 15, "slots count from the global batch");
-    CHECK(packed.labels[1] == dataset.examples[0].label, "labels in the order given");
-    CHECK((size_t)packed.N == pack_tokens(&encoded, order, 2, 3), "tokens");
-    CHECK(!memcmp(packed.tokens, encoded.ids + encoded.start[2], sizeof(int)), "first token");
-    packed_free(&packed);
+    Rig rig;
+    json_t *json = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "model_type", "bert",
+                             "vocab_size", words, "hidden_size", 8, "intermediate_size", 8,
+                             "num_hidden_layers", 1, "num_attention_heads", 2,
+                             "max_position_embeddings", 128);
+    Config config;
+    CHECK(!config_from_json(&config, json, "tiny", &error) &&
+              !rig_open(&rig, "auto", 1, config, PROBLEM_CHOICE, 2, NULL, &error),
+          "%s", error.text);
+    batch_init(&rig.batch, &rig.model, 1000, 18);
+    pack(&rig.batch, &encoded, order, 2, 3, 5);
+    const Batch *b = &rig.batch;
+    CHECK(b->B == 6 && b->examples == 3 && b->terms == 3, "sizes");
+    CHECK((size_t)b->N == encoded_tokens(&encoded, order, 2, 3), "tokens");
+    /* what was sent to the device is what the host's block has at the same place */
+#define HOST(field) (b->host + (b->field - b->device))
+    CHECK(HOST(cu_seqlens)[6] == b->N, "sequences");
+    CHECK(HOST(sequence_slots)[0] == 10 && HOST(sequence_slots)[5] == 15 &&
+              HOST(slots)[b->N - 1] == 15,
+          "slots count from the global batch");
+    CHECK(HOST(labels)[1] == dataset.examples[0].label, "labels in the order given");
+    CHECK(!memcmp(HOST(tokens), encoded.ids + encoded.start[2], sizeof(int)), "first token");
+#undef HOST
+    rig_free(&rig);
     encoded_free(&encoded);
     dataset_free(&dataset);
     tokenizer_close(t);

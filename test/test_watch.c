@@ -28,7 +28,7 @@ static Backend start(const char *build, int threads, unsigned what)
 {
     Backend backend;
     Error error;
-    CHECK(!backend_init(&backend, build, threads, &error), "%s", error.text);
+    CHECK(!backend_init(&backend, "cpu", build, threads, &error), "%s", error.text);
     backend.ctx.pace.grain = 0;
     watch_begin(&backend, what);
     backend.ctx.watch->hashed = see;
@@ -321,17 +321,17 @@ static void test_refusals(void)
 
 /* --- tables, hooks, times --- */
 
-static char steps[16]; /* < for enter, > for leave, o where the op had written by then */
+static char steps[16]; /* < for open, > for close, o where the op had written by then */
 static float *written;
 
-static void enter(void *device)
+static void on_open(void)
 {
-    strcat(device, written[0] == 0 ? "<" : "o<");
+    strcat(steps, written[0] == 0 ? "<" : "o<");
 }
 
-static const char *leave(void *device)
+static const char *on_close(void)
 {
-    strcat(device, written[0] == 0 ? ">" : "o>");
+    strcat(steps, written[0] == 0 ? ">" : "o>");
     return written[0] == 2 ? "too many blocks" : NULL;
 }
 
@@ -340,11 +340,12 @@ static void test_hooks(void)
     static float x[100], y[100];
     Backend b;
     Error error;
-    CHECK(!backend_init(&b, "auto", 1, &error), "%s", error.text);
+    CHECK(!backend_init(&b, "cpu", "auto", 1, &error), "%s", error.text);
     Ops plain = b.ops;
     written = y;
     x[0] = 1;
-    watch_device(&b, enter, leave, steps);
+    static const Device device = {.open = on_open, .close = on_close};
+    watch_device(&b, &device);
     watch_begin(&b, WATCH_TIME);
     CHECK(!strcmp(b.ops.build, plain.build) && b.ops.copy != plain.copy, "the table of wrappers");
     b.ops.copy(&b.ctx, y, x, 100);

@@ -1,11 +1,12 @@
 /* Measures this machine in one run: its float32 FMA peak, matrix products and training steps of
  * RoBERTa-base as a share of that peak. bench [products|step|statistics] [threads]. docs/BENCH.md
  * is the diary. */
-#include "model.h"
-#include "safetensors.h"
+#include "hf.h"
 #include "optim.h"
+#include "pass.h"
 #include "peak.h"
 #include "rng.h"
+#include "safetensors.h"
 #include "statistics.h"
 
 #include <stdlib.h>
@@ -90,6 +91,69 @@ static double step_flops(const Config *c, const int *lengths, int B)
            2 * attention * 3.5; /* backward recomputes the scores: 7 products of attention to 2 */
 }
 
+/* A model with all that a step of it needs. */
+typedef struct Rig {
+    Model model;
+    State state;
+    Workspace work;
+    Batch batch;
+    OptimConfig adamw;
+} Rig;
+
+static void rig_open(Rig *rig, Config config, const LoraConfig *lora, Backend *backend)
+{
+    model_init(&rig->model, config, PROBLEM_SINGLE, 2, lora, backend);
+    state_init(&rig->state, &rig->model, 1, 0);
+    state_reset(&rig->state, &rig->model);
+    rig->adamw = (OptimConfig){0.9, 0.999, 1e-8, 0.0, 1.0};
+}
+
+/* Memory for B sequences of at most T tokens. */
+static void rig_plan(Rig *rig, int B, int T, int recompute)
+{
+    Error error;
+    if (workspace_init(&rig->work, &rig->model, B * T, B, T, 1, recompute, &error)) {
+        fprintf(stderr, "bench: %s\n", error.text);
+        exit(error.code);
+    }
+    batch_init(&rig->batch, &rig->model, B * T, B);
+}
+
+static void rig_close(Rig *rig)
+{
+    batch_free(&rig->batch);
+    workspace_free(&rig->work, &rig->model);
+    state_free(&rig->state, &rig->model);
+    model_free(&rig->model);
+}
+
+/* A batch of B sequences of these lengths; number makes their tokens. */
+static void rig_fill(Rig *rig, const int *lengths, int B, int number)
+{
+    int tokens[512], n = 0;
+    batch_begin(&rig->batch);
+    for (int b = 0; b < B; b++) {
+        for (int i = 0; i < lengths[b]; i++, n++) {
+            tokens[i] = 4 + (n * 7919 + number) % (rig->model.config.V - 4);
+        }
+        batch_add(&rig->batch, tokens, NULL, lengths[b], b);
+        batch_label(&rig->batch, b % 2, 0);
+    }
+    batch_put(&rig->batch);
+}
+
+/* Seconds of one training step on the batch. */
+static double rig_step(Rig *rig, int number)
+{
+    double start = clock_seconds();
+    Pass pass = {&rig->model, &rig->state, &rig->work, &rig->batch,
+                 .step = {1, (uint32_t)number, 42}};
+    pass_forward(&pass);
+    pass_loss(&pass, 1.0f / (float)rig->batch.B, 1);
+    optim_step(&rig->state, &rig->model, &rig->adamw, 1e-5);
+    return clock_seconds() - start;
+}
+
 static void bench_step(Backend *backend, const char *name, const int *lengths)
 {
     enum { B = 16, STEPS = 4 };
@@ -104,44 +168,27 @@ static void bench_step(Backend *backend, const char *name, const int *lengths)
         fprintf(stderr, "%s\n", error.text);
         exit(error.code);
     }
-    Model model;
-    model_init(&model, config, PROBLEM_SINGLE, 2, NULL, backend);
-    model_plan(&model, B * 72, B, 72, 1);
-    model_make(&model, 42);
-    OptimConfig adamw = {0.9, 0.98, 1e-6, 0.1, 1.0};
-    Optim optim;
-    optim_init(&optim, &adamw);
-    int tokens[B * 72], types[B * 72] = {0}, cu[B + 1], slots[B], labels[B];
-    float losses[B];
+    Rig rig;
+    rig_open(&rig, config, NULL, backend);
+    rig_plan(&rig, B, 72, 0);
+    model_make(&rig.model, &rig.state, 42);
+    rig.adamw = (OptimConfig){0.9, 0.98, 1e-6, 0.1, 1.0};
     double best = 1e9, rate = 0, share = 0;
     for (int step = 0; step < STEPS; step++) {
         const int *own = lengths + step % 4 * B;
-        cu[0] = 0;
-        for (int b = 0; b < B; b++) {
-            cu[b + 1] = cu[b] + own[b];
-            slots[b] = b;
-            labels[b] = b % 2;
-        }
-        for (int n = 0; n < cu[B]; n++) {
-            tokens[n] = 4 + (n * 7919 + step) % 50000;
-        }
-        double peak = 1e-9 * peak_flops(backend->ctx.threads), start = clock_seconds();
-        Batch batch = {cu[B], B, tokens, types, cu, slots, labels, NULL};
-        Step now = {1, (uint32_t)step, 42};
-        model_forward(&model, &batch, &now);
-        model_loss(&model, &batch, &now, losses, 1.0f / B, 1);
-        optim_step(&optim, &model, 1e-5);
-        double seconds = clock_seconds() - start;
-        if (step && seconds / cu[B] < best) { /* the first step touches fresh memory */
-            best = seconds / cu[B];
-            rate = cu[B] / seconds;
+        rig_fill(&rig, own, B, step);
+        double peak = 1e-9 * peak_flops(backend->ctx.threads), seconds = rig_step(&rig, step);
+        int N = rig.batch.N;
+        if (step && seconds / N < best) { /* the first step touches fresh memory */
+            best = seconds / N;
+            rate = N / seconds;
             share = step_flops(&config, own, B) * 1e-9 / seconds / peak;
         }
     }
     printf("RoBERTa-base step, batch 16, %s lengths: %.0f tokens/s, %.0f%% of the FMA peak, peak "
            "memory %.2f GB\n",
            name, rate, 100 * share, (double)memory_peak() * 1e-9);
-    model_free(&model);
+    rig_close(&rig);
 }
 
 static Config llama_config(const char *name, int V, int C, int F, int L, int H, int K, int D)
@@ -161,75 +208,26 @@ static Config llama_config(const char *name, int V, int C, int F, int L, int H, 
     return config;
 }
 
-/* B sequences of T tokens. */
-typedef struct Fixed {
-    int *tokens, *types, *cu, *slots, *labels;
-    Batch batch;
-} Fixed;
-
-static Fixed fixed_batch(int B, int T, int V)
-{
-    size_t N = (size_t)(B * T);
-    Fixed f = {memory_calloc(N, sizeof(int)),
-               memory_calloc(N, sizeof(int)),
-               memory_calloc((size_t)B + 1, sizeof(int)),
-               memory_calloc((size_t)B, sizeof(int)),
-               memory_calloc((size_t)B, sizeof(int)),
-               {0}};
-    for (int n = 0; n < B * T; n++) {
-        f.tokens[n] = (int)((unsigned)n * 7919u % (unsigned)V);
-    }
-    for (int b = 0; b < B; b++) {
-        f.cu[b + 1] = (b + 1) * T;
-        f.slots[b] = b;
-        f.labels[b] = b % 2;
-    }
-    f.batch = (Batch){B * T, B, f.tokens, f.types, f.cu, f.slots, f.labels, NULL};
-    return f;
-}
-
-static void fixed_free(Fixed *f)
-{
-    free(f->tokens);
-    free(f->types);
-    free(f->cu);
-    free(f->slots);
-    free(f->labels);
-}
-
-static double step_seconds(Model *model, Optim *optim, const Batch *batch, int number)
-{
-    float losses[64];
-    double start = clock_seconds();
-    Step step = {1, (uint32_t)number, 42};
-    model_forward(model, batch, &step);
-    model_loss(model, batch, &step, losses, 1.0f / (float)batch->B, 1);
-    optim_step(optim, model, 1e-5);
-    return clock_seconds() - start;
-}
-
 static const LoraConfig lora_q_v = {
     .targets = 1u << LINEAR_Q | 1u << LINEAR_V, .r = 8, .alpha = 16};
-static const OptimConfig bench_adamw = {0.9, 0.999, 1e-8, 0.0, 1.0};
 
 /* Steps of full fine-tuning and of LoRA in turn, the same model and batch: SmolLM2-135M's shape. */
 static void bench_lora(Backend *backend)
 {
     enum { B = 4, T = 200, STEPS = 8 };
-    Model models[2];
-    Optim optims[2];
+    static const int lengths[B] = {T, T, T, T};
+    Rig rigs[2];
     double best[2] = {1e9, 1e9};
-    Fixed f = fixed_batch(B, T, 49152);
     for (int i = 0; i < 2; i++) {
-        Config config = llama_config("SmolLM2", 49152, 576, 1536, 30, 9, 3, 64);
-        model_init(&models[i], config, PROBLEM_SINGLE, 2, i ? &lora_q_v : NULL, backend);
-        model_plan(&models[i], B * T, B, T, 1);
-        model_make(&models[i], 42);
-        optim_init(&optims[i], &bench_adamw);
+        rig_open(&rigs[i], llama_config("SmolLM2", 49152, 576, 1536, 30, 9, 3, 64),
+                 i ? &lora_q_v : NULL, backend);
+        rig_plan(&rigs[i], B, T, 0);
+        model_make(&rigs[i].model, &rigs[i].state, 42);
+        rig_fill(&rigs[i], lengths, B, 0);
     }
     for (int step = 0; step < STEPS; step++) {
         for (int i = 0; i < 2; i++) {
-            double seconds = step_seconds(&models[i], &optims[i], &f.batch, step);
+            double seconds = rig_step(&rigs[i], step);
             best[i] = step && seconds < best[i] ? seconds : best[i];
         }
     }
@@ -237,9 +235,8 @@ static void bench_lora(Backend *backend)
         "SmolLM2-135M's shape, batch %d x %d: full %.2f s, LoRA r 8 on q, v %.2f s a step; ratio "
         "%.3f\n",
         B, T, best[0], best[1], best[1] / best[0]);
-    fixed_free(&f);
-    model_free(&models[0]);
-    model_free(&models[1]);
+    rig_close(&rigs[0]);
+    rig_close(&rigs[1]);
 }
 
 /* Random bf16 weights of the base, in our own file; one buffer serves all tensors. */
@@ -287,36 +284,34 @@ static void write_large(const Model *model, const char *path)
 static void bench_large(Backend *backend, const char *folder)
 {
     enum { B = 4, T = 128, N = B * T };
+    static const int lengths[B] = {T, T, T, T};
     Error error;
-    Model model;
-    Optim optim;
+    Rig rig;
     char *path = string_format("%s/model.safetensors", folder), *made;
     Config config = llama_config("Llama-3.2-3B", 128256, 3072, 8192, 28, 24, 8, 128);
-    model_init(&model, config, PROBLEM_SINGLE, 2, &lora_q_v, backend);
-    model.recompute = 1;
+    rig_open(&rig, config, &lora_q_v, backend);
     if (!path_exists(path)) {
         fprintf(stderr, "writing %s: random weights, 6.4 GB\n", path);
         if (folder_make(folder, &error)) {
             fprintf(stderr, "bench: %s\n", error.text);
             exit(error.code);
         }
-        write_large(&model, path);
+        write_large(&rig.model, path);
     }
-    if (model_read(&model, folder, 42, &made, &error)) {
+    if (model_read(&rig.model, &rig.state, folder, 42, NULL, &made, &error)) {
         fprintf(stderr, "bench: %s\n", error.text);
         exit(error.code);
     }
-    model_plan(&model, N, B, T, 1);
-    optim_init(&optim, &bench_adamw);
-    Fixed f = fixed_batch(B, T, config.V);
-    ModelCounts counts = model_counts(&model);
+    rig_plan(&rig, B, T, 1);
+    rig_fill(&rig, lengths, B, 0);
+    ModelCounts counts = model_counts(&rig.model);
     printf("Llama-3.2-3B's shape: %zu parameters, %zu of adapters, %zu of the head\n", counts.all,
            counts.adapters, counts.head);
     double peak = 1e-9 * peak_flops(backend->ctx.threads), C = 3072, F = 8192, KV = 1024, L = 28;
     double matrices = L * (2 * C * C + 2 * C * KV + 3 * C * F) * N,
            causal = L * 2 * C * B * T * (T + 1) / 2;
     for (int step = 0; step < 2; step++) {
-        double seconds = step_seconds(&model, &optim, &f.batch, step);
+        double seconds = rig_step(&rig, step);
         double flops = 3 * 2 * matrices + 2 * causal * (2 + 3.5 - 1);
         printf(
             "one LoRA step, batch %d x %d, --recompute: %.1f s, %.1f GF/s, %.0f%% of the FMA peak "
@@ -325,10 +320,9 @@ static void bench_large(Backend *backend, const char *folder)
             (double)memory_peak() * 1e-9);
         fflush(stdout);
     }
-    fixed_free(&f);
     free(made);
     free(path);
-    model_free(&model);
+    rig_close(&rig);
 }
 
 /* The statistics of the table of S runs over N examples of two classes; time is linear in S N. */
@@ -376,7 +370,7 @@ int main(int argc, char **argv)
     Backend backend;
     Error error;
     const char *what = argc > 1 ? argv[1] : "all";
-    if (backend_init(&backend, "auto", argc > 2 ? atoi(argv[2]) : 0, &error)) {
+    if (backend_init(&backend, "cpu", "auto", argc > 2 ? atoi(argv[2]) : 0, &error)) {
         fprintf(stderr, "bench: %s\n", error.text);
         return error.code;
     }

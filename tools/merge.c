@@ -2,6 +2,7 @@
  * weights and the head are float32, all others as the base has them. */
 #include "adapter.h"
 #include "download.h"
+#include "hf.h"
 #include "model_folder.h"
 #include "process.h"
 #include "version.h"
@@ -46,8 +47,10 @@ static int read_names(char ***names, const Config *config, const char *adapter, 
     return 0;
 }
 
-/* The base with the adapter beside its layers; model_free releases it if this returns 0. */
-static int read_both(Model *model, const char *base, const char *adapter, Error *error)
+/* The base with the adapter beside its layers; model_free releases it, state_free what is in the
+ * state, whatever this returns. */
+static int read_both(Model *model, State *state, Backend *backend, const char *base,
+                     const char *adapter, Error *error)
 {
     Config config;
     LoraConfig lora;
@@ -55,6 +58,7 @@ static int read_both(Model *model, const char *base, const char *adapter, Error 
     int classes;
     char *made = NULL, *base_json = string_format("%s/config.json", base),
          *adapter_json = string_format("%s/adapter_config.json", adapter);
+    *model = (Model){0};
     int code = config_read(&config, base_json, error);
     if (code == EXIT_NO_INPUT) {
         code = model_missing(base, error);
@@ -70,17 +74,17 @@ static int read_both(Model *model, const char *base, const char *adapter, Error 
     if (code) {
         return error->code;
     }
-    model_init(model, config, problem, problem == PROBLEM_CHOICE ? 2 : classes, &lora, NULL);
+    model_init(model, config, problem, problem == PROBLEM_CHOICE ? 2 : classes, &lora,
+               backend);
+    state_init(state, model, 0, 0);
     model->init_head = 1; /* that of the adapter takes its place */
-    code = model_read(model, base, 0, &made, error) || adapter_read(model, adapter, 0, NULL, error);
+    code = model_read(model, state, base, 0, NULL, &made, error) ||
+           adapter_read(model, state, adapter, 0, NULL, error);
     free(made);
-    if (code) {
-        model_free(model);
-    }
     return code ? error->code : 0;
 }
 
-static int write_merged(const Model *model, const char *base, const char *adapter, const char *out,
+static int write_merged(const Model *model, const State *state, const char *base, const char *adapter, const char *out,
                         Error *error)
 {
     int classes = model->O;
@@ -89,7 +93,7 @@ static int write_merged(const Model *model, const char *base, const char *adapte
         return error->code;
     }
     writers_begin(); /* the folder gets all of its files or none */
-    int code = model_write(model, out, (const char *const *)names, classes, error) ||
+    int code = model_write(model, state, out, (const char *const *)names, classes, error) ||
                        tokenizer_copy(base, out, error)
                    ? error->code
                    : 0;
@@ -123,7 +127,9 @@ int main(int argc, char **argv)
         return stdout_close(&error) ? fail(&error) : 0;
     }
     const char *base = argv[1], *adapter = argv[2], *out = argv[3];
+    Backend backend;
     Model model;
+    State state = {0};
     if (!*base || !*adapter || !*out) {
         error_set(&error, EXIT_USAGE, "%s: an empty name; name a folder",
                   !*base      ? "BASE"
@@ -136,15 +142,18 @@ int main(int argc, char **argv)
                   out, path_is_same(base, out) ? "base" : "adapter");
         return fail(&error);
     }
-    if (read_both(&model, base, adapter, &error)) {
-        return fail(&error);
-    }
-    int code = write_merged(&model, base, adapter, out, &error);
+    int code = backend_init(&backend, "auto", "auto", 0, &error) ||
+                       read_both(&model, &state, &backend, base, adapter, &error) ||
+                       write_merged(&model, &state, base, adapter, out, &error)
+                   ? error.code
+                   : 0;
     if (!code) {
         printf("wrote: %s (%d layers merged, scale %g)\n", out, model_counts(&model).pairs,
                lora_scale(&model.lora));
     }
+    state_free(&state, &model);
     model_free(&model);
+    backend_free(&backend);
     code = code ? code : stdout_close(&error);
     return code ? fail(&error) : 0;
 }

@@ -1,5 +1,5 @@
 /* Whether the files of a run can be created: asked before hours of training, and by --dry-run. */
-#include "study.h"
+#include "output.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ int study_check_output(const Study *study, const Seeds *seeds, const char *save,
 {
     static const char *const files[2][2] = {{"config.json", "model.safetensors"},
                                             {"adapter_config.json", "adapter_model.safetensors"}};
-    char *name = study_output(study, seeds), *path = string_format("%s.bin", name),
+    char *name = output_name(study, seeds), *path = string_format("%s.bin", name),
          *log = string_format("%s.jsonl", name);
     int code = folder_check(study->options->preds, error);
     if (!code && path_is_folder(study->options->preds)) {

@@ -38,8 +38,9 @@ static void measure_rate(double rate[2], Study *study)
     const Config *c = &study->model.config;
     int rows = study->max_tokens < ROWS ? study->max_tokens : ROWS;
     size_t F = (size_t)c->F, C = (size_t)c->C, N = (size_t)rows;
-    float *weight = arena_alloc(F * C * sizeof *weight), *x = arena_alloc(N * C * sizeof *x),
-          *out = arena_alloc(N * F * sizeof *out);
+    const Device *device = study->backend.device;
+    float *weight = device->alloc(F * C * sizeof *weight), *x = device->alloc(N * C * sizeof *x),
+          *out = device->alloc(N * F * sizeof *out);
     rate[0] = INFINITY;
     rate[1] = 0;
     for (int burst = -1; burst < BURSTS; burst++) { /* the first touches the memory */
@@ -57,9 +58,9 @@ static void measure_rate(double rate[2], Study *study)
             rate[1] = found > rate[1] ? found : rate[1];
         }
     }
-    arena_free(weight, F * C * sizeof *weight);
-    arena_free(x, N * C * sizeof *x);
-    arena_free(out, N * F * sizeof *out);
+    device->release(weight, F * C * sizeof *weight);
+    device->release(x, N * C * sizeof *x);
+    device->release(out, N * F * sizeof *out);
 }
 
 static double tokens_of(const Encoded *encoded)
@@ -89,7 +90,7 @@ int study_estimate(Study *study, double seconds[2])
     if (rate[1] > 1.6 * rate[0]) {
         return 0;
     }
-    double passes = (m->lora.targets ? 2.0 : 3.0) + (m->recompute ? 1.0 : 0.0),
+    double passes = (m->lora.targets ? 2.0 : 3.0) + (study->work.recompute ? 1.0 : 0.0),
            tokens = passes * (double)study->tokens +
                     study_evaluations(study) * tokens_of(&study->dev_ids),
            length = tokens_of(&study->train_ids) /

@@ -61,7 +61,7 @@ static void show_plan(Study *s, int runs)
     const Model *m = &s->model;
     ModelCounts counts = model_counts(m);
     double mib = 1.0 / (1 << 20), trained = 4.0 * (double)counts.trained,
-           moments = s->steps ? 3.0 * trained : 0.0, arena = 4.0 * (double)m->params.total;
+           moments = s->steps ? 3.0 * trained : 0.0, weights = 4.0 * (double)(counts.trained + m->params.frozen);
     fprintf(stderr, "task      %s (%s): %d training and %d dev %s%s\n", s->task->name,
             s->task->benchmark, s->train.count, s->dev.count,
             s->task->kind == KIND_LANGUAGE ? "windows" : "examples",
@@ -87,8 +87,9 @@ static void show_plan(Study *s, int runs)
         stderr,
         "memory    %.1f MiB: weights %.1f, gradients and moments %.1f, activations %.1f, scratch "
         "%.1f%s\n",
-        (arena + moments + (double)m->acts_bytes + (double)m->scratch_bytes) * mib, arena * mib,
-        moments * mib, (double)m->acts_bytes * mib, (double)m->scratch_bytes * mib,
+        (weights + moments + (double)s->work.acts_bytes + (double)s->work.scratch_bytes) * mib,
+        weights * mib, moments * mib, (double)s->work.acts_bytes * mib,
+        (double)s->work.scratch_bytes * mib,
         m->lora.targets ? "; and the mapped model" : "");
     fprintf(stderr, "machine   %d threads, %s kernels%s%s\n", s->backend.ctx.threads,
             s->backend.ops.build, *s->backend.variants ? ", variants " : "", s->backend.variants);
@@ -196,8 +197,14 @@ static int run_all(Study *study, const Options *o, const uint64_t *list, int cou
     if (o->verbose) {
         options_print(o, stderr);
     }
-    if (o->dry_run && study_read_weights(study, seeds_of(o, *list).init, error)) {
-        return error->code;
+    if (o->dry_run) {
+        State state;
+        state_init(&state, &study->model, 0, 0);
+        int code = study_read_weights(study, &state, seeds_of(o, *list).init, error);
+        state_free(&state, &study->model);
+        if (code) {
+            return code;
+        }
     }
     for (int i = 0; i < count; i++) { /* of all runs, before the first one takes its time */
         Seeds seeds = seeds_of(o, list[i]);

@@ -1,4 +1,7 @@
 #include "output.h"
+#include "metrics.h"
+#include "preds.h"
+#include "version.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +43,7 @@ static int keep_file(char **kept, const char *path, Error *error)
     }
 }
 
-int output_write(Preds *preds, char **kept, int *same, Error *error)
+static int write_beside(Preds *preds, char **kept, int *same, Error *error)
 {
     char *path = preds->path;
     *kept = NULL;
@@ -60,4 +63,126 @@ int output_write(Preds *preds, char **kept, int *same, Error *error)
         return code;
     }
     return keep_file(kept, path, error) || preds_write(preds, error) ? error->code : 0;
+}
+
+static json_t *number_text(const char *format, double value)
+{
+    char text[64];
+    snprintf(text, sizeof text, format, value);
+    return json_string(text);
+}
+
+/* Nothing that may differ between two equal runs has a place in the file: no time, no thread count.
+ */
+static json_t *metadata(const Run *run)
+{
+    const Study *study = run->study;
+    const Task *task = study->task;
+    json_t *hparams = recipe_json(&study->recipe, run->seeds), *names = json_array(),
+           *m = json_object();
+    char digest[65], *text = json_canonical(hparams);
+    recipe_sha256(digest, hparams);
+    for (int k = 0; k < task->K; k++) {
+        json_array_append_new(names, json_string(task->labels[k]));
+    }
+    char *label_names = json_canonical(names), epoch[32];
+    snprintf(epoch, sizeof epoch, "epoch:%d", run->state.kept.epoch + 1);
+    static const char *const problems[] = {"single", "multichoice",
+                                           "regression"}; /* lm writes none */
+    const struct {
+        const char *key, *value;
+    } fields[] = {
+        {"benchmark", task->benchmark},
+        {"task", task->name},
+        {"split", "validation"},
+        {"model", study->model_name},
+        {"model_sha256", study->model_sha256},
+        {"adapter", study->recipe.lora.targets ? "lora" : "full"},
+        {"adapter_sha256", study->recipe.start},
+        {"label_names", label_names},
+        {"problem", problems[task->kind]},
+        {"metric", metric_name(task->metric)},
+        {"dataset", study->builtin ? "builtin sample" : task->folder},
+        {"dataset_sha256", study->dev.sha256},
+        {"train_sha256", study->train.sha256},
+        {"tokenizer_sha256", tokenizer_sha256(study->tokenizer)},
+        {"hparams", text},
+        {"recipe_sha256", digest},
+        {"checkpoint", study->recipe.select_best ? epoch : "last"},
+        {"status", "ok"},
+        {"device", "cpu"},
+        {"arithmetic", "exact"},
+        {"kernels", study->backend.variants},
+        {"kernels_sha256", kernels_sha256()},
+        {"tool_version", TOOL_VERSION},
+        {"git_commit", git_commit()},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        json_object_set_new(m, fields[i].key, json_text(fields[i].value));
+    }
+    static const char *const seeds[] = {"seed", "seed_init", "seed_data", "seed_dropout"};
+    for (int i = 0; i < 4; i++) {
+        json_object_set(m, seeds[i], json_object_get(hparams, seeds[i]));
+    }
+    json_object_set_new(m, "max_len", number_text("%.0f", study->recipe.max_len));
+    json_object_set_new(m, "steps", number_text("%.0f", run->state.step));
+    json_object_set_new(m, "final_train_loss", number_text("%.9g", run_train_loss(run)));
+    free(text);
+    free(label_names);
+    json_decref(names);
+    json_decref(hparams);
+    return m;
+}
+
+char *output_name(const Study *study, const Seeds *s)
+{
+    char seed[80], digest[65];
+    json_t *hparams = recipe_json(&study->recipe, s);
+    recipe_sha256(digest, hparams);
+    json_decref(hparams);
+    if (s->seed == s->init && s->seed == s->data && s->seed == s->dropout) {
+        snprintf(seed, sizeof seed, "s%llu", (unsigned long long)s->seed);
+    } else {
+        snprintf(seed, sizeof seed, "s%llu-%llu-%llu", (unsigned long long)s->init,
+                 (unsigned long long)s->data, (unsigned long long)s->dropout);
+    }
+    return string_format("%s/%s.%s.validation.%s.%.8s.%s", study->options->preds,
+                         study->task->benchmark, study->task->name, study->model_name, digest,
+                         seed);
+}
+
+int output_write(const Run *run, const char *path, Outcome *outcome, Error *error)
+{
+    const Study *study = run->study;
+    const Dataset *dev = &study->dev;
+    size_t count = (size_t)dev->count;
+    Preds preds = {.path = (char *)path,
+                   .N = count,
+                   .K = study->task->K,
+                   .regression = study->task->kind == KIND_REGRESSION,
+                   .pred = run->state.kept.pred,
+                   .logits = run->state.kept.logits,
+                   .metadata = metadata(run)};
+    preds.label = memory_alloc(count, sizeof *preds.label);
+    preds.target = memory_alloc(count, sizeof *preds.target);
+    preds.id = memory_alloc(count, sizeof *preds.id);
+    preds.cluster = dev->examples[0].cluster < 0 ? NULL : memory_alloc(count, sizeof(int));
+    for (size_t i = 0; i < count; i++) {
+        preds.label[i] = dev->examples[i].label;
+        preds.target[i] = dev->examples[i].target;
+        preds.id[i] = dev->examples[i].id;
+        if (preds.cluster) {
+            preds.cluster[i] = dev->examples[i].cluster;
+        }
+        preds.pred[i] = preds.regression ? -1 : preds.pred[i];
+    }
+    preds.value = preds.regression ? preds.logits : NULL;
+    int code = write_beside(&preds, &outcome->kept, &outcome->same, error);
+    free(preds.label);
+    free(preds.target);
+    free(preds.id);
+    free(preds.cluster);
+    free(preds.hash);
+    json_decref(preds.metadata);
+    return code;
 }

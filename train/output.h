@@ -2,11 +2,14 @@
 #ifndef OUTPUT_H
 #define OUTPUT_H
 
-#include "preds.h"
+#include "run.h"
 
-/* Writes preds->path, which ends in ".bin". A file of other bytes that has the name goes on as
- * NAME.1.bin, or the first number that is free: *kept is its path (free it), else NULL. *same: the
- * file was there, with the same bytes. Errors: those of preds_write and file_map. */
-int output_write(Preds *preds, char **kept, int *same, Error *error);
+/* The path of a run's prediction file and log, without .bin and .jsonl. The caller frees it. */
+char *output_name(const Study *study, const Seeds *seeds);
+
+/* Writes the kept evaluation to path, which ends in ".bin". A file of other bytes that has the name
+ * goes on as NAME.1.bin, or the first number that is free: outcome->kept is its path; outcome->same:
+ * the file was there, with the same bytes. Errors: those of preds_write and file_map. */
+int output_write(const Run *run, const char *path, Outcome *outcome, Error *error);
 
 #endif

@@ -1,7 +1,9 @@
 #include "study.h"
 #include "adapter.h"
 #include "download.h"
+#include "pack.h"
 #include "text.h"
+#include "watch.h"
 
 #include <libgen.h>
 #include <math.h>
@@ -190,9 +192,11 @@ int study_open(Study *study, const Options *options, Error *error)
     if (option_count(options->threads) > 1024) {
         return error_set(error, EXIT_USAGE, "--threads %s: at most 1024", options->threads);
     }
+    const char *named = getenv("SEEDBED_DEVICE"),
+               *device = options->device ? options->device : named && *named ? named : "auto";
     study->task = task_find(options->task, error);
     if (!study->task ||
-        backend_init(&study->backend, options->simd, option_count(options->threads), error)) {
+        backend_init(&study->backend, device, options->simd, option_count(options->threads), error)) {
         return error->code;
     }
     for (int i = 0; i < options->kernel_count; i++) {
@@ -242,7 +246,6 @@ int study_open(Study *study, const Options *options, Error *error)
     const LoraConfig *lora = study->recipe.lora.targets ? &study->recipe.lora : NULL;
     model_init(&study->model, config, problems[study->task->kind], study->task->K, lora,
                &study->backend);
-    study->model.recompute = options->recompute != NULL;
     study->model.init_head = options->init_head || options->adapter; /* its own head comes later */
     if (study->task->kind != KIND_LANGUAGE) {
         study->model.task = study->task->name;
@@ -266,15 +269,12 @@ void study_close(Study *study)
     dataset_free(&study->train);
     dataset_free(&study->dev);
     tokenizer_close(study->tokenizer);
+    batch_free(&study->batch);
+    workspace_free(&study->work, &study->model);
     model_free(&study->model);
     backend_free(&study->backend);
     free(study->model_name);
     *study = (Study){0};
-}
-
-static int max_int(int a, int b)
-{
-    return a > b ? a : b;
 }
 
 /* More steps than a step's number, and more tokens of a step than its counts, have room for. */
@@ -283,17 +283,32 @@ enum { MOST_STEPS = 1000000000, MOST_TOKENS = 1 << 30 };
 /* Whether the planned memory is more than the machine's. The mapped model needs none. */
 static int check_memory(const Study *study, Error *error)
 {
-    const Model *m = &study->model;
-    size_t floats = m->params.total + (study->steps ? 3 * m->params.trained : 0),
-           machine = memory_machine();
-    double gib = 1.0 / (1 << 30),
-           bytes = 4.0 * (double)floats + (double)m->acts_bytes + (double)m->scratch_bytes;
+    const Params *p = &study->model.params;
+    size_t floats = p->frozen + (study->steps ? 4 : 1) * p->trained, machine = memory_machine();
+    double gib = 1.0 / (1 << 30), bytes = 4.0 * (double)floats + (double)study->work.acts_bytes +
+                                          (double)study->work.scratch_bytes;
     return bytes <= (double)machine
                ? 0
                : error_set(error, EXIT_NO_MEMORY,
                            "this run needs %.1f GiB of memory, the machine has %.1f; use a smaller "
                            "model, --micro-batch or --max-len, --recompute or --lora",
                            bytes * gib, (double)machine * gib);
+}
+
+/* Every op of a run is planned: one that is missing is refused now, and a variant of none of them. */
+static int plan_ops(Study *study, Error *error)
+{
+    Backend *backend = &study->backend;
+    State state = state_of_addresses(study->work.memory);
+    watch_begin(backend, WATCH_PLAN);
+    workspace_call_ops(&study->work, &study->model);
+    backend->ops.sum_losses(&backend->ctx, &state.sums->loss, study->work.losses, 1);
+    if (study->steps) {
+        state_reset(&state, &study->model);
+        optim_step(&state, &study->model, &study->recipe.optim, 0);
+    }
+    watch_end(backend, WATCH_PLAN);
+    return backend_check_plan(backend, error);
 }
 
 int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error)
@@ -312,24 +327,22 @@ int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error
     study->steps = r->max_steps && r->epochs > 0 ? r->max_steps : (int)steps;
     study->warmup = schedule_warmup(r->warmup, study->steps);
     study->tokens = 0;
-    study->max_tokens = max_int(study->train_ids.longest, study->dev_ids.longest) *
+    study->max_tokens = int_max(study->train_ids.longest, study->dev_ids.longest) *
                         study->dev_ids.choices;
     int *order = memory_alloc((size_t)examples, sizeof *order);
     size_t largest = 0; /* tokens of a whole step */
     for (int s = 0; s < count && largest <= MOST_TOKENS; s++) {
         for (int step = 0; step < study->steps && largest <= MOST_TOKENS; step++) {
-            int epoch = step / study->steps_per_epoch,
-                first = step % study->steps_per_epoch * r->batch;
-            int end = first + r->batch < examples ? first + r->batch : examples;
-            if (step % study->steps_per_epoch == 0) {
-                epoch_order(order, examples, data_seeds[s], epoch);
+            StepRange range = step_range(study, step);
+            if (range.first == 0) {
+                epoch_order(order, examples, data_seeds[s], range.epoch);
             }
             size_t whole = 0;
-            for (int at = first; at < end; at += study->micro) {
-                int n = end - at < study->micro ? end - at : study->micro;
-                size_t tokens = pack_tokens(&study->train_ids, order, at, n);
+            for (int at = range.first; at < range.end; at += study->micro) {
+                int n = int_min(study->micro, range.end - at);
+                size_t tokens = encoded_tokens(&study->train_ids, order, at, n);
                 whole += tokens;
-                study->max_tokens = tokens <= MOST_TOKENS ? max_int(study->max_tokens, (int)tokens)
+                study->max_tokens = tokens <= MOST_TOKENS ? int_max(study->max_tokens, (int)tokens)
                                                           : study->max_tokens;
                 study->tokens += s == 0 ? (long)tokens : 0;
             }
@@ -343,7 +356,12 @@ int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error
                          "it, or --max-len",
                          r->batch, largest, MOST_TOKENS);
     }
-    model_plan(&study->model, study->max_tokens, study->micro * study->train_ids.choices,
-               max_int(study->train_ids.longest, study->dev_ids.longest), study->steps > 0);
-    return check_memory(study, error);
+    int sequences = study->micro * study->train_ids.choices;
+    if (workspace_init(&study->work, &study->model, study->max_tokens, sequences,
+                       int_max(study->train_ids.longest, study->dev_ids.longest), study->steps > 0,
+                       study->options->recompute != NULL, error)) {
+        return error->code;
+    }
+    batch_init(&study->batch, &study->model, study->max_tokens, sequences);
+    return plan_ops(study, error) || check_memory(study, error) ? error->code : 0;
 }

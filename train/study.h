@@ -3,10 +3,12 @@
 #ifndef STUDY_H
 #define STUDY_H
 
+#include "batch.h"
 #include "encode.h"
-#include "model.h"
 #include "options.h"
 #include "recipe.h"
+#include "state.h"
+#include "workspace.h"
 
 typedef struct Study {
     const Options *options;
@@ -17,6 +19,8 @@ typedef struct Study {
     Encoded train_ids, dev_ids;
     Backend backend;
     Model model;
+    Workspace work;
+    Batch batch;
     const char *model_folder; /* NULL for the tiny model */
     char *model_name;
     char model_sha256[65]; /* of the first run's model_read; of the tiny model's shape */
@@ -50,14 +54,11 @@ char *seconds_text(double low, double high);
 
 /* Values of all weights as a run with this seed begins: the model's folder and the adapter are read
  * and checked, what they lack is made (and said, once). Errors: 65, 66, 74, 77. */
-int study_read_weights(Study *study, uint64_t seed_init, Error *error);
+int study_read_weights(Study *study, State *state, uint64_t seed_init, Error *error);
 
 /* Writes the model, or the adapters and the head, as a folder with the tokenizer's files: all of
  * its files or none; then removes what an older model left there. Errors: those of writing. */
-int study_save_weights(const Study *study, const char *folder, Error *error);
-
-/* The path of a run's prediction file and log, without .bin and .jsonl. The caller frees it. */
-char *study_output(const Study *study, const Seeds *seeds);
+int study_save_weights(const Study *study, const State *state, const char *folder, Error *error);
 
 /* Whether a run could create its folders and files (save may be NULL), as far as can be seen
  * without creating any. Errors: 64 save is the folder of the model, or of the adapter

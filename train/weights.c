@@ -1,38 +1,34 @@
 /* The weights of a run: read from the base's folder, the adapter's or the seed, saved as a folder.
  */
 #include "adapter.h"
+#include "hf.h"
 #include "model_folder.h"
 #include "study.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* The digest of the base; what is frozen stays mapped, and is the first run's for all. */
-static int know_model(Study *study, Error *error)
+/* The digest of the base is the first run's for all. */
+static int check_digest(Study *study, const char sha256[65], Error *error)
 {
-    char sha256[65];
-    if (*study->model_sha256 && study->recipe.lora.targets) {
-        return 0;
-    }
-    model_sha256(sha256, &study->model);
     if (*study->model_sha256 && strcmp(study->model_sha256, sha256)) {
         return error_set(error, EXIT_BAD_DATA,
                          "%s: the weights were changed since the first of these runs; run again",
                          study->model_folder);
     }
-    memcpy(study->model_sha256, sha256, sizeof sha256);
+    memcpy(study->model_sha256, sha256, sizeof study->model_sha256);
     return 0;
 }
 
 /* The adapter that each run starts from, the same one for all. */
-static int read_start(Study *study, Error *error)
+static int read_start(Study *study, State *state, Error *error)
 {
     const Options *o = study->options;
     char sha256[65];
     if (!o->adapter) {
         return 0;
     }
-    if (adapter_read(&study->model, o->adapter, o->init_head != NULL, sha256, error)) {
+    if (adapter_read(&study->model, state, o->adapter, o->init_head != NULL, sha256, error)) {
         return error->code;
     }
     return strcmp(study->recipe.start, sha256)
@@ -57,22 +53,24 @@ static void tell_labels(Study *study)
     study->told = 1;
 }
 
-int study_read_weights(Study *study, uint64_t seed_init, Error *error)
+int study_read_weights(Study *study, State *state, uint64_t seed_init, Error *error)
 {
     const Options *o = study->options;
     Model *model = &study->model;
     if (!study->model_folder) {
-        model_make(model, seed_init);
-        int failed = read_start(study, error);
+        model_make(model, state, seed_init);
+        int failed = read_start(study, state, error);
         tell_labels(study);
         return failed;
     }
-    char *made;
+    char *made, sha256[65];
     int first = !*study->model_sha256;
-    if (model_read(model, study->model_folder, seed_init, &made, error)) {
+    /* what is frozen stays mapped and is not read again */
+    char *digest = first || !study->recipe.lora.targets ? sha256 : NULL;
+    if (model_read(model, state, study->model_folder, seed_init, digest, &made, error)) {
         return error->code;
     }
-    int code = know_model(study, error) || read_start(study, error) ? error->code : 0;
+    int code = (digest && check_digest(study, digest, error)) || read_start(study, state, error) ? error->code : 0;
     int from_seed = *made && (!o->adapter || o->init_head);
     if (!code && from_seed && strcmp(study->made, made) && !o->quiet) { /* the first run says it */
         fprintf(stderr, "made from the seed, for the model has none that fits: %s\n", made);
@@ -93,12 +91,12 @@ int study_read_weights(Study *study, uint64_t seed_init, Error *error)
     return code;
 }
 
-static int write_model(const Study *study, const char *folder, Error *error)
+static int write_model(const Study *study, const State *state, const char *folder, Error *error)
 {
     int code = study->recipe.lora.targets
-                   ? adapter_write(&study->model, folder,
+                   ? adapter_write(&study->model, state, folder,
                                    study->model_folder ? study->model_folder : "tiny", error)
-                   : model_write(&study->model, folder, study->task->labels, study->task->K, error);
+                   : model_write(&study->model, state, folder, study->task->labels, study->task->K, error);
     if (!code && study->model_folder) {
         code = tokenizer_copy(study->model_folder, folder, error);
     } else if (!code) {
@@ -109,10 +107,10 @@ static int write_model(const Study *study, const char *folder, Error *error)
     return code;
 }
 
-int study_save_weights(const Study *study, const char *folder, Error *error)
+int study_save_weights(const Study *study, const State *state, const char *folder, Error *error)
 {
     writers_begin();
-    int code = writers_end(write_model(study, folder, error), error);
+    int code = writers_end(write_model(study, state, folder, error), error);
     return code ? code
                 : folder_remove_older(folder, study->model_folder, study->recipe.lora.targets != 0,
                                       error);

@@ -1,0 +1,35 @@
+/* Where tensors live. Memory of a device belongs to it: only ops touch it, and put, get and view are
+ * the only way across. Ops and copies are enqueued in order; wait is the only synchronisation.
+ *
+ * cpu: the host's own memory; everything is done when a call returns.
+ * fence: the cpu with its memory inaccessible outside of ops, and what get will bring filled with
+ * NaN until wait. Whatever runs on it would run on a device with memory of its own. */
+#ifndef DEVICE_H
+#define DEVICE_H
+
+#include "base.h"
+
+typedef struct Device {
+    const char *name;
+    /* Zeroed, on a boundary of 2 MiB, never NULL (71). Release takes the same size, or NULL. */
+    void *(*alloc)(size_t bytes);
+    void (*release)(void *memory, size_t bytes);
+    /* Constants for ops to read: the host's memory itself where the device can read it, which then
+     * must stay as it is until unview; else a copy. */
+    const void *(*view)(const void *host, size_t bytes);
+    void (*unview)(const void *view, size_t bytes);
+    /* Host to device; host may be changed at once. */
+    void (*put)(void *to, const void *host, size_t bytes);
+    /* Device to host; what host holds counts after wait. */
+    void (*get)(void *host, const void *from, size_t bytes);
+    /* Until all that was enqueued is done. Errors: 70. backend_wait is what calls it. */
+    int (*wait)(Error *error);
+    /* Before and after each op; NULL where nothing is to do. What went wrong with it, or NULL. */
+    void (*open)(void);
+    const char *(*close)(void);
+} Device;
+
+/* "cpu" or "fence"; NULL if there is no such device. */
+const Device *device_find(const char *name);
+
+#endif

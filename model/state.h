@@ -1,0 +1,49 @@
+/* What one seed owns: all that changes while it trains, what a checkpoint holds and what a device
+ * mirrors. */
+#ifndef STATE_H
+#define STATE_H
+
+#include "model.h"
+
+/* What a model predicts for the evaluation data of K logits each, in the host's memory. */
+typedef struct Evaluation {
+    float *logits; /* [examples, K] */
+    int *pred;     /* [examples] classes */
+    double metric, majority, loss;
+    int collapsed; /* a single class, or a constant */
+    int epoch;
+} Evaluation;
+
+typedef struct State {
+    float *weights;           /* [trained], all of these on the device */
+    float *gradients, *m, *v; /* [trained], NULL where nothing is trained */
+    float *lookup;            /* (V, C) gradient of a tied table as input: state_add_lookup */
+    float *best;              /* [trained] weights of the kept evaluation, or NULL */
+    float *partial;           /* sums of squares of the groups of gradients */
+    StepSums *sums;           /* loss and gradient norm of the step */
+    double beta1_power, beta2_power; /* beta^t, for the bias correction of the moments */
+    int step, epoch;
+    Evaluation kept; /* the last evaluation, or the best */
+} State;
+
+/* Memory for a model's state; train 0: without gradients and moments; keep_best: with best. */
+void state_init(State *state, const Model *model, int train, int keep_best);
+/* One of which nothing but addresses is used: for planning. */
+State state_of_addresses(float *memory);
+void state_free(State *state, const Model *model);
+
+/* As a run begins, but for the weights: moments and gradients 0, step 0. */
+void state_reset(State *state, const Model *model);
+
+/* The sums of a step = 0. */
+void state_zero_sums(const State *state, const Model *model);
+
+/* All gradients = 0. */
+void state_zero_gradients(const State *state, const Model *model);
+
+/* To be called once between the last micro-batch and the use of the gradients. A tied table gets
+ * gradients as output and as input; each has its own sum over the tokens of the batch, else the
+ * result would depend on micro-batches. This adds them. */
+void state_add_lookup(const State *state, const Model *model);
+
+#endif

@@ -1,0 +1,43 @@
+/* A model with everything that a pass of it needs, for tests. */
+#ifndef RIG_H
+#define RIG_H
+
+#include "pass.h"
+
+typedef struct Rig {
+    Backend backend;
+    Model model;
+    State state;
+    Workspace work;
+    Batch batch;
+} Rig;
+
+/* The device that tests are to use: $SEEDBED_DEVICE, else "cpu". */
+const char *rig_device(void);
+
+/* Backend, model (config is taken over) and state; rig_plan makes workspace and batch. Return 0 or an
+ * error. */
+int rig_open(Rig *rig, const char *build, int threads, Config config, Problem problem, int classes,
+             const LoraConfig *lora, Error *error);
+int rig_plan(Rig *rig, int max_tokens, int max_sequences, int max_length, int recompute,
+             Error *error);
+void rig_free(Rig *rig);
+
+/* Forward over the batch and, where gradient, loss and backward; where a loss alone is wanted, scale
+ * with gradient 0. */
+Pass rig_pass(const Rig *rig, Step step);
+
+/* A copy of n values of the device, for the caller to free. */
+float *rig_get(const Rig *rig, const float *x, size_t n);
+
+/* The losses of the last pass, summed in double. */
+double rig_loss(const Rig *rig);
+
+/* Values of a parameter as float32, for the caller to free; and new ones for it. */
+float *rig_param(const Rig *rig, const Param *param);
+void rig_param_put(Rig *rig, Param *param, const float *values);
+
+/* Initial values for a parameter, normal whatever its own rule is. */
+void rig_param_normal(Rig *rig, Param *param, uint64_t seed, float std);
+
+#endif

@@ -1,0 +1,147 @@
+/* The training loop.
+ *
+ *     examples of the step -> micro-batches: pack -> pass_forward -> pass_loss, which adds gradients
+ *     -> optim_step: norm, clipping, AdamW -> loss and norm come to the host, once a step
+ *     -> progress; at the end of an epoch the evaluation */
+#include "evaluate.h"
+#include "metrics.h"
+#include "pack.h"
+#include "watch.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The passes of a step: losses in state.sums, gradients added. Returns its tokens. */
+static long run_passes(Run *run, const StepRange *range, const int *order, int terms)
+{
+    Study *study = run->study;
+    Batch *batch = &study->batch;
+    Pass pass = {&study->model,
+                 &run->state,
+                 &study->work,
+                 batch,
+                 .step = {.train = 1,
+                          .step = (uint32_t)run->state.step,
+                          .seed_dropout = run->seeds->dropout}};
+    long tokens = 0;
+    state_zero_sums(&run->state, &study->model);
+    for (int at = range->first; at < range->end; at += study->micro) {
+        int count = int_min(study->micro, range->end - at);
+        pack(batch, &study->train_ids, order, at, count, at - range->first);
+        pass_forward(&pass);
+        pass_loss(&pass, 1.0f / (float)terms, 1);
+        study->backend.ops.sum_losses(&study->backend.ctx, &run->state.sums->loss,
+                                      study->work.losses, batch->losses);
+        tokens += batch->N;
+    }
+    return tokens;
+}
+
+/* Trains the step once more while the ops are watched. Its weights are as they were: a step that is
+ * not finite changes none. */
+static int diverged(Run *run, const StepRange *range, const int *order, const char *what,
+                    Error *error)
+{
+    Study *study = run->study;
+    char found[160];
+    state_zero_gradients(&run->state, &study->model);
+    watch_begin(&study->backend, WATCH_FINITE);
+    run_passes(run, range, order, step_terms(study, range, order));
+    watch_end(&study->backend, WATCH_FINITE);
+    watch_found(&study->backend, found);
+    return error_set(error, EXIT_DIVERGED,
+                     "step %d: the %s is not finite; first in %s; nothing was written, lower --lr "
+                     "or set --clip",
+                     run->state.step + 1, what, *found ? found : "the sum of squares");
+}
+
+/* One optimizer step on the examples of the range. */
+static int train_step(Run *run, const StepRange *range, const int *order, Error *error)
+{
+    Study *study = run->study;
+    const Device *device = study->backend.device;
+    int terms = step_terms(study, range, order);
+    double lr = study->recipe.lr * schedule_factor(study->recipe.schedule, run->state.step,
+                                                   study->warmup, study->steps);
+    long tokens = run_passes(run, range, order, terms);
+    StepSums sums;
+    optim_step(&run->state, &study->model, &study->recipe.optim, lr);
+    device->get(&sums, run->state.sums, sizeof sums);
+    if (backend_wait(&study->backend, error)) {
+        return error->code;
+    }
+    if (!sums.finite) {
+        return diverged(run, range, order, isfinite(sums.loss) ? "gradient norm" : "loss", error);
+    }
+    run->loss += sums.loss;
+    run->state.step++;
+    run->terms += terms;
+    return progress_step(&run->progress, run->state.step, sums.loss / terms, sums.norm, lr, tokens,
+                         error);
+}
+
+/* Keeps the evaluation, and its weights where they will be saved. */
+static void keep(Run *run)
+{
+    Study *study = run->study;
+    State *state = &run->state;
+    Evaluation kept = state->kept;
+    state->kept = run->now;
+    run->now.logits = kept.logits; /* the memory of the next one */
+    run->now.pred = kept.pred;
+    if (state->best) {
+        study->backend.ops.copy(&study->backend.ctx, state->best, state->weights,
+                                study->model.params.trained);
+    }
+}
+
+double run_train_loss(const Run *run)
+{
+    return run->terms > 0 ? run->loss / run->terms : 0;
+}
+
+/* Evaluates at the end of an epoch and decides what to keep. */
+static int end_epoch(Run *run, int first, Error *error)
+{
+    const Study *study = run->study;
+    if (evaluate(run, &run->now, error) ||
+        progress_epoch(&run->progress, run->state.epoch + 1, run_train_loss(run), run->now.loss,
+                       metric_name(study->task->metric), run->now.metric, error)) {
+        return error->code;
+    }
+    if (first || !study->recipe.select_best ||
+        evaluation_is_better(study, &run->now, &run->state.kept)) {
+        keep(run);
+    }
+    return 0;
+}
+
+int run_loop(Run *run, Error *error)
+{
+    const Study *study = run->study;
+    State *state = &run->state;
+    int examples = study->train.count, every = option_count(study->options->eval_every), code = 0,
+        evaluations = 0, *order = memory_alloc((size_t)examples, sizeof *order);
+    while (state->step < study->steps && !code) {
+        StepRange range = step_range(study, state->step);
+        state->epoch = range.epoch;
+        if (range.first == 0) {
+            run->loss = run->terms = 0;
+            epoch_order(order, examples, run->seeds->data, range.epoch);
+        }
+        code = train_step(run, &range, order, error);
+        int evaluates = every && range.end == examples && (range.epoch + 1) % every == 0;
+        if (!code && (evaluates || state->step == study->steps)) {
+            code = end_epoch(run, evaluations++ == 0, error);
+        }
+    }
+    free(order);
+    if (!code && !study->steps) { /* evaluate only */
+        code = evaluate(run, &run->now, error);
+        if (!code) {
+            keep(run);
+        }
+    }
+    return code;
+}

@@ -1,0 +1,24 @@
+/* One run while it goes: what its parts, the loop, the evaluation and the output, work on. */
+#ifndef RUN_H
+#define RUN_H
+
+#include "progress.h"
+
+typedef struct Run {
+    Study *study;
+    const Seeds *seeds;
+    State state;
+    Evaluation now;    /* the last one; the one to write is state.kept */
+    float *dev_logits; /* [dev examples, K] on the device */
+    Progress progress;
+    double loss, terms; /* of the epoch: sum of the losses, and how many */
+} Run;
+
+/* Trains from the state as it is to the last step and leaves the evaluation to write in it. Errors:
+ * 70, 74, 79. */
+int run_loop(Run *run, Error *error);
+
+/* Mean loss of the epoch's steps so far. */
+double run_train_loss(const Run *run);
+
+#endif
