@@ -100,17 +100,34 @@ char *string_copy(const char *text)
     return memcpy(memory_alloc(size, 1), text, size);
 }
 
-char *string_format(const char *format, ...)
+static char *format_list(const char *format, va_list arguments)
 {
-    va_list arguments;
     char *text;
-    va_start(arguments, format);
-    int length = vasprintf(&text, format, arguments);
-    va_end(arguments);
-    if (length < 0) {
+    if (vasprintf(&text, format, arguments) < 0) {
         out_of_memory(1, strlen(format));
     }
     return text;
+}
+
+char *string_format(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = format_list(format, arguments);
+    va_end(arguments);
+    return text;
+}
+
+void string_append(char **text, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    char *more = format_list(format, arguments);
+    va_end(arguments);
+    size_t old = *text ? strlen(*text) : 0, size = strlen(more) + 1;
+    *text = memory_realloc(*text, old + size, 1);
+    memcpy(*text + old, more, size);
+    free(more);
 }
 
 enum { HUGE_PAGE = 2 << 20 };

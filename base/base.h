@@ -77,6 +77,9 @@ void *memory_realloc(void *old, size_t count, size_t size);
 char *string_copy(const char *text);
 char *string_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Puts more behind a text of such memory, or of NULL. What is formatted may not be *text. */
+void string_append(char **text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* The text as one word of a shell (POSIX; $'...' where it holds control characters), as it is where
  * nothing in it is special. The caller frees it. */
 char *shell_quote(const char *text);

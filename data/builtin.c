@@ -298,7 +298,7 @@ void dataset_builtin(Dataset *dataset, const Task *task, const char *split, int 
     char *stream = string_format("builtin/%s/%s", task->name, split);
     *dataset = (Dataset){.task = task,
                          .path = string_copy("builtin sample"),
-                         .count = limit > 0 && limit < count ? limit : count};
+                         .count = limit > 0 ? int_min(limit, count) : count};
     dataset->examples = memory_calloc((size_t)dataset->count, sizeof *dataset->examples);
     uint64_t key = rng_key(0, stream);
     for (int i = 0; i < dataset->count; i++) {

@@ -14,10 +14,7 @@ static Ids encode_part(const Tokenizer *tokenizer, const char *format, const cha
     while (format < end) {
         size_t plain = strcspn(format, "{|");
         int number = format[plain] == '{' ? format[plain + 1] - '0' : -1;
-        char *longer = string_format("%s%.*s%s", text, (int)plain, format,
-                                     number < 0 ? "" : texts[number]);
-        free(text);
-        text = longer;
+        string_append(&text, "%.*s%s", (int)plain, format, number < 0 ? "" : texts[number]);
         format += plain + (number < 0 ? 0 : 3);
     }
     tokenizer_encode(tokenizer, &ids, text, strlen(text), flags);

@@ -52,9 +52,7 @@ static int refuse_field(const json_t *object, const char *names, const Line *lin
     json_object_foreach((json_t *)object, key, value)
     {
         if (count++ < SHOWN) {
-            char *longer = string_format("%s%s'%.40s'", found, count > 1 ? ", " : "", key);
-            free(found);
-            found = longer;
+            string_append(&found, "%s'%.40s'", count > 1 ? ", " : "", key);
         }
     }
     (void)REFUSE("%s:%d: the field %s is missing; found: %s%s; correct the line", line->path,

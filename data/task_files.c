@@ -131,11 +131,11 @@ static char *describe_folder(const char *folder)
     int problem = list_folder(&names, folder);
     char *text = problem ? string_format("%s: %s", folder, strerror(problem))
                          : string_format("%s %s", folder, names ? "has" : "is empty");
-    for (ptrdiff_t i = 0; i < arrlen(names) && i <= SHOWN; i++) {
-        char *longer = i < SHOWN ? string_format("%s%s %.40s", text, i ? "," : "", names[i])
-                                 : string_format("%s and %td more", text, arrlen(names) - i);
-        free(text);
-        text = longer;
+    for (ptrdiff_t i = 0; i < arrlen(names) && i < SHOWN; i++) {
+        string_append(&text, "%s %.40s", i ? "," : "", names[i]);
+    }
+    if (arrlen(names) > SHOWN) {
+        string_append(&text, " and %td more", arrlen(names) - SHOWN);
     }
     paths_free(names);
     return text;
@@ -146,10 +146,9 @@ static void refuse_missing(const Task *task, const char *data, const char *split
     Paths folders = find_folders(task, data);
     char *seen = string_copy("");
     for (ptrdiff_t i = 0; i < arrlen(folders); i++) {
-        char *one = describe_folder(folders[i]), *longer = string_format("%s; %s", seen, one);
+        char *one = describe_folder(folders[i]);
+        string_append(&seen, "; %s", one);
         free(one);
-        free(seen);
-        seen = longer;
     }
     error_set(error, EXIT_NO_INPUT,
               "%s: the %s split of %s is missing; looked for %s (or %s in .tsv, .jsonl, .json or "

@@ -34,9 +34,7 @@ static char *found_names(const Table *table)
 {
     char *text = string_copy("");
     for (int c = 0; c < table->width; c++) {
-        char *longer = string_format("%s%s'%.40s'", text, c ? ", " : "", table->names[c]);
-        free(text);
-        text = longer;
+        string_append(&text, "%s'%.40s'", c ? ", " : "", table->names[c]);
     }
     return text;
 }
@@ -177,14 +175,13 @@ static int leave_out(Reader *reader, Table *table, size_t first, size_t last, in
                       file->path, first, columns, table->width,
                       n > 1 ? ", and more than one row in a thousand is so" : "");
     }
-    if (n <= SHOWN + 1) {
-        const char *old = dataset->left_out_lines ? dataset->left_out_lines : "";
-        char *longer = n > SHOWN ? string_format("%s, ...", old)
-                       : last > first
-                           ? string_format("%s%s%zu-%zu", old, n > 1 ? ", " : "", first, last)
-                           : string_format("%s%s%zu", old, n > 1 ? ", " : "", first);
-        free(dataset->left_out_lines);
-        dataset->left_out_lines = longer;
+    if (n <= SHOWN) {
+        string_append(&dataset->left_out_lines, "%s%zu", n > 1 ? ", " : "", first);
+        if (last > first) {
+            string_append(&dataset->left_out_lines, "-%zu", last);
+        }
+    } else if (n == SHOWN + 1) {
+        string_append(&dataset->left_out_lines, ", ...");
     }
     return 0;
 }

@@ -119,7 +119,7 @@ static void take(Dataset *dataset, Encoded *encoded, const Windows *w, int first
 
 static int at_most(int count, int limit)
 {
-    return limit > 0 && limit < count ? limit : count;
+    return limit > 0 ? int_min(limit, count) : count;
 }
 
 int text_read(Dataset *train, Dataset *dev, Encoded *train_ids, Encoded *dev_ids, const Task *task,

@@ -38,9 +38,7 @@ __attribute__((format(printf, 3, 4))) static void find(Finding *finding, Verdict
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    char *longer = string_format("%s%s%s", finding->reason, *finding->reason ? "; " : "", text);
-    free(finding->reason);
-    finding->reason = longer;
+    string_append(&finding->reason, "%s%s", *finding->reason ? "; " : "", text);
     raise_to(finding, verdict);
 }
 

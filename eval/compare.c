@@ -63,18 +63,13 @@ static void put_delta(json_t *o, const char *name, const Table *a, const Table *
 /* Mean agreement of a run of A with a run of B: all pairs, and those of equal seeds. */
 static void put_across(json_t *o, const Group *a, const Group *b)
 {
-    static const char *const seeds[] = {"seed", "seed_init", "seed_data", "seed_dropout"};
     double all = 0, paired = 0, count = 0, identical = 0;
     for (size_t s = 0; s < a->S; s++) {
         for (size_t r = 0; r < b->S; r++) {
             size_t agree = 0;
-            int equal = 1;
+            int equal = preds_same_seeds(a->runs[s], b->runs[r]);
             for (size_t i = 0; i < a->N; i++) {
                 agree += a->runs[s]->pred[i] >= 0 && a->runs[s]->pred[i] == b->runs[r]->pred[i];
-            }
-            for (int k = 0; k < 4; k++) {
-                equal = equal &&
-                        !strcmp(preds_meta(a->runs[s], seeds[k]), preds_meta(b->runs[r], seeds[k]));
             }
             all += (double)agree;
             paired += equal ? (double)agree : 0;

@@ -19,10 +19,9 @@ static int compare_seed_text(const char *a, const char *b)
 
 static int compare_runs(const Preds *a, const Preds *b)
 {
-    static const char *const seeds[] = {"seed", "seed_init", "seed_data", "seed_dropout"};
     int order = a->side - b->side;
-    for (int i = 0; i < 4 && !order; i++) {
-        order = compare_seed_text(preds_meta(a, seeds[i]), preds_meta(b, seeds[i]));
+    for (int i = 0; i < SEED_KEYS && !order; i++) {
+        order = compare_seed_text(preds_meta(a, seed_keys[i]), preds_meta(b, seed_keys[i]));
     }
     return order;
 }

@@ -12,13 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void append(char **text, const char *between, const char *more)
-{
-    char *longer = string_format("%s%s%s", *text, between, more);
-    free(*text);
-    *text = longer;
-}
-
 /* Examples of the list get the text of the task's data file, where that is the file of the runs. */
 static void put_texts(json_t *o, const char *folder)
 {
@@ -40,10 +33,10 @@ static void put_texts(json_t *o, const char *folder)
             if (!strcmp(example->id, id)) {
                 char *text = string_copy(example->text[0][0]);
                 for (int t = 1; t < MAX_TEXTS && example->text[0][t]; t++) {
-                    append(&text, " | ", example->text[0][t]);
+                    string_append(&text, " | %s", example->text[0][t]);
                 }
                 if (task->kind == KIND_CHOICE) {
-                    append(&text, " / ", example->text[1][1]);
+                    string_append(&text, " / %s", example->text[1][1]);
                 }
                 json_object_set_new(entry, "text", json_text(text));
                 free(text);

@@ -59,7 +59,6 @@ static void set_text(json_t *o, const char *key, const char *value)
 
 static void put_metadata(Preds *preds, const Imports *imports, size_t at)
 {
-    static const char *const seeds[] = {"seed", "seed_init", "seed_data", "seed_dropout"};
     const char *model = imports->seeds.model[at];
     const char *slash = strrchr(model, '/'), *name = slash ? slash + 1 : model;
     char *task = !strncmp(name, "predict_results_", 16)
@@ -70,8 +69,8 @@ static void put_metadata(Preds *preds, const Imports *imports, size_t at)
     recipe_sha256(sha, none);
     json_decref(none);
     preds->metadata = json_object();
-    for (int i = 0; i < 4; i++) {
-        set_text(preds->metadata, seeds[i], imports->seeds.seed[at]);
+    for (int i = 0; i < SEED_KEYS; i++) {
+        set_text(preds->metadata, seed_keys[i], imports->seeds.seed[at]);
     }
     set_text(preds->metadata, "seeds_from", imports->seeds.source);
     set_text(preds->metadata, "benchmark", "imported");
@@ -313,19 +312,15 @@ static void fill_scores(Preds *preds, const Columns *columns, size_t K)
             preds->pred[i] = odd ? -1 : (int)best;
         }
     }
-    char *from = string_format("columns");
-    for (size_t k = 0; k < K; k++) {
-        char *longer = k < 8 ? string_format("%s%s '%s'", from, k ? "," : "", chosen[k]->name)
-                             : string_format("%s and %zu more", from, K - k);
-        free(from);
-        from = longer;
-        if (k == 8) {
-            break;
-        }
+    char *from = string_copy("columns");
+    for (size_t k = 0; k < K && k < 8; k++) {
+        string_append(&from, "%s '%s'", k ? "," : "", chosen[k]->name);
     }
-    char *whole = string_format("%s, read as %s", from, probabilities ? "probabilities" : "logits");
-    set_text(preds->metadata, "scores_from", whole);
-    free(whole);
+    if (K > 8) {
+        string_append(&from, " and %zu more", K - 8);
+    }
+    string_append(&from, ", read as %s", probabilities ? "probabilities" : "logits");
+    set_text(preds->metadata, "scores_from", from);
     free(from);
     free(chosen);
 }

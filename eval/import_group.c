@@ -100,15 +100,10 @@ static char *sentence(const json_t *list, const char *quote)
     char *text = string_copy("");
     size_t n = json_array_size(list);
     for (size_t i = 0; i < n && i < SHOWN; i++) {
-        char *longer = string_format("%s%s%s%s%s", text, i ? ", " : "", quote, text_at(list, i),
-                                     quote);
-        free(text);
-        text = longer;
+        string_append(&text, "%s%s%s%s", i ? ", " : "", quote, text_at(list, i), quote);
     }
     if (n > SHOWN) {
-        char *longer = string_format("%s and %zu more", text, n - SHOWN);
-        free(text);
-        text = longer;
+        string_append(&text, " and %zu more", n - SHOWN);
     }
     return text;
 }

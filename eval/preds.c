@@ -18,6 +18,17 @@ const char *preds_meta(const Preds *preds, const char *key)
     return text_of(preds->metadata, key);
 }
 
+const char *const seed_keys[SEED_KEYS] = {"seed", "seed_init", "seed_data", "seed_dropout"};
+
+int preds_same_seeds(const Preds *a, const Preds *b)
+{
+    int same = 1;
+    for (int i = 0; i < SEED_KEYS; i++) {
+        same = same && !strcmp(preds_meta(a, seed_keys[i]), preds_meta(b, seed_keys[i]));
+    }
+    return same;
+}
+
 char *preds_seeds(const Preds *preds)
 {
     const char *init = preds_meta(preds, "seed_init"), *data = preds_meta(preds, "seed_data"),
@@ -30,9 +41,8 @@ char *preds_seeds(const Preds *preds)
 void recipe_sha256(char hex[65], const json_t *hparams)
 {
     json_t *copy = json_copy((json_t *)hparams);
-    static const char *const seeds[] = {"seed", "seed_init", "seed_data", "seed_dropout"};
-    for (int i = 0; i < 4; i++) {
-        json_object_del(copy, seeds[i]);
+    for (int i = 0; i < SEED_KEYS; i++) {
+        json_object_del(copy, seed_keys[i]);
     }
     char *text = json_canonical(copy);
     sha256_hex(hex, text, strlen(text));
@@ -107,11 +117,10 @@ static int check_metadata(Preds *preds, Error *error)
                       preds->path, preds_meta(preds, "format"),
                       preds_meta(preds, "format_version"));
     }
-    static const char *const seeds[] = {"seed", "seed_init", "seed_data", "seed_dropout"};
-    for (int i = 0; i < 4; i++) {
-        if (read_number(&number, preds_meta(preds, seeds[i]))) {
-            return REFUSE("%s: %s '%s' is not a number from 0 to 2^64 - 1", preds->path, seeds[i],
-                          preds_meta(preds, seeds[i]));
+    for (int i = 0; i < SEED_KEYS; i++) {
+        if (read_number(&number, preds_meta(preds, seed_keys[i]))) {
+            return REFUSE("%s: %s '%s' is not a number from 0 to 2^64 - 1", preds->path,
+                          seed_keys[i], preds_meta(preds, seed_keys[i]));
         }
     }
     if (read_number(&number, preds_meta(preds, "num_classes")) || number < 1 || number > 1 << 20) {

@@ -36,6 +36,11 @@ void preds_free_examples(Preds *preds);
 /* A metadata value, "" if absent. */
 const char *preds_meta(const Preds *preds, const char *key);
 
+/* Keys of the metadata: the seed and those of its sources. */
+enum { SEED_KEYS = 4 };
+extern const char *const seed_keys[SEED_KEYS];
+int preds_same_seeds(const Preds *a, const Preds *b);
+
 /* The seed of a run as text, or "init-data-dropout" where the three differ, as in the file's name.
  * The caller frees it. */
 char *preds_seeds(const Preds *preds);

@@ -251,13 +251,11 @@ char *methods_text(const json_t *report, const Arguments *options)
                "analysis of variance with modified large sample intervals."
              : "");
     if (json_object_get(report, "comparisons")) {
-        char *more = string_format(
-            "%s Two sets of runs were compared on the same examples by a t test of the difference "
+        string_append(
+            &text,
+            " Two sets of runs were compared on the same examples by a t test of the difference "
             "of CON and CCON over seeds and examples, and by a permutation test of the scores; p "
-            "values over tasks are adjusted after Holm.",
-            text);
-        free(text);
-        text = more;
+            "values over tasks are adjusted after Holm.");
     }
     free(interval);
     free(collapsed);

@@ -261,9 +261,7 @@ int scores_choose(json_t **classes, ScoreColumn *columns, int count, size_t rows
     if (!code && json_array_size(*classes) < 2) {
         char *names = string_copy("");
         for (int c = 0; c < count; c++) {
-            char *longer = string_format("%s%s'%s'", names, c ? ", " : "", columns[c].name);
-            free(names);
-            names = longer;
+            string_append(&names, "%s'%s'", c ? ", " : "", columns[c].name);
         }
         code = REFUSE("%s: no column 'prediction', and no two columns named as classes%s%s; name "
                       "the columns of class scores with --scores A,B,...",

@@ -200,17 +200,14 @@ static char *mask(const Found *found, size_t i, const char *path, const Place *c
         const Place *place = &found->places[i][k];
         for (int j = 0; j < same_count; j++) {
             if (is_same(place, same[j])) {
-                char *longer = string_format("%s%.*s*", model, (int)(place->first - at), path + at);
-                free(model);
-                model = longer;
+                string_append(&model, "%.*s*", (int)(place->first - at), path + at);
                 at = place->first + place->length;
                 break;
             }
         }
     }
-    char *whole = string_format("%s%s", model, path + at);
-    free(model);
-    return whole;
+    string_append(&model, "%s", path + at);
+    return model;
 }
 
 static int by_pointed_text(const void *a, const void *b)

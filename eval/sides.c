@@ -76,12 +76,10 @@ static void append_pattern(char **command, const char *const *paths, size_t n, c
     char *begin = string_format("%s%.*s", *first == '-' ? "./" : "", (int)head, first);
     char *quoted = *begin ? shell_quote(begin) : string_copy(""),
          *quoted_end = count > 1 && *end ? shell_quote(end) : string_copy("");
-    char *longer = string_format("%s %s%s%s", *command, quoted, count > 1 ? "*" : "", quoted_end);
+    string_append(command, " %s%s%s", quoted, count > 1 ? "*" : "", quoted_end);
     free(begin);
     free(quoted);
     free(quoted_end);
-    free(*command);
-    *command = longer;
 }
 
 char *compare_command(const char *a, const char *b, const char *const *paths, size_t n)
@@ -127,7 +125,6 @@ char *side_of_value(const char *key, const char *value)
 static int separates(Preds *const *runs, size_t S, const Preds *first, const Preds *second,
                      const char *a, const char *b)
 {
-    static const char *const seeds[] = {"seed", "seed_init", "seed_data", "seed_dropout"};
     if (!run_is_of_side(first, a) || !run_is_of_side(second, b)) {
         return 0;
     }
@@ -138,11 +135,7 @@ static int separates(Preds *const *runs, size_t S, const Preds *first, const Pre
             return 0;
         }
         for (int k = 0; k < 2; k++) {
-            int twins = of[k] && before[k];
-            for (int i = 0; i < 4 && twins; i++) {
-                twins = !strcmp(preds_meta(before[k], seeds[i]), preds_meta(runs[s], seeds[i]));
-            }
-            if (twins) {
+            if (of[k] && before[k] && preds_same_seeds(before[k], runs[s])) {
                 return 0;
             }
             before[k] = of[k] ? runs[s] : before[k];

@@ -8,7 +8,7 @@
 
 enum { SOURCES = 3 };
 static const char *const names[SOURCES] = {"init", "data", "dropout"};
-static const char *const seeds[SOURCES] = {"seed_init", "seed_data", "seed_dropout"};
+static const char *const *const seeds = seed_keys + 1; /* of each source */
 
 typedef struct Grid {
     size_t S, levels[SOURCES];
@@ -182,9 +182,7 @@ char *grid_gaps(const Group *g)
     char *which = string_copy(""), *text = NULL;
     for (int f = 0; f < SOURCES; f++) {
         if (grid.levels[f] > 1) {
-            char *longer = string_format("%s%s%s", which, varying++ ? ", " : "", names[f]);
-            free(which);
-            which = longer;
+            string_append(&which, "%s%s", varying++ ? ", " : "", names[f]);
         }
         cells *= grid.levels[f]; /* at most S^3 */
         size_t same = 0;
@@ -211,16 +209,13 @@ char *grid_gaps(const Group *g)
                                 grid.level[2][s] != at[2])) {
                 s++;
             }
-            if (s == g->S) {
-                char *longer = missing == SHOWN
-                                   ? string_format("%s, ...", text)
-                                   : string_format("%s%s %s-%s-%s", text, missing ? "," : "",
-                                                   preds_meta(g->runs[first[0]], seeds[0]),
-                                                   preds_meta(g->runs[first[1]], seeds[1]),
-                                                   preds_meta(g->runs[first[2]], seeds[2]));
-                free(text);
-                text = longer;
-                missing++;
+            if (s == g->S && missing++ == SHOWN) {
+                string_append(&text, ", ...");
+            } else if (s == g->S) {
+                string_append(&text, "%s %s-%s-%s", missing > 1 ? "," : "",
+                              preds_meta(g->runs[first[0]], seeds[0]),
+                              preds_meta(g->runs[first[1]], seeds[1]),
+                              preds_meta(g->runs[first[2]], seeds[2]));
             }
         }
     }
