@@ -6,6 +6,7 @@ setup() {
     cd "$BATS_TEST_DIRNAME/.."
     train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
     consistency="$(cd "${PROGRAMS:-.}" && pwd)/consistency"
+    build="${BUILD:-build}"
     work="$BATS_TEST_TMPDIR"
     refused="$work/preds"
     appended="--preds $work/preds --quiet"
@@ -99,6 +100,25 @@ make_data() {
 
 @test "the digests of docs/digests are reproduced" {
     test/verify.sh
+}
+
+@test "--select best takes the first of equally good epochs, in predictions and in weights" {
+    local options="--task boolq --model tiny --data builtin --max-train 192 --max-eval 16 --lr 5e-3 --schedule constant --warmup 0 --quiet" log first=
+    $train $options --epochs 8 --seeds 1-8 --select best --preds "$work/best" --save "$work/best" >/dev/null 2>&1
+    for seed in 1 2 3 4 5 6 7 8; do # one whose best score comes twice, first behind another one
+        log=$(ls "$work"/best/*.s$seed.jsonl)
+        first=$(sed -n 's/.*"event":"epoch".*"value":\(.*\)}/\1/p' "$log" |
+            awk 'NR == 1 || $1 > most { most = $1; first = NR; times = 0 } $1 == most { times++ } END { if (first > 1 && times > 1) print first }')
+        [ -z "$first" ] || break
+    done
+    [ -n "$first" ]
+    grep -a -q "\"epoch:$first\"" "${log%.jsonl}.bin"
+    # a constant rate: training that ends there has the same weights
+    $train $options --epochs "$first" --seed $seed --preds "$work/last" --save "$work/last" >/dev/null 2>&1
+    cmp "$work/best/s$seed/model.safetensors" "$work/last/model.safetensors"
+    for tensor in pred logits; do
+        [ "$("$build/digests" "${log%.jsonl}.bin" | grep "^$tensor ")" = "$("$build/digests" "$work"/last/*.bin | grep "^$tensor ")" ]
+    done
 }
 
 @test "seeds decide: each of the three alone changes the run" {
