@@ -70,7 +70,7 @@ $(BUILD)/coverage: $(BUILD)/tools/coverage.o $(EVAL) $(DATA) $(BASE)
 $(BUILD)/unicode_tables: $(BUILD)/tools/unicode_tables.o $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 # No model: after an edit of a kernel only its three builds are compiled again.
-$(BUILD)/test_ops: $(patsubst test/%.c,$(BUILD)/test/%.o,test/test_ops.c test/check.c test/harness.c $(wildcard test/op_*.c test/reference*.c)) \
+$(BUILD)/test_ops: $(patsubst test/%.c,$(BUILD)/test/%.o,test/test_ops.c test/check.c test/guarded.c test/harness.c $(wildcard test/op_*.c test/reference*.c)) \
     $(KERNEL_OBJECTS) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/test_golden: $(patsubst test/%.c,$(BUILD)/test/%.o,$(wildcard test/golden_*.c))

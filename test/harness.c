@@ -1,27 +1,19 @@
 #include "harness.h"
 
 #include "check.h"
-#include "process.h"
+#include "guarded.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-/* --- memory between inaccessible pages --- */
+typedef enum Kind { INPUT, OUTPUT, UPDATED, STORED, INTEGERS, WIDE_VALUES } Kind;
 
-typedef enum Kind { INPUT, OUTPUT, UPDATED, STORED, INTEGERS, WIDE_VALUES, SCRATCH } Kind;
-
-/* The end of a tensor is the end of its last page (of scratch, up to 60 bytes before it, so that it
- * is aligned); what is left of its first page holds CANARY. */
 struct Tensor {
     const char *name;
     Kind kind;
     size_t rows, cols, size; /* size: bytes of an element */
+    Guarded *memory;
     unsigned char *data;
-    unsigned char *map;
-    size_t pages;               /* bytes of the pages between the two inaccessible ones */
     unsigned char *initial;     /* as the harness fills it */
     unsigned char *before;      /* at the call: a case may have changed it */
     unsigned char *expected;    /* after the first run */
@@ -30,90 +22,9 @@ struct Tensor {
     double share, ours, truth, tolerance;
 };
 
-enum { CANARY = 0xA5, SCRATCH_ALIGNMENT = 64 };
-
 static size_t tensor_bytes(const Tensor *t)
 {
     return t->rows * t->cols * t->size;
-}
-
-static void tensor_map(Tensor *t)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = tensor_bytes(t);
-    t->pages = (bytes + SCRATCH_ALIGNMENT + page - 1) / page * page;
-    t->map = mmap(NULL, t->pages + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (t->map == MAP_FAILED || mprotect(t->map + page, t->pages, PROT_READ | PROT_WRITE)) {
-        perror("test_ops: mmap");
-        exit(EXIT_NO_MEMORY);
-    }
-    t->data = t->map + page + t->pages - bytes;
-    if (t->kind == SCRATCH) {
-        t->data -= (uintptr_t)t->data % SCRATCH_ALIGNMENT;
-    }
-    memset(t->map + page, CANARY, (size_t)(t->data - t->map) - page);
-    memset(t->data + bytes, CANARY, (size_t)(t->map + page + t->pages - t->data) - bytes);
-}
-
-static void tensor_unmap(Tensor *t)
-{
-    munmap(t->map, t->pages + 2 * (size_t)sysconf(_SC_PAGESIZE));
-    free(t->initial);
-    free(t->before);
-    free(t->expected);
-    free(t->named);
-}
-
-/* Whether the bytes between the tensor and its inaccessible pages are as they were. */
-static int tensor_intact(const Tensor *t)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    for (unsigned char *c = t->map + page; c < t->map + page + t->pages; c++) {
-        if (c == t->data) {
-            c += tensor_bytes(t);
-            if (c == t->map + page + t->pages) {
-                break;
-            }
-        }
-        if (*c != CANARY) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/* The run whose op may touch memory now, for the signal handler. */
-static const Run *guarded;
-
-static void guard_report(int signal_number, siginfo_t *info, void *context)
-{
-    (void)context;
-    const unsigned char *at = info->si_addr;
-    char line[512];
-    int length = snprintf(line, sizeof line, "FAILED %s: signal %d", guarded ? guarded->what : "?",
-                          signal_number);
-    for (size_t i = 0; guarded && i < guarded->count + 1; i++) {
-        const Tensor *t = i < guarded->count ? &guarded->tensors[i] : guarded->scratch;
-        size_t page = (size_t)sysconf(_SC_PAGESIZE);
-        if (t && at >= t->map && at < t->map + t->pages + 2 * page) {
-            int behind = at >= t->data;
-            size_t bytes = behind ? (size_t)(at - t->data) - tensor_bytes(t)
-                                  : (size_t)(t->data - at);
-            length = snprintf(line, sizeof line, "FAILED %s: touches memory %zu bytes %s %s\n",
-                              guarded->what, bytes, behind ? "behind the end of" : "before",
-                              t->name);
-        }
-    }
-    ssize_t written = write(STDOUT_FILENO, line, (size_t)length);
-    _exit(written == length ? 1 : EXIT_IO);
-}
-
-void guard_start(void)
-{
-    struct sigaction action = {.sa_sigaction = guard_report, .sa_flags = SA_SIGINFO};
-    if (sigaction(SIGSEGV, &action, NULL) || sigaction(SIGBUS, &action, NULL)) {
-        perror("test_ops: sigaction");
-        exit(EXIT_BUG);
-    }
 }
 
 /* --- values --- */
@@ -175,7 +86,8 @@ static void *tensor(Run *run, const char *name, Kind kind, size_t rows, size_t c
         run->tensors = memory_realloc(run->tensors, ++run->count, sizeof *run->tensors);
         Tensor *t = &run->tensors[number];
         *t = (Tensor){.name = name, .kind = kind, .rows = rows, .cols = cols, .size = size};
-        tensor_map(t);
+        t->memory = guarded_alloc(name, tensor_bytes(t), 1);
+        t->data = t->memory->data;
         t->initial = memory_alloc(tensor_bytes(t) + 1, 1);
         t->before = memory_alloc(tensor_bytes(t) + 1, 1);
         t->expected = memory_alloc(tensor_bytes(t) + 1, 1);
@@ -269,15 +181,9 @@ static void plan_call(size_t scratch, double flops, double reads)
     Run *run = planned;
     run->flops = flops;
     run->bytes = reads * sizeof(float);
-    if (!run->scratch || run->scratch->cols != scratch) {
-        if (run->scratch) {
-            tensor_unmap(run->scratch);
-            free(run->scratch);
-        }
-        run->scratch = memory_calloc(1, sizeof *run->scratch);
-        *run->scratch = (Tensor){
-            .name = "scratch", .kind = SCRATCH, .rows = 1, .cols = scratch, .size = sizeof(float)};
-        tensor_map(run->scratch);
+    if (!run->scratch || run->scratch->bytes != scratch * sizeof(float)) {
+        guarded_free(run->scratch);
+        run->scratch = guarded_alloc("scratch", scratch * sizeof(float), 64);
     }
     run->ctx.scratch = (float *)(void *)run->scratch->data;
     run->ctx.scratch_size = scratch;
@@ -357,7 +263,7 @@ int call_again(Run *run)
         again = calls < 3 ||
                 (calls < TIMED_CALLS && run->began[calls] - run->began[0] < timed_seconds);
     }
-    guarded = again ? run : NULL;
+    guarded_begin(again ? run->what : NULL);
     return again;
 }
 
@@ -499,15 +405,17 @@ Run *run_new(const OpCase *op, const int *shape, Fill fill)
 void run_free(Run *run)
 {
     for (size_t i = 0; i < run->count; i++) {
-        tensor_unmap(&run->tensors[i]);
-    }
-    if (run->scratch) {
-        tensor_unmap(run->scratch);
-        free(run->scratch);
+        Tensor *t = &run->tensors[i];
+        guarded_free(t->memory);
+        free(t->initial);
+        free(t->before);
+        free(t->expected);
+        free(t->named);
     }
     for (size_t i = 0; i < run->temporaries; i++) {
         free(run->temporary[i]);
     }
+    guarded_free(run->scratch);
     free(run->temporary);
     free(run->tensors);
     free(run);
@@ -529,12 +437,12 @@ void run_case(Run *run, const Backend *backend, int same_bits, int check)
 {
     run->check = check;
     run_backend(run, backend);
-    CHECK(tensor_intact(run->scratch), "%s: writes beyond scratch", run->what);
+    CHECK(guarded_intact(run->scratch), "%s: writes beyond scratch", run->what);
     int first = !run->kept;
     run->kept = 1;
     for (size_t i = 0; i < run->count; i++) {
         Tensor *t = &run->tensors[i];
-        CHECK(tensor_intact(t), "%s: writes before %s", run->what, t->name);
+        CHECK(guarded_intact(t->memory), "%s: writes before %s", run->what, t->name);
         if (t->checked) {
             tensor_report(run, t);
         }

@@ -52,7 +52,7 @@ struct Run {
     Fill fill;
     Tensor *tensors;            /* in the order in which the case makes them */
     size_t count, next, floats; /* floats: how many of them are not integers */
-    Tensor *scratch;
+    struct Guarded *scratch;
     const Ops *table; /* that is run */
     int kept;         /* whether a first run is */
     double *began;    /* when each call did, if they are timed, else NULL */
@@ -111,10 +111,6 @@ double slope(double (*value)(const void *arg), const void *arg, double *x, doubl
 #define ULP 0x1p-24
 
 /* --- what test_ops.c runs cases with --- */
-
-/* guard_start: from then on an op that touches memory beyond a tensor ends the program with a line
- * that names both. */
-void guard_start(void);
 
 Run *run_new(const OpCase *op, const int *shape, Fill fill);
 void run_free(Run *run);

@@ -11,6 +11,7 @@
  * 2002, section 3.1), to first order; each comparison states its n and its sum. Differences with
  * step h are off by about h^2. */
 #include "check.h"
+#include "guarded.h"
 #include "harness.h"
 #include "reference.h"
 #include "watch.h"
@@ -240,7 +241,7 @@ int main(int argc, char **argv)
         }
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    guard_start();
+    guarded_start();
     print_missing_variants();
     for (int f = 0; f < FAMILIES; f++) {
         for (const OpCase *c = families[f].cases; c->op; c++) {
