@@ -19,11 +19,13 @@
  * of the definition and does not depend on threads, vector width or batch packing:
  *
  *     chain   one fma after another over the index in ascending order, from the value named
- *     lanes   lane l of 32 takes elements l, l + 32, ... in order; then lanes combine as
- *             l += l + 16, 8, 4, 2, 1
+ *     lanes   lane l of 32 takes elements l, l + 32, ... in order, a product by one fma; then lanes
+ *             combine as l += l + 16, 8, 4, 2, 1
  *     tokens  for a parameter's gradient: a chain over the tokens of each sequence from 0, then the
  *             sequences are added in batch order to what is there
- */
+ *
+ * All else is computed as C does, from left to right, each operation rounded; fma(a, b, c) = a b + c
+ * is rounded once. exp, log, tanh and erf are those of scalar.h. */
 #ifndef OPS_H
 #define OPS_H
 
