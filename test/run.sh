@@ -5,6 +5,9 @@ set -u
 cd "$(dirname "$0")/.."
 build=${BUILD:-build}
 export PROGRAMS="${PROGRAMS:-.}"
+# Host code that touches a tensor would pass on the CPU: everything runs on the fence (docs/ARCHITECTURE.md), and some of it
+# again on the CPU below.
+export SEEDBED_DEVICE=fence
 shared=../shared/goldens
 total=0
 failed=0
@@ -36,6 +39,7 @@ run() {
 run layers test/layers.sh
 run ops "$build/test_ops"
 run watch "$build/test_watch"
+run device "$build/test_device"
 run threads "$build/test_threads"
 run parsers "$build/test_parsers"
 run labels "$build/test_labels"
@@ -51,6 +55,7 @@ if [ -d "$shared" ]; then
     run units "$build/test_units" $shared/models/ops/golden.safetensors $shared/tasks/metrics.json
     run models "$build/test_golden" $shared/models/roberta* $shared/models/bert* $shared/models/llama* \
         $shared/models/lora*
+    run "models on the cpu" env SEEDBED_DEVICE=cpu "$build/test_golden" $shared/models/roberta-tiny $shared/models/lora-llama-all
     smollm=${SEEDBED_SMOLLM2:-../shared/models/SmolLM2-135M-Instruct}
     if [ -d "$smollm" ]; then
         run "real decoder" "$build/test_smollm" "$smollm" $shared/real/smollm2_exact
@@ -112,6 +117,8 @@ f=$(grep -c '^not ok' "$log")
 [ "$((p + f))" -gt 0 ] || f=1
 total=$((total + p))
 failed=$((failed + f))
+echo "== digests on the cpu"
+if SEEDBED_DEVICE=cpu test/verify.sh; then total=$((total + 1)); else failed=$((failed + 1)); fi
 rm -f "$log"
 echo "$total passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -1,0 +1,32 @@
+#!/usr/bin/env bats
+# Devices by name, and that all of them give the same bytes.
+
+load common
+
+setup() {
+    cd "$BATS_TEST_DIRNAME/.."
+    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
+    work="$BATS_TEST_TMPDIR"
+    refused="$work/preds"
+    appended="--preds $work/preds"
+    short="--task rte --model tiny --data builtin --max-train 48 --max-eval 32 --quiet"
+    unset SEEDBED_MODEL SEEDBED_DATA SEEDBED_DEVICE
+}
+
+@test "a device that there is not is refused; the variable names the default" {
+    fails 64 'device gpu.*cpu, fence and auto' $train $short --device gpu
+    SEEDBED_DEVICE=gpu fails 64 'device gpu' $train $short
+    SEEDBED_DEVICE=gpu $train $short --device cpu --dry-run
+}
+
+@test "the fence gives the bytes of the cpu" {
+    for device in cpu fence; do
+        $train $short --epochs 1 --seed 3 --device $device --preds "$work/$device" --save "$work/$device.model"
+        $train $short --seed 3 --device $device --lora --lora-dropout 0.1 --micro-batch 3 --recompute --preds "$work/$device.lora" \
+            --select best --epochs 2 --save "$work/$device.adapter"
+    done
+    cmp "$work"/cpu/*.bin "$work"/fence/*.bin
+    cmp "$work"/cpu.lora/*.bin "$work"/fence.lora/*.bin
+    cmp "$work/cpu.model/model.safetensors" "$work/fence.model/model.safetensors"
+    cmp "$work/cpu.adapter/adapter_model.safetensors" "$work/fence.adapter/adapter_model.safetensors"
+}
