@@ -1,6 +1,6 @@
-/* Small parts: schedules, recipes, orders, packing, options, metrics and the built-in data. With
- * arguments, golden files: build/test_units
- * [.../ops/golden.safetensors] [.../tasks/metrics.json] */
+/* Small parts: schedules, clipping, recipes, orders, packing, options, metrics and the built-in
+ * data. With arguments, golden files: build/test_units [.../ops/golden.safetensors]
+ * [.../tasks/metrics.json] */
 #include "check.h"
 #include "encode.h"
 #include "metrics.h"
@@ -68,6 +68,45 @@ static void check_schedule_golden(const char *path)
     json_decref(root);
     safetensors_close(&st);
     free(json);
+}
+
+/* Scales of a gradient of length sqrt(square) from torch.nn.utils.clip_grad_norm_ (PyTorch 2, in
+ * float64, rounded). Its 1e-6 decides where the norm is near the limit, and where both are
+ * small. */
+static void check_clipping(void)
+{
+    static const struct {
+        float square;
+        double clip;
+        float scale;
+    } cases[] = {{0x1p0f, 1, 0x1.ffffdep-1f},
+                 {0x1.ffffdep-1f, 1, 0x1.fffffp-1f},
+                 {0x1.ffff8p-1f, 1, 1},
+                 {0x1p-20f, 0x1p-10, 0x1.ff79ecp-1f},
+                 {0x1p-4f, 0.25, 0x1.ffff7ap-1f},
+                 {9, 1, 0x1.55554ep-2f},
+                 {2.25f, 2, 1},
+                 {0, 1, 1},
+                 {1e10f, 0, 1}};
+    const char *builds[3];
+    int count = backend_builds(builds);
+    for (int b = 0; b < count; b++) {
+        Backend backend;
+        Error error;
+        if (backend_init(&backend, "cpu", builds[b], 1, &error)) {
+            CHECK(0, "%s", error.text);
+            continue;
+        }
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            StepSums sums = {.loss = 1};
+            float partial = cases[i].square;
+            backend.ops.gradient_norm(&backend.ctx, &sums, &partial, 1, cases[i].clip);
+            CHECK(sums.gradient_scale == cases[i].scale && sums.finite,
+                  "%s: scale %a of norm %.9g and limit %g, PyTorch's is %a", builds[b],
+                  (double)sums.gradient_scale, sums.norm, cases[i].clip, (double)cases[i].scale);
+        }
+        backend_free(&backend);
+    }
 }
 
 static void check_order(void)
@@ -334,6 +373,7 @@ static void check_metrics(const char *path)
 int main(int argc, char **argv)
 {
     check_schedules();
+    check_clipping();
     check_order();
     check_builtin();
     check_packing();
