@@ -167,7 +167,7 @@ static Tensor *tensor_at(const Run *run, const void *at)
             return t;
         }
     }
-    printf("test_ops: %s: a value outside of all tensors\n", run->what);
+    printf("FAILED %s: an output or a value is outside of all tensors\n", run->what);
     exit(EXIT_BUG);
 }
 
@@ -200,7 +200,7 @@ static void plan_output(const void *first, size_t size, const int *list, size_t 
     for (size_t r = 0; r < rows; r++) {
         size_t from = at + (list ? (size_t)list[r] : r) * stride * size, end = from + cols * size;
         if (end > tensor_bytes(t)) {
-            printf("test_ops: %s: ops.def names an output that is larger than %s\n", planned->what,
+            printf("FAILED %s: ops.def names an output that is larger than %s\n", planned->what,
                    t->name);
             exit(EXIT_BUG);
         }
