@@ -1,4 +1,4 @@
-/* PEFT adapter folders: adapter_config.json and adapter_model.safetensors. Source:
+/* PEFT adapter folders: adapter_config.json (adapter_config.h) and adapter_model.safetensors. Source:
  * huggingface/peft, LoraConfig and get_peft_model_state_dict; names and refusals are in
  * docs/FORMATS.md. */
 #ifndef ADAPTER_H
@@ -6,11 +6,6 @@
 
 #include "state.h"
 #include "safetensors.h"
-
-/* The adapters that an adapter_config.json describes, for a base model of this shape. A field that
- * is not implemented and not at rest (null, false, empty) is refused by its name, for ignoring it
- * would be another model. Errors: 66 no such file; 65 with path and field. */
-int adapter_config_read(LoraConfig *lora, const char *path, const Config *config, Error *error);
 
 /* What the head in an adapter folder is for, by its name and shape, where no task says it: without
  * a head the model is a language model. Errors: those of reading; 65 a head of no classes, or none

@@ -1,5 +1,5 @@
 /* adapter_config.json of a PEFT folder. */
-#include "adapter.h"
+#include "adapter_config.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -11,6 +11,7 @@ typedef struct Fields {
     Error *error;
 } Fields;
 
+/* base.h's, for functions whose Error is in their Fields. */
 #undef REFUSE
 #define REFUSE(...) error_set(fields->error, EXIT_BAD_DATA, __VA_ARGS__)
 

@@ -1,4 +1,5 @@
 #include "golden_case.h"
+#include "adapter_config.h"
 #include "check.h"
 #include "hf.h"
 

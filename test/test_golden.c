@@ -164,10 +164,9 @@ static void run_training(Case *c, const char *variant, const json_t *entry, cons
         CHECK(rates, "%s: no golden %s", c->folder, key);
         StepSums sums;
         Error error;
-        optim_step(&c->rig.state, &c->rig.model, &config,
-                   rates ? golden_element(rates, (size_t)s) : 0);
-        c->rig.backend.device->get(&sums, c->rig.state.sums, sizeof sums);
-        CHECK(!backend_wait(&c->rig.backend, &error), "%s", error.text);
+        CHECK(!optim_step(&c->rig.state, &c->rig.model, &config,
+                          rates ? golden_element(rates, (size_t)s) : 0, &sums, &error),
+              "%s", error.text);
         float value = (float)(loss / g.terms), norm_value = (float)sums.norm;
         size_t at = (size_t)s;
         snprintf(key, sizeof key, "train.%s.loss", variant);

@@ -224,7 +224,10 @@ static void check_lora(const Golden *g, const char *folder)
         pass_loss(&pass, 0.25f, 1);
         double error = fabs(rig_loss(&rig) / 4 - listed(g, "lora_losses_f64", s));
         worst_loss = error <= worst_loss ? worst_loss : error;
-        optim_step(&rig.state, &rig.model, &adamw, 1e-3);
+        StepSums sums;
+        Error failure;
+        CHECK(!optim_step(&rig.state, &rig.model, &adamw, 1e-3, &sums, &failure), "%s",
+              failure.text);
     }
     CHECK(worst_loss <= 4 * torch, "LoRA losses: largest error %g, PyTorch's %g", worst_loss,
           torch);

@@ -150,7 +150,12 @@ static double rig_step(Rig *rig, int number)
                  .step = {1, (uint32_t)number, 42}};
     pass_forward(&pass);
     pass_loss(&pass, 1.0f / (float)rig->batch.B, 1);
-    optim_step(&rig->state, &rig->model, &rig->adamw, 1e-5);
+    StepSums sums;
+    Error error;
+    if (optim_step(&rig->state, &rig->model, &rig->adamw, 1e-5, &sums, &error)) {
+        fprintf(stderr, "bench: %s\n", error.text);
+        exit(error.code);
+    }
     return clock_seconds() - start;
 }
 

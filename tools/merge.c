@@ -1,6 +1,7 @@
 /* merge BASE ADAPTER OUT: a base model and a PEFT adapter as one plain Hugging Face folder. Adapted
  * weights and the head are float32, all others as the base has them. */
 #include "adapter.h"
+#include "adapter_config.h"
 #include "download.h"
 #include "hf.h"
 #include "model_folder.h"

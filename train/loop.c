@@ -40,14 +40,14 @@ static long run_passes(Run *run, const StepRange *range, const int *order, int t
 
 /* Trains the step once more while the ops are watched. Its weights are as they were: a step that is
  * not finite changes none. */
-static int diverged(Run *run, const StepRange *range, const int *order, const char *what,
+static int diverged(Run *run, const StepRange *range, const int *order, int terms, const char *what,
                     Error *error)
 {
     Study *study = run->study;
     char found[160];
     state_zero_gradients(&run->state, &study->model);
     watch_begin(&study->backend, WATCH_FINITE);
-    run_passes(run, range, order, step_terms(study, range, order));
+    run_passes(run, range, order, terms);
     watch_end(&study->backend, WATCH_FINITE);
     watch_found(&study->backend, found);
     return error_set(error, EXIT_DIVERGED,
@@ -60,22 +60,20 @@ static int diverged(Run *run, const StepRange *range, const int *order, const ch
 static int train_step(Run *run, const StepRange *range, const int *order, Error *error)
 {
     Study *study = run->study;
-    const Device *device = study->backend.device;
     int terms = step_terms(study, range, order);
     double lr = study->recipe.lr * schedule_factor(study->recipe.schedule, run->state.step,
                                                    study->warmup, study->steps);
     long tokens = run_passes(run, range, order, terms);
     StepSums sums;
-    optim_step(&run->state, &study->model, &study->recipe.optim, lr);
-    device->get(&sums, run->state.sums, sizeof sums);
-    if (backend_wait(&study->backend, error)) {
+    if (optim_step(&run->state, &study->model, &study->recipe.optim, lr, &sums, error)) {
         return error->code;
     }
     if (!sums.finite) {
-        return diverged(run, range, order, isfinite(sums.loss) ? "gradient norm" : "loss", error);
+        return diverged(run, range, order, terms, isfinite(sums.loss) ? "gradient norm" : "loss",
+                        error);
     }
-    run->loss += sums.loss;
     run->state.step++;
+    run->loss += sums.loss;
     run->terms += terms;
     return progress_step(&run->progress, run->state.step, sums.loss / terms, sums.norm, lr, tokens,
                          error);

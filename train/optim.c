@@ -1,6 +1,7 @@
 #include "optim.h"
 
-void optim_step(State *state, const Model *model, const OptimConfig *config, double lr)
+int optim_step(State *state, const Model *model, const OptimConfig *config, double lr,
+               StepSums *sums, Error *error)
 {
     const Ops *ops = &model->backend->ops;
     Context *ctx = &model->backend->ctx;
@@ -21,4 +22,6 @@ void optim_step(State *state, const Model *model, const OptimConfig *config, dou
                   .segment = {{model->params.decayed, (float)(1.0 - lr * config->weight_decay)},
                               {n, 1.0f}}};
     ops->adamw(ctx, state->weights, state->m, state->v, state->gradients, state->sums, &step);
+    model->backend->device->get(sums, state->sums, sizeof *sums);
+    return backend_wait(model->backend, error);
 }

@@ -9,8 +9,10 @@ typedef struct OptimConfig {
     double clip; /* limit of the global norm; 0 for none */
 } OptimConfig;
 
-/* Leaves norm, clipping and whether all is finite in state->sums, whose loss must be there. Where it
- * is, the weights get their step and all gradients are 0 afterwards; else nothing is changed. */
-void optim_step(State *state, const Model *model, const OptimConfig *config, double lr);
+/* Enqueues the step, whose loss is in state->sums, and waits for it: sums gets loss, norm before
+ * clipping, and whether both are finite. If they are the weights have their step and all gradients are
+ * 0 afterwards; else nothing was changed. Errors: 70. */
+int optim_step(State *state, const Model *model, const OptimConfig *config, double lr,
+               StepSums *sums, Error *error);
 
 #endif

@@ -1,5 +1,6 @@
 #include "study.h"
 #include "adapter.h"
+#include "adapter_config.h"
 #include "download.h"
 #include "pack.h"
 #include "text.h"
@@ -305,7 +306,10 @@ static int plan_ops(Study *study, Error *error)
     backend->ops.sum_losses(&backend->ctx, &state.sums->loss, study->work.losses, 1);
     if (study->steps) {
         state_reset(&state, &study->model);
-        optim_step(&state, &study->model, &study->recipe.optim, 0);
+        StepSums sums;
+        if (optim_step(&state, &study->model, &study->recipe.optim, 0, &sums, error)) {
+            return error->code;
+        }
     }
     watch_end(backend, WATCH_PLAN);
     return backend_check_plan(backend, error);
