@@ -118,7 +118,7 @@ int backend_init(Backend *backend, const char *device, const char *simd, int thr
                          simd, names[0], count > 1 ? ", " : "", count > 1 ? names[1] : "",
                          count > 2 ? ", " : "", count > 2 ? names[2] : "");
     }
-    backend->ops = *ops;
+    backend->ops = backend->ctx.inner = *ops;
     backend->ctx.threads = threads > 0 ? threads : threads_available();
     backend->ctx.pace.grain = PACE_GRAIN;
     backend->ctx.layer = -1;
@@ -203,14 +203,15 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
         return error->code;
     }
     const Ops *replaced = variant_ops(backend, chosen);
-    Watch *watch = backend->ctx.watch;
-    Ops *ops = watch && watch->what ? &watch->inner : &backend->ops;
 #define OP(name, ...)                                                                              \
     if (replaced->name) {                                                                          \
-        ops->name = replaced->name;                                                                \
+        backend->ctx.inner.name = replaced->name;                                                  \
     }
 #include "ops.def"
 #undef OP
+    if (!backend->ctx.watch || !backend->ctx.watch->what) {
+        backend->ops = backend->ctx.inner;
+    }
     /* Recorded in the order of variants.def, each once, whatever order they were given in. */
     char old[sizeof backend->variants + 2], *at = backend->variants;
     snprintf(old, sizeof old, ",%s,", backend->variants);

@@ -1,4 +1,4 @@
-/* The packed matrix product of the CPU, under matmul.c, attention.c, lora.c and loss.c and private to
+/* The packed matrix product of the CPU, under matmul.c, attention.c and lora.c and private to
  * them; one of each build.
  *
  * C[m, n] = chain over k of A[m, k] B[k, n], one fma after another, from what start says. A is

@@ -1,5 +1,5 @@
 /* Losses with their gradients, and the sums of a step: its loss and its gradient norm. */
-#include "gemm.h"
+#include "rows.h"
 
 static inline float exp_shifted(float z, float max)
 {
@@ -46,7 +46,7 @@ void KERNEL(cross_entropy)(Context *ctx, float *losses, float *dlogits, const fl
 
 /* Running values of a row of linear_cross_entropy. */
 typedef struct RowSum {
-    double sum; /* a float but for float64 */
+    double sum;       /* a float's value, but for the variant */
     float max, label; /* label: z of the target */
 } RowSum;
 
@@ -65,6 +65,7 @@ static void row_add(RowSum *row, const float *z, size_t width)
     }
 }
 
+/* The products are the ops of linear layers, so that their variants are these too. */
 static void vocabulary_loss(Context *ctx, RowAdd *add, float *losses, float *dx, float *dweight,
                             const float *x, Weight weight, const int *targets, int N, int C, int V,
                             float scale)
@@ -81,8 +82,7 @@ static void vocabulary_loss(Context *ctx, RowAdd *add, float *losses, float *dx,
             size_t width = v - first < widest ? v - first : widest;
             Weight block = {weight.f32 ? weight.f32 + first * c : NULL,
                             weight.bf16 ? weight.bf16 + first * c : NULL};
-            gemm(ctx, z, width, strided(x, c, 1), (Strided){block, 1, c}, n_count, width, c,
-                 START_ZERO, NULL);
+            ctx->inner.matmul_forward(ctx, z, x, block, NULL, N, C, (int)width);
 #pragma omp parallel for schedule(static) num_threads(threads_for(ctx, n_count * width))
             for (size_t n = 0; n < n_count; n++) {
                 float *z_n = z + n * width;
@@ -103,17 +103,17 @@ static void vocabulary_loss(Context *ctx, RowAdd *add, float *losses, float *dx,
                 }
             }
             if (pass == 1) {
-                gemm(ctx, dx, c, strided(z, width, 1), (Strided){block, c, 1}, n_count, c, width,
-                     first ? START_C : START_ZERO, NULL);
+                ctx->inner.matmul_backward_input(ctx, dx, z, block, N, C, (int)width, first > 0);
                 if (dweight) {
-                    gemm(ctx, dweight + first * c, c, strided(z, 1, width), strided(x, c, 1), width,
-                         c, n_count, START_C, NULL);
+                    ctx->inner.matmul_backward_weight(ctx, dweight + first * c, z, x, N, C,
+                                                      (int)width);
                 }
             }
         }
     }
     for (size_t n = 0; n < n_count; n++) {
-        losses[n] = targets[n] < 0 ? 0.0f : scalar_log((float)rows[n].sum) + (rows[n].max - rows[n].label);
+        float loss = scalar_log((float)rows[n].sum) + (rows[n].max - rows[n].label);
+        losses[n] = targets[n] < 0 ? 0.0f : loss;
     }
 }
 

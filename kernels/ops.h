@@ -34,15 +34,7 @@
 
 #include <stddef.h>
 
-/* All state of a backend. */
-typedef struct Context {
-    int threads;    /* the most that an op uses; scratch is shared out by it */
-    Pace pace;      /* how many of them pay now */
-    float *scratch; /* [scratch_size] floats, shared by all ops, 64-byte aligned */
-    size_t scratch_size;
-    int layer;           /* in which a model is, or -1: what a watch says of a finding */
-    struct Watch *watch; /* of watch.h; NULL where nobody ever watched */
-} Context;
+typedef struct Context Context;
 
 /* A weight as it is stored: float32, or bf16 that is widened where it is read, which is exact. One
  * of the pointers is NULL. */
@@ -117,6 +109,17 @@ typedef struct Ops {
 #include "ops.def"
 #undef OP
 } Ops;
+
+/* All state of a backend. */
+struct Context {
+    int threads;    /* the most that an op uses; scratch is shared out by it */
+    Pace pace;      /* how many of them pay now */
+    float *scratch; /* [scratch_size] floats, shared by all ops, 64-byte aligned */
+    size_t scratch_size;
+    Ops inner;      /* the ops in force, for those who stand before an op or are made of others */
+    int layer;           /* in which a model is, or -1: what a watch says of a finding */
+    struct Watch *watch; /* of watch.h; NULL where nobody ever watched */
+};
 
 /* Lanes of the sum of a row: a warp. */
 enum { LANES = 32 };

@@ -166,8 +166,8 @@ static void call_end(Context *ctx, const Call *call)
     {                                                                                              \
         const Span span[] = {outputs};                                                             \
         Call call = {OP_##name, span, sizeof span / sizeof *span, scratch, flops, reads, 0.0};     \
-        if (call_begin(ctx, &call, ctx->watch->inner.name != NULL)) {                              \
-            ctx->watch->inner.name arguments;                                                      \
+        if (call_begin(ctx, &call, ctx->inner.name != NULL)) {                                     \
+            ctx->inner.name arguments;                                                             \
             call_end(ctx, &call);                                                                  \
         }                                                                                          \
     }
@@ -188,9 +188,9 @@ const Watch *watch_begin(Backend *backend, unsigned what)
     }
     if (!watch->what) {
         watch->error = (Error){0};
-        watch->inner = backend->ops;
+        backend->ctx.inner = backend->ops;
         backend->ops = watched;
-        backend->ops.build = watch->inner.build;
+        backend->ops.build = backend->ctx.inner.build;
     }
     watch->what |= what;
     if (what & WATCH_PLAN) {
@@ -211,7 +211,7 @@ void watch_end(Backend *backend, unsigned what)
     Watch *watch = backend->ctx.watch;
     watch->what &= ~what;
     if (!watch->what) {
-        backend->ops = watch->inner;
+        backend->ops = backend->ctx.inner;
     }
 }
 

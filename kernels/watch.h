@@ -45,7 +45,6 @@ typedef struct Finding {
 
 typedef struct Watch {
     unsigned what;
-    Ops inner;      /* the ops that are called */
     size_t scratch; /* floats: the most that a planned op needs */
     OpTally planned[OPS], timed[OPS];
     Finding found;
