@@ -155,6 +155,35 @@ make_data() {
     [ ! -e "$work/dry" ]
 }
 
+@test "the log of a run: rates of the schedule, each example once an epoch in another order, losses that add up" {
+    # 42 examples in batches of 16 are 3 steps an epoch; evaluated after the second epoch and at the end
+    $train $short --max-train 42 --epochs 3 --batch 16 --lr 0.01 --warmup 2 --eval-every 2 --preds "$work/preds" >/dev/null 2>&1
+    sed 's/[{}"]//g; s/event://; s/[a-z_]*://g' "$work"/preds/*.jsonl | grep -E '^(step|epoch),' >"$work/log"
+    cat "$work/log"
+    [ "$(cut -d , -f 1 "$work/log" | tr '\n' ' ')" = 'step step step step step step epoch step step step epoch ' ]
+    awk -F , '
+        function apart(a, b) { return a - b > 1e-6 * b || b - a > 1e-6 * b }
+        $1 == "step" {
+            i = $2 - 1
+            rate = 0.01 * (i < 2 ? i / 2 : (9 - i) / 7)
+            if (apart($5, rate)) { print "step " $2 ": rate " $5 ", expected " rate; bad = 1 }
+            if (i % 3 == 0) { loss = 0; tokens = 0 }
+            loss += $3 * (i % 3 == 2 ? 10 : 16)
+            tokens += $6
+            if (i % 3 == 2) { all[int(i / 3)] = tokens }
+        }
+        $1 == "epoch" {
+            if ($2 != (NR == 7 ? 2 : 3)) { print "epoch " $2; bad = 1 }
+            if (apart($3, loss / 42)) { print "training loss " $3 ", expected " loss / 42; bad = 1 }
+        }
+        END {
+            if (all[0] != all[1] || all[1] != all[2]) { print "tokens of an epoch: " all[0], all[1], all[2]; bad = 1 }
+            exit bad
+        }' "$work/log"
+    # the first step of every epoch sees other examples
+    [ "$(awk -F , '$1 == "step" && $2 % 3 == 1 { print $6 }' "$work/log" | sort -u | wc -l)" -gt 1 ]
+}
+
 @test "usage: unknown options, tasks, kernels and values, with the nearest name" {
     fails 64 'did you mean --seed' $train --sead 5 --task rte
     fails 64 'did you mean boolq' $train --task boolqq
