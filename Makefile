@@ -39,6 +39,9 @@ NVCC := $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc
 GPUS = 80 90
 COMPILE_cuda = $(NVCC) -std=c++17 -O3 -fmad=false -prec-div=true -prec-sqrt=true -ftz=false $(foreach g,$(GPUS),-gencode \
     arch=compute_$(g),code=sm_$(g)) -Werror all-warnings -Xptxas -warn-spills,-warn-lmem-usage -Xcompiler -Wall,-Wextra
+# cuRAND's device generator for the host: its headers are enough for test_curand
+CUDA_INCLUDE = $(if $(NVCC),$(dir $(NVCC))../include)
+CURAND = $(if $(wildcard $(CUDA_INCLUDE)/curand_kernel.h),$(BUILD)/test/curand_device.o)
 CUDA = $(if $(NVCC),$(patsubst kernels/%.cu,$(BUILD)/kernels/%.cuda.o,$(wildcard kernels/*.cu)))
 KERNELS = gemm matmul attention norm rope elementwise embedding lora loss table
 
@@ -75,6 +78,7 @@ $(BUILD)/test_ops: $(patsubst test/%.c,$(BUILD)/test/%.o,test/test_ops.c test/ch
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/test_golden: $(patsubst test/%.c,$(BUILD)/test/%.o,$(wildcard test/golden_*.c))
 $(BUILD)/test_stats $(BUILD)/test_groups $(BUILD)/test_inference: $(BUILD)/test/made_groups.o
+$(BUILD)/test_curand: $(CURAND)
 $(filter-out $(BUILD)/test_ops,$(TESTS)): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/check.o $(BUILD)/test/rig.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -87,6 +91,9 @@ $(eval $(call kernel_rule,cuda,cu))
 
 $(BUILD)/%.o: %.c | $(addprefix $(BUILD)/,base kernels model data train eval tools test)
 	$(CC) $(CFLAGS) $(INCLUDE_$(firstword $(subst /, ,$*))) -MMD -MP -c $< -o $@
+
+$(BUILD)/test/curand_device.o: test/curand_device.cc | $(BUILD)/test
+	g++ -std=c++17 -O2 -I$(CUDA_INCLUDE) -c $< -o $@
 
 # Commit and kernels' digest stand in every prediction file; only this object depends on them.
 $(BUILD)/base/version.o: CFLAGS += -DGIT_COMMIT='"$(GIT)"' -DKERNELS_SHA256='"$(KERNELS_SHA256)"'

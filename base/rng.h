@@ -31,7 +31,8 @@ SCALAR_FN Philox philox4x32(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, 
 
 /* Word j of the stream of a key, in the order of cuRAND's host generator
  * CURAND_RNG_PSEUDO_PHILOX4_32_10 with this seed: with q = j / 4, the word j % 4 of sub-sequence
- * q % 65536 at position q / 65536. */
+ * q % 65536 at position q / 65536, which in cuRAND's device generator is the first curand() after
+ * curand_init(key, q % 65536, 4 (q / 65536) + j % 4). */
 SCALAR_FN uint32_t rng_word(uint64_t key, uint64_t j)
 {
     uint64_t q = j / 4, position = q >> 16;
@@ -47,7 +48,7 @@ SCALAR_FN float rng_uniform(uint32_t word)
 }
 
 /* Standard normal number j of a key: Box and Muller (1958) on words 2 (j / 2) and 2 (j / 2) + 1,
- * sine for even j. */
+ * sine for even j, as cuRAND; by our own logarithm and sine, within 4 ulp of its numbers. */
 SCALAR_FN float rng_normal(uint64_t key, uint64_t j)
 {
     float u = rng_uniform(rng_word(key, j & ~(uint64_t)1));
@@ -95,7 +96,10 @@ SCALAR_FN uint32_t dropout_threshold(float p)
 enum { DROPOUT_BLOCK = 128, DROPOUT_LANES = 32 };
 
 /* Element i of a row uses word (i / 32) % 4 of the counter with element group
- * (i / 128) * 32 + i % 32: a warp draws its four elements a lane from one block each. */
+ * (i / 128) * 32 + i % 32: a warp draws its four elements a lane from one block each. For head below
+ * 1024 the words are curand4() of cuRAND's device generator after curand_init(seed,
+ * step << 32 | slot | site << 20, 4 (group | position << 32 | head << 52)); its host generator cannot
+ * give them. */
 SCALAR_FN Philox dropout_words(const DropoutSite *site, uint32_t group, uint32_t position,
                                uint32_t head, uint32_t slot)
 {
