@@ -197,57 +197,105 @@ void KERNEL(attention_backward)(Context *ctx, float *dq, float *dk, float *dv, c
 
 /* --- variants --- */
 
+/* s = the first n scores of query i of a head, each chain in double. */
+static void scores_double(float *s, const float *q, const float *k, const AttentionShape *shape,
+                          const Head *head, size_t i, size_t n)
+{
+    size_t D = (size_t)shape->D, stride = (size_t)shape->kv_stride;
+    const float *q_i = q + (head->q_row + i) * (size_t)shape->q_stride + (size_t)head->h * D,
+                *k_0 = k + head->k_row * stride + (size_t)head->kv * D;
+    for (size_t j = 0; j < n; j++) {
+        s[j] = shape->scale * dot_double(0.0, q_i, 1, k_0 + j * stride, 1, D);
+    }
+}
+
+static void drop_query(float *x, size_t n, const DropoutSite *dropout, const AttentionShape *shape,
+                       const Head *head, size_t i)
+{
+    if (dropout->p > 0.0f) {
+        row_dropout(x, x, n, dropout, (uint32_t)shape->q_position[head->b] + (uint32_t)i,
+                    (uint32_t)head->h, (uint32_t)shape->slot[head->b]);
+    }
+}
+
 void KERNEL(attention_forward_float64)(Context *ctx, float *out, float *max, float *rsum,
                                        const float *q, const float *k, const float *v,
                                        const AttentionShape *shape, const DropoutSite *dropout)
 {
-    size_t D = (size_t)shape->D, H = (size_t)shape->H;
-    uint32_t threshold = dropout_threshold(dropout->p);
+    size_t D = (size_t)shape->D, H = (size_t)shape->H, stride = (size_t)shape->kv_stride,
+           share = ctx->scratch_size / (size_t)ctx->threads / 16 * 16;
 #pragma omp parallel for schedule(dynamic) num_threads(ctx->threads)
     for (int task = 0; task < shape->B * shape->H; task++) {
-        int b = task / shape->H, h = task % shape->H, kv = h / (shape->H / shape->K);
-        int keys = shape->cu_k[b + 1] - shape->cu_k[b];
-        for (int i = shape->cu_q[b]; i < shape->cu_q[b + 1]; i++) {
-            const float *q_i = q + (size_t)i * (size_t)shape->q_stride + (size_t)h * D;
-            uint32_t position = (uint32_t)(shape->q_position[b] + i - shape->cu_q[b]);
-            int n = shape->causal && (int)position + 1 < keys ? (int)position + 1 : keys;
-            float *out_i = out + (size_t)i * H * D + (size_t)h * D;
-            float m = -INFINITY;
+        Head head = head_at(shape, task / shape->H, task % shape->H);
+        float *e = ctx->scratch + (size_t)omp_get_thread_num() * share;
+        for (size_t i = 0; i < head.queries; i++) {
+            size_t n = keys_seen(shape, head.b, i, head.keys),
+                   row = (head.q_row + i) * H + (size_t)head.h;
             double sum = 0.0;
-            /* Three passes over the keys: the largest score, the sum, the mixture. */
-            for (int pass = 0; pass < 3; pass++) {
-                double mixture[512] = {0};
-                for (int j = 0; j < n; j++) {
-                    const float *k_j = k + (size_t)(shape->cu_k[b] + j) * (size_t)shape->kv_stride +
-                                       (size_t)kv * D;
-                    float s = dot_double(0.0, q_i, 1, k_j, 1, D) * shape->scale;
-                    if (pass == 0) {
-                        m = s > m ? s : m;
-                    } else if (pass == 1) {
-                        sum += (double)scalar_exp(s - m);
-                    } else {
-                        double p = (double)scalar_exp(s - m) / sum;
-                        if (dropout->p > 0.0f) {
-                            uint32_t e = (uint32_t)j,
-                                     group = e / DROPOUT_BLOCK * DROPOUT_LANES + e % DROPOUT_LANES;
-                            Philox words = dropout_words(dropout, group, position, (uint32_t)h,
-                                                         (uint32_t)shape->slot[b]);
-                            p = words.word[e / DROPOUT_LANES % 4] >= threshold
-                                    ? p / (1.0 - (double)dropout->p)
-                                    : 0.0;
-                        }
-                        const float *v_j = v + (k_j - k);
-                        for (size_t d = 0; d < D && d < 512; d++) {
-                            mixture[d] = fma(p, (double)v_j[d], mixture[d]);
-                        }
-                    }
+            scores_double(e, q, k, shape, &head, i, n);
+            max[row] = row_max(e, n);
+            for (size_t j = 0; j < n; j++) {
+                e[j] = scalar_exp(e[j] - max[row]);
+                sum += (double)e[j];
+            }
+            rsum[row] = (float)(1.0 / sum);
+            drop_query(e, n, dropout, shape, &head, i);
+            const float *v_0 = v + head.k_row * stride + (size_t)head.kv * D;
+            for (size_t d = 0; d < D; d++) {
+                out[row * D + d] = rsum[row] * dot_double(0.0, e, 1, v_0 + d, stride, n);
+            }
+        }
+    }
+}
+
+void KERNEL(attention_backward_float64)(Context *ctx, float *dq, float *dk, float *dv,
+                                        const float *dout, const float *q, const float *k,
+                                        const float *v, const float *max, const float *rsum,
+                                        const AttentionShape *shape, const DropoutSite *dropout)
+{
+    size_t D = (size_t)shape->D, H = (size_t)shape->H, q_stride = (size_t)shape->q_stride,
+           stride = (size_t)shape->kv_stride,
+           share = ctx->scratch_size / (size_t)ctx->threads / 16 * 16;
+    int group = shape->H / shape->K;
+#pragma omp parallel for schedule(dynamic) num_threads(ctx->threads)
+    for (int task = 0; task < shape->B * shape->K; task++) {
+        int kv = task % shape->K;
+        for (int h = kv * group; h < (kv + 1) * group; h++) {
+            Head head = head_at(shape, task / shape->K, h);
+            size_t lds = head.keys, first_k = head.k_row * stride + (size_t)kv * D,
+                   first_q = head.q_row * q_stride + (size_t)h * D;
+            float *p = ctx->scratch + (size_t)omp_get_thread_num() * share,
+                  *ds = p + head.queries * lds;
+            memset(p, 0, 2 * head.queries * lds * sizeof *p);
+            for (size_t i = 0; i < head.queries; i++) {
+                size_t n = keys_seen(shape, head.b, i, head.keys),
+                       row = (head.q_row + i) * H + (size_t)h;
+                float *p_i = p + i * lds, *ds_i = ds + i * lds;
+                scores_double(p_i, q, k, shape, &head, i, n);
+                for (size_t j = 0; j < n; j++) {
+                    p_i[j] = scalar_exp(p_i[j] - max[row]) * rsum[row];
+                    ds_i[j] = dot_double(0.0, dout + row * D, 1, v + first_k + j * stride, 1, D);
                 }
-                for (size_t d = 0; pass == 2 && d < D && d < 512; d++) {
-                    out_i[d] = (float)mixture[d];
+                drop_query(ds_i, n, dropout, shape, &head, i);
+                float mean = dot_double(0.0, p_i, 1, ds_i, 1, n);
+                for (size_t j = 0; j < n; j++) {
+                    ds_i[j] = p_i[j] * (ds_i[j] - mean) * shape->scale;
+                }
+                drop_query(p_i, n, dropout, shape, &head, i);
+                for (size_t d = 0; d < D; d++) {
+                    dq[first_q + i * q_stride + d] = dot_double(0.0, ds_i, 1, k + first_k + d,
+                                                                stride, n);
                 }
             }
-            max[(size_t)i * H + (size_t)h] = m;
-            rsum[(size_t)i * H + (size_t)h] = (float)(1.0 / sum);
+            for (size_t at = 0; at < head.keys * D; at++) {
+                size_t j = at / D, d = at % D, to = first_k + j * stride + d;
+                size_t from = head.q_row * H * D + (size_t)h * D + d;
+                int first = h == kv * group;
+                dk[to] = dot_double(first ? 0.0 : (double)dk[to], ds + j, lds, q + first_q + d,
+                                    q_stride, head.queries);
+                dv[to] = dot_double(first ? 0.0 : (double)dv[to], p + j, lds, dout + from, H * D,
+                                    head.queries);
+            }
         }
     }
 }

@@ -128,18 +128,22 @@ static inline void adamw_element(float *parameter, float *m, float *v, float *gr
                       -(step->rate * first / (sqrtf(second) / step->correction + step->eps)));
 }
 
+/* The op by this function of an element. */
+#define ADAMW(element)                                                                             \
+    AdamW a = *step; /* copies that no store can alias */                                          \
+    float scale = sums->gradient_scale;                                                            \
+    for (size_t s = 0, first = 0; s < (size_t)a.segments && sums->finite; s++) {                   \
+        size_t n = a.segment[s].end - first;                                                       \
+        float *p = parameter + first, *m1 = m + first, *v1 = v + first, *g = gradient + first,     \
+              shrink = a.segment[s].shrink;                                                        \
+        FOR_EACH(n, element(p + i, m1 + i, v1 + i, g + i, &a, scale, shrink))                      \
+        first += n;                                                                                \
+    }
+
 void KERNEL(adamw)(Context *ctx, float *parameter, float *m, float *v, float *gradient,
                    const StepSums *sums, const AdamW *step)
 {
-    AdamW a = *step; /* copies that no store can alias */
-    float scale = sums->gradient_scale;
-    for (size_t s = 0, first = 0; s < (size_t)a.segments && sums->finite; s++) {
-        size_t n = a.segment[s].end - first;
-        float *p = parameter + first, *m1 = m + first, *v1 = v + first, *g = gradient + first,
-              shrink = a.segment[s].shrink;
-        FOR_EACH(n, adamw_element(p + i, m1 + i, v1 + i, g + i, &a, scale, shrink))
-        first += n;
-    }
+    ADAMW(adamw_element)
 }
 
 /* --- variants --- */
@@ -162,4 +166,23 @@ void KERNEL(swiglu_backward_float64)(Context *ctx, float *dgate, float *dup, con
              double d = (double)dout[i];
              dgate[i] = (float)(d * (double)up[i] * s * (1.0 + x * (1.0 - s)));
              dup[i] = (float)(d * x * s))
+}
+
+static inline void adamw_element_double(float *parameter, float *m, float *v, float *gradient,
+                                        const AdamW *step, float gradient_scale, float shrink)
+{
+    double g = (double)*gradient * (double)gradient_scale;
+    double first = (double)*m + (double)step->beta1_rest * (g - (double)*m);
+    double second = (double)*v * (double)step->beta2 + (double)step->beta2_rest * g * g;
+    double move = first / (sqrt(second) / (double)step->correction + (double)step->eps);
+    *gradient = 0.0f;
+    *m = (float)first;
+    *v = (float)second;
+    *parameter = (float)((double)*parameter * (double)shrink - (double)step->rate * move);
+}
+
+void KERNEL(adamw_float64)(Context *ctx, float *parameter, float *m, float *v, float *gradient,
+                           const StepSums *sums, const AdamW *step)
+{
+    ADAMW(adamw_element_double)
 }
