@@ -265,9 +265,6 @@ int main(int argc, char **argv)
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     guarded_start();
-#define VARIANT(op, variant, ...) check_variant(#op "=" #variant);
-#include "variants.def"
-#undef VARIANT
     for (int f = 0; f < FAMILIES; f++) {
         for (const OpCase *c = families[f].cases; c->op; c++) {
             for (int i = 0; i < OPS; i++) {
@@ -301,6 +298,9 @@ int main(int argc, char **argv)
     if (!strcmp(mode, "perf") || !strcmp(mode, "support")) {
         return 0;
     }
+#define VARIANT(op, variant, ...) check_variant(#op "=" #variant);
+#include "variants.def"
+#undef VARIANT
     for (int i = 0; i < OPS && !only; i++) {
         CHECK(found[i], "op %s has no case", op_names[i]);
     }
