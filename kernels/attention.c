@@ -1,6 +1,8 @@
-/* Attention over packed sequences. A task of the forward pass is one sequence and one head, of the
- * backward pass one sequence and one key/value head; scores live in the scratch of its thread and
- * are computed again in the backward pass, so no [T, T] tensor is kept between the two. */
+/* Attention over packed sequences. A task is one sequence and one head: of queries forward, of keys
+ * and values backward. Its queries go by in strips as high as a tile of the product, and no strip
+ * computes keys behind the last one that it sees: causal attention does about half the work. Scores
+ * live in the scratch of the task's thread and are computed again in the backward pass, so no [T,
+ * T] tensor is ever kept. */
 #include "gemm.h"
 
 #include <omp.h>
@@ -69,19 +71,34 @@ static size_t attention_cost(const AttentionShape *shape, size_t products)
     return cost;
 }
 
-/* s[i][j] = scale * chain over d of q k */
-static void scores(float *s, size_t lds, const float *q, const float *k,
-                   const AttentionShape *shape, const Head *head, float *panels_)
+/* The first query of the sequence that sees key j, or all of them if none does. */
+static inline size_t first_to_see(const AttentionShape *shape, int b, size_t j, size_t queries)
 {
-    size_t D = (size_t)shape->D;
-    Strided rows = strided(q + head->q_row * (size_t)shape->q_stride + (size_t)head->h * D,
-                           (size_t)shape->q_stride, 1);
-    Strided columns = strided(k + head->k_row * (size_t)shape->kv_stride + (size_t)head->kv * D, 1,
-                              (size_t)shape->kv_stride);
-    gemm_small(s, lds, rows, columns, head->queries, head->keys, D, START_ZERO, panels_);
-    for (size_t i = 0; i < head->queries; i++) {
-        for (size_t j = 0; j < head->keys; j++) {
-            s[i * lds + j] *= shape->scale;
+    size_t position = (size_t)shape->q_position[b];
+    size_t first = shape->causal && j > position ? j - position : 0;
+    return first < queries ? first : queries;
+}
+
+/* A part of the scratch, 64-byte aligned. */
+static float *take(float **scratch, size_t floats)
+{
+    float *part = *scratch;
+    *scratch += (floats + 15) / 16 * 16;
+    return part;
+}
+
+/* Rows of the strip that begins at i. */
+static inline size_t strip_rows(size_t i, size_t n)
+{
+    return n - i < TILE_ROWS ? n - i : TILE_ROWS;
+}
+
+/* x += 0: a sum that ends in -0 becomes +0. */
+static void clear_sign_of_zero(float *x, size_t stride, size_t rows, size_t D)
+{
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t d = 0; d < D; d++) {
+            x[i * stride + d] += 0.0f;
         }
     }
 }
@@ -92,45 +109,95 @@ void KERNEL(attention_forward)(Context *ctx, float *out, float *max, float *rsum
 {
     size_t D = (size_t)shape->D, H = (size_t)shape->H,
            share = ctx->scratch_size / (size_t)ctx->threads / 16 * 16;
+    size_t q_stride = (size_t)shape->q_stride, kv_stride = (size_t)shape->kv_stride;
 #pragma omp parallel for schedule(dynamic) num_threads(threads_for(ctx, attention_cost(shape, 2)))
     for (int task = 0; task < shape->B * shape->H; task++) {
         Head head = head_at(shape, task / shape->H, task % shape->H);
-        float *s = ctx->scratch + (size_t)omp_get_thread_num() * share;
-        size_t lds = padded(head.keys);
-        float *rest = s + padded(head.queries) * lds;
-        scores(s, lds, q, k, shape, &head, rest);
-        for (size_t i = 0; i < head.queries; i++) {
-            float *p = s + i * lds;
-            size_t n = keys_seen(shape, head.b, i, head.keys);
-            float m = row_max(p, n);
-            for (size_t j = 0; j < n; j++) {
-                p[j] = scalar_exp(p[j] - m);
+        size_t lds = padded(head.keys), first_k = head.k_row * kv_stride + (size_t)head.kv * D;
+        float *scratch = ctx->scratch + (size_t)omp_get_thread_num() * share;
+        float *e = take(&scratch, TILE_ROWS * lds), *k_panels = take(&scratch, lds * D),
+              *v_panels = take(&scratch, head.keys * padded(D)), *a_panel = scratch;
+        gemm_pack(k_panels, strided(k + first_k, 1, kv_stride), head.keys, D);
+        gemm_pack(v_panels, strided(v + first_k, kv_stride, 1), D, head.keys);
+        for (size_t i0 = 0; i0 < head.queries; i0 += TILE_ROWS) {
+            size_t rows = strip_rows(i0, head.queries), row = head.q_row + i0,
+                   seen = keys_seen(shape, head.b, i0 + rows - 1, head.keys);
+            float *out_strip = out + row * H * D + (size_t)head.h * D;
+            gemm_rows(e, lds, strided(q + row * q_stride + (size_t)head.h * D, q_stride, 1),
+                      k_panels, D, rows, panels(seen, TILE_COLS) * TILE_COLS, D, START_ZERO,
+                      a_panel);
+            float r[TILE_ROWS];
+            for (size_t i = 0; i < rows; i++) {
+                float *e_i = e + i * lds;
+                size_t n = keys_seen(shape, head.b, i0 + i, head.keys);
+                for (size_t j = 0; j < n; j++) {
+                    e_i[j] *= shape->scale;
+                }
+                float m = row_max(e_i, n);
+                for (size_t j = 0; j < n; j++) {
+                    e_i[j] = scalar_exp(e_i[j] - m);
+                }
+                r[i] = 1.0f / row_sum(e_i, n);
+                max[(row + i) * H + (size_t)head.h] = m;
+                rsum[(row + i) * H + (size_t)head.h] = r[i];
+                if (dropout->p > 0.0f) {
+                    row_dropout(e_i, e_i, n, dropout,
+                                (uint32_t)shape->q_position[head.b] + (uint32_t)(i0 + i),
+                                (uint32_t)head.h, (uint32_t)shape->slot[head.b]);
+                }
+                for (size_t j = n; j < seen; j++) {
+                    e_i[j] = 0.0f;
+                }
             }
-            float r = 1.0f / row_sum(p, n);
-            for (size_t j = 0; j < n; j++) {
-                p[j] *= r;
-            }
-            for (size_t j = n; j < head.keys; j++) {
-                p[j] = 0.0f;
-            }
-            max[(head.q_row + i) * H + (size_t)head.h] = m;
-            rsum[(head.q_row + i) * H + (size_t)head.h] = r;
-            if (dropout->p > 0.0f) {
-                row_dropout(p, p, n, dropout, (uint32_t)shape->q_position[head.b] + (uint32_t)i,
-                            (uint32_t)head.h, (uint32_t)shape->slot[head.b]);
+            gemm_rows(out_strip, H * D, strided(e, lds, 1), v_panels, head.keys, rows, D,
+                      seen, START_ZERO, a_panel);
+            for (size_t i = 0; i < rows; i++) {
+                float *out_i = out_strip + i * H * D;
+                for (size_t d = 0; d < D; d++) {
+                    out_i[d] = (out_i[d] + 0.0f) * r[i];
+                }
             }
         }
-        Strided rows = strided(s, lds, 1),
-                columns = strided(v + head.k_row * (size_t)shape->kv_stride + (size_t)head.kv * D,
-                                  (size_t)shape->kv_stride, 1);
-        gemm_small(out + head.q_row * H * D + (size_t)head.h * D, H * D, rows, columns,
-                   head.queries, D, head.keys, START_ZERO, rest);
+    }
+}
+
+/* to[j] = chain over the queries i that see key j of w[i][j] x[i], x packed. */
+static void sum_over_queries(float *to, const float *w, size_t lds, const float *x,
+                             const AttentionShape *shape, const Head *head, GemmStart start,
+                             float *a_panel)
+{
+    size_t D = (size_t)shape->D, kv_stride = (size_t)shape->kv_stride, queries = head->queries;
+    for (size_t j = 0; j < head->keys; j += TILE_ROWS) {
+        size_t first = first_to_see(shape, head->b, j, queries);
+        gemm_rows(to + j * kv_stride, kv_stride, strided(w + first * lds + j, 1, lds),
+                  x + first * TILE_COLS, queries, strip_rows(j, head->keys), D, queries - first,
+                  start, a_panel);
+    }
+}
+
+/* One row of the backward pass: s, the scores before scale, becomes the dropped p, and dp becomes
+ * ds, over the n keys that the query sees. */
+static void row_backward(float *restrict s, float *restrict dp, size_t n, float max, float rsum,
+                         float mean, float scale, const DropoutSite *dropout, uint32_t position,
+                         uint32_t head, uint32_t slot)
+{
+    if (dropout->p > 0.0f) {
+        row_dropout(dp, dp, n, dropout, position, head, slot);
+    }
+    for (size_t j = 0; j < n; j++) {
+        s[j] = scalar_exp(s[j] * scale - max) * rsum;
+    }
+    for (size_t j = 0; j < n; j++) {
+        dp[j] = s[j] * (dp[j] - mean) * scale;
+    }
+    if (dropout->p > 0.0f) {
+        row_dropout(s, s, n, dropout, position, head, slot);
     }
 }
 
 void KERNEL(attention_backward)(Context *ctx, float *dq, float *dk, float *dv, const float *dout,
-                                const float *q, const float *k, const float *v, const float *max,
-                                const float *rsum, const AttentionShape *shape,
+                                const float *q, const float *k, const float *v, const float *out,
+                                const float *max, const float *rsum, const AttentionShape *shape,
                                 const DropoutSite *dropout)
 {
     size_t D = (size_t)shape->D, H = (size_t)shape->H,
@@ -142,56 +209,62 @@ void KERNEL(attention_backward)(Context *ctx, float *dq, float *dk, float *dv, c
 #pragma omp parallel for schedule(dynamic) num_threads(threads_for(ctx, attention_cost(shape, 5)))
     for (int task = 0; task < shape->B * shape->K; task++) {
         int b = task / shape->K, kv = task % shape->K;
+        Head head = head_at(shape, b, kv * group);
+        size_t queries = head.queries, keys = head.keys, lds = padded(keys),
+               first_k = head.k_row * kv_stride + (size_t)kv * D;
+        float *scratch = ctx->scratch + (size_t)omp_get_thread_num() * share;
+        float *p = take(&scratch, queries * lds), *dp = take(&scratch, queries * lds);
+        float *k_columns = take(&scratch, lds * D), *v_columns = take(&scratch, lds * D),
+              *k_panels = take(&scratch, keys * padded(D)),
+              *q_panels = take(&scratch, queries * padded(D)),
+              *dout_panels = take(&scratch, queries * padded(D)), *a_panel = scratch;
+        gemm_pack(k_columns, strided(k + first_k, 1, kv_stride), keys, D);
+        gemm_pack(v_columns, strided(v + first_k, 1, kv_stride), keys, D);
+        gemm_pack(k_panels, strided(k + first_k, kv_stride, 1), D, keys);
         for (int h = kv * group; h < (kv + 1) * group; h++) {
-            Head head = head_at(shape, b, h);
-            size_t lds = padded(head.keys), first_q = head.q_row * q_stride + (size_t)h * D;
-            size_t first_out = head.q_row * H * D + (size_t)h * D,
-                   first_k = head.k_row * kv_stride + (size_t)kv * D;
-            float *p = ctx->scratch + (size_t)omp_get_thread_num() * share,
-                  *dp = p + padded(head.queries) * lds;
-            float *rest = dp + padded(head.queries) * lds;
-            GemmStart start = h == kv * group ? START_ZERO : START_C;
-            scores(p, lds, q, k, shape, &head, rest);
-            /* forward: out = p v, so dp[i][j] = chain over d of dout v */
-            gemm_small(dp, lds, strided(dout + first_out, H * D, 1),
-                       strided(v + first_k, 1, kv_stride), head.queries, head.keys, D, START_ZERO,
-                       rest);
-            for (size_t i = 0; i < head.queries; i++) {
-                float *p_i = p + i * lds, *dp_i = dp + i * lds;
-                size_t n = keys_seen(shape, b, i, head.keys),
-                       row = (head.q_row + i) * H + (size_t)h;
-                float m = max[row], r = rsum[row];
-                for (size_t j = 0; j < n; j++) {
-                    p_i[j] = scalar_exp(p_i[j] - m) * r;
+            size_t first_q = head.q_row * q_stride + (size_t)h * D,
+                   first_out = head.q_row * H * D + (size_t)h * D;
+            for (size_t i0 = 0; i0 < queries; i0 += TILE_ROWS) {
+                size_t rows = strip_rows(i0, queries),
+                       seen = keys_seen(shape, b, i0 + rows - 1, keys),
+                       width = panels(seen, TILE_COLS) * TILE_COLS;
+                float *p_strip = p + i0 * lds, *dp_strip = dp + i0 * lds;
+                /* s = chain over d of q k; forward: out = p v, so dp = chain over d of dout v */
+                gemm_rows(p_strip, lds, strided(q + first_q + i0 * q_stride, q_stride, 1),
+                          k_columns, D, rows, width, D, START_ZERO, a_panel);
+                gemm_rows(dp_strip, lds, strided(dout + first_out + i0 * H * D, H * D, 1),
+                          v_columns, D, rows, width, D, START_ZERO, a_panel);
+                float mean[TILE_ROWS]; /* together, so that the reads of out overlap */
+                for (size_t i = 0; i < rows; i++) {
+                    size_t at = first_out + (i0 + i) * H * D;
+                    mean[i] = row_dot(dout + at, out + at, D);
                 }
-                uint32_t position = (uint32_t)shape->q_position[b] + (uint32_t)i;
-                if (dropout->p > 0.0f) {
-                    row_dropout(dp_i, dp_i, n, dropout, position, (uint32_t)h,
-                                (uint32_t)shape->slot[b]);
+                for (size_t i = i0; i < i0 + rows; i++) {
+                    float *p_i = p + i * lds, *dp_i = dp + i * lds;
+                    size_t n = keys_seen(shape, b, i, keys), at = (head.q_row + i) * H + (size_t)h;
+                    row_backward(p_i, dp_i, n, max[at], rsum[at], mean[i - i0], shape->scale,
+                                 dropout, (uint32_t)shape->q_position[b] + (uint32_t)i, (uint32_t)h,
+                                 (uint32_t)shape->slot[b]);
+                    /* as far as a strip of queries, here, or of keys, below, can reach */
+                    for (size_t j = n; j < n + TILE_ROWS && j < keys; j++) {
+                        p_i[j] = dp_i[j] = 0.0f;
+                    }
                 }
-                float mean = row_dot(p_i, dp_i, n);
-                for (size_t j = 0; j < n; j++) {
-                    dp_i[j] = p_i[j] * (dp_i[j] - mean) * shape->scale; /* ds */
-                }
-                if (dropout->p > 0.0f) {
-                    row_dropout(p_i, p_i, n, dropout, position, (uint32_t)h,
-                                (uint32_t)shape->slot[b]);
-                }
-                for (size_t j = n; j < head.keys; j++) {
-                    p_i[j] = dp_i[j] = 0.0f;
-                }
+                /* dq[i] = chain over j of ds[i][j] k[j] */
+                float *dq_strip = dq + first_q + i0 * q_stride;
+                gemm_rows(dq_strip, q_stride, strided(dp_strip, lds, 1), k_panels, keys, rows, D,
+                          seen, START_ZERO, a_panel);
+                clear_sign_of_zero(dq_strip, q_stride, rows, D);
             }
-            /* dq[i] = chain over j of ds[i][j] k[j]; dk[j] = chain over i of ds[i][j] q[i]; dv[j]
-             * of p[i][j] dout[i] */
-            gemm_small(dq + first_q, q_stride, strided(dp, lds, 1),
-                       strided(k + first_k, kv_stride, 1), head.queries, D, head.keys, START_ZERO,
-                       rest);
-            gemm_small(dk + first_k, kv_stride, strided(dp, 1, lds),
-                       strided(q + first_q, q_stride, 1), head.keys, D, head.queries, start, rest);
-            gemm_small(dv + first_k, kv_stride, strided(p, 1, lds),
-                       strided(dout + first_out, H * D, 1), head.keys, D, head.queries, start,
-                       rest);
+            gemm_pack(q_panels, strided(q + first_q, q_stride, 1), D, queries);
+            gemm_pack(dout_panels, strided(dout + first_out, H * D, 1), D, queries);
+            /* dk[j] = chain over i of ds[i][j] q[i]; dv[j] of p[i][j] dout[i] */
+            GemmStart start = h == kv * group ? START_ZERO : START_C;
+            sum_over_queries(dk + first_k, dp, lds, q_panels, shape, &head, start, a_panel);
+            sum_over_queries(dv + first_k, p, lds, dout_panels, shape, &head, start, a_panel);
         }
+        clear_sign_of_zero(dk + first_k, kv_stride, keys, D);
+        clear_sign_of_zero(dv + first_k, kv_stride, keys, D);
     }
 }
 
@@ -250,8 +323,9 @@ void KERNEL(attention_forward_float64)(Context *ctx, float *out, float *max, flo
 
 void KERNEL(attention_backward_float64)(Context *ctx, float *dq, float *dk, float *dv,
                                         const float *dout, const float *q, const float *k,
-                                        const float *v, const float *max, const float *rsum,
-                                        const AttentionShape *shape, const DropoutSite *dropout)
+                                        const float *v, const float *out, const float *max,
+                                        const float *rsum, const AttentionShape *shape,
+                                        const DropoutSite *dropout)
 {
     size_t D = (size_t)shape->D, H = (size_t)shape->H, q_stride = (size_t)shape->q_stride,
            stride = (size_t)shape->kv_stride,
@@ -277,7 +351,7 @@ void KERNEL(attention_backward_float64)(Context *ctx, float *dq, float *dk, floa
                     ds_i[j] = dot_double(0.0, dout + row * D, 1, v + first_k + j * stride, 1, D);
                 }
                 drop_query(ds_i, n, dropout, shape, &head, i);
-                float mean = dot_double(0.0, p_i, 1, ds_i, 1, n);
+                float mean = dot_double(0.0, dout + row * D, 1, out + row * D, 1, D);
                 for (size_t j = 0; j < n; j++) {
                     ds_i[j] = p_i[j] * (ds_i[j] - mean) * shape->scale;
                 }

@@ -39,11 +39,11 @@ size_t vocabulary_scratch(size_t N, size_t C, size_t V)
     return vocabulary_products(N, C, width) + N * (width + 4) + 64;
 }
 
-/* Two matrices of scores, and the panels of the largest small product. */
+/* attention.c: two matrices of scores, five packed operands and a panel of the sixth. */
 size_t attention_scratch(size_t longest, size_t D, int threads)
 {
-    size_t T = (longest + 31) / 32 * 32, wide = size_max(T, D) + 96;
-    return (size_t)threads * (2 * T * T + wide * (wide + 64) + 512);
+    size_t T = (longest + 31) / 32 * 32, wide = (D + 31) / 32 * 32;
+    return (size_t)threads * (2 * T * T + 5 * T * wide + 16 * size_max(T, wide) + 128);
 }
 
 extern const Ops ops_scalar, variants_scalar[];

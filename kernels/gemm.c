@@ -277,23 +277,33 @@ void gemm(Context *ctx, float *c, size_t ldc, Strided a, Strided b, size_t M, si
     }
 }
 
-void gemm_small(float *c, size_t ldc, Strided a, Strided b, size_t M, size_t N, size_t K,
-                GemmStart start, float *scratch)
+void gemm_pack(float *packed, Strided b, size_t N, size_t K)
 {
-    float *a_panel = scratch, *b_panels = scratch + K * TILE_ROWS;
-    b_panels += 16 - (size_t)(b_panels - scratch) % 16;
-    size_t b_count = panels(N, TILE_COLS);
-    for (size_t j = 0; j < b_count; j++) {
-        pack_b(b_panels + j * K * TILE_COLS, b, N, K, j);
+    for (size_t j = 0; j < panels(N, TILE_COLS); j++) {
+        pack_b(packed + j * K * TILE_COLS, b, N, K, j);
     }
+}
+
+void gemm_rows(float *c, size_t ldc, Strided a, const float *packed, size_t depth, size_t M,
+               size_t N, size_t K, GemmStart start, float *a_panel)
+{
     for (size_t i = 0; i * TILE_ROWS < M; i++) {
-        int rows = M - i * TILE_ROWS < TILE_ROWS ? (int)(M - i * TILE_ROWS) : TILE_ROWS;
+        int rows = (int)size_min(M - i * TILE_ROWS, TILE_ROWS);
         pack_a(a_panel, a, M, K, i);
-        for (size_t j = 0; j < b_count; j++) {
-            int cols = N - j * TILE_COLS < TILE_COLS ? (int)(N - j * TILE_COLS) : TILE_COLS;
-            const float *panel = b_panels + j * K * TILE_COLS;
+        for (size_t j = 0; j < panels(N, TILE_COLS); j++) {
+            int cols = (int)size_min(N - j * TILE_COLS, TILE_COLS);
+            const float *panel = packed + j * depth * TILE_COLS;
             gemm_tile(K, a_panel, panel, c + i * TILE_ROWS * ldc + j * TILE_COLS, ldc, rows, cols,
                       start, NULL, panel);
         }
     }
+}
+
+void gemm_small(float *c, size_t ldc, Strided a, Strided b, size_t M, size_t N, size_t K,
+                GemmStart start, float *scratch)
+{
+    float *packed = scratch + K * TILE_ROWS;
+    packed += 16 - (size_t)(packed - scratch) % 16;
+    gemm_pack(packed, b, N, K);
+    gemm_rows(c, ldc, a, packed, K, M, N, K, start, scratch);
 }

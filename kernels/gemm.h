@@ -34,6 +34,8 @@ static inline size_t panels(size_t n, size_t width)
 
 /* Called by their plain names, these are the functions of the build that is being compiled. */
 #define gemm_tile  KERNEL(gemm_tile)
+#define gemm_pack  KERNEL(gemm_pack)
+#define gemm_rows  KERNEL(gemm_rows)
 #define gemm_small KERNEL(gemm_small)
 
 /* C [M, N], ldc floats a row = A [M, K] B [K, N] by all threads, with the context's scratch. bias
@@ -47,7 +49,17 @@ void gemm(Context *ctx, float *c, size_t ldc, Strided a, Strided b, size_t M, si
 void gemm_tile(size_t K, const float *a, const float *b, float *c, size_t ldc, int rows, int cols,
                GemmStart start, const float *bias, const float *next_b);
 
-/* A whole small product by the calling thread. scratch: the panels, at most matmul_scratch floats. */
+/* All of B [K, N] as panels: panels(N, TILE_COLS) K TILE_COLS floats, 64-byte aligned. */
+void gemm_pack(float *packed, Strided b, size_t N, size_t K);
+
+/* Rows of C by the calling thread, from a B that was packed with depth k: the first K of them from
+ * `packed` on (packed + first k * TILE_COLS starts later), and the first N of its columns. a_panel
+ * takes K TILE_ROWS floats. */
+void gemm_rows(float *c, size_t ldc, Strided a, const float *packed, size_t depth, size_t M,
+               size_t N, size_t K, GemmStart start, float *a_panel);
+
+/* A whole small product by the calling thread. scratch: the panels, at most matmul_scratch
+ * floats. */
 void gemm_small(float *c, size_t ldc, Strided a, Strided b, size_t M, size_t N, size_t K,
                 GemmStart start, float *scratch);
 

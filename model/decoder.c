@@ -107,7 +107,7 @@ static void lay_out(Workspace *work, Layout *layout, const Model *model)
         PART(value, keep, N, KV);
         PART(max, keep, M, H);
         PART(rsum, keep, M, H);
-        PART(mixed, keep && linear_needs_input(model, &layer->out), M, Q);
+        PART(mixed, keep, M, Q);
         PART(sum, keep, M, C);
         PART(rstd2, keep, M, 1);
         PART(norm2, keep_norm2, M, C);
@@ -340,7 +340,7 @@ static void layer_backward(const Pass *pass, int l)
     }
     below = pass_trains(pass, l, 0);
     ops->attention_backward(ctx, w->d_query, w->d_key, w->d_value, w->d_mixed, a->query, a->key,
-                            a->value, a->max, a->rsum, &shape, &probs);
+                            a->value, a->mixed, a->max, a->rsum, &shape, &probs);
     turn(pass, w->d_query, &rows, c->H, -1);
     turn(pass, w->d_key, &all, c->K, -1);
     float *d_norm = below ? w->d_norm : NULL,

@@ -131,7 +131,7 @@ static void lay_out(Workspace *work, Layout *layout, const Model *model)
         PART(value, keep, N, C);
         PART(max, keep, M, H);
         PART(rsum, keep, M, H);
-        PART(mixed, keep && linear_needs_input(model, &layer->out), M, C);
+        PART(mixed, keep, M, C);
         PART(sum1, keep, M, C);
         PART(mean1, keep, M, 1);
         PART(rstd1, keep, M, 1);
@@ -364,7 +364,7 @@ static void layer_backward(const Pass *pass, int l)
     /* forward: mixed = attention(query, key, value of x) */
     below = pass_trains(pass, l, 0);
     ops->attention_backward(ctx, w->d_query, w->d_key, w->d_value, w->d_mixed, a->query, a->key,
-                            a->value, a->max, a->rsum, &shape, &probs);
+                            a->value, a->mixed, a->max, a->rsum, &shape, &probs);
     float *d_query_in = below ? d : NULL, *d_x = below ? pass->work->d_hidden : NULL;
     linear_backward(pass, &layer->query, d_query_in, w->d_query, a->mid[LINEAR_Q],
                     last ? pass->work->last_in : x, &rows, 1);

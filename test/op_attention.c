@@ -152,11 +152,11 @@ static void attention_backward(Run *r, const int *s)
            keys = (size_t)shape->k_rows;
     const float *q = input(r, "q", rows, q_stride), *kv = input(r, "kv", keys, kv_stride),
                 *dout = input(r, "dout", rows, H * D);
-    float *out = output(r, "out of forward", rows, H * D), *max = output(r, "max", rows, H),
+    float *out = output(r, "out", rows, H * D), *max = output(r, "max", rows, H),
           *rsum = output(r, "rsum", rows, H), *dq = output(r, "dq", rows, q_stride),
           *dkv = output(r, "dkv", keys, kv_stride);
     ops_reference.attention_forward(&r->ctx, out, max, rsum, q, kv, kv + a.v, shape, &a.dropout);
-    CALL(r, attention_backward, dq, dkv, dkv + a.v, dout, q, kv, kv + a.v, max, rsum, shape,
+    CALL(r, attention_backward, dq, dkv, dkv + a.v, dout, q, kv, kv + a.v, out, max, rsum, shape,
          &a.dropout)
     if (!r->check) {
         return;

@@ -128,7 +128,7 @@ void REFERENCE(lora_backward)(Context *ctx, float *dx, float *da, float *db, con
 typedef struct Query {
     int b, h, position;    /* sequence, head, position in the sequence */
     size_t row, first, kv; /* its row; row of the sequence's first key; key/value head */
-    size_t keys, seen;     /* keys of the sequence, and how many of them the query sees */
+    size_t seen;           /* how many keys of its sequence it sees */
 } Query;
 
 static Query query_at(const AttentionShape *s, int b, int h, int i)
@@ -137,8 +137,10 @@ static Query query_at(const AttentionShape *s, int b, int h, int i)
     q.row = (size_t)(s->cu_q[b] + i);
     q.first = (size_t)s->cu_k[b];
     q.kv = (size_t)(h / (s->H / s->K));
-    q.keys = (size_t)(s->cu_k[b + 1] - s->cu_k[b]);
-    q.seen = s->causal && (size_t)q.position + 1 < q.keys ? (size_t)q.position + 1 : q.keys;
+    q.seen = (size_t)(s->cu_k[b + 1] - s->cu_k[b]);
+    if (s->causal && (size_t)q.position + 1 < q.seen) {
+        q.seen = (size_t)q.position + 1;
+    }
     return q;
 }
 
@@ -170,69 +172,67 @@ void REFERENCE(attention_forward)(Context *ctx, float *out, float *max, float *r
         for (int i = 0; i < shape->cu_q[b + 1] - shape->cu_q[b]; i++) {
             Query at = query_at(shape, b, h, i);
             size_t row = at.row * H + (size_t)h;
-            float *p = malloc(at.keys * sizeof *p), m = -INFINITY;
+            float *e = malloc(at.seen * sizeof *e), m = -INFINITY;
             Lanes sum = {{0}};
             for (size_t j = 0; j < at.seen; j++) {
-                p[j] = shape->scale *
+                e[j] = shape->scale *
                        chain(0.0f, q + q_at(shape, &at), 1, k + k_at(shape, &at, j), 1, D);
-                m = p[j] > m ? p[j] : m;
+                m = e[j] > m ? e[j] : m;
             }
             for (size_t j = 0; j < at.seen; j++) {
-                p[j] = scalar_exp(p[j] - m);
-                sum.lane[j % 32] += p[j];
-            }
-            float r = 1.0f / lanes_sum(sum);
-            for (size_t j = 0; j < at.keys; j++) {
-                p[j] = j < at.seen ? dropped_key(p[j] * r, dropout, shape, &at, j) : 0.0f;
-            }
-            for (size_t d = 0; d < D; d++) {
-                out[row * D + d] = chain(0.0f, p, 1, v + k_at(shape, &at, 0) + d,
-                                         (size_t)shape->kv_stride, at.keys);
+                e[j] = scalar_exp(e[j] - m);
+                sum.lane[j % 32] += e[j];
             }
             max[row] = m;
-            rsum[row] = r;
-            free(p);
+            rsum[row] = 1.0f / lanes_sum(sum);
+            for (size_t j = 0; j < at.seen; j++) {
+                e[j] = dropped_key(e[j], dropout, shape, &at, j);
+            }
+            for (size_t d = 0; d < D; d++) {
+                float mix = chain(0.0f, e, 1, v + k_at(shape, &at, 0) + d, (size_t)shape->kv_stride,
+                                  at.seen);
+                out[row * D + d] = rsum[row] * (mix + 0.0f);
+            }
+            free(e);
         }
     }
 }
 
-/* Adds what one query gives: dq, and its share of dk and dv. */
+/* Adds what one query gives: dq, and its share of dk and dv of the keys that it sees. dout, out: its
+ * D values. */
 static void query_backward(float *dq, float *dk, float *dv, const float *dout, const float *q,
-                           const float *k, const float *v, float max, float rsum,
+                           const float *k, const float *v, const float *out, float max, float rsum,
                            const AttentionShape *shape, const DropoutSite *dropout, Query at)
 {
     size_t D = (size_t)shape->D, q_first = q_at(shape, &at);
-    float *p = malloc(2 * at.keys * sizeof *p), *ds = p + at.keys;
+    float *ds = malloc(at.seen * sizeof *ds);
     Lanes mean = {{0}};
-    for (size_t j = 0; j < at.seen; j++) {
-        float s = shape->scale * chain(0.0f, q + q_first, 1, k + k_at(shape, &at, j), 1, D);
-        float dp = chain(0.0f, dout, 1, v + k_at(shape, &at, j), 1, D);
-        p[j] = scalar_exp(s - max) * rsum;
-        ds[j] = dropped_key(dp, dropout, shape, &at, j);
-        mean.lane[j % 32] = fmaf(p[j], ds[j], mean.lane[j % 32]);
+    for (size_t d = 0; d < D; d++) {
+        mean.lane[d % 32] = fmaf(dout[d], out[d], mean.lane[d % 32]);
     }
-    float p_mean = lanes_sum(mean);
-    for (size_t j = 0; j < at.keys; j++) {
-        ds[j] = j < at.seen ? p[j] * (ds[j] - p_mean) * shape->scale : 0.0f;
-        p[j] = j < at.seen ? dropped_key(p[j], dropout, shape, &at, j) : 0.0f;
+    float row_mean = lanes_sum(mean);
+    for (size_t j = 0; j < at.seen; j++) {
+        size_t key = k_at(shape, &at, j);
+        float s = shape->scale * chain(0.0f, q + q_first, 1, k + key, 1, D);
+        float dp = chain(0.0f, dout, 1, v + key, 1, D), p = scalar_exp(s - max) * rsum;
+        ds[j] = p * (dropped_key(dp, dropout, shape, &at, j) - row_mean) * shape->scale;
+        p = dropped_key(p, dropout, shape, &at, j);
+        for (size_t d = 0; d < D; d++) {
+            dk[key + d] = fmaf(ds[j], q[q_first + d], dk[key + d]);
+            dv[key + d] = fmaf(p, dout[d], dv[key + d]);
+        }
     }
     for (size_t d = 0; d < D; d++) {
         dq[q_first + d] = chain(0.0f, ds, 1, k + k_at(shape, &at, 0) + d, (size_t)shape->kv_stride,
-                                at.keys);
+                                at.seen) +
+                          0.0f;
     }
-    for (size_t j = 0; j < at.keys; j++) {
-        for (size_t d = 0; d < D; d++) {
-            float *dk_j = dk + k_at(shape, &at, j) + d, *dv_j = dv + k_at(shape, &at, j) + d;
-            *dk_j = fmaf(ds[j], q[q_first + d], *dk_j);
-            *dv_j = fmaf(p[j], dout[d], *dv_j);
-        }
-    }
-    free(p);
+    free(ds);
 }
 
 void REFERENCE(attention_backward)(Context *ctx, float *dq, float *dk, float *dv, const float *dout,
-                                   const float *q, const float *k, const float *v, const float *max,
-                                   const float *rsum, const AttentionShape *shape,
+                                   const float *q, const float *k, const float *v, const float *out,
+                                   const float *max, const float *rsum, const AttentionShape *shape,
                                    const DropoutSite *dropout)
 {
     (void)ctx;
@@ -248,8 +248,14 @@ void REFERENCE(attention_backward)(Context *ctx, float *dq, float *dk, float *dv
         for (int i = 0; i < shape->cu_q[b + 1] - shape->cu_q[b]; i++) {
             Query at = query_at(shape, b, h, i);
             size_t row = at.row * H + (size_t)h;
-            query_backward(dq, dk, dv, dout + row * D, q, k, v, max[row], rsum[row], shape, dropout,
-                           at);
+            query_backward(dq, dk, dv, dout + row * D, q, k, v, out + row * D, max[row], rsum[row],
+                           shape, dropout, at);
+        }
+    }
+    for (int row = 0; row < shape->cu_k[shape->B]; row++) {
+        for (size_t i = 0; i < (size_t)shape->K * D; i++) {
+            dk[(size_t)row * (size_t)shape->kv_stride + i] += 0.0f;
+            dv[(size_t)row * (size_t)shape->kv_stride + i] += 0.0f;
         }
     }
 }

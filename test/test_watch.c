@@ -210,7 +210,7 @@ static void call_product(const Ops *ops, Context *ctx, float *x, float *y, float
         ops->attention_forward(ctx, y, y + 60000, y + 70000, x, z, z + 100, &shape, &drop);
         shape.cu_q = cu;
         shape.q_rows = size;
-        ops->attention_backward(ctx, y, y + 30000, y + 60000, x, x, z, z + 100, y, y, &shape,
+        ops->attention_backward(ctx, y, y + 30000, y + 60000, x, x, z, z + 100, x, y, y, &shape,
                                 &drop);
         break;
     default:
