@@ -116,7 +116,7 @@ struct Context {
     Pace pace;      /* how many of them pay now */
     float *scratch; /* [scratch_size] floats, shared by all ops, 64-byte aligned */
     size_t scratch_size;
-    Ops inner;      /* the ops in force, for those who stand before an op or are made of others */
+    Ops inner;           /* the ops in force: wrappers call them, and ops that are made of others */
     int layer;           /* in which a model is, or -1: what a watch says of a finding */
     struct Watch *watch; /* of watch.h; NULL where nobody ever watched */
 };
