@@ -19,7 +19,7 @@ typedef enum Fill {
 } Fill;
 
 typedef struct Shape {
-    int n[9];
+    int n[10];
 } Shape;
 
 typedef struct Run Run;
