@@ -130,11 +130,14 @@ void string_append(char **text, const char *format, ...)
     free(more);
 }
 
-enum { HUGE_PAGE = 2 << 20 };
+enum { HUGE_PAGE = 2 << 20, SMALL_ARENA = 1 << 16 };
 
+/* Of huge pages; but where one would not be filled of small ones, for its first byte takes all of
+ * it. SMALL_ARENA is a multiple of every machine's page. */
 static size_t arena_size(size_t bytes)
 {
-    return (bytes + HUGE_PAGE) / HUGE_PAGE * HUGE_PAGE;
+    size_t page = bytes < HUGE_PAGE ? SMALL_ARENA : HUGE_PAGE;
+    return (bytes + page) / page * page;
 }
 
 void *arena_alloc(size_t bytes)

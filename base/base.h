@@ -88,8 +88,8 @@ char *shell_quote(const char *text);
  * behind indent spaces. No line break at the end. A longer word stays whole, on its own line. */
 void print_words(FILE *out, size_t column, size_t indent, const char *text);
 
-/* One zeroed arena for tensors, 2 MiB aligned, huge pages advised. Freed by arena_free with the
- * same size. */
+/* One zeroed arena for tensors, 2 MiB aligned, huge pages advised where it fills them. Freed by
+ * arena_free with the same size. */
 void *arena_alloc(size_t bytes);
 void arena_free(void *arena, size_t bytes);
 

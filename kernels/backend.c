@@ -102,9 +102,12 @@ const Ops *backend_ops(const char *build)
 
 int backend_init(Backend *backend, const char *device, const char *simd, int threads, Error *error)
 {
-    const char *names[3];
+    const char *names[3], *variable = getenv("SEEDBED_DEVICE");
     int count = backend_builds(names);
-    *backend = (Backend){.device = device_find(!strcmp(device, "auto") ? "cpu" : device)};
+    if (!strcmp(device, "auto")) {
+        device = variable && *variable ? variable : "cpu";
+    }
+    *backend = (Backend){.device = device_find(device)};
     if (!backend->device) {
         return error_set(error, EXIT_USAGE, "--device %s: there are cpu, fence and auto", device);
     }

@@ -14,7 +14,7 @@ typedef struct Backend {
                            none */
 } Backend;
 
-/* device: "auto", "cpu" or "fence". simd: "auto" or the name of a build. threads: 0 for all that the
+/* device: "cpu", "fence" or "auto", which is $SEEDBED_DEVICE or else cpu. simd: "auto" or the name of a build. threads: 0 for all that the
  * process may use. Errors: 64 for an unknown device or build, or one that this machine cannot run. */
 int backend_init(Backend *backend, const char *device, const char *simd, int threads, Error *error);
 

@@ -59,17 +59,25 @@ static struct {
     size_t pending_count;
 } fence;
 
+static void fence_end(const char *why)
+{
+    fprintf(stderr, "fence: %s\n", why);
+    exit(EXIT_NO_MEMORY);
+}
+
 static void fence_open(void)
 {
     if (mprotect(fence.range, fence.used, PROT_READ | PROT_WRITE)) {
-        fputs("fence: its memory cannot be opened\n", stderr);
-        exit(EXIT_NO_MEMORY);
+        fence_end("its memory cannot be opened");
     }
 }
 
 static const char *fence_close(void)
 {
-    return mprotect(fence.range, fence.used, PROT_NONE) ? "the fence cannot be closed" : NULL;
+    if (mprotect(fence.range, fence.used, PROT_NONE)) {
+        fence_end("its memory cannot be closed");
+    }
+    return NULL; /* an op of the CPU reports nothing */
 }
 
 /* Only calls that are safe in a signal handler. */
@@ -94,15 +102,13 @@ static void *fence_alloc(size_t bytes)
         void *range = mmap(NULL, (size_t)1 << RANGE_BITS, PROT_NONE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (range == MAP_FAILED) {
-            fputs("fence: no range of addresses of 1 TiB is free\n", stderr);
-            exit(EXIT_NO_MEMORY);
+            fence_end("no range of addresses of 1 TiB is free");
         }
         fence.range = (char *)(((uintptr_t)range + PAGE - 1) / PAGE * PAGE);
         sigaction(SIGSEGV, &action, NULL);
     }
-    if (size > ((size_t)1 << RANGE_BITS) - PAGE - fence.used) {
-        fputs("fence: its 1 TiB of addresses is used up\n", stderr);
-        exit(EXIT_NO_MEMORY);
+    if (size < bytes || size > ((size_t)1 << RANGE_BITS) - PAGE - fence.used) {
+        fence_end("its 1 TiB of addresses is used up");
     }
     char *memory = fence.range + fence.used;
     fence.used += size;
@@ -121,7 +127,7 @@ static void fence_put(void *to, const void *host, size_t bytes)
 {
     fence_open();
     copy_now(to, host, bytes);
-    fence_close();
+    (void)fence_close();
 }
 
 static const void *fence_view(const void *host, size_t bytes)
@@ -133,7 +139,7 @@ static const void *fence_view(const void *host, size_t bytes)
 
 static void fence_unview(const void *view, size_t bytes)
 {
-    fence_release((void *)(uintptr_t)view, bytes);
+    fence_release(fence.range + ((const char *)view - fence.range), bytes);
 }
 
 static void fence_get(void *host, const void *from, size_t bytes)
@@ -141,8 +147,10 @@ static void fence_get(void *host, const void *from, size_t bytes)
     PendingGet get = {host, memory_alloc(bytes, 1), bytes};
     fence_open();
     copy_now(get.found, from, bytes);
-    fence_close();
-    memset(host, 0xFF, bytes); /* NaN, and -1 */
+    (void)fence_close();
+    if (bytes) {
+        memset(host, 0xFF, bytes); /* NaN, and -1 */
+    }
     fence.pending = memory_realloc(fence.pending, fence.pending_count + 1, sizeof *fence.pending);
     fence.pending[fence.pending_count++] = get;
 }

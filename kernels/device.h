@@ -1,5 +1,7 @@
 /* Where tensors live. Memory of a device belongs to it: only ops touch it, and put, get and view are
- * the only way across. Ops and copies are enqueued in order; wait is the only synchronisation.
+ * the only way across. Ops, copies and releases happen in the order in which they were enqueued, so a put
+ * into memory that an earlier op reads, or its release, needs no wait; wait is the only
+ * synchronisation. The clock says what a device took only behind it.
  *
  * cpu: the host's own memory; everything is done when a call returns.
  * fence: the cpu with its memory inaccessible outside of ops, and what get will bring filled with
@@ -11,16 +13,17 @@
 
 typedef struct Device {
     const char *name;
-    /* Zeroed, on a boundary of 2 MiB, never NULL (71). Release takes the same size, or NULL. */
+    /* Zeroed, on a boundary of at least 64 bytes, never NULL (71); 0 bytes are allowed. Release takes
+     * the same size, or NULL. */
     void *(*alloc)(size_t bytes);
     void (*release)(void *memory, size_t bytes);
     /* Constants for ops to read: the host's memory itself where the device can read it, which then
      * must stay as it is until unview; else a copy. */
     const void *(*view)(const void *host, size_t bytes);
     void (*unview)(const void *view, size_t bytes);
-    /* Host to device; host may be changed at once. */
+    /* Host to device, behind what was enqueued before; host may be changed or freed at once. */
     void (*put)(void *to, const void *host, size_t bytes);
-    /* Device to host; what host holds counts after wait. */
+    /* Device to host; host must stay, and what it holds counts after wait. */
     void (*get)(void *host, const void *from, size_t bytes);
     /* Until all that was enqueued is done. Errors: 70. backend_wait is what calls it. */
     int (*wait)(Error *error);

@@ -106,7 +106,7 @@ int model_read(Model *model, State *state, const char *folder, uint64_t seed_ini
     if (!code) {
         code = files_unchanged(error);
     }
-    if (code || !model->lora.targets) {
+    if (!model->lora.targets) { /* else they are viewed, until model_free */
         shards_free(model->shards);
         model->shards = NULL;
     }

@@ -16,6 +16,7 @@ setup() {
 @test "a device that there is not is refused; the variable names the default" {
     fails 64 'device gpu.*cpu, fence and auto' $train $short --device gpu
     SEEDBED_DEVICE=gpu fails 64 'device gpu' $train $short
+    appended= SEEDBED_DEVICE=gpu fails 64 'device gpu' "${train%train_gpt}merge" base adapter out
     SEEDBED_DEVICE=gpu $train $short --device cpu --dry-run
 }
 

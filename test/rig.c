@@ -3,17 +3,11 @@
 
 #include <stdlib.h>
 
-const char *rig_device(void)
-{
-    const char *name = getenv("SEEDBED_DEVICE");
-    return name && *name ? name : "cpu";
-}
-
 int rig_open(Rig *rig, const char *build, int threads, Config config, Problem problem, int classes,
              const LoraConfig *lora, Error *error)
 {
     *rig = (Rig){0};
-    if (backend_init(&rig->backend, rig_device(), build, threads, error)) {
+    if (backend_init(&rig->backend, "auto", build, threads, error)) {
         config_free(&config);
         return error->code;
     }

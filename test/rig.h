@@ -12,10 +12,7 @@ typedef struct Rig {
     Batch batch;
 } Rig;
 
-/* The device that tests are to use: $SEEDBED_DEVICE, else "cpu". */
-const char *rig_device(void);
-
-/* Backend, model (config is taken over) and state; rig_plan makes workspace and batch. Return 0 or an
+/* Backend (of $SEEDBED_DEVICE), model (config is taken over) and state; rig_plan makes workspace and batch. Return 0 or an
  * error. */
 int rig_open(Rig *rig, const char *build, int threads, Config config, Problem problem, int classes,
              const LoraConfig *lora, Error *error);

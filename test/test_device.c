@@ -33,6 +33,13 @@ static void check_copies(const char *name)
     }
     b.ops.fill_zero(&b.ctx, second, SIZE); /* behind the get */
     CHECK(!backend_wait(&b, &error) && !memcmp(x, y, sizeof x), "%s: there and back", name);
+    b.ops.copy(&b.ctx, second, first, SIZE);
+    b.device->put(first, y, sizeof y / 2); /* behind the op that reads what stood there */
+    b.device->get(y, second, sizeof y);
+    CHECK(!backend_wait(&b, &error) && !memcmp(x, y, sizeof x), "%s: an op and a put", name);
+    void *none = b.device->alloc(0);
+    CHECK(none, "%s: no memory of no size", name);
+    b.device->release(none, 0);
     const float *view = b.device->view(x, sizeof x);
     b.ops.copy(&b.ctx, second, view, SIZE);
     b.device->get(y, second, sizeof y);
@@ -84,6 +91,16 @@ int main(void)
     check_copies("fence");
     check_kept_out(0);
     check_kept_out(1);
+    for (int i = 0; i < 3; i++) { /* auto is what the variable names, else the cpu */
+        static const char *const named[] = {"fence", "cpu", ""};
+        setenv("SEEDBED_DEVICE", named[i], 1);
+        CHECK(!backend_init(&b, "auto", "auto", 1, &error) &&
+                  !strcmp(b.device->name, i ? "cpu" : "fence"),
+              "auto for '%s'", named[i]);
+        backend_free(&b);
+    }
+    setenv("SEEDBED_DEVICE", "gpu", 1);
+    CHECK(backend_init(&b, "auto", "auto", 1, &error) == EXIT_USAGE, "a variable without sense");
     CHECK(backend_init(&b, "gpu", "auto", 1, &error) == EXIT_USAGE && strstr(error.text, "gpu"),
           "a device that there is not");
     return checks_close("test_device");

@@ -59,7 +59,6 @@ static int read_both(Model *model, State *state, Backend *backend, const char *b
     int classes;
     char *made = NULL, *base_json = string_format("%s/config.json", base),
          *adapter_json = string_format("%s/adapter_config.json", adapter);
-    *model = (Model){0};
     int code = config_read(&config, base_json, error);
     if (code == EXIT_NO_INPUT) {
         code = model_missing(base, error);
@@ -129,7 +128,7 @@ int main(int argc, char **argv)
     }
     const char *base = argv[1], *adapter = argv[2], *out = argv[3];
     Backend backend;
-    Model model;
+    Model model = {0};
     State state = {0};
     if (!*base || !*adapter || !*out) {
         error_set(&error, EXIT_USAGE, "%s: an empty name; name a folder",

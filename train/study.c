@@ -193,24 +193,20 @@ int study_open(Study *study, const Options *options, Error *error)
     if (option_count(options->threads) > 1024) {
         return error_set(error, EXIT_USAGE, "--threads %s: at most 1024", options->threads);
     }
-    const char *named = getenv("SEEDBED_DEVICE"),
-               *device = options->device ? options->device : named && *named ? named : "auto";
     study->task = task_find(options->task, error);
-    if (!study->task ||
-        backend_init(&study->backend, device, options->simd, option_count(options->threads), error)) {
-        return error->code;
-    }
-    for (int i = 0; i < options->kernel_count; i++) {
-        if (backend_choose(&study->backend, options->kernels[i], error)) {
-            return error->code;
-        }
+    int code = !study->task || backend_init(&study->backend, options->device, options->simd,
+                                            option_count(options->threads), error)
+                   ? error->code
+                   : 0;
+    for (int i = 0; i < options->kernel_count && !code; i++) {
+        code = backend_choose(&study->backend, options->kernels[i], error);
     }
     const char *variable = getenv("SEEDBED_MODEL");
     int tiny = options->model ? !strcmp(options->model, "tiny") : !variable || !*variable;
-    int code = recipe_make(&study->recipe, options, study->task, tiny, error) ||
-                       open_model_files(study, &config, error)
-                   ? error->code
-                   : 0;
+    if (!code && (recipe_make(&study->recipe, options, study->task, tiny, error) ||
+                  open_model_files(study, &config, error))) {
+        code = error->code;
+    }
     study->recipe.kernels = study->backend.variants;
     if (!code) {
         int longest = config_longest(&config), most = tokenizer_longest(study->tokenizer);
@@ -301,18 +297,17 @@ static int plan_ops(Study *study, Error *error)
 {
     Backend *backend = &study->backend;
     State state = state_of_addresses(study->work.memory);
+    int code = 0;
     watch_begin(backend, WATCH_PLAN);
     workspace_call_ops(&study->work, &study->model);
     backend->ops.sum_losses(&backend->ctx, &state.sums->loss, study->work.losses, 1);
     if (study->steps) {
         state_reset(&state, &study->model);
         StepSums sums;
-        if (optim_step(&state, &study->model, &study->recipe.optim, 0, &sums, error)) {
-            return error->code;
-        }
+        code = optim_step(&state, &study->model, &study->recipe.optim, 0, &sums, error);
     }
     watch_end(backend, WATCH_PLAN);
-    return backend_check_plan(backend, error);
+    return code ? code : backend_check_plan(backend, error);
 }
 
 int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error)
