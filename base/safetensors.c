@@ -313,6 +313,26 @@ static size_t source_bytes(const TensorSource *source)
     return bytes;
 }
 
+/* An error of the stream is remembered by it: writer_commit reports it. */
+static int write_source(FILE *stream, const TensorSource *source, Error *error)
+{
+    enum { BLOCK = 1 << 18 };
+    size_t size = dtypes[source->dtype].size, count = source_bytes(source) / size;
+    if (!source->read) {
+        fwrite(source->data, size, count, stream);
+        return 0;
+    }
+    int code = 0;
+    void *values = memory_alloc(BLOCK, size);
+    for (size_t first = 0; first < count && !code && !ferror(stream); first += BLOCK) {
+        size_t part = size_min(BLOCK, count - first);
+        code = source->read(source, values, first, part, error);
+        fwrite(values, size, code ? 0 : part, stream);
+    }
+    free(values);
+    return code;
+}
+
 int safetensors_write(const char *path, TensorSource *sources, size_t count, json_t *metadata,
                       Error *error)
 {
@@ -363,15 +383,10 @@ int safetensors_write(const char *path, TensorSource *sources, size_t count, jso
     fwrite(&padded, sizeof padded, 1, writer.stream);
     fprintf(writer.stream, "%s%*s", text, (int)(padded - length), "");
     free(text);
-    for (size_t i = 0; i < count; i++) {
-        size_t bytes = source_bytes(&sources[i]);
-        const void *data = sources[i].data;
-        if (sources[i].read && sources[i].read(&sources[i], &data, error)) {
+    for (size_t i = 0; i < count && !ferror(writer.stream); i++) {
+        if (write_source(writer.stream, &sources[i], error)) {
             writer_abandon(&writer);
             return error->code;
-        }
-        if (bytes && fwrite(data, 1, bytes, writer.stream) != bytes) {
-            break; /* the stream remembers; writer_commit reports it */
         }
     }
     return writer_commit(&writer, error);

@@ -64,16 +64,17 @@ const char *safetensors_meta(const Safetensors *st, const char *key);
  * another type. */
 int tensor_to_float(float *out, const Tensor *tensor, const char *path, Error *error);
 
-/* What safetensors_write takes: row-major native data, not owned. Where there is
- * a read it gives the data when the tensor's turn comes, to last until the next call. */
+/* What safetensors_write takes: row-major native data, not owned. Where there is a read it fills
+ * values with those from first on when their turn comes, a part of the tensor at a time. */
 typedef struct TensorSource {
     const char *name;
     DType dtype;
     int rank;
     size_t shape[4];
     const void *data;
-    int (*read)(const struct TensorSource *source, const void **data, Error *error);
-    void *user; /* of read */
+    int (*read)(const struct TensorSource *source, void *values, size_t first, size_t count,
+                Error *error);
+    const void *user; /* of read */
 } TensorSource;
 
 /* Writes a file under a temporary name and renames it. Tensors are ordered by size of type

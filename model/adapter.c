@@ -327,7 +327,7 @@ int adapter_write(const Model *model, const State *state, const char *folder, co
         snprintf(names[count], sizeof *names, "%s%s", param->adapter ? "" : adapter_prefix,
                  param->name);
         values[i] = memory_alloc(param->count, sizeof *values[i]);
-        param_get(param, state->weights, values[i], model->backend->device);
+        param_get(param, state->weights, values[i], 0, param->count, model->backend->device);
         sources[count] = (TensorSource){.name = names[count],
                                         .dtype = DTYPE_F32,
                                         .rank = param->rank,
@@ -380,31 +380,30 @@ const Param *adapter_of(const Model *model, const Param *weight)
     return adapter_part(model, weight, 'A');
 }
 
-int adapter_merge(const Model *model, const State *state, const Param *weight, float *out,
-                  Error *error)
+int adapter_merge(const Model *model, const State *state, const Param *weight, float *values,
+                  size_t first, size_t count, Error *error)
 {
     const Param *a = adapter_part(model, weight, 'A'), *b = adapter_part(model, weight, 'B');
     const Device *device = model->backend->device;
-    size_t R = (size_t)a->shape[0], in = (size_t)a->shape[1], rows = (size_t)b->shape[0];
+    size_t R = (size_t)a->shape[0], in = (size_t)a->shape[1];
     float *a_values = memory_alloc(a->count, sizeof *a_values),
           *b_values = memory_alloc(b->count, sizeof *b_values);
-    uint16_t *bf16 = weight->frozen.bf16 ? memory_alloc(weight->count, sizeof *bf16) : NULL;
-    param_get(a, state->weights, a_values, device);
-    param_get(b, state->weights, b_values, device);
-    param_get(weight, state->weights, bf16 ? (void *)bf16 : out, device);
+    uint16_t *bf16 = weight->frozen.bf16 ? memory_alloc(count, sizeof *bf16) : NULL;
+    param_get(a, state->weights, a_values, 0, a->count, device);
+    param_get(b, state->weights, b_values, 0, b->count, device);
+    param_get(weight, state->weights, bf16 ? (void *)bf16 : values, first, count, device);
     double scale = lora_scale(&model->lora);
     int code = backend_wait(model->backend, error);
-    for (size_t o = 0; o < rows && !code; o++) {
-        if (bf16) {
-            weight_row(out + o * in, (Weight){.bf16 = bf16}, o * in, in);
+    if (bf16) {
+        weight_row(values, (Weight){.bf16 = bf16}, 0, count);
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t o = (first + i) / in, column = (first + i) % in;
+        double sum = 0;
+        for (size_t r = 0; r < R; r++) {
+            sum += (double)b_values[o * R + r] * (double)a_values[r * in + column];
         }
-        for (size_t i = 0; i < in; i++) {
-            double sum = 0;
-            for (size_t r = 0; r < R; r++) {
-                sum += (double)b_values[o * R + r] * (double)a_values[r * in + i];
-            }
-            out[o * in + i] = (float)((double)out[o * in + i] + scale * sum);
-        }
+        values[i] = (float)((double)values[i] + scale * sum);
     }
     free(a_values);
     free(b_values);

@@ -34,9 +34,9 @@ int adapter_write(const Model *model, const State *state, const char *folder, co
 /* Parameter A of the adapter of the linear layer with this weight, or NULL. */
 const Param *adapter_of(const Model *model, const Param *weight);
 
-/* W + scale B A of an adapted linear layer with this weight [out, in], in double, rounded once.
- * Errors: those of the device. */
-int adapter_merge(const Model *model, const State *state, const Param *weight, float *out,
-                  Error *error);
+/* Values first to first + count - 1 of W + scale B A, in double, rounded once, of an adapted linear
+ * layer with this weight W [out, in]. Errors: those of the device. */
+int adapter_merge(const Model *model, const State *state, const Param *weight, float *values,
+                  size_t first, size_t count, Error *error);
 
 #endif

@@ -181,23 +181,22 @@ static int write_config(const Model *model, const char *path, const char *const 
     return writer_commit(&writer, error);
 }
 
-/* Values of a parameter when their turn comes to be written, in memory for the largest. */
-typedef struct Values {
+/* Whose values are written. */
+typedef struct Weights {
     const Model *model;
     const State *state;
-    void *memory;
-} Values;
+} Weights;
 
-static int read_values(const TensorSource *source, const void **data, Error *error)
+static int read_values(const TensorSource *source, void *values, size_t first, size_t count,
+                       Error *error)
 {
-    const Values *values = source->user;
-    const Model *model = values->model;
+    const Weights *weights = source->user;
+    const Model *model = weights->model;
     const Param *param = params_find(&model->params, source->name);
-    *data = values->memory;
     if (adapter_of(model, param)) {
-        return adapter_merge(model, values->state, param, values->memory, error);
+        return adapter_merge(model, weights->state, param, values, first, count, error);
     }
-    param_get(param, values->state->weights, values->memory, model->backend->device);
+    param_get(param, weights->state->weights, values, first, count, model->backend->device);
     return backend_wait(model->backend, error);
 }
 
@@ -208,8 +207,8 @@ int model_write(const Model *model, const State *state, const char *folder,
         return error->code;
     }
     TensorSource *sources = memory_calloc((size_t)model->params.count, sizeof *sources);
-    size_t count = 0, largest = 0;
-    Values values = {model, state, NULL};
+    size_t count = 0;
+    const Weights weights = {model, state};
     for (int i = 0; i < model->params.count; i++) {
         const Param *param = &model->params.list[i];
         if (param->adapter) {
@@ -222,16 +221,13 @@ int model_write(const Model *model, const State *state, const char *folder,
                                           .shape = {(size_t)param->shape[0],
                                                     (size_t)param->shape[1]},
                                           .read = read_values,
-                                          .user = &values};
-        largest = param->count > largest ? param->count : largest;
+                                          .user = &weights};
     }
-    values.memory = memory_alloc(largest, sizeof(float));
     json_t *metadata = json_pack("{s:s}", "format", "pt");
     char *path = string_format("%s/model.safetensors", folder);
     int code = safetensors_write(path, sources, count, metadata, error);
     free(path);
     free(sources);
-    free(values.memory);
     json_decref(metadata);
     if (!code) {
         path = string_format("%s/config.json", folder);

@@ -105,10 +105,15 @@ void param_view(Param *param, Weight values, const Device *device)
     }
 }
 
-void param_get(const Param *param, const float *weights, void *values, const Device *device)
+void param_get(const Param *param, const float *weights, void *values, size_t first, size_t count,
+               const Device *device)
 {
-    device->get(values, param->trainable ? weights + param->offset : frozen_values(param),
-                param_bytes(param));
+    if (param->frozen.bf16) {
+        device->get(values, param->frozen.bf16 + first, count * sizeof *param->frozen.bf16);
+    } else {
+        const float *all = param->trainable ? weights + param->offset : param->frozen.f32;
+        device->get(values, all + first, count * sizeof *all);
+    }
 }
 
 static float initial_value(const Param *param, uint64_t key, float std, float bound, size_t i)

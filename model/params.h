@@ -57,8 +57,10 @@ void param_put(Param *param, float *weights, const float *values, const Device *
 /* A frozen parameter's values where they are in a mapped file, which stays until params_free. */
 void param_view(Param *param, Weight values, const Device *device);
 
-/* param_bytes of values to the host, valid after the device's wait. */
-void param_get(const Param *param, const float *weights, void *values, const Device *device);
+/* Values first to first + count - 1 to the host, in their type there, valid after the device's
+ * wait. */
+void param_get(const Param *param, const float *weights, void *values, size_t first, size_t count,
+               const Device *device);
 
 /* Initial values of one parameter from the seed, keyed by its name: normal numbers have mean 0 and
  * this deviation. */

@@ -103,8 +103,11 @@ static int merge_all(Case *c)
         CHECK(!a == !truth, "%s: golden %s", c->folder, name);
         if (a && truth) {
             float *out = memory_alloc(param->count, sizeof *out);
-            CHECK(!adapter_merge(&c->rig.model, &c->rig.state, param, out, &error), "%s",
-                  error.text);
+            size_t part = param->count / 3; /* in two parts, as a file is written */
+            CHECK(!adapter_merge(&c->rig.model, &c->rig.state, param, out, 0, part, &error) &&
+                      !adapter_merge(&c->rig.model, &c->rig.state, param, out + part, part,
+                                     param->count - part, &error),
+                  "%s", error.text);
             golden_compare(c, name, out, truth, NULL, param->count, 0x1p-149); /* rounded once */
             check_merged_layer(c, param, out);
             rig_param_put(&c->rig, param, out);

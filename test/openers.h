@@ -3,6 +3,7 @@
 #define OPENERS_H
 
 #include "adapter.h"
+#include "adapter_config.h"
 #include "config.h"
 #include "preds.h"
 

@@ -75,12 +75,12 @@ float *rig_param(const Rig *rig, const Param *param)
     float *values = memory_alloc(param->count, sizeof *values);
     if (param->frozen.bf16) {
         uint16_t *stored = memory_alloc(param->count, sizeof *stored);
-        param_get(param, rig->state.weights, stored, device);
+        param_get(param, rig->state.weights, stored, 0, param->count, device);
         CHECK(!backend_wait(&rig->backend, &error), "%s", error.text);
         weight_row(values, (Weight){.bf16 = stored}, 0, param->count);
         free(stored);
     } else {
-        param_get(param, rig->state.weights, values, device);
+        param_get(param, rig->state.weights, values, 0, param->count, device);
         CHECK(!backend_wait(&rig->backend, &error), "%s", error.text);
     }
     return values;

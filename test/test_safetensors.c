@@ -112,6 +112,42 @@ static void check_manifest(const char *path)
     json_decref(manifest);
 }
 
+/* Element i is i / 2, until the one where reading fails. */
+static int read_halves(const TensorSource *source, void *values, size_t first, size_t count,
+                       Error *error)
+{
+    const size_t *bad = source->user;
+    for (size_t i = 0; i < count; i++) {
+        ((float *)values)[i] = (float)(first + i) / 2;
+    }
+    return first + count > *bad ? error_set(error, EXIT_BUG, "element %zu", *bad) : 0;
+}
+
+/* A tensor that is read part by part while it is written. */
+static void check_parts(void)
+{
+    enum { ROWS = 1001, COLUMNS = 700 };
+    size_t bad = SIZE_MAX, wrong = 0;
+    TensorSource source = {
+        .name = "x", .dtype = DTYPE_F32, .rank = 2, .shape = {ROWS, COLUMNS}, .read = read_halves,
+        .user = &bad};
+    Error error;
+    Safetensors st;
+    CHECK(!safetensors_write(scratch, &source, 1, NULL, &error) &&
+              !safetensors_open(&st, scratch, &error),
+          "%s", error.text);
+    const float *x = (const float *)(const void *)st.tensors[0].data;
+    for (size_t i = 0; i < (size_t)ROWS * COLUMNS; i++) {
+        wrong += x[i] != (float)i / 2;
+    }
+    CHECK(st.tensors[0].count == (size_t)ROWS * COLUMNS && !wrong, "%zu values are wrong", wrong);
+    safetensors_close(&st);
+    remove(scratch);
+    bad = 600000;
+    CHECK(safetensors_write(scratch, &source, 1, NULL, &error) == EXIT_BUG && !path_exists(scratch),
+          "a file whose values could not be read");
+}
+
 static void check_round_trip(void)
 {
     float a[6] = {1, -2, 3, 0, 5, INFINITY};
@@ -153,6 +189,7 @@ static void check_round_trip(void)
 int main(int argc, char **argv)
 {
     snprintf(scratch, sizeof scratch, "/tmp/test_safetensors-%ld", (long)getpid());
+    check_parts();
     check_round_trip();
     for (int i = 1; i < argc; i++) {
         check_manifest(argv[i]);
