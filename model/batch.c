@@ -3,18 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t block_size(const Batch *batch)
-{
-    size_t N = (size_t)batch->max_tokens, B = (size_t)batch->max_sequences;
-    return (5 + 3 * BATCH_TABLES + 1) * N + 8 * (B + 1) + BATCH_TABLES;
-}
-
 /* The parts of the block from memory on. */
 static void lay_out(Batch *batch, int *memory)
 {
     size_t N = (size_t)batch->max_tokens, B = (size_t)batch->max_sequences + 1;
     int **const of_tokens[] = {&batch->tokens, &batch->types, &batch->positions, &batch->places,
-                               &batch->slots},
+                               &batch->slots,  &batch->labels},
         **const of_sequences[] = {&batch->cu_seqlens,  &batch->sequence_slots, &batch->head_rows,
                                   &batch->head_places, &batch->zeros,          &batch->counting};
     for (size_t i = 0; i < sizeof of_tokens / sizeof *of_tokens; i++, memory += N) {
@@ -24,9 +18,8 @@ static void lay_out(Batch *batch, int *memory)
         *of_sequences[i] = memory;
     }
     batch->targets = (float *)(void *)memory;
-    batch->labels = memory + B;
-    memory += B + (N > B ? N : B);
-    for (int t = 0; t < BATCH_TABLES; t++, memory += 3 * N + 1) {
+    memory += B;
+    for (int t = 0; t < batch->model->trained_tables; t++, memory += 3 * N + 1) {
         batch->groups[t].rows = memory;
         batch->groups[t].starts = memory + N;
         batch->groups[t].order = memory + 2 * N + 1;
@@ -36,12 +29,14 @@ static void lay_out(Batch *batch, int *memory)
 void batch_init(Batch *batch, const Model *model, int max_tokens, int max_sequences)
 {
     const Config *c = &model->config;
-    /* a sequence has a token: so there are as many labels as tokens at most */
+    /* a sequence has a token: no more labels than tokens */
     *batch = (Batch){.model = model,
-                     .max_tokens = int_max(max_tokens, max_sequences + 1),
+                     .max_tokens = int_max(max_tokens, max_sequences),
                      .max_sequences = max_sequences};
-    batch->host = memory_calloc(block_size(batch), sizeof *batch->host);
-    batch->device = model->backend->device->alloc(block_size(batch) * sizeof *batch->device);
+    size_t N = (size_t)batch->max_tokens, B = (size_t)max_sequences + 1;
+    batch->bytes = (6 * N + 7 * B + (size_t)model->trained_tables * (3 * N + 1)) * sizeof(int);
+    batch->host = memory_calloc(batch->bytes, 1);
+    batch->device = model->backend->device->alloc(batch->bytes);
     batch->counts = memory_calloc((size_t)int_max(int_max(c->V, c->positions), c->types),
                                   sizeof *batch->counts);
     batch_begin(batch);
@@ -53,8 +48,7 @@ void batch_init(Batch *batch, const Model *model, int max_tokens, int max_sequen
 void batch_free(Batch *batch)
 {
     if (batch->model) {
-        batch->model->backend->device->release(batch->device,
-                                               block_size(batch) * sizeof *batch->device);
+        batch->model->backend->device->release(batch->device, batch->bytes);
     }
     free(batch->host);
     free(batch->counts);
@@ -150,20 +144,17 @@ static void group_rows(RowGroups *groups, const int *row, int N, int skip, int *
 void batch_put(Batch *batch)
 {
     const Model *model = batch->model;
-    const int *rows[BATCH_TABLES] = {batch->tokens, batch->positions, batch->types};
+    const int *rows[TABLES] = {batch->tokens, batch->positions, batch->types};
     if (model->problem == PROBLEM_LANGUAGE && !batch->losses) {
         target_next_tokens(batch);
     }
-    for (int t = 0; t < BATCH_TABLES; t++) {
+    for (int t = 0; t < model->trained_tables; t++) {
         /* PyTorch's padding_idx: words of both encoders, positions of RoBERTa */
         int padded = t == 0 || (t == 1 && model->config.architecture == ARCH_ROBERTA);
-        if (t < model->trained_tables) {
-            group_rows(&batch->groups[t], rows[t], batch->N, padded ? model->config.padding : -1,
-                       batch->counts);
-        }
+        group_rows(&batch->groups[t], rows[t], batch->N, padded ? model->config.padding : -1,
+                   batch->counts);
     }
-    model->backend->device->put(batch->device, batch->host,
-                                block_size(batch) * sizeof *batch->device);
+    model->backend->device->put(batch->device, batch->host, batch->bytes);
     lay_out(batch, batch->device);
 }
 

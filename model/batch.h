@@ -12,8 +12,6 @@ typedef struct RowGroups {
     int *rows, *starts, *order; /* [count], [count + 1], [tokens] */
 } RowGroups;
 
-enum { BATCH_TABLES = 3 }; /* of words, positions, token types */
-
 /* Pointers are the device's from batch_put on, the host's from batch_begin until then. */
 typedef struct Batch {
     int N, B, examples; /* tokens, sequences, examples */
@@ -27,11 +25,12 @@ typedef struct Batch {
     int *zeros, *counting;           /* [B], [B + 1] 0, 1, ... */
     int *labels;    /* [examples]; of a language model [N]: the next token, or -1 for none */
     float *targets; /* [examples], regression */
-    RowGroups groups[BATCH_TABLES]; /* for gradients of the tables that have one; else count 0 */
+    RowGroups groups[TABLES]; /* for gradients of the tables that have one; else count 0 */
 
     const Model *model;
     int max_tokens, max_sequences;
     int *host, *device; /* the block, in both memories */
+    size_t bytes;       /* of it */
     int *counts;        /* [rows of the largest table], 0 between calls */
 } Batch;
 

@@ -14,7 +14,7 @@ typedef struct Layer {
 
 /* Parameters by their index in the table. */
 typedef struct Decoder {
-    int word, final_norm;
+    int final_norm;
     Linear head;   /* score, or the language model's output */
     Layer layer[]; /* [L] */
 } Decoder;
@@ -27,7 +27,6 @@ typedef struct LayerActs {
     float *max, *rsum, *mixed;  /* (M, H), (M, H), (M, H D) attention output */
     float *sum, *rstd2, *norm2; /* (M, C) residual stream behind attention, (M), (M, C) */
     float *gate, *up, *inner;   /* (M, F) */
-    float *mid[LINEAR_KINDS];   /* (rows, R) of the adapters */
 } LayerActs;
 
 /* Other activations, and gradients. */
@@ -57,7 +56,7 @@ static void add_parameters(Model *model)
     Params *p = &model->params;
     Decoder *d = model->layers = memory_calloc(1, sizeof *d + (size_t)c->L * sizeof *d->layer);
     int Q = c->H * c->D, KV = c->K * c->D, bias = c->attention_bias, mlp_bias = c->mlp_bias;
-    d->word = params_add(p, "model.embed_tokens.weight", c->V, c->C, INIT_NORMAL, 1, 0);
+    model->tables[0] = params_add(p, "model.embed_tokens.weight", c->V, c->C, INIT_NORMAL, 1, 0);
     for (int l = 0; l < c->L; l++) {
         Layer *layer = &d->layer[l];
         layer->norm1 = add_vector(model, l, "input_layernorm");
@@ -74,7 +73,7 @@ static void add_parameters(Model *model)
     if (model->problem != PROBLEM_LANGUAGE) {
         d->head = linear_add_other(model, "score", c->C, model->O, 0, 1);
     } else if (c->tied) {
-        d->head = (Linear){d->word, -1, c->C, c->V, -1, -1, 0};
+        d->head.weight = model->tables[0];
     } else {
         d->head = linear_add_other(model, "lm_head", c->C, c->V, 0, 0);
     }
@@ -89,36 +88,30 @@ static void lay_out(Workspace *work, Layout *layout, const Model *model)
     size_t N = (size_t)work->max_tokens, B = (size_t)work->max_sequences, C = (size_t)c->C,
            F = (size_t)c->F, H = (size_t)c->H, Q = H * (size_t)c->D, KV = (size_t)(c->K * c->D),
            half = (size_t)c->D / 2, ends = model->problem == PROBLEM_LANGUAGE ? N : B;
-    int keep = work->train && !work->recompute;
-    int keep_norm1 = keep && (linear_needs_input(model, &layer->query) ||
-                              linear_needs_input(model, &layer->key) ||
-                              linear_needs_input(model, &layer->value));
-    int keep_norm2 = keep && (linear_needs_input(model, &layer->gate) ||
-                              linear_needs_input(model, &layer->up));
+    int needs_norm1 = linear_needs_input(model, &layer->query) ||
+                      linear_needs_input(model, &layer->key) ||
+                      linear_needs_input(model, &layer->value);
+    int needs_norm2 = linear_needs_input(model, &layer->gate) ||
+                      linear_needs_input(model, &layer->up);
     for (int l = 0; l < c->L; l++) {
         LayerActs *a = &acts[l];
         size_t M = pass_narrows(model, l) ? B : N;
-#define PART(field, kept, rows, columns)                                                           \
-    a->field = layout_layer_part(layout, kept, &shared.field, rows, N, columns)
-        PART(rstd1, keep, N, 1);
-        PART(norm1, keep_norm1, N, C);
-        PART(query, keep, M, Q);
-        PART(key, keep, N, KV);
-        PART(value, keep, N, KV);
-        PART(max, keep, M, H);
-        PART(rsum, keep, M, H);
-        PART(mixed, keep, M, Q);
-        PART(sum, keep, M, C);
-        PART(rstd2, keep, M, 1);
-        PART(norm2, keep_norm2, M, C);
-        PART(gate, keep, M, F);
-        PART(up, keep, M, F);
-        PART(inner, keep && linear_needs_input(model, &layer->down), M, F);
-        for (int k = 0; k < LINEAR_KINDS; k++) {
-            if (model->lora.targets >> k & 1) {
-                PART(mid[k], keep, k == LINEAR_K || k == LINEAR_V ? N : M, (size_t)model->lora.r);
-            }
-        }
+#define PART(field, needed, rows, columns)                                                         \
+    a->field = layout_layer_part(layout, needed, &shared.field, rows, N, columns)
+        PART(rstd1, 1, N, 1);
+        PART(norm1, needs_norm1, N, C);
+        PART(query, 1, M, Q);
+        PART(key, 1, N, KV);
+        PART(value, 1, N, KV);
+        PART(max, 1, M, H);
+        PART(rsum, 1, M, H);
+        PART(mixed, 1, M, Q);
+        PART(sum, 1, M, C);
+        PART(rstd2, 1, M, 1);
+        PART(norm2, needs_norm2, M, C);
+        PART(gate, 1, M, F);
+        PART(up, 1, M, F);
+        PART(inner, linear_needs_input(model, &layer->down), M, F);
 #undef PART
     }
     d->branch = layout_part(layout, N, C);
@@ -166,7 +159,7 @@ static void embed(const Pass *pass)
     float *hidden = pass->work->hidden[0];
     int C = model->config.C;
     model->backend->ops.gather_rows(&model->backend->ctx, hidden,
-                                    pass_weight(pass, ((const Decoder *)model->layers)->word),
+                                    pass_weight(pass, model->tables[0]),
                                     batch->tokens, batch->N, C);
     pass_observe(pass, "hidden", 0, hidden, batch->N, C);
 }
@@ -197,8 +190,8 @@ static void layer_forward(const Pass *pass, int l)
     DropoutSite probs = pass_site(pass, SITE_LAYER * (l + 1), c->attention_dropout);
     ops->rmsnorm_forward(ctx, a->norm1, a->rstd1, x, pass_vector(pass, layer->norm1), all.count, C,
                          c->eps);
-    linear_forward(pass, &layer->key, a->key, a->mid[LINEAR_K], a->norm1, &all);
-    linear_forward(pass, &layer->value, a->value, a->mid[LINEAR_V], a->norm1, &all);
+    linear_forward(pass, &layer->key, a->key, a->norm1, &all);
+    linear_forward(pass, &layer->value, a->value, a->norm1, &all);
     if (pass_narrows(model, l)) {
         const int *head_rows = pass->batch->head_rows;
         ops->gather_rows(ctx, w->last_norm, (Weight){.f32 = a->norm1}, head_rows, M, C);
@@ -206,19 +199,19 @@ static void layer_forward(const Pass *pass, int l)
         normed = w->last_norm;
         x = pass->work->last_in;
     }
-    linear_forward(pass, &layer->query, a->query, a->mid[LINEAR_Q], normed, &rows);
+    linear_forward(pass, &layer->query, a->query, normed, &rows);
     turn(pass, a->query, &rows, c->H, 1);
     turn(pass, a->key, &all, c->K, 1);
     ops->attention_forward(ctx, a->mixed, a->max, a->rsum, a->query, a->key, a->value, &shape,
                            &probs);
-    linear_forward(pass, &layer->out, w->branch, a->mid[LINEAR_O], a->mixed, &rows);
+    linear_forward(pass, &layer->out, w->branch, a->mixed, &rows);
     pass_observe(pass, "attn", l, w->branch, M, C);
     ops->residual_rmsnorm_forward(ctx, a->norm2, a->sum, a->rstd2, x, w->branch,
                                   pass_vector(pass, layer->norm2), M, C, c->eps);
-    linear_forward(pass, &layer->gate, a->gate, a->mid[LINEAR_GATE], a->norm2, &rows);
-    linear_forward(pass, &layer->up, a->up, a->mid[LINEAR_UP], a->norm2, &rows);
+    linear_forward(pass, &layer->gate, a->gate, a->norm2, &rows);
+    linear_forward(pass, &layer->up, a->up, a->norm2, &rows);
     ops->swiglu_forward(ctx, a->inner, a->gate, a->up, (size_t)M * (size_t)c->F);
-    linear_forward(pass, &layer->down, w->branch, a->mid[LINEAR_DOWN], a->inner, &rows);
+    linear_forward(pass, &layer->down, w->branch, a->inner, &rows);
     ops->add(ctx, out, a->sum, w->branch, (size_t)M * (size_t)C);
     pass_observe(pass, "hidden", l + 1, out, M, C);
 }
@@ -236,7 +229,7 @@ static void head_forward(const Pass *pass)
                                         pass_vector(pass, d->final_norm), rows.count, c->C, c->eps);
     pass_observe(pass, "hidden.norm", -1, w->norm, rows.count, c->C);
     if (model->problem != PROBLEM_LANGUAGE) {
-        linear_forward(pass, &d->head, pass->work->logits, NULL, w->norm, &rows);
+        linear_forward(pass, &d->head, pass->work->logits, w->norm, &rows);
         pass_observe(pass, "logits", -1, pass->work->logits, pass->batch->examples,
                      model->O * model->choices);
     }
@@ -268,7 +261,7 @@ static void head_backward(const Pass *pass)
     Rows rows = rows_head(pass);
     /* forward: logits = score(norm(hidden L) of the last token) */
     linear_backward(pass, &((const Decoder *)model->layers)->head, pass->work->d_last,
-                    pass->work->d_logits, NULL, ((DecoderWork *)pass->work->other)->norm, &rows, 0);
+                    pass->work->d_logits, ((DecoderWork *)pass->work->other)->norm, &rows, 0);
     final_norm_backward(pass, pass->work->d_last);
 }
 
@@ -287,11 +280,6 @@ static void language_loss(const Pass *pass, float scale, int gradient)
     }
 }
 
-static unsigned bits(LinearKind a, LinearKind b, LinearKind c)
-{
-    return 1u << a | 1u << b | 1u << c;
-}
-
 static void layer_backward(const Pass *pass, int l)
 {
     const Model *model = pass->model;
@@ -306,25 +294,19 @@ static void layer_backward(const Pass *pass, int l)
     int N = all.count, M = rows.count, C = c->C, last = pass_narrows(model, l);
     AttentionShape shape = pass_attention(pass, l, 1);
     DropoutSite probs = pass_site(pass, SITE_LAYER * (l + 1), c->attention_dropout);
-    const unsigned qkv = bits(LINEAR_Q, LINEAR_K, LINEAR_V),
-                   attention = qkv | bits(LINEAR_O, LINEAR_O, LINEAR_O),
-                   above_inner = attention | bits(LINEAR_GATE, LINEAR_UP, LINEAR_UP);
     float *d = pass_d_out(pass, l);
 
     /* forward: out = sum + down(silu(gate(norm2)) up(norm2)) */
-    int below = pass_trains(pass, l, above_inner);
-    linear_backward(pass, &layer->down, below ? w->d_up : NULL, d, a->mid[LINEAR_DOWN], a->inner,
-                    &rows, 0);
+    int below = pass_trains(pass, l, LINEAR_DOWN);
+    linear_backward(pass, &layer->down, below ? w->d_up : NULL, d, a->inner, &rows, 0);
     if (!below) {
         return;
     }
-    below = pass_trains(pass, l, attention);
+    below = pass_trains(pass, l, LINEAR_GATE);
     ops->swiglu_backward(ctx, w->d_gate, w->d_up, w->d_up, a->gate, a->up,
                          (size_t)M * (size_t)c->F);
-    linear_backward(pass, &layer->gate, below ? w->d_norm : NULL, w->d_gate, a->mid[LINEAR_GATE],
-                    a->norm2, &rows, 0);
-    linear_backward(pass, &layer->up, below ? w->d_norm : NULL, w->d_up, a->mid[LINEAR_UP],
-                    a->norm2, &rows, 1);
+    linear_backward(pass, &layer->gate, below ? w->d_norm : NULL, w->d_gate, a->norm2, &rows, 0);
+    linear_backward(pass, &layer->up, below ? w->d_norm : NULL, w->d_up, a->norm2, &rows, 1);
     if (!below) {
         return;
     }
@@ -332,23 +314,22 @@ static void layer_backward(const Pass *pass, int l)
     ops->add(ctx, d, d, w->d_norm, (size_t)M * (size_t)C);
 
     /* forward: sum = x + out(attention(rope(query, key), value of norm1)) */
-    below = pass_trains(pass, l, qkv);
-    linear_backward(pass, &layer->out, below ? w->d_mixed : NULL, d, a->mid[LINEAR_O], a->mixed,
-                    &rows, 0);
+    below = pass_trains(pass, l, LINEAR_O);
+    linear_backward(pass, &layer->out, below ? w->d_mixed : NULL, d, a->mixed, &rows, 0);
     if (!below) {
         return;
     }
-    below = pass_trains(pass, l, 0);
+    below = pass_trains(pass, l, LINEAR_Q);
     ops->attention_backward(ctx, w->d_query, w->d_key, w->d_value, w->d_mixed, a->query, a->key,
                             a->value, a->mixed, a->max, a->rsum, &shape, &probs);
     turn(pass, w->d_query, &rows, c->H, -1);
     turn(pass, w->d_key, &all, c->K, -1);
     float *d_norm = below ? w->d_norm : NULL,
           *d_query_norm = last && below ? w->d_last_norm : d_norm;
-    linear_backward(pass, &layer->query, d_query_norm, w->d_query, a->mid[LINEAR_Q],
+    linear_backward(pass, &layer->query, d_query_norm, w->d_query,
                     last ? w->last_norm : a->norm1, &rows, 0);
-    linear_backward(pass, &layer->key, d_norm, w->d_key, a->mid[LINEAR_K], a->norm1, &all, !last);
-    linear_backward(pass, &layer->value, d_norm, w->d_value, a->mid[LINEAR_V], a->norm1, &all, 1);
+    linear_backward(pass, &layer->key, d_norm, w->d_key, a->norm1, &all, !last);
+    linear_backward(pass, &layer->value, d_norm, w->d_value, a->norm1, &all, 1);
     if (!below) {
         return;
     }
@@ -368,8 +349,7 @@ static void embed_backward(const Pass *pass)
 {
     const Model *model = pass->model;
     const RowGroups *g = &pass->batch->groups[0];
-    float *lookup = pass->state->lookup,
-          *d_word = pass_gradient(pass, ((const Decoder *)model->layers)->word);
+    float *lookup = pass->state->lookup, *d_word = pass_gradient(pass, model->tables[0]);
     /* forward: hidden[0] = word */
     model->backend->ops.embedding_backward(&model->backend->ctx, lookup ? lookup : d_word,
                                            pass->work->d_hidden, g->rows, g->starts, g->order,

@@ -14,7 +14,6 @@ typedef struct Layer {
 
 /* Parameters by their index in the table. */
 typedef struct Encoder {
-    int word, position, type;
     Norm embedding_norm;
     Linear head_dense, head_out;
     Layer layer[]; /* [L] */
@@ -28,7 +27,6 @@ typedef struct LayerActs {
     float *sum1, *mean1, *rstd1, *attn; /* (M, C), (M), (M), (M, C) */
     float *up, *gelu;                   /* (M, F) */
     float *sum2, *mean2, *rstd2;        /* (M, C), (M), (M) */
-    float *mid[LINEAR_KINDS];           /* (rows, R) of the adapters */
 } LayerActs;
 
 /* Other activations, and gradients. */
@@ -76,9 +74,9 @@ static void add_parameters(Model *model)
     Encoder *e = model->layers = memory_calloc(1, sizeof *e + (size_t)c->L * sizeof *e->layer);
     int C = c->C, roberta = c->architecture == ARCH_ROBERTA;
     const char *prefix = roberta ? "roberta." : "bert.";
-    e->word = add_table(p, prefix, "word", c->V, C);
-    e->position = add_table(p, prefix, "position", c->positions, C);
-    e->type = add_table(p, prefix, "token_type", c->types, C);
+    model->tables[0] = add_table(p, prefix, "word", c->V, C);
+    model->tables[1] = add_table(p, prefix, "position", c->positions, C);
+    model->tables[2] = add_table(p, prefix, "token_type", c->types, C);
     e->embedding_norm = add_norm(p, prefix, "embeddings.LayerNorm", C);
     for (int l = 0; l < c->L; l++) {
         Layer *layer = &e->layer[l];
@@ -120,32 +118,26 @@ static void lay_out(Workspace *work, Layout *layout, const Model *model)
     LayerActs *acts = work->acts, shared = {0};
     size_t N = (size_t)work->max_tokens, B = (size_t)work->max_sequences, C = (size_t)c->C,
            F = (size_t)c->F, H = (size_t)c->H;
-    int keep = work->train && !work->recompute;
     for (int l = 0; l < c->L; l++) {
         LayerActs *a = &acts[l];
         size_t M = pass_narrows(model, l) ? B : N;
-#define PART(field, kept, rows, columns)                                                           \
-    a->field = layout_layer_part(layout, kept, &shared.field, rows, N, columns)
-        PART(query, keep, M, C);
-        PART(key, keep, N, C);
-        PART(value, keep, N, C);
-        PART(max, keep, M, H);
-        PART(rsum, keep, M, H);
-        PART(mixed, keep, M, C);
-        PART(sum1, keep, M, C);
-        PART(mean1, keep, M, 1);
-        PART(rstd1, keep, M, 1);
-        PART(attn, keep && linear_needs_input(model, &layer->up), M, C);
-        PART(up, keep, M, F);
-        PART(gelu, keep && linear_needs_input(model, &layer->down), M, F);
-        PART(sum2, keep, M, C);
-        PART(mean2, keep, M, 1);
-        PART(rstd2, keep, M, 1);
-        for (int k = 0; k < LINEAR_KINDS; k++) {
-            if (model->lora.targets >> k & 1) {
-                PART(mid[k], keep, k == LINEAR_K || k == LINEAR_V ? N : M, (size_t)model->lora.r);
-            }
-        }
+#define PART(field, needed, rows, columns)                                                         \
+    a->field = layout_layer_part(layout, needed, &shared.field, rows, N, columns)
+        PART(query, 1, M, C);
+        PART(key, 1, N, C);
+        PART(value, 1, N, C);
+        PART(max, 1, M, H);
+        PART(rsum, 1, M, H);
+        PART(mixed, 1, M, C);
+        PART(sum1, 1, M, C);
+        PART(mean1, 1, M, 1);
+        PART(rstd1, 1, M, 1);
+        PART(attn, linear_needs_input(model, &layer->up), M, C);
+        PART(up, 1, M, F);
+        PART(gelu, linear_needs_input(model, &layer->down), M, F);
+        PART(sum2, 1, M, C);
+        PART(mean2, 1, M, 1);
+        PART(rstd2, 1, M, 1);
 #undef PART
     }
     e->embedding_sum = layout_part(layout, N, C);
@@ -198,8 +190,8 @@ static void embed(const Pass *pass)
     const Batch *batch = pass->batch;
     float *hidden = pass->work->hidden[0];
     ops->embedding_forward(ctx, w->embedding_sum, batch->tokens, batch->positions, batch->types,
-                           pass_weight(pass, e->word), pass_weight(pass, e->position),
-                           pass_weight(pass, e->type), batch->N, c->C);
+                           pass_weight(pass, model->tables[0]), pass_weight(pass, model->tables[1]),
+                           pass_weight(pass, model->tables[2]), batch->N, c->C);
     ops->layernorm_forward(ctx, hidden, w->embedding_mean, w->embedding_rstd, w->embedding_sum,
                            pass_vector(pass, e->embedding_norm.weight),
                            pass_vector(pass, e->embedding_norm.bias), batch->N, c->C, c->eps);
@@ -225,26 +217,26 @@ static void layer_forward(const Pass *pass, int l)
     DropoutSite probs = pass_site(pass, base + SITE_PROBS, c->attention_dropout);
     DropoutSite after = pass_site(pass, base + SITE_ATTENTION, c->dropout);
     DropoutSite mlp = pass_site(pass, base + SITE_MLP, c->dropout);
-    linear_forward(pass, &layer->key, a->key, a->mid[LINEAR_K], x, &all);
-    linear_forward(pass, &layer->value, a->value, a->mid[LINEAR_V], x, &all);
+    linear_forward(pass, &layer->key, a->key, x, &all);
+    linear_forward(pass, &layer->value, a->value, x, &all);
     if (pass_narrows(model, l)) {
         ops->gather_rows(ctx, pass->work->last_in, (Weight){.f32 = x}, pass->batch->head_rows,
                          rows.count, c->C);
         x = pass->work->last_in;
     }
-    linear_forward(pass, &layer->query, a->query, a->mid[LINEAR_Q], x, &rows);
+    linear_forward(pass, &layer->query, a->query, x, &rows);
     ops->attention_forward(ctx, a->mixed, a->max, a->rsum, a->query, a->key, a->value, &shape,
                            &probs);
-    linear_forward(pass, &layer->out, a->sum1, a->mid[LINEAR_O], a->mixed, &rows);
+    linear_forward(pass, &layer->out, a->sum1, a->mixed, &rows);
     drop(pass, a->sum1, &rows, &after);
     ops->residual_layernorm_forward(ctx, a->attn, a->sum1, a->mean1, a->rstd1, x, a->sum1,
                                     pass_vector(pass, layer->attention_norm.weight),
                                     pass_vector(pass, layer->attention_norm.bias), rows.count,
                                     c->C, c->eps);
     pass_observe(pass, "attn", l, a->attn, rows.count, c->C);
-    linear_forward(pass, &layer->up, a->up, a->mid[LINEAR_UP], a->attn, &rows);
+    linear_forward(pass, &layer->up, a->up, a->attn, &rows);
     ops->gelu_forward(ctx, a->gelu, a->up, (size_t)rows.count * (size_t)c->F);
-    linear_forward(pass, &layer->down, a->sum2, a->mid[LINEAR_DOWN], a->gelu, &rows);
+    linear_forward(pass, &layer->down, a->sum2, a->gelu, &rows);
     drop(pass, a->sum2, &rows, &mlp);
     ops->residual_layernorm_forward(ctx, out, a->sum2, a->mean2, a->rstd2, a->attn, a->sum2,
                                     pass_vector(pass, layer->mlp_norm.weight),
@@ -268,11 +260,11 @@ static void head_forward(const Pass *pass)
     DropoutSite middle = pass_site(pass, SITE_HEAD_MID, c->head_dropout);
     ops->copy(ctx, w->head_in, pass->work->hidden[c->L], values);
     drop(pass, w->head_in, &rows, &in);
-    linear_forward(pass, &e->head_dense, w->dense, NULL, w->head_in, &rows);
+    linear_forward(pass, &e->head_dense, w->dense, w->head_in, &rows);
     ops->tanh_forward(ctx, w->dense, w->dense, values);
     ops->copy(ctx, w->head_mid, w->dense, values);
     drop(pass, w->head_mid, &rows, &middle);
-    linear_forward(pass, &e->head_out, pass->work->logits, NULL, w->head_mid, &rows);
+    linear_forward(pass, &e->head_out, pass->work->logits, w->head_mid, &rows);
     pass_observe(pass, "logits", -1, pass->work->logits, pass->batch->examples,
                  model->O * model->choices);
 }
@@ -291,18 +283,13 @@ static void head_backward(const Pass *pass)
     DropoutSite in = pass_site(pass, SITE_HEAD_IN, head_in_dropout(c, model->problem));
     DropoutSite middle = pass_site(pass, SITE_HEAD_MID, c->head_dropout);
     /* forward: logits = out(dropout(tanh(dense(dropout(x))))) */
-    linear_backward(pass, &e->head_out, d, pass->work->d_logits, NULL, w->head_mid, &rows, 0);
+    linear_backward(pass, &e->head_out, d, pass->work->d_logits, w->head_mid, &rows, 0);
     drop(pass, d, &rows, &middle);
     ops->tanh_backward(ctx, d, d, w->dense, values);
-    linear_backward(pass, &e->head_dense, w->d_mixed, d, NULL, w->head_in, &rows, 0);
+    linear_backward(pass, &e->head_dense, w->d_mixed, d, w->head_in, &rows, 0);
     ops->copy(ctx, d, w->d_mixed, values);
     drop(pass, d, &rows, &in);
     pass_observe(pass, "dhidden", c->L, d, rows.count, c->C);
-}
-
-static unsigned bit(LinearKind kind)
-{
-    return 1u << kind;
 }
 
 static void norm_backward(const Pass *pass, const Norm *norm, float *d, const float *x,
@@ -330,46 +317,41 @@ static void layer_backward(const Pass *pass, int l)
     DropoutSite probs = pass_site(pass, base + SITE_PROBS, c->attention_dropout);
     DropoutSite after = pass_site(pass, base + SITE_ATTENTION, c->dropout);
     DropoutSite mlp = pass_site(pass, base + SITE_MLP, c->dropout);
-    const unsigned qkv = bit(LINEAR_Q) | bit(LINEAR_K) | bit(LINEAR_V),
-                   attention = qkv | bit(LINEAR_O), above_gelu = attention | bit(LINEAR_UP);
     float *d = pass_d_out(pass, l);
 
     /* forward: out = layernorm(attn + dropout(down(gelu(up(attn))))) */
     norm_backward(pass, &layer->mlp_norm, d, a->sum2, a->mean2, a->rstd2, &rows);
     const float *d_masked = drop_backward(pass, d, &rows, &mlp);
-    int below = pass_trains(pass, l, above_gelu);
-    linear_backward(pass, &layer->down, below ? w->d_up : NULL, d_masked, a->mid[LINEAR_DOWN],
-                    a->gelu, &rows, 0);
+    int below = pass_trains(pass, l, LINEAR_DOWN);
+    linear_backward(pass, &layer->down, below ? w->d_up : NULL, d_masked, a->gelu, &rows, 0);
     if (!below) {
         return;
     }
-    below = pass_trains(pass, l, attention);
+    below = pass_trains(pass, l, LINEAR_UP);
     ops->gelu_backward(ctx, w->d_up, w->d_up, a->up, (size_t)rows.count * (size_t)c->F);
-    linear_backward(pass, &layer->up, below ? d : NULL, w->d_up, a->mid[LINEAR_UP], a->attn, &rows,
-                    1);
+    linear_backward(pass, &layer->up, below ? d : NULL, w->d_up, a->attn, &rows, 1);
     if (!below) {
         return;
     }
 
     /* forward: attn = layernorm(x + dropout(out(mixed))) */
-    below = pass_trains(pass, l, qkv);
+    below = pass_trains(pass, l, LINEAR_O);
     norm_backward(pass, &layer->attention_norm, d, a->sum1, a->mean1, a->rstd1, &rows);
     d_masked = drop_backward(pass, d, &rows, &after);
-    linear_backward(pass, &layer->out, below ? w->d_mixed : NULL, d_masked, a->mid[LINEAR_O],
-                    a->mixed, &rows, 0);
+    linear_backward(pass, &layer->out, below ? w->d_mixed : NULL, d_masked, a->mixed, &rows, 0);
     if (!below) {
         return;
     }
 
     /* forward: mixed = attention(query, key, value of x) */
-    below = pass_trains(pass, l, 0);
+    below = pass_trains(pass, l, LINEAR_Q);
     ops->attention_backward(ctx, w->d_query, w->d_key, w->d_value, w->d_mixed, a->query, a->key,
                             a->value, a->mixed, a->max, a->rsum, &shape, &probs);
     float *d_query_in = below ? d : NULL, *d_x = below ? pass->work->d_hidden : NULL;
-    linear_backward(pass, &layer->query, d_query_in, w->d_query, a->mid[LINEAR_Q],
-                    last ? pass->work->last_in : x, &rows, 1);
-    linear_backward(pass, &layer->key, d_x, w->d_key, a->mid[LINEAR_K], x, &all, !last);
-    linear_backward(pass, &layer->value, d_x, w->d_value, a->mid[LINEAR_V], x, &all, 1);
+    linear_backward(pass, &layer->query, d_query_in, w->d_query, last ? pass->work->last_in : x,
+                    &rows, 1);
+    linear_backward(pass, &layer->key, d_x, w->d_key, x, &all, !last);
+    linear_backward(pass, &layer->value, d_x, w->d_value, x, &all, 1);
     if (last && below) {
         ops->scatter_add_rows(ctx, d_x, d, pass->batch->head_rows, rows.count, c->C);
     }
@@ -383,7 +365,6 @@ static void embed_backward(const Pass *pass)
     const Encoder *e = model->layers;
     const EncoderWork *w = pass->work->other;
     const Config *c = &model->config;
-    const int tables[BATCH_TABLES] = {e->word, e->position, e->type};
     float *d = pass->work->d_hidden;
     Rows all = rows_all(pass);
     DropoutSite embedding = pass_site(pass, SITE_EMBEDDING, c->dropout);
@@ -391,9 +372,9 @@ static void embed_backward(const Pass *pass)
     drop(pass, d, &all, &embedding);
     norm_backward(pass, &e->embedding_norm, d, w->embedding_sum, w->embedding_mean,
                   w->embedding_rstd, &all);
-    for (int t = 0; t < BATCH_TABLES; t++) {
+    for (int t = 0; t < TABLES; t++) {
         const RowGroups *g = &pass->batch->groups[t];
-        ops->embedding_backward(ctx, pass_gradient(pass, tables[t]), d, g->rows, g->starts,
+        ops->embedding_backward(ctx, pass_gradient(pass, model->tables[t]), d, g->rows, g->starts,
                                 g->order, g->count, c->C);
     }
 }

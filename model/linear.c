@@ -5,11 +5,11 @@
 /* First dropout site of adapters; the model's own are below. Eight a block. */
 enum { SITE_LORA = 2048, SITES_PER_BLOCK = 8 };
 
-static Linear add(Model *model, const char *module, int in, int out, int bias, int head)
+Linear linear_add_other(Model *model, const char *module, int in, int out, int bias, int head)
 {
     Params *p = &model->params;
     char name[128];
-    Linear linear = {.bias = -1, .in = in, .out = out, .lora_a = -1, .lora_b = -1};
+    Linear linear = {.in = in, .out = out, .bias = -1, .lora_a = -1, .lora_b = -1};
     snprintf(name, sizeof name, "%s.weight", module);
     linear.weight = params_add(p, name, out, in, INIT_NORMAL, 1, head);
     if (bias) {
@@ -34,33 +34,35 @@ Linear linear_add(Model *model, LinearKind kind, int l, int in, int out, int bia
     char module[96];
     snprintf(module, sizeof module, "%s%d.%s", block_prefix(model->config.architecture), l,
              linear_module(model->config.architecture, kind));
-    Linear linear = add(model, module, in, out, bias, 0);
+    Linear linear = linear_add_other(model, module, in, out, bias, 0);
+    linear.layer = l;
+    linear.kind = kind;
     if (lora->targets >> kind & 1) {
         linear.lora_a = add_adapter(model, module, 'A', lora->r, in, INIT_UNIFORM);
         linear.lora_b = add_adapter(model, module, 'B', out, lora->r, INIT_ZERO);
-        linear.site = SITE_LORA + SITES_PER_BLOCK * l + (int)kind;
     }
     return linear;
 }
 
-Linear linear_add_other(Model *model, const char *module, int in, int out, int bias, int head)
+static float *mid_of(const Pass *pass, const Linear *linear)
 {
-    return add(model, module, in, out, bias, head);
+    return pass->work->mid[linear->layer][linear->kind];
 }
 
 static Lora lora_of(const Pass *pass, const Linear *linear, const Rows *rows)
 {
     const LoraConfig *config = &pass->model->lora;
+    int site = SITE_LORA + SITES_PER_BLOCK * linear->layer + (int)linear->kind;
     return (Lora){.a = pass_vector(pass, linear->lora_a),
                   .b = pass_vector(pass, linear->lora_b),
                   .R = config->r,
                   .scale = (float)lora_scale(config),
-                  .dropout = pass_site(pass, linear->site, config->dropout),
+                  .dropout = pass_site(pass, site, config->dropout),
                   .positions = rows->places,
                   .slots = rows->slots};
 }
 
-void linear_forward(const Pass *pass, const Linear *linear, float *out, float *mid, const float *x,
+void linear_forward(const Pass *pass, const Linear *linear, float *out, const float *x,
                     const Rows *rows)
 {
     const Ops *ops = &pass->model->backend->ops;
@@ -70,12 +72,13 @@ void linear_forward(const Pass *pass, const Linear *linear, float *out, float *m
                         linear->in, linear->out);
     if (linear->lora_a >= 0) {
         Lora lora = lora_of(pass, linear, rows);
-        ops->lora_forward(ctx, out, mid, x, &lora, rows->count, linear->in, linear->out);
+        ops->lora_forward(ctx, out, mid_of(pass, linear), x, &lora, rows->count, linear->in,
+                          linear->out);
     }
 }
 
 void linear_backward(const Pass *pass, const Linear *linear, float *dx, const float *dout,
-                     const float *mid, const float *x, const Rows *rows, int accumulate)
+                     const float *x, const Rows *rows, int accumulate)
 {
     const Ops *ops = &pass->model->backend->ops;
     Context *ctx = &pass->model->backend->ctx;
@@ -94,8 +97,8 @@ void linear_backward(const Pass *pass, const Linear *linear, float *dx, const fl
     if (linear->lora_a >= 0) {
         Lora lora = lora_of(pass, linear, rows);
         ops->lora_backward(ctx, dx, pass_gradient(pass, linear->lora_a),
-                           pass_gradient(pass, linear->lora_b), dout, mid, x, &lora, rows->count,
-                           linear->in, linear->out);
+                           pass_gradient(pass, linear->lora_b), dout, mid_of(pass, linear), x, &lora,
+                           rows->count, linear->in, linear->out);
     }
 }
 

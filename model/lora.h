@@ -5,7 +5,8 @@
 
 #include "config.h"
 
-/* The linear layers of a block, as --lora-targets names them. An encoder has no gate. */
+/* The linear layers of a block in the order of its forward pass, as --lora-targets names them. An
+ * encoder has no gate. */
 typedef enum LinearKind {
     LINEAR_Q,
     LINEAR_K,

@@ -19,7 +19,7 @@ void model_init(Model *model, Config config, Problem problem, int classes, const
     }
     model->trained_tables = model->lora.targets                 ? 0
                             : config.architecture == ARCH_LLAMA ? 1
-                                                                : BATCH_TABLES;
+                                                                : TABLES;
     params_lay_out(&model->params, backend->device);
 }
 

@@ -26,6 +26,8 @@ typedef enum Problem {
     PROBLEM_LANGUAGE
 } Problem;
 
+enum { TABLES = 3 }; /* of embeddings: words, positions, token types */
+
 typedef struct Network Network;
 typedef struct Shards Shards;
 
@@ -36,7 +38,8 @@ typedef struct Model {
     int choices; /* sequences of one example: 1 unless PROBLEM_CHOICE */
     LoraConfig lora;
     Params params;
-    int trained_tables; /* embedding tables that have a gradient: all, or none */
+    int tables[TABLES]; /* the parameters; a decoder has words alone */
+    int trained_tables; /* how many have a gradient: all, or none */
     Backend *backend;
     const Network *network; /* encoder or decoder */
     void *layers;           /* the parameters of its layers, of the network's own type */

@@ -84,10 +84,10 @@ float *pass_d_out(const Pass *pass, int l)
     return pass_narrows(pass->model, l) ? pass->work->d_last : pass->work->d_hidden;
 }
 
-int pass_trains(const Pass *pass, int l, unsigned kinds)
+int pass_trains(const Pass *pass, int l, LinearKind before)
 {
     unsigned targets = pass->model->lora.targets;
-    return !targets || l > 0 || (targets & kinds);
+    return !targets || l > 0 || (targets & ((1u << before) - 1));
 }
 
 /* Runs one layer; the context knows which one, for whoever watches. */
@@ -120,7 +120,7 @@ static void backward(const Pass *pass)
             run_layer(&again, network->layer_forward, l);
         }
         run_layer(pass, network->layer_backward, l);
-        if (pass_trains(pass, l, 0)) {
+        if (pass_trains(pass, l, LINEAR_Q)) {
             pass_observe(pass, "dhidden", l, pass->work->d_hidden, pass->batch->N, c->C);
         }
     }

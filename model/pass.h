@@ -86,8 +86,7 @@ AttentionShape pass_attention(const Pass *pass, int l, int causal);
 /* Where the gradient of the output of layer l is: d_hidden, or d_last. */
 float *pass_d_out(const Pass *pass, int l);
 
-/* Whether something of these kinds of linear layers (bits) in layer l, or anything below layer l, is
- * trained. */
-int pass_trains(const Pass *pass, int l, unsigned kinds);
+/* Whether anything before this linear layer of layer l is trained: there, or below layer l. */
+int pass_trains(const Pass *pass, int l, LinearKind before);
 
 #endif

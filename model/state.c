@@ -93,8 +93,8 @@ void state_add_lookup(const State *state, const Model *model)
 {
     const Ops *ops = &model->backend->ops;
     Context *ctx = &model->backend->ctx;
-    if (state->lookup) { /* the table is the first parameter */
-        float *d_word = state->gradients + model->params.list[0].offset;
+    if (state->lookup) {
+        float *d_word = state->gradients + model->params.list[model->tables[0]].offset;
         ops->add(ctx, d_word, d_word, state->lookup, lookup_size(model));
         ops->fill_zero(ctx, state->lookup, lookup_size(model));
     }

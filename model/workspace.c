@@ -14,10 +14,10 @@ float *layout_part(Layout *layout, size_t rows, size_t columns)
     return part;
 }
 
-float *layout_layer_part(Layout *layout, int kept, float **shared, size_t rows, size_t most_rows,
+float *layout_layer_part(Layout *layout, int needed, float **shared, size_t rows, size_t most_rows,
                          size_t columns)
 {
-    if (kept) {
+    if (needed && layout->keep) {
         return layout_part(layout, rows, columns);
     }
     if (!*shared) {
@@ -26,8 +26,25 @@ float *layout_layer_part(Layout *layout, int kept, float **shared, size_t rows, 
     return *shared;
 }
 
+/* The query's and whatever comes behind attention have the rows that go on. */
+static void lay_out_mid(Workspace *work, Layout *layout, const Model *model)
+{
+    size_t N = (size_t)work->max_tokens, B = (size_t)work->max_sequences;
+    float *shared[LINEAR_KINDS] = {NULL};
+    for (int l = 0; l < model->config.L; l++) {
+        for (int k = 0; k < LINEAR_KINDS; k++) {
+            int all = !pass_narrows(model, l) || k == LINEAR_K || k == LINEAR_V;
+            if (model->lora.targets >> k & 1) {
+                work->mid[l][k] = layout_layer_part(layout, 1, &shared[k], all ? N : B, N,
+                                                    (size_t)model->lora.r);
+            }
+        }
+    }
+}
+
 static void lay_out(Workspace *work, Layout *layout, const Model *model)
 {
+    layout->keep = work->train && !work->recompute;
     size_t N = (size_t)work->max_tokens, B = (size_t)work->max_sequences,
            C = (size_t)model->config.C, O = (size_t)model->O;
     for (int l = 0; l <= model->config.L; l++) {
@@ -42,6 +59,7 @@ static void lay_out(Workspace *work, Layout *layout, const Model *model)
         work->d_last = layout_part(layout, B, C);
         work->d_logits = layout_part(layout, B, O);
     }
+    lay_out_mid(work, layout, model);
     model->network->lay_out(work, layout, model);
 }
 
@@ -66,13 +84,14 @@ int workspace_init(Workspace *work, const Model *model, int max_tokens, int max_
                         .train = train,
                         .recompute = recompute};
     work->hidden = memory_calloc(L + 1, sizeof *work->hidden);
+    work->mid = memory_calloc(L, sizeof *work->mid);
     work->acts = memory_calloc(L, network->acts_size);
     work->other = memory_calloc(1, network->other_size);
-    Layout layout = {NULL, 0};
+    Layout layout = {0};
     lay_out(work, &layout, model);
     work->acts_bytes = layout.used * sizeof(float);
     work->memory = device->alloc(work->acts_bytes);
-    lay_out(work, &(Layout){work->memory, 0}, model);
+    lay_out(work, &(Layout){.memory = work->memory}, model);
     if (network->prepare) {
         network->prepare(work, model);
     }
@@ -95,6 +114,7 @@ void workspace_free(Workspace *work, const Model *model)
         model->backend->device->release(work->memory, work->acts_bytes);
     }
     free(work->hidden);
+    free(work->mid);
     free(work->acts);
     free(work->other);
     *work = (Workspace){0};

@@ -17,7 +17,8 @@ typedef struct Workspace {
     float *d_hidden, *d_last; /* (N, C), (B, C) gradient of a layer's output; of the last one's */
     float *logits, *d_logits; /* (B, O) */
     float *losses;            /* of examples, or of tokens */
-    void *acts, *other;       /* of the network's own types: [L] layers, and the rest */
+    float *(*mid)[LINEAR_KINDS]; /* [L] (rows, R) between A and B of the adapters */
+    void *acts, *other;          /* of the network's own types: [L] layers, and the rest */
 } Workspace;
 
 /* Plans and allocates for batches of at most this size, and the scratch of the backend. Errors: 64 an
@@ -34,12 +35,13 @@ void workspace_free(Workspace *work, const Model *model);
 typedef struct Layout {
     float *memory; /* NULL: counting */
     size_t used;
+    int keep; /* what the backward pass of a layer needs is kept for it, not computed again */
 } Layout;
 float *layout_part(Layout *layout, size_t rows, size_t columns);
 
-/* A buffer of a layer: of its own where the backward pass needs it, else one of most_rows that all
- * layers share, which *shared remembers. */
-float *layout_layer_part(Layout *layout, int kept, float **shared, size_t rows, size_t most_rows,
+/* A buffer of a layer: of its own where the backward pass needs it and it is kept, else one of
+ * most_rows that all layers share, which *shared remembers. */
+float *layout_layer_part(Layout *layout, int needed, float **shared, size_t rows, size_t most_rows,
                          size_t columns);
 
 #endif
