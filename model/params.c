@@ -36,25 +36,21 @@ void params_lay_out(Params *params, const Device *device)
     for (int i = 0; i < params->count; i++) {
         Param *param = &params->list[i];
         if (!param->trainable && param->rank == 1) {
-            param->frozen.f32 = params->vectors + param->offset;
+            param->frozen.f32 = param->own = params->vectors + param->offset;
         }
     }
-}
-
-static const void *frozen_values(const Param *param)
-{
-    return param->frozen.bf16 ? (const void *)param->frozen.bf16 : param->frozen.f32;
 }
 
 void params_free(Params *params, const Device *device)
 {
     for (int i = 0; i < params->count; i++) {
         const Param *param = &params->list[i];
-        const void *values = frozen_values(param);
-        if (param->viewed) {
-            device->unview(values, param_bytes(param));
-        } else if (values && param->rank == 2) {
-            device->release((void *)(uintptr_t)values, param_bytes(param));
+        if (param->frozen.bf16) {
+            device->unview(param->frozen.bf16, param_bytes(param));
+        } else if (param->frozen.f32 && !param->own) {
+            device->unview(param->frozen.f32, param_bytes(param));
+        } else if (param->rank == 2) {
+            device->release(param->own, param_bytes(param));
         }
     }
     device->release(params->vectors, params->frozen * sizeof *params->vectors);
@@ -83,10 +79,10 @@ static float *own_memory(Param *param, float *weights, const Device *device)
     if (param->trainable) {
         return weights + param->offset;
     }
-    if (!param->frozen.f32) {
-        param->frozen.f32 = device->alloc(param_bytes(param));
+    if (!param->own) {
+        param->frozen.f32 = param->own = device->alloc(param_bytes(param));
     }
-    return (float *)(uintptr_t)param->frozen.f32;
+    return param->own;
 }
 
 void param_put(Param *param, float *weights, const float *values, const Device *device)
@@ -97,7 +93,6 @@ void param_put(Param *param, float *weights, const float *values, const Device *
 void param_view(Param *param, Weight values, const Device *device)
 {
     size_t bytes = param->count * (values.bf16 ? sizeof *values.bf16 : sizeof *values.f32);
-    param->viewed = 1;
     if (values.bf16) {
         param->frozen.bf16 = device->view(values.bf16, bytes);
     } else {

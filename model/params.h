@@ -25,7 +25,7 @@ typedef struct Param {
     int head;      /* may be missing in a file: then made from the seed */
     int adapter;   /* never in a base model's file */
     Weight frozen; /* values of a frozen parameter, on the device */
-    int viewed;    /* they are a view */
+    float *own;    /* the same, where they are no view */
 } Param;
 
 typedef struct Params {

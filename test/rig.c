@@ -89,11 +89,10 @@ float *rig_param(const Rig *rig, const Param *param)
 void rig_param_put(Rig *rig, Param *param, const float *values)
 {
     const Device *device = rig->backend.device;
-    if (param->viewed) { /* from now on memory of its own */
+    if (!param->trainable && !param->own) { /* from now on memory of its own */
         device->unview(param->frozen.bf16 ? (const void *)param->frozen.bf16 : param->frozen.f32,
                        param_bytes(param));
         param->frozen = (Weight){0};
-        param->viewed = 0;
     }
     param_put(param, rig->state.weights, values, device);
 }
