@@ -149,6 +149,7 @@ void pass_loss(const Pass *pass, float scale, int gradient)
         ops->cross_entropy(ctx, work->losses, d, work->logits, batch->labels, batch->examples,
                            model->O * model->choices, scale);
     }
+    ops->sum_losses(ctx, &pass->state->sums->loss, work->losses, batch->losses);
     if (gradient && model->problem != PROBLEM_LANGUAGE) {
         model->network->head_backward(pass);
     }

@@ -20,7 +20,7 @@ typedef struct State {
     float *lookup;            /* (V, C) gradient of a tied table as input: state_add_lookup */
     float *best;              /* [trained] weights of the kept evaluation, or NULL */
     float *partial;           /* sums of squares of the groups of gradients */
-    StepSums *sums;           /* loss and gradient norm of the step */
+    StepSums *sums;           /* loss and gradient norm of the step; 0 between steps, as gradients */
     double beta1_power, beta2_power; /* beta^t, for the bias correction of the moments */
     int step, epoch;
     Evaluation kept; /* the last evaluation, or the best */
@@ -32,7 +32,7 @@ void state_init(State *state, const Model *model, int train, int keep_best);
 State state_of_addresses(float *memory);
 void state_free(State *state, const Model *model);
 
-/* As a run begins, but for the weights: moments and gradients 0, step 0. */
+/* As a run begins, but for the weights: moments, gradients and sums 0, step 0. */
 void state_reset(State *state, const Model *model);
 
 /* The sums of a step = 0. */

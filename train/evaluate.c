@@ -54,7 +54,6 @@ int evaluate(Run *run, Evaluation *e, Error *error)
     Pass pass = {model, &run->state, &study->work, &study->batch, .step = {.train = 0}};
     size_t K = (size_t)study->task->K, values = (size_t)study->dev.count * K;
     double terms = 0;
-    state_zero_sums(&run->state, model);
     for (int first = 0, count; first < study->dev.count; first += count) {
         count = pack_fitting(study, dev, first);
         pack(&study->batch, dev, NULL, first, count, 0);
@@ -64,11 +63,11 @@ int evaluate(Run *run, Evaluation *e, Error *error)
                       (size_t)count * K);
         }
         pass_loss(&pass, 0.0f, 0);
-        ops->sum_losses(ctx, &run->state.sums->loss, study->work.losses, study->batch.losses);
         terms += study->batch.terms;
     }
     device->get(e->logits, run->dev_logits, values * sizeof *e->logits);
     device->get(&sums, run->state.sums, sizeof sums);
+    state_zero_sums(&run->state, model);
     if (backend_wait(&study->backend, error)) {
         return error->code;
     }

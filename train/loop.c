@@ -25,14 +25,11 @@ static long run_passes(Run *run, const StepRange *range, const int *order, int t
                           .step = (uint32_t)run->state.step,
                           .seed_dropout = run->seeds->dropout}};
     long tokens = 0;
-    state_zero_sums(&run->state, &study->model);
     for (int at = range->first; at < range->end; at += study->micro) {
         int count = int_min(study->micro, range->end - at);
         pack(batch, &study->train_ids, order, at, count, at - range->first);
         pass_forward(&pass);
         pass_loss(&pass, 1.0f / (float)terms, 1);
-        study->backend.ops.sum_losses(&study->backend.ctx, &run->state.sums->loss,
-                                      study->work.losses, batch->losses);
         tokens += batch->N;
     }
     return tokens;
@@ -72,7 +69,6 @@ static int train_step(Run *run, const StepRange *range, const int *order, Error 
         return diverged(run, range, order, terms, isfinite(sums.loss) ? "gradient norm" : "loss",
                         error);
     }
-    run->state.step++;
     run->loss += sums.loss;
     run->terms += terms;
     return progress_step(&run->progress, run->state.step, sums.loss / terms, sums.norm, lr, tokens,

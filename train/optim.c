@@ -6,22 +6,31 @@ int optim_step(State *state, const Model *model, const OptimConfig *config, doub
     const Ops *ops = &model->backend->ops;
     Context *ctx = &model->backend->ctx;
     size_t n = model->params.trained;
+    double beta1_power = state->beta1_power * config->beta1,
+           beta2_power = state->beta2_power * config->beta2;
     state_add_lookup(state, model);
     ops->sum_squares(ctx, state->partial, state->gradients, n);
     ops->gradient_norm(ctx, state->sums, state->partial, (n + SUM_GROUP - 1) / SUM_GROUP,
                        config->clip);
-    state->beta1_power *= config->beta1;
-    state->beta2_power *= config->beta2;
     AdamW step = {.beta1_rest = (float)(1.0 - config->beta1),
                   .beta2 = (float)config->beta2,
                   .beta2_rest = (float)(1.0 - config->beta2),
                   .eps = (float)config->eps,
-                  .rate = (float)(lr / (1.0 - state->beta1_power)),
-                  .correction = (float)sqrt(1.0 - state->beta2_power),
+                  .rate = (float)(lr / (1.0 - beta1_power)),
+                  .correction = (float)sqrt(1.0 - beta2_power),
                   .segments = 2,
                   .segment = {{model->params.decayed, (float)(1.0 - lr * config->weight_decay)},
                               {n, 1.0f}}};
     ops->adamw(ctx, state->weights, state->m, state->v, state->gradients, state->sums, &step);
     model->backend->device->get(sums, state->sums, sizeof *sums);
-    return backend_wait(model->backend, error);
+    state_zero_sums(state, model);
+    if (backend_wait(model->backend, error)) {
+        return error->code;
+    }
+    if (sums->finite) {
+        state->beta1_power = beta1_power;
+        state->beta2_power = beta2_power;
+        state->step++;
+    }
+    return 0;
 }

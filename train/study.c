@@ -300,7 +300,6 @@ static int plan_ops(Study *study, Error *error)
     int code = 0;
     watch_begin(backend, WATCH_PLAN);
     workspace_call_ops(&study->work, &study->model);
-    backend->ops.sum_losses(&backend->ctx, &state.sums->loss, study->work.losses, 1);
     if (study->steps) {
         state_reset(&state, &study->model);
         StepSums sums;
