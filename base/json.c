@@ -43,6 +43,20 @@ int json_read_file_as_real(json_t **value, const char *path, Error *error)
     return read_file(value, path, JSON_DECODE_INT_AS_REAL, error);
 }
 
+int json_write_file(json_t *value, const char *path, int digits, Error *error)
+{
+    Writer writer;
+    int code = writer_open(&writer, path, error);
+    if (!code) { /* a write that fails is seen by writer_commit */
+        json_dumpf(value, writer.stream, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENSURE_ASCII |
+                                             JSON_REAL_PRECISION((size_t)digits));
+        fputc('\n', writer.stream);
+        code = writer_commit(&writer, error);
+    }
+    json_decref(value);
+    return code;
+}
+
 char *json_canonical(const json_t *value)
 {
     char *text = json_dumps(value,

@@ -270,17 +270,7 @@ static int write_config(const Model *model, const char *path, const char *base, 
                                                            : json_string("SEQ_CLS"));
     json_object_set_new(json, "modules_to_save",
                         language ? json_null() : json_pack("[s, s]", "classifier", "score"));
-    Writer writer;
-    int code = writer_open(&writer, path, error);
-    if (!code) {
-        char *text = json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENSURE_ASCII |
-                                          JSON_REAL_PRECISION(9));
-        fprintf(writer.stream, "%s\n", text);
-        free(text);
-        code = writer_commit(&writer, error);
-    }
-    json_decref(json);
-    return code;
+    return json_write_file(json, path, 9, error);
 }
 
 /* What PEFT ignores and adapter_read needs: the task, and the class of each row of the head. */

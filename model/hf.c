@@ -166,19 +166,10 @@ static int write_config(const Model *model, const char *path, const char *const 
     json_object_del(config, json_object_get(config, "dtype") ? "torch_dtype" : "");
     json_object_set_new(config, json_object_get(config, "dtype") ? "dtype" : "torch_dtype",
                         json_string("float32"));
-    char *text = json_dumps(config, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENSURE_ASCII);
-    json_decref(config);
     json_decref(id2label);
     json_decref(label2id);
     free(name);
-    Writer writer;
-    if (writer_open(&writer, path, error)) {
-        free(text);
-        return error->code;
-    }
-    fprintf(writer.stream, "%s\n", text);
-    free(text);
-    return writer_commit(&writer, error);
+    return json_write_file(config, path, 0, error);
 }
 
 /* Whose values are written. */

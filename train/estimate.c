@@ -36,7 +36,7 @@ static void measure_rate(double rate[2], Study *study)
 {
     enum { BURSTS = 6, ROWS = 512 };
     const Config *c = &study->model.config;
-    int rows = study->max_tokens < ROWS ? study->max_tokens : ROWS;
+    int rows = study->work.max_tokens < ROWS ? study->work.max_tokens : ROWS;
     size_t F = (size_t)c->F, C = (size_t)c->C, N = (size_t)rows;
     const Device *device = study->backend.device;
     float *weight = device->alloc(F * C * sizeof *weight), *x = device->alloc(N * C * sizeof *x),
@@ -105,7 +105,7 @@ int study_estimate(Study *study, double seconds[2])
         matrices += embeddings * (c->tied ? 4.0 : 1.0) / 3.0; /* the logits are computed twice */
     }
     /* Ops of a nanosecond a value that are too short for all threads run on fewer. */
-    double team = fmin(threads, fmax(1.0, (double)study->max_tokens * c->C / PACE_GRAIN));
+    double team = fmin(threads, fmax(1.0, (double)study->work.max_tokens * c->C / PACE_GRAIN));
     /* Products, each weight once for a token and attention's over whole sequences; everything that
      * is no product, at 2.2 ns for one of the 10 C + 2 F values of a layer; the optimizer's pass
      * over 7 arrays at 10 GB/s. The constants are from docs/BENCH.md. */

@@ -151,12 +151,12 @@ char *output_name(const Study *study, const Seeds *s)
                          seed);
 }
 
-int output_write(const Run *run, const char *path, Outcome *outcome, Error *error)
+int output_write(const Run *run, Outcome *outcome, Error *error)
 {
     const Study *study = run->study;
     const Dataset *dev = &study->dev;
     size_t count = (size_t)dev->count;
-    Preds preds = {.path = (char *)path,
+    Preds preds = {.path = outcome->path,
                    .N = count,
                    .K = study->task->K,
                    .regression = study->task->kind == KIND_REGRESSION,

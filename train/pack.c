@@ -26,7 +26,7 @@ int pack_fitting(const Study *study, const Encoded *encoded, int first)
     int count = 0, tokens = 0, most = study->work.max_sequences / encoded->choices;
     while (first + count < encoded->dataset->count && count < most) {
         int more = (int)encoded_tokens(encoded, NULL, first + count, 1);
-        if (count && tokens + more > study->max_tokens) {
+        if (count && tokens + more > study->work.max_tokens) {
             break;
         }
         tokens += more;

@@ -69,7 +69,7 @@ static int write_all(Run *run, const char *path, const char *save, Outcome *outc
                          .collapsed = state->kept.collapsed};
     if (study->task->kind != KIND_LANGUAGE) {
         outcome->path = string_copy(path);
-        if (output_write(run, path, outcome, error)) {
+        if (output_write(run, outcome, error)) {
             return error->code;
         }
     }

@@ -325,8 +325,9 @@ int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error
     study->steps = r->max_steps && r->epochs > 0 ? r->max_steps : (int)steps;
     study->warmup = schedule_warmup(r->warmup, study->steps);
     study->tokens = 0;
-    study->max_tokens = int_max(study->train_ids.longest, study->dev_ids.longest) *
-                        study->dev_ids.choices;
+    int longest = int_max(study->train_ids.longest, study->dev_ids.longest),
+        sequences = study->micro * study->train_ids.choices,
+        most = longest * study->dev_ids.choices; /* tokens of a pass */
     int *order = memory_alloc((size_t)examples, sizeof *order);
     size_t largest = 0; /* tokens of a whole step */
     for (int s = 0; s < count && largest <= MOST_TOKENS; s++) {
@@ -340,8 +341,7 @@ int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error
                 int n = int_min(study->micro, range.end - at);
                 size_t tokens = encoded_tokens(&study->train_ids, order, at, n);
                 whole += tokens;
-                study->max_tokens = tokens <= MOST_TOKENS ? int_max(study->max_tokens, (int)tokens)
-                                                          : study->max_tokens;
+                most = tokens <= MOST_TOKENS ? int_max(most, (int)tokens) : most;
                 study->tokens += s == 0 ? (long)tokens : 0;
             }
             largest = whole > largest ? whole : largest;
@@ -354,12 +354,10 @@ int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error
                          "it, or --max-len",
                          r->batch, largest, MOST_TOKENS);
     }
-    int sequences = study->micro * study->train_ids.choices;
-    if (workspace_init(&study->work, &study->model, study->max_tokens, sequences,
-                       int_max(study->train_ids.longest, study->dev_ids.longest), study->steps > 0,
+    if (workspace_init(&study->work, &study->model, most, sequences, longest, study->steps > 0,
                        study->options->recompute != NULL, error)) {
         return error->code;
     }
-    batch_init(&study->batch, &study->model, study->max_tokens, sequences);
+    batch_init(&study->batch, &study->model, most, sequences);
     return plan_ops(study, error) || check_memory(study, error) ? error->code : 0;
 }

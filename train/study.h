@@ -28,7 +28,6 @@ typedef struct Study {
     int micro;             /* examples of a micro-batch */
     int steps_per_epoch, steps, warmup;
     long tokens;    /* of all training steps */
-    int max_tokens; /* of a micro-batch or an evaluation batch */
     char made[512]; /* parameters that were made from the seed; "" for none */
     int told;       /* how the labels of the head were understood was said */
 } Study;
