@@ -21,8 +21,9 @@ int json_read_bytes(json_t **value, const void *bytes, size_t size, const char *
 /* Canonical text: sorted keys, no spaces, ASCII with lower-case \u escapes. The caller frees it. */
 char *json_canonical(const json_t *value);
 
-/* Writes a file for people: indented, sorted keys, ASCII, a line break at the end; real numbers with
- * so many digits, 0 for all that they have. Takes over the reference. Errors: those of Writer. */
+/* Writes a file for people: indented, sorted keys, ASCII, a line break at the end; real numbers
+ * with so many digits, 0 for all that they have. Takes over the reference. Errors: those of Writer.
+ */
 int json_write_file(json_t *value, const char *path, int digits, Error *error);
 
 /* A new JSON string; in text that is not UTF-8 every byte above 7F becomes '?'. */

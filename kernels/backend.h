@@ -14,20 +14,22 @@ typedef struct Backend {
                            none */
 } Backend;
 
-/* device: "cpu", "fence" or "auto", which is $SEEDBED_DEVICE or else cpu. simd: "auto" or the name of a build. threads: 0 for all that the
- * process may use. Errors: 64 for an unknown device or build, or one that this machine cannot run. */
+/* device: "cpu", "fence" or "auto", which is $SEEDBED_DEVICE or else cpu. simd: "auto" or the name
+ * of a build. threads: 0 for all that the process may use. Errors: 64 for an unknown device or
+ * build, or one that this machine cannot run. */
 int backend_init(Backend *backend, const char *device, const char *simd, int threads, Error *error);
 
 /* Makes the scratch that the ops need; call once the largest batch is known. */
 void backend_reserve(Backend *backend, size_t floats);
 void backend_free(Backend *backend);
 
-/* Until all ops and copies are done: what device->get brought counts from here on. Errors: 70 the first
- * op that failed, by its name. */
+/* Until all ops and copies are done: what device->get brought counts from here on. Errors: 70 the
+ * first op that failed, by its name. */
 int backend_wait(const Backend *backend, Error *error);
 
-/* Chooses a studied alternative, "OP=VARIANT" of variants.def, in every op that has its sum. Errors:
- * 64 with the nearest valid name; 69 if a library that the variant needs is not installed. */
+/* Chooses a studied alternative, "OP=VARIANT" of variants.def, in every op that has its sum.
+ * Errors: 64 with the nearest valid name; 69 if a library that the variant needs is not installed.
+ */
 int backend_choose(Backend *backend, const char *choice, Error *error);
 
 /* After a plan (watch.h): its error, or 64 for a variant in force that has no part in it. */

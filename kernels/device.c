@@ -41,9 +41,9 @@ static const Device cpu = {.name = "cpu",
                            .get = copy_now,
                            .wait = cpu_wait};
 
-/* The fence: all of its memory is one range of addresses, handed out once from the start on, so that
- * one call opens or closes it and no address is ever used again. Access rights belong to the process,
- * hence the one fence of it. */
+/* The fence: all of its memory is one range of addresses, handed out once from the start on, so
+ * that one call opens or closes it and no address is ever used again. Access rights belong to the
+ * process, hence the one fence of it. */
 enum { RANGE_BITS = 40, PAGE = 1 << 21 };
 
 /* What a get found when its turn came. */

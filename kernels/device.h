@@ -1,7 +1,7 @@
-/* Where tensors live. Memory of a device belongs to it: only ops touch it, and put, get and view are
- * the only way across. Ops, copies and releases happen in the order in which they were enqueued, so a put
- * into memory that an earlier op reads, or its release, needs no wait; wait is the only
- * synchronisation. The clock says what a device took only behind it.
+/* Where tensors live. Memory of a device belongs to it: only ops touch it, and put, get and view
+ * are the only way across. Ops, copies and releases happen in the order in which they were
+ * enqueued, so a put into memory that an earlier op reads, or its release, needs no wait; wait is
+ * the only synchronisation. The clock says what a device took only behind it.
  *
  * cpu: the host's own memory; everything is done when a call returns.
  * fence: the cpu with its memory inaccessible outside of ops, and what get will bring filled with
@@ -13,8 +13,8 @@
 
 typedef struct Device {
     const char *name;
-    /* Zeroed, on a boundary of at least 64 bytes, never NULL (71); 0 bytes are allowed. Release takes
-     * the same size, or NULL. */
+    /* Zeroed, on a boundary of at least 64 bytes, never NULL (71); 0 bytes are allowed. Release
+     * takes the same size, or NULL. */
     void *(*alloc)(size_t bytes);
     void (*release)(void *memory, size_t bytes);
     /* Constants for ops to read: the host's memory itself where the device can read it, which then

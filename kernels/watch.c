@@ -41,8 +41,8 @@ static const char *row_data(const Span *span, size_t r)
     return (const char *)span->data + row_of(span, r) * span->stride * span->size;
 }
 
-/* splitmix64's finalizer (Steele, Lea and Flood 2014) of a place and what stands there: another word
- * at the same place always gives another value. */
+/* splitmix64's finalizer (Steele, Lea and Flood 2014) of a place and what stands there: another
+ * word at the same place always gives another value. */
 static uint64_t mix(uint64_t index, uint32_t bits)
 {
     uint64_t x = (index + 1) * 0x9E3779B97F4A7C15u ^ bits;

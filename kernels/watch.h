@@ -49,8 +49,8 @@ typedef struct Watch {
     OpTally planned[OPS], timed[OPS];
     Finding found;
     Error error; /* the first */
-    /* The hash of an output: the sum, wrapping, over its elements of a mixture of place and bits. It
-     * depends on no order, so any grid of threads gives the same, and on every bit. */
+    /* The hash of an output: the sum, wrapping, over its elements of a mixture of place and bits.
+     * It depends on no order, so any grid of threads gives the same, and on every bit. */
     void (*hashed)(void *user, const char *op, const char *output, int layer, uint64_t hash);
     void *hashed_user;
     const Device *device; /* opened before an op and closed behind it */
@@ -64,7 +64,8 @@ void watch_end(Backend *backend, unsigned what);
 /* Opens and closes the device around every op, for as long as the backend lives. */
 void watch_device(Backend *backend, const Device *device);
 
-/* "dx[17, 5] of layernorm_backward in layer 3 (inf)", or "" where nothing was found. Returns text. */
+/* "dx[17, 5] of layernorm_backward in layer 3 (inf)", or "" where nothing was found. Returns text.
+ */
 const char *watch_found(const Backend *backend, char text[160]);
 
 #endif

@@ -1,5 +1,5 @@
-/* PEFT adapter folders: adapter_config.json (adapter_config.h) and adapter_model.safetensors. Source:
- * huggingface/peft, LoraConfig and get_peft_model_state_dict; names and refusals are in
+/* PEFT adapter folders: adapter_config.json (adapter_config.h) and adapter_model.safetensors.
+ * Source: huggingface/peft, LoraConfig and get_peft_model_state_dict; names and refusals are in
  * docs/FORMATS.md. */
 #ifndef ADAPTER_H
 #define ADAPTER_H

@@ -1,5 +1,6 @@
-/* A micro-batch: the tokens of its sequences one behind the other, no padding anywhere, and what the
- * ops must know of where each of them belongs. One block of integers, sent to the device at once. */
+/* A micro-batch: the tokens of its sequences one behind the other, no padding anywhere, and what
+ * the ops must know of where each of them belongs. One block of integers, sent to the device at
+ * once. */
 #ifndef BATCH_H
 #define BATCH_H
 
@@ -38,10 +39,10 @@ typedef struct Batch {
 void batch_init(Batch *batch, const Model *model, int max_tokens, int max_sequences);
 void batch_free(Batch *batch);
 
-/* Fills a batch: begin, then for each example its sequences and its label, then put. slot: number of
- * the sequence in the global batch, for dropout. types may be NULL: all 0. label: a class, or the
- * right choice. A language model has no label: its targets are the next tokens, unless batch_targets
- * sets others, [N]. */
+/* Fills a batch: begin, then for each example its sequences and its label, then put. slot: number
+ * of the sequence in the global batch, for dropout. types may be NULL: all 0. label: a class, or
+ * the right choice. A language model has no label: its targets are the next tokens, unless
+ * batch_targets sets others, [N]. */
 void batch_begin(Batch *batch);
 void batch_add(Batch *batch, const int *tokens, const int *types, int length, int slot);
 void batch_label(Batch *batch, int label, float target);

@@ -1,5 +1,6 @@
-/* The digest by which runs from the same weights are known, whatever files these came in: SHA-256 of
- * names, shapes and values in the order of the names, be they in one file or many, float32 or bf16. */
+/* The digest by which runs from the same weights are known, whatever files these came in: SHA-256
+ * of names, shapes and values in the order of the names, be they in one file or many, float32 or
+ * bf16. */
 #ifndef DIGEST_H
 #define DIGEST_H
 

@@ -97,8 +97,8 @@ void linear_backward(const Pass *pass, const Linear *linear, float *dx, const fl
     if (linear->lora_a >= 0) {
         Lora lora = lora_of(pass, linear, rows);
         ops->lora_backward(ctx, dx, pass_gradient(pass, linear->lora_a),
-                           pass_gradient(pass, linear->lora_b), dout, mid_of(pass, linear), x, &lora,
-                           rows->count, linear->in, linear->out);
+                           pass_gradient(pass, linear->lora_b), dout, mid_of(pass, linear), x,
+                           &lora, rows->count, linear->in, linear->out);
     }
 }
 

@@ -23,8 +23,8 @@ Linear linear_add_other(Model *model, const char *module, int in, int out, int b
 void linear_forward(const Pass *pass, const Linear *linear, float *out, const float *x,
                     const Rows *rows);
 
-/* Gradients of what is trained; then dx = or += (accumulate), unless dx is NULL. x counts only where
- * linear_needs_input. */
+/* Gradients of what is trained; then dx = or += (accumulate), unless dx is NULL. x counts only
+ * where linear_needs_input. */
 void linear_backward(const Pass *pass, const Linear *linear, float *dx, const float *dout,
                      const float *x, const Rows *rows, int accumulate);
 

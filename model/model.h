@@ -51,8 +51,8 @@ typedef struct Model {
 } Model;
 
 /* Takes over config and makes the parameter table. classes is K of the task, the length of a row of
- * logits of one example (choices for PROBLEM_CHOICE, 1 for regression, 0 for PROBLEM_LANGUAGE). lora
- * NULL: all parameters are trained; else its adapters and the head. */
+ * logits of one example (choices for PROBLEM_CHOICE, 1 for regression, 0 for PROBLEM_LANGUAGE).
+ * lora NULL: all parameters are trained; else its adapters and the head. */
 void model_init(Model *model, Config config, Problem problem, int classes, const LoraConfig *lora,
                 Backend *backend);
 void model_free(Model *model);

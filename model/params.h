@@ -11,9 +11,9 @@
 /* INIT_UNIFORM: in +-1/sqrt(columns), what Kaiming's rule gives for a = sqrt 5, as PEFT draws A. */
 typedef enum Init { INIT_ZERO, INIT_ONE, INIT_NORMAL, INIT_UNIFORM } Init;
 
-/* A trained parameter has its values in the arena of weights of a State. A frozen one has them once for
- * all seeds: a vector in the arena of vectors; a matrix as a view of the mapped file, or in memory of
- * its own where the file's type cannot be used in place. */
+/* A trained parameter has its values in the arena of weights of a State. A frozen one has them once
+ * for all seeds: a vector in the arena of vectors; a matrix as a view of the mapped file, or in
+ * memory of its own where the file's type cannot be used in place. */
 typedef struct Param {
     char name[128]; /* as in Hugging Face's file; of an adapter as in PEFT's */
     int rank, shape[2];

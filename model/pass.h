@@ -25,12 +25,12 @@ typedef struct Pass {
     void *observe_user;
 } Pass;
 
-/* work->logits [examples, classes], or of a language model, whose logits are never held at once, what
- * the loss needs. */
+/* work->logits [examples, classes], or of a language model, whose logits are never held at once,
+ * what the loss needs. */
 void pass_forward(const Pass *pass);
 
-/* work->losses of the last forward pass, added to state->sums->loss, and, if gradient, the gradient of
- * scale * their sum, added to those of the state. Labels must be in range. */
+/* work->losses of the last forward pass, added to state->sums->loss, and, if gradient, the gradient
+ * of scale * their sum, added to those of the state. Labels must be in range. */
 void pass_loss(const Pass *pass, float scale, int gradient);
 
 /* What the two networks define. hidden[l] is the input of layer l. */

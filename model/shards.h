@@ -1,4 +1,5 @@
-/* The files of a Hugging Face model folder: model.safetensors, or the shards that its index names. */
+/* The files of a Hugging Face model folder: model.safetensors, or the shards that its index names.
+ */
 #ifndef SHARDS_H
 #define SHARDS_H
 
@@ -17,8 +18,8 @@ int shards_open(Shards **opened, const char *folder, Error *error);
 void shards_free(Shards *shards);
 
 /* The tensor of a parameter, NULL if there is none: under its own name, without the architecture's
- * prefix (a bare encoder), or with the names that BERT's first checkpoints gave to layer norms. path
- * is that of its file. */
+ * prefix (a bare encoder), or with the names that BERT's first checkpoints gave to layer norms.
+ * path is that of its file. */
 const Tensor *shards_find(const Shards *shards, const char *name, const char **path);
 
 #endif

@@ -66,6 +66,7 @@ void state_reset(State *state, const Model *model)
     Context *ctx = &model->backend->ctx;
     state->beta1_power = state->beta2_power = 1.0;
     state->step = state->epoch = 0;
+    state->loss = state->terms = 0.0;
     state_zero_sums(state, model);
     if (state->m) {
         ops->fill_zero(ctx, state->m, model->params.trained);

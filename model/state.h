@@ -20,9 +20,10 @@ typedef struct State {
     float *lookup;            /* (V, C) gradient of a tied table as input: state_add_lookup */
     float *best;              /* [trained] weights of the kept evaluation, or NULL */
     float *partial;           /* sums of squares of the groups of gradients */
-    StepSums *sums;           /* loss and gradient norm of the step; 0 between steps, as gradients */
+    StepSums *sums;           /* loss and gradient norm of the step; between steps 0 */
     double beta1_power, beta2_power; /* beta^t, for the bias correction of the moments */
     int step, epoch;
+    double loss, terms; /* of the epoch: sum of the losses, and how many */
     Evaluation kept; /* the last evaluation, or the best */
 } State;
 

@@ -1,5 +1,5 @@
-/* Activations and their gradients for one pass at a time, and the scratch of the ops: as large as the
- * largest batch needs, one however many states a model has. */
+/* Activations and their gradients for one pass at a time, and the scratch of the ops: as large as
+ * the largest batch needs, one however many states a model has. */
 #ifndef WORKSPACE_H
 #define WORKSPACE_H
 
@@ -21,13 +21,13 @@ typedef struct Workspace {
     void *acts, *other;          /* of the network's own types: [L] layers, and the rest */
 } Workspace;
 
-/* Plans and allocates for batches of at most this size, and the scratch of the backend. Errors: 64 an
- * op that the model needs and the backend lacks. */
+/* Plans and allocates for batches of at most this size, and the scratch of the backend. Errors: 64
+ * an op that the model needs and the backend lacks. */
 int workspace_init(Workspace *work, const Model *model, int max_tokens, int max_sequences,
                    int max_length, int train, int recompute, Error *error);
 
-/* Calls every op of a pass over the largest batch, forward and, with training, backward: for planning,
- * while the backend is watched for WATCH_PLAN and runs none of them. */
+/* Calls every op of a pass over the largest batch, forward and, with training, backward: for
+ * planning, while the backend is watched for WATCH_PLAN and runs none of them. */
 void workspace_call_ops(const Workspace *work, const Model *model);
 void workspace_free(Workspace *work, const Model *model);
 

@@ -84,8 +84,8 @@ static int read_both(Model *model, State *state, Backend *backend, const char *b
     return code ? error->code : 0;
 }
 
-static int write_merged(const Model *model, const State *state, const char *base, const char *adapter, const char *out,
-                        Error *error)
+static int write_merged(const Model *model, const State *state, const char *base,
+                        const char *adapter, const char *out, Error *error)
 {
     int classes = model->O;
     char **names;

@@ -42,7 +42,8 @@ static void measure_rate(double rate[2], Study *study)
     float *weight = device->alloc(F * C * sizeof *weight), *x = device->alloc(N * C * sizeof *x),
           *out = device->alloc(N * F * sizeof *out);
     Error ignored; /* an op that fails here fails in the run */
-    backend_reserve(&study->backend, matmul_scratch(N, F, C)); /* the plan may have no such product */
+    /* the plan may have no product as large */
+    backend_reserve(&study->backend, matmul_scratch(N, F, C));
     rate[0] = INFINITY;
     rate[1] = 0;
     for (int burst = -1; burst < BURSTS; burst++) { /* the first touches the memory */

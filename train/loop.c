@@ -1,6 +1,7 @@
 /* The training loop.
  *
- *     examples of the step -> micro-batches: pack -> pass_forward -> pass_loss, which adds gradients
+ *     examples of the step -> micro-batches: pack -> pass_forward -> pass_loss, which adds losses
+ *     and gradients up
  *     -> optim_step: norm, clipping, AdamW -> loss and norm come to the host, once a step
  *     -> progress; at the end of an epoch the evaluation */
 #include "evaluate.h"
@@ -69,8 +70,8 @@ static int train_step(Run *run, const StepRange *range, const int *order, Error 
         return diverged(run, range, order, terms, isfinite(sums.loss) ? "gradient norm" : "loss",
                         error);
     }
-    run->loss += sums.loss;
-    run->terms += terms;
+    run->state.loss += sums.loss;
+    run->state.terms += terms;
     return progress_step(&run->progress, run->state.step, sums.loss / terms, sums.norm, lr, tokens,
                          error);
 }
@@ -92,7 +93,7 @@ static void keep(Run *run)
 
 double run_train_loss(const Run *run)
 {
-    return run->terms > 0 ? run->loss / run->terms : 0;
+    return run->state.terms > 0 ? run->state.loss / run->state.terms : 0;
 }
 
 /* Evaluates at the end of an epoch and decides what to keep. */
@@ -121,7 +122,7 @@ int run_loop(Run *run, Error *error)
         StepRange range = step_range(study, state->step);
         state->epoch = range.epoch;
         if (range.first == 0) {
-            run->loss = run->terms = 0;
+            state->loss = state->terms = 0;
             epoch_order(order, examples, run->seeds->data, range.epoch);
         }
         code = train_step(run, &range, order, error);

@@ -10,8 +10,9 @@ typedef struct OptimConfig {
 } OptimConfig;
 
 /* Enqueues the step, whose loss is in state->sums, and waits for it: sums gets loss, norm before
- * clipping, and whether both are finite. If they are, weights, moments and the state's counters have
- * their step and all gradients are 0 afterwards; else none of these was changed. Errors: 70. */
+ * clipping, and whether both are finite. If they are, weights, moments and the state's counters
+ * have their step and all gradients are 0 afterwards; else none of these was changed. Errors: 70.
+ */
 int optim_step(State *state, const Model *model, const OptimConfig *config, double lr,
                StepSums *sums, Error *error);
 

@@ -6,14 +6,14 @@
 #include "pass.h"
 #include "study.h"
 
-/* Fills a batch with the examples order[first .. first + count), or first + i where order is NULL, and
- * sends it to the device. Their slots count from first_slot: the place of the example in its global
- * batch. */
+/* Fills a batch with the examples order[first .. first + count), or first + i where order is NULL,
+ * and sends it to the device. Their slots count from first_slot: the place of the example in its
+ * global batch. */
 void pack(Batch *batch, const Encoded *encoded, const int *order, int first, int count,
           int first_slot);
 
-/* Examples from first on, as many as fit into the planned memory, at least one: companions change no
- * bit. */
+/* Examples from first on, as many as fit into the planned memory, at least one: companions change
+ * no bit. */
 int pack_fitting(const Study *study, const Encoded *encoded, int first);
 
 /* Where a step stands: its epoch, and its examples [first, end) in the order of that epoch. */

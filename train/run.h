@@ -11,7 +11,6 @@ typedef struct Run {
     Evaluation now;    /* the last one; the one to write is state.kept */
     float *dev_logits; /* [dev examples, K] on the device */
     Progress progress;
-    double loss, terms; /* of the epoch: sum of the losses, and how many */
 } Run;
 
 /* Trains from the state as it is to the last step and leaves the evaluation to write in it. Errors:

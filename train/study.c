@@ -292,7 +292,8 @@ static int check_memory(const Study *study, Error *error)
                            bytes * gib, (double)machine * gib);
 }
 
-/* Every op of a run is planned: one that is missing is refused now, and a variant of none of them. */
+/* Every op of a run is planned: one that is missing is refused now, and a variant of none of them.
+ */
 static int plan_ops(Study *study, Error *error)
 {
     Backend *backend = &study->backend;

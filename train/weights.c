@@ -70,7 +70,9 @@ int study_read_weights(Study *study, State *state, uint64_t seed_init, Error *er
     if (model_read(model, state, study->model_folder, seed_init, digest, &made, error)) {
         return error->code;
     }
-    int code = (digest && check_digest(study, digest, error)) || read_start(study, state, error) ? error->code : 0;
+    int code = (digest && check_digest(study, digest, error)) || read_start(study, state, error)
+                   ? error->code
+                   : 0;
     int from_seed = *made && (!o->adapter || o->init_head);
     if (!code && from_seed && strcmp(study->made, made) && !o->quiet) { /* the first run says it */
         fprintf(stderr, "made from the seed, for the model has none that fits: %s\n", made);
@@ -96,7 +98,8 @@ static int write_model(const Study *study, const State *state, const char *folde
     int code = study->recipe.lora.targets
                    ? adapter_write(&study->model, state, folder,
                                    study->model_folder ? study->model_folder : "tiny", error)
-                   : model_write(&study->model, state, folder, study->task->labels, study->task->K, error);
+                   : model_write(&study->model, state, folder, study->task->labels, study->task->K,
+                                 error);
     if (!code && study->model_folder) {
         code = tokenizer_copy(study->model_folder, folder, error);
     } else if (!code) {
