@@ -350,6 +350,30 @@ static void check_decoders(void)
     free(path);
 }
 
+/* Every code point and back; and what the Unicode Standard (table 3-7) calls ill-formed. */
+static void check_utf8(void)
+{
+    static const char *const ill[] = {
+        "\x80",         "\xBF",         "\xC0\x80",         "\xC1\xBF",         "\xC2",
+        "\xC2 ",        "\xE0\x9F\xBF", "\xE0\xA0",         "\xED\xA0\x80",     "\xED\xBF\xBF",
+        "\xE1\x80 ",    "\xE1 \x80",    "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80",
+        "\xF1\x80\x80", "\xF1\x80 \x80", "\xFE",             "\xFF"};
+    size_t bad = 0;
+    for (uint32_t code = 1; code < 0x110000; code++) {
+        char text[8] = "";
+        size_t at = 0, size = utf8_put(text, code);
+        int surrogate = code >= 0xD800 && code < 0xE000;
+        bad += (utf8_valid_prefix(text, size) == size) == surrogate;
+        bad += !surrogate && (utf8_next(text, &at) != code || at != size);
+    }
+    CHECK(bad == 0, "%zu code points", bad);
+    for (size_t i = 0; i < sizeof ill / sizeof *ill; i++) {
+        char *text = string_format("ab%s", ill[i]);
+        CHECK(utf8_valid_prefix(text, strlen(text)) == 2, "ill-formed sequence %zu", i);
+        free(text);
+    }
+}
+
 int main(void)
 {
     snprintf(folder, sizeof folder, "/tmp/test_parsers-%ld", (long)getpid());
@@ -358,6 +382,7 @@ int main(void)
         fprintf(stderr, "%s\n", error.text);
         return error.code;
     }
+    check_utf8();
     check_containers();
     check_texts();
     check_side_files();
