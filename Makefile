@@ -119,6 +119,7 @@ help:
 	@echo "make deps       install what the build and the tests need (Debian packages)"
 	@echo "make test       run every test; ends with: N passed, N failed"
 	@echo "make ops K=norm  build and test the ops of kernels/norm.c, or one op (MODE=perf: measure them)"
+	@echo "make test-long  the same, then break the code in small ways, each of which a test must find"
 	@echo "make verify     train the demonstration, a decoder, adapters and lm; compare digests with docs/digests"
 	@echo "make verify-update  write docs/digests anew, after an op's definition changed"
 	@echo "make bench      measure this machine: products and a training step, as a share of its peak"
@@ -143,6 +144,10 @@ ops: $(BUILD)/test_ops
 
 test: all $(TESTS)
 	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) CC=$(CC) test/run.sh
+
+# test/mutants.txt: each mutant is built and tested in a copy of the tree
+test-long: test
+	@CC=$(CC) test/mutants.sh
 
 verify: $(PROGRAMS)/train_gpt $(BUILD)/digests $(BUILD)/make_llama
 	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) test/verify.sh

@@ -212,6 +212,27 @@ static void check_packing(void)
     tokenizer_close(t);
 }
 
+/* Every half-precision number of a file: sign, 5 bits of exponent, 10 of fraction. */
+static void check_halves(void)
+{
+    size_t bad = 0;
+    for (unsigned half = 0; half < 0x10000; half++) {
+        unsigned char bytes[2] = {(unsigned char)half, (unsigned char)(half >> 8)};
+        Tensor tensor = {.name = "x", .dtype = DTYPE_F16, .count = 1, .bytes = 2, .data = bytes};
+        int exponent = half >> 10 & 31, sign = half >> 15 ? -1 : 1;
+        double fraction = (half & 1023) / 1024.0,
+               value = exponent == 0    ? ldexp(fraction, -14)
+                       : exponent == 31 ? (fraction > 0 ? NAN : INFINITY)
+                                        : ldexp(1 + fraction, exponent - 15);
+        Error error;
+        float got;
+        bad += tensor_to_float(&got, &tensor, "halves", &error) != 0 ||
+               (isnan(value) ? !isnan(got)
+                             : (double)got != sign * value || !signbit(got) != (sign == 1));
+    }
+    CHECK(bad == 0, "%zu of 65536 halves", bad);
+}
+
 static void check_recipe(void)
 {
     Options options;
@@ -382,6 +403,7 @@ int main(int argc, char **argv)
     check_order();
     check_builtin();
     check_packing();
+    check_halves();
     check_recipe();
     for (int i = 1; i < argc; i++) {
         if (strstr(argv[i], ".json")) {
