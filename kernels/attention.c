@@ -1,8 +1,8 @@
 /* Attention over packed sequences. A task is one sequence and one head: of queries forward, of keys
  * and values backward. Its queries go by in strips as high as a tile of the product, and no strip
  * computes keys behind the last one that it sees: causal attention does about half the work. Scores
- * live in the scratch of the task's thread and are computed again in the backward pass, so no [T,
- * T] tensor is ever kept. */
+ * live in the scratch of the task's thread and are computed again in the backward pass, so no
+ * [T, T] tensor is kept between the two. */
 #include "gemm.h"
 
 #include <omp.h>
@@ -181,17 +181,27 @@ static void row_backward(float *restrict s, float *restrict dp, size_t n, float 
                          float mean, float scale, const DropoutSite *dropout, uint32_t position,
                          uint32_t head, uint32_t slot)
 {
-    if (dropout->p > 0.0f) {
-        row_dropout(dp, dp, n, dropout, position, head, slot);
-    }
-    for (size_t j = 0; j < n; j++) {
-        s[j] = scalar_exp(s[j] * scale - max) * rsum;
-    }
-    for (size_t j = 0; j < n; j++) {
-        dp[j] = s[j] * (dp[j] - mean) * scale;
-    }
-    if (dropout->p > 0.0f) {
-        row_dropout(s, s, n, dropout, position, head, slot);
+    uint32_t words[DROPOUT_BLOCK], threshold = dropout_threshold(dropout->p);
+    float kept = 1.0f / (1.0f - dropout->p);
+    int drops = dropout->p > 0.0f;
+    for (size_t block = 0; block < n; block += DROPOUT_BLOCK) {
+        size_t width = n - block < DROPOUT_BLOCK ? n - block : DROPOUT_BLOCK;
+        float *s_b = s + block, *dp_b = dp + block;
+        if (drops) { /* words are the dearest part: drawn once for both */
+            dropout_block(words, block, dropout, position, head, slot);
+            for (size_t j = 0; j < width; j++) {
+                dp_b[j] = words[j] >= threshold ? dp_b[j] * kept : 0.0f;
+            }
+        }
+        for (size_t j = 0; j < width; j++) {
+            s_b[j] = scalar_exp(s_b[j] * scale - max) * rsum;
+        }
+        for (size_t j = 0; j < width; j++) {
+            dp_b[j] = s_b[j] * (dp_b[j] - mean) * scale;
+        }
+        for (size_t j = 0; j < width && drops; j++) {
+            s_b[j] = words[j] >= threshold ? s_b[j] * kept : 0.0f;
+        }
     }
 }
 

@@ -66,6 +66,19 @@ static inline float dot_double(double start, const float *a, size_t a_step, cons
     return (float)sum;
 }
 
+/* The words of elements block .. block + DROPOUT_BLOCK - 1 of a row. */
+static inline void dropout_block(uint32_t words[DROPOUT_BLOCK], size_t block,
+                                 const DropoutSite *site, uint32_t position, uint32_t head,
+                                 uint32_t slot)
+{
+    for (uint32_t l = 0; l < DROPOUT_LANES; l++) {
+        Philox p = dropout_words(site, (uint32_t)(block / 4) + l, position, head, slot);
+        for (int w = 0; w < 4; w++) {
+            words[w * DROPOUT_LANES + (int)l] = p.word[w];
+        }
+    }
+}
+
 /* out[i] = kept ? x[i] / (1 - p) : 0 for a row of n values; out may be x. */
 static inline void row_dropout(float *out, const float *x, size_t n, const DropoutSite *site,
                                uint32_t position, uint32_t head, uint32_t slot)
@@ -74,12 +87,7 @@ static inline void row_dropout(float *out, const float *x, size_t n, const Dropo
     float scale = 1.0f / (1.0f - site->p);
     for (size_t block = 0; block < n; block += DROPOUT_BLOCK) {
         uint32_t words[DROPOUT_BLOCK];
-        for (uint32_t l = 0; l < DROPOUT_LANES; l++) {
-            Philox p = dropout_words(site, (uint32_t)(block / 4) + l, position, head, slot);
-            for (int w = 0; w < 4; w++) {
-                words[w * DROPOUT_LANES + (int)l] = p.word[w];
-            }
-        }
+        dropout_block(words, block, site, position, head, slot);
         size_t width = n - block < DROPOUT_BLOCK ? n - block : DROPOUT_BLOCK;
 #pragma omp simd
         for (size_t i = 0; i < width; i++) {

@@ -42,6 +42,7 @@ run layers test/layers.sh
 run ops "$build/test_ops"
 run watch "$build/test_watch"
 run device "$build/test_device"
+run attention "$build/test_attention"
 run curand "$build/test_curand"
 run threads "$build/test_threads"
 run parsers "$build/test_parsers"
