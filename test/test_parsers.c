@@ -165,7 +165,9 @@ static void check_containers(void)
 {
     float a[6] = {1, 2, 3, 4, 5, 6};
     int16_t b[3] = {1, 2, 3};
-    TensorSource sources[] = {{"a", DTYPE_F32, 2, {2, 3}, a}, {"b", DTYPE_BF16, 1, {3}, b}};
+    TensorSource sources[] = {
+        {.name = "a", .dtype = DTYPE_F32, .rank = 2, .shape = {2, 3}, .data = a},
+        {.name = "b", .dtype = DTYPE_BF16, .rank = 1, .shape = {3}, .data = b}};
     json_t *metadata = json_pack("{s:s}", "k", "v");
     Error error;
     char *path = in_folder("container");

@@ -153,10 +153,11 @@ static void check_round_trip(void)
     float a[6] = {1, -2, 3, 0, 5, INFINITY};
     int32_t b[2] = {7, -7};
     uint64_t c = 1ull << 63;
-    TensorSource sources[] = {{"b", DTYPE_I32, 1, {2}, b},
-                              {"a", DTYPE_F32, 2, {2, 3}, a},
-                              {"scalar", DTYPE_U64, 0, {0}, &c},
-                              {"empty", DTYPE_F32, 1, {0}, a}};
+    TensorSource sources[] = {
+        {.name = "b", .dtype = DTYPE_I32, .rank = 1, .shape = {2}, .data = b},
+        {.name = "a", .dtype = DTYPE_F32, .rank = 2, .shape = {2, 3}, .data = a},
+        {.name = "scalar", .dtype = DTYPE_U64, .data = &c},
+        {.name = "empty", .dtype = DTYPE_F32, .rank = 1, .data = a}};
     json_t *metadata = json_pack("{s:s, s:s}", "k", "v\"\n\xC3\xA9", "data_sha256", "");
     Error error;
     Safetensors st;
