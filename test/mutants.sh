@@ -1,8 +1,9 @@
 #!/bin/bash
-# Breaks the code in small ways, one at a time, and demands that the tests notice: test/mutants.sh [PATTERN]
+# Breaks the code in small ways, one at a time, and demands that the tests notice: test/mutants.sh [PATTERN | --check]
 # test/mutants.txt lists them; PATTERN (an extended regular expression) picks some by their first line. Works on copies of the
 # tree in $TMPDIR, one a core; the tests must pass before anything is broken. A mutant whose text is not found exactly once,
 # or that does not compile, is an error of the list and counts as failed. Closes with "N passed, N failed".
+# --check only looks whether the list still fits the code.
 set -u
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -65,7 +66,7 @@ while IFS= read -r line; do
 done <test/mutants.txt
 picked=() skipped=0
 for i in "${!headers[@]}"; do
-    [[ ${headers[i]} =~ ${1:-.} ]] || continue
+    [[ ${1:-} = --check || ${headers[i]} =~ ${1:-.} ]] || continue
     if [ -d "$shared/goldens" ] || [[ $(command_of ${headers[i]##*: }) != *../shared/* ]]; then
         picked+=("$i")
     else
@@ -75,19 +76,33 @@ done
 [ $skipped -eq 0 ] || echo "SKIPPED: ../shared/goldens is not there: $skipped mutants are left out"
 [ ${#picked[@]} -gt 0 ] || { echo "mutants: none is called $1"; exit 64; }
 
+# changed TREE NUMBER: the mutant's file as it becomes; an error if the old text is not there exactly once
+changed() {
+    OLD=${olds[$2]} NEW=${news[$2]} LC_ALL=C awk 'BEGIN { RS = "\001"; old = ENVIRON["OLD"] }
+        { text = text $0 }
+        END {
+            at = index(text, old)
+            if (!at || index(substr(text, at + 1), old)) { exit 1 }
+            printf "%s%s%s", substr(text, 1, at - 1), ENVIRON["NEW"], substr(text, at + length(old))
+        }' "$1/${headers[$2]%%: *}"
+}
+
+if [ "${1:-}" = --check ]; then
+    failed=0
+    for i in "${picked[@]}"; do
+        changed . "$i" >/dev/null || { echo "ERROR   ${headers[i]}: its text is not there exactly once"; failed=$((failed + 1)); }
+    done
+    echo "mutants: $((${#picked[@]} - failed)) passed, $failed failed"
+    [ $failed -eq 0 ]
+    exit
+fi
+
 # mutate TREE NUMBER: one line that says what became of it
 mutate() {
-    local tree=$1 header=${headers[$2]} old=${olds[$2]} new=${news[$2]}
-    local file=${header%%: *} test=${header##*: } text
-    [ -f "$tree/$file" ] || { echo "ERROR   $header: there is no $file"; return; }
-    text=$(cat "$tree/$file"; echo .)
-    if [ -z "$old" ] || [[ $text != *"$old"* ]] || [[ ${text#*"$old"} == *"$old"* ]]; then
-        echo "ERROR   $header: its text is not there exactly once"
-        return
-    fi
-    text="${text%%"$old"*}$new${text#*"$old"}"
+    local tree=$1 header=${headers[$2]} file=${headers[$2]%%: *} test=${headers[$2]##*: }
+    changed "$tree" "$2" >"$tree.text" || { echo "ERROR   $header: its text is not there exactly once"; return; }
     touch "$tree.start"
-    printf %s "${text%.}" >"$tree/$file"
+    cat "$tree.text" >"$tree/$file"
     if ! build "$tree" $(targets_of $test); then
         echo "ERROR   $header: does not compile: $(grep -m 1 'error' "$tree.make")"
     elif check "$tree" "$test"; then
@@ -96,8 +111,8 @@ mutate() {
         echo "found   $header"
     fi
     # what changed since is as before, its times included: make has nothing to do
-    (cd "$tree" && echo "$file" && find . -newer ../"${tree##*/}".start -type f) | while read -r changed; do
-        if [ -e "$work/tree/$changed" ]; then cp -p "$work/tree/$changed" "$tree/$changed"; else rm -f "$tree/$changed"; fi
+    (cd "$tree" && echo "$file" && find . -newer ../"${tree##*/}".start -type f) | while read -r f; do
+        if [ -e "$work/tree/$f" ]; then cp -p "$work/tree/$f" "$tree/$f"; else rm -f "$tree/$f"; fi
     done
 }
 
