@@ -11,8 +11,8 @@ WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla
 EXACT = -ffp-contract=off -fno-math-errno -fno-trapping-math
 # The commit, and -dirty behind it if a file of the repository was changed or a source was added.
 GIT := $(shell c=$$(git rev-parse --short=12 HEAD 2>/dev/null) || { echo unknown; exit; }; \
-    [ -z "$$(git status --porcelain -uno; git ls-files -o --exclude-standard '*.[ch]' '*.cu' '*.def')" ] || c=$$c-dirty; echo $$c)
-KERNELS_SHA256 := $(shell for f in $(sort base/rng.h base/scalar.h $(wildcard kernels/*.c kernels/*.h kernels/*.def)); do echo $$f; cat $$f; done | \
+    [ -z "$$(git status --porcelain -uno; git ls-files -o --exclude-standard '*.[ch]' '*.cu' '*.cuh' '*.def')" ] || c=$$c-dirty; echo $$c)
+KERNELS_SHA256 := $(shell for f in $(sort base/rng.h base/scalar.h $(wildcard kernels/*.c kernels/*.h kernels/*.cu kernels/*.cuh kernels/*.def)); do echo $$f; cat $$f; done | \
     sha256sum | cut -d ' ' -f 1)
 CFLAGS = -std=gnu11 $(OPT) $(WARN) $(EXACT) -fopenmp $(SANITIZE)
 INCLUDE_base = -Ibase

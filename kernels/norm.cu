@@ -1,18 +1,9 @@
 /* CUDA twins of norm.c, bit for bit. A warp owns a row: its 32 lanes are the 32 lanes of the
  * definition, and shuffles add them up in the definition's tree, so no other grid or block can
  * change a sum. */
-#include "build.h"
+#include "cuda.cuh"
 
 enum { WARPS = 8 }; /* of a block */
-
-/* What lanes_sum of rows.h gives, in every lane. */
-static __device__ float warp_sum(float x)
-{
-    for (int half = LANES / 2; half > 0; half /= 2) {
-        x += __shfl_xor_sync(0xFFFFFFFFu, x, half);
-    }
-    return x;
-}
 
 static __global__ void __launch_bounds__(WARPS *LANES)
     rmsnorm_rows(float *out, float *rstd, const float *x, const float *weight, int N, int C,
@@ -39,7 +30,6 @@ static __global__ void __launch_bounds__(WARPS *LANES)
 void KERNEL(rmsnorm_forward)(Context *ctx, float *out, float *rstd, const float *x,
                              const float *weight, int N, int C, float eps)
 {
-    (void)ctx;
-    rmsnorm_rows<<<(unsigned)(N + WARPS - 1) / WARPS, WARPS * LANES>>>(out, rstd, x, weight, N, C,
-                                                                       eps);
+    rmsnorm_rows<<<blocks_for(N, WARPS), WARPS * LANES, 0, stream_of(ctx)>>>(out, rstd, x, weight,
+                                                                             N, C, eps);
 }

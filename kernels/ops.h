@@ -114,6 +114,8 @@ typedef struct Ops {
 struct Context {
     int threads;    /* the most that an op uses; scratch is shared out by it */
     Pace pace;      /* how many of them pay now */
+    void *stream;   /* cudaStream_t of a device of CUDA's kind, on which its ops are enqueued */
+    size_t shared_limit; /* bytes of shared memory that a block of it may have */
     float *scratch; /* [scratch_size] floats, shared by all ops, 64-byte aligned */
     size_t scratch_size;
     Ops inner;           /* the ops in force: wrappers call them, and ops that are made of others */
