@@ -43,7 +43,7 @@ COMPILE_cuda = $(NVCC) -std=c++17 -O3 -fmad=false -prec-div=true -prec-sqrt=true
 CUDA_INCLUDE = $(if $(NVCC),$(dir $(NVCC))../include)
 CURAND = $(if $(wildcard $(CUDA_INCLUDE)/curand_kernel.h),$(BUILD)/test/curand_device.o)
 CUDA = $(if $(NVCC),$(patsubst kernels/%.cu,$(BUILD)/kernels/%.cuda.o,$(wildcard kernels/*.cu)))
-KERNELS = gemm matmul attention norm rope elementwise embedding lora loss table
+KERNELS = gemm matmul attention norm rope elementwise embedding lora loss optimizer table
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
 BASE = $(call objects,base)

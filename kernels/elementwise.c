@@ -3,22 +3,6 @@
 
 #include <string.h>
 
-/* Elements a thread takes at a time. */
-enum { CHUNK = 4096 };
-
-/* Runs body for i in [begin, end) of n elements, in chunks over threads. simd says that elements do
- * not depend on each other: without it a pass in place (out is x) would not be vectorized. */
-#define FOR_EACH(n, body)                                                                          \
-    _Pragma("omp parallel for schedule(static) num_threads(threads_for(ctx, (n) / 2))")            \
-    for (size_t begin = 0; begin < (n); begin += CHUNK)                                            \
-    {                                                                                              \
-        size_t end = (n)-begin < CHUNK ? (n) : begin + CHUNK;                                      \
-        _Pragma("omp simd") for (size_t i = begin; i < end; i++)                                   \
-        {                                                                                          \
-            body;                                                                                  \
-        }                                                                                          \
-    }
-
 static const float sqrt_half = 0x1.6a09e6p-1f; /* 1 / sqrt(2) */
 static const float density = 0x1.988454p-2f;   /* 1 / sqrt(2 pi) */
 
@@ -115,37 +99,6 @@ void KERNEL(dropout)(Context *ctx, float *out, const float *x, const int *positi
     }
 }
 
-static inline void adamw_element(float *parameter, float *m, float *v, float *gradient,
-                                 const AdamW *step, float gradient_scale, float shrink)
-{
-    float g = *gradient * gradient_scale;
-    float first = fmaf(step->beta1_rest, g - *m, *m);
-    float second = fmaf(step->beta2_rest * g, g, *v * step->beta2);
-    *gradient = 0.0f;
-    *m = first;
-    *v = second;
-    *parameter = fmaf(*parameter, shrink,
-                      -(step->rate * first / (sqrtf(second) / step->correction + step->eps)));
-}
-
-/* The op by this function of an element. */
-#define ADAMW(element)                                                                             \
-    AdamW a = *step; /* copies that no store can alias */                                          \
-    float scale = sums->gradient_scale;                                                            \
-    for (size_t s = 0, first = 0; s < (size_t)a.segments && sums->finite; s++) {                   \
-        size_t n = a.segment[s].end - first;                                                       \
-        float *p = parameter + first, *m1 = m + first, *v1 = v + first, *g = gradient + first,     \
-              shrink = a.segment[s].shrink;                                                        \
-        FOR_EACH(n, element(p + i, m1 + i, v1 + i, g + i, &a, scale, shrink))                      \
-        first += n;                                                                                \
-    }
-
-void KERNEL(adamw)(Context *ctx, float *parameter, float *m, float *v, float *gradient,
-                   const StepSums *sums, const AdamW *step)
-{
-    ADAMW(adamw_element)
-}
-
 /* --- variants --- */
 
 static inline double sigmoid_double(float x)
@@ -166,23 +119,4 @@ void KERNEL(swiglu_backward_float64)(Context *ctx, float *dgate, float *dup, con
              double d = (double)dout[i];
              dgate[i] = (float)(d * (double)up[i] * s * (1.0 + x * (1.0 - s)));
              dup[i] = (float)(d * x * s))
-}
-
-static inline void adamw_element_double(float *parameter, float *m, float *v, float *gradient,
-                                        const AdamW *step, float gradient_scale, float shrink)
-{
-    double g = (double)*gradient * (double)gradient_scale;
-    double first = (double)*m + (double)step->beta1_rest * (g - (double)*m);
-    double second = (double)*v * (double)step->beta2 + (double)step->beta2_rest * g * g;
-    double move = first / (sqrt(second) / (double)step->correction + (double)step->eps);
-    *gradient = 0.0f;
-    *m = (float)first;
-    *v = (float)second;
-    *parameter = (float)((double)*parameter * (double)shrink - (double)step->rate * move);
-}
-
-void KERNEL(adamw_float64)(Context *ctx, float *parameter, float *m, float *v, float *gradient,
-                           const StepSums *sums, const AdamW *step)
-{
-    ADAMW(adamw_element_double)
 }

@@ -1,4 +1,4 @@
-/* Losses with their gradients, and the sums of a step: its loss and its gradient norm. */
+/* Losses with their gradients, and their sum. */
 #include "rows.h"
 
 static inline float exp_shifted(float z, float max)
@@ -145,42 +145,6 @@ void KERNEL(sum_losses)(Context *ctx, double *sum, const float *losses, int n)
     }
 }
 
-void KERNEL(sum_squares)(Context *ctx, float *partial, const float *x, size_t n)
-{
-#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, n / 8))
-    for (size_t group = 0; group < (n + SUM_GROUP - 1) / SUM_GROUP; group++) {
-        const float *x_g = x + group * SUM_GROUP;
-        size_t count = n - group * SUM_GROUP < SUM_GROUP ? n - group * SUM_GROUP : SUM_GROUP;
-        partial[group] = row_dot(x_g, x_g, count);
-    }
-}
-
-static void norm_finish(StepSums *sums, double squares, double clip)
-{
-    /* torch.nn.utils.clip_grad_norm_: min(1, clip / (norm + 1e-6)) */
-    double norm = sqrt(squares), scale = clip > 0.0 ? clip / (norm + 1e-6) : 1.0;
-    sums->norm = norm;
-    sums->gradient_scale = (float)(scale < 1.0 ? scale : 1.0);
-    sums->finite = isfinite(norm) && isfinite(sums->loss);
-}
-
-void KERNEL(gradient_norm)(Context *ctx, StepSums *sums, const float *partial, size_t n,
-                           double clip)
-{
-    enum { WIDE_LANES = 1024 };
-    double lane[WIDE_LANES] = {0};
-    (void)ctx;
-    for (size_t i = 0; i < n; i++) {
-        lane[i % WIDE_LANES] += (double)partial[i];
-    }
-    for (int half = WIDE_LANES / 2; half > 0; half /= 2) {
-        for (int l = 0; l < half; l++) {
-            lane[l] += lane[l + half];
-        }
-    }
-    norm_finish(sums, lane[0], clip);
-}
-
 /* --- variants --- */
 
 static void row_add_double(RowSum *row, const float *z, size_t width)
@@ -219,24 +183,4 @@ void KERNEL(linear_cross_entropy_float64)(Context *ctx, float *losses, float *dx
                                           int C, int V, float scale)
 {
     vocabulary_loss(ctx, row_add_double, losses, dx, dweight, x, weight, targets, N, C, V, scale);
-}
-
-void KERNEL(sum_squares_float64)(Context *ctx, float *partial, const float *x, size_t n)
-{
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
-    for (size_t group = 0; group < (n + SUM_GROUP - 1) / SUM_GROUP; group++) {
-        size_t count = n - group * SUM_GROUP < SUM_GROUP ? n - group * SUM_GROUP : SUM_GROUP;
-        partial[group] = dot_double(0.0, x + group * SUM_GROUP, 1, x + group * SUM_GROUP, 1, count);
-    }
-}
-
-void KERNEL(gradient_norm_chain)(Context *ctx, StepSums *sums, const float *partial, size_t n,
-                                 double clip)
-{
-    double squares = 0.0;
-    (void)ctx;
-    for (size_t i = 0; i < n; i++) {
-        squares += (double)partial[i];
-    }
-    norm_finish(sums, squares, clip);
 }

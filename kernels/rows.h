@@ -1,4 +1,4 @@
-/* What the kernels of the CPU share: threads for an op, and rows of 32 lanes. */
+/* What the kernels of the CPU share: threads for an op, passes over elements, rows of 32 lanes. */
 #ifndef ROWS_H
 #define ROWS_H
 
@@ -12,6 +12,22 @@ static inline int threads_for(Context *ctx, size_t cost)
 {
     return ctx->threads == 1 ? 1 : pace_threads(&ctx->pace, ctx->threads, cost);
 }
+
+/* Elements a thread takes at a time. */
+enum { CHUNK = 4096 };
+
+/* Runs body for i in [begin, end) of n elements, in chunks over threads. simd says that elements do
+ * not depend on each other: without it a pass in place (out is x) would not be vectorized. */
+#define FOR_EACH(n, body)                                                                          \
+    _Pragma("omp parallel for schedule(static) num_threads(threads_for(ctx, (n) / 2))")            \
+    for (size_t begin = 0; begin < (n); begin += CHUNK)                                            \
+    {                                                                                              \
+        size_t end = (n)-begin < CHUNK ? (n) : begin + CHUNK;                                      \
+        _Pragma("omp simd") for (size_t i = begin; i < end; i++)                                   \
+        {                                                                                          \
+            body;                                                                                  \
+        }                                                                                          \
+    }
 
 /* lane[l] += lane[l + 16], 8, 4, 2, 1: what a warp does with __shfl_xor_sync. */
 static inline float lanes_sum(float lane[LANES])

@@ -25,7 +25,7 @@ static const struct {
 } families[] = {
     {"matmul", matmul_cases},       {"lora", lora_cases}, {"attention", attention_cases},
     {"norm", norm_cases},           {"rope", rope_cases}, {"elementwise", elementwise_cases},
-    {"embedding", embedding_cases}, {"loss", loss_cases},
+    {"embedding", embedding_cases}, {"loss", loss_cases}, {"optimizer", optimizer_cases},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 

@@ -1,0 +1,110 @@
+/* What a step does with its gradients: their norm, then AdamW. */
+#include "rows.h"
+
+void KERNEL(sum_squares)(Context *ctx, float *partial, const float *x, size_t n)
+{
+#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, n / 8))
+    for (size_t group = 0; group < (n + SUM_GROUP - 1) / SUM_GROUP; group++) {
+        const float *x_g = x + group * SUM_GROUP;
+        size_t count = n - group * SUM_GROUP < SUM_GROUP ? n - group * SUM_GROUP : SUM_GROUP;
+        partial[group] = row_dot(x_g, x_g, count);
+    }
+}
+
+static void norm_finish(StepSums *sums, double squares, double clip)
+{
+    /* torch.nn.utils.clip_grad_norm_: min(1, clip / (norm + 1e-6)) */
+    double norm = sqrt(squares), scale = clip > 0.0 ? clip / (norm + 1e-6) : 1.0;
+    sums->norm = norm;
+    sums->gradient_scale = (float)(scale < 1.0 ? scale : 1.0);
+    sums->finite = isfinite(norm) && isfinite(sums->loss);
+}
+
+void KERNEL(gradient_norm)(Context *ctx, StepSums *sums, const float *partial, size_t n,
+                           double clip)
+{
+    enum { WIDE_LANES = 1024 };
+    double lane[WIDE_LANES] = {0};
+    (void)ctx;
+    for (size_t i = 0; i < n; i++) {
+        lane[i % WIDE_LANES] += (double)partial[i];
+    }
+    for (int half = WIDE_LANES / 2; half > 0; half /= 2) {
+        for (int l = 0; l < half; l++) {
+            lane[l] += lane[l + half];
+        }
+    }
+    norm_finish(sums, lane[0], clip);
+}
+
+static inline void adamw_element(float *parameter, float *m, float *v, float *gradient,
+                                 const AdamW *step, float gradient_scale, float shrink)
+{
+    float g = *gradient * gradient_scale;
+    float first = fmaf(step->beta1_rest, g - *m, *m);
+    float second = fmaf(step->beta2_rest * g, g, *v * step->beta2);
+    *gradient = 0.0f;
+    *m = first;
+    *v = second;
+    *parameter = fmaf(*parameter, shrink,
+                      -(step->rate * first / (sqrtf(second) / step->correction + step->eps)));
+}
+
+/* The op by this function of an element. */
+#define ADAMW(element)                                                                             \
+    AdamW a = *step; /* copies that no store can alias */                                          \
+    float scale = sums->gradient_scale;                                                            \
+    for (size_t s = 0, first = 0; s < (size_t)a.segments && sums->finite; s++) {                   \
+        size_t n = a.segment[s].end - first;                                                       \
+        float *p = parameter + first, *m1 = m + first, *v1 = v + first, *g = gradient + first,     \
+              shrink = a.segment[s].shrink;                                                        \
+        FOR_EACH(n, element(p + i, m1 + i, v1 + i, g + i, &a, scale, shrink))                      \
+        first += n;                                                                                \
+    }
+
+void KERNEL(adamw)(Context *ctx, float *parameter, float *m, float *v, float *gradient,
+                   const StepSums *sums, const AdamW *step)
+{
+    ADAMW(adamw_element)
+}
+
+/* --- variants --- */
+
+void KERNEL(sum_squares_float64)(Context *ctx, float *partial, const float *x, size_t n)
+{
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    for (size_t group = 0; group < (n + SUM_GROUP - 1) / SUM_GROUP; group++) {
+        size_t count = n - group * SUM_GROUP < SUM_GROUP ? n - group * SUM_GROUP : SUM_GROUP;
+        partial[group] = dot_double(0.0, x + group * SUM_GROUP, 1, x + group * SUM_GROUP, 1, count);
+    }
+}
+
+void KERNEL(gradient_norm_chain)(Context *ctx, StepSums *sums, const float *partial, size_t n,
+                                 double clip)
+{
+    double squares = 0.0;
+    (void)ctx;
+    for (size_t i = 0; i < n; i++) {
+        squares += (double)partial[i];
+    }
+    norm_finish(sums, squares, clip);
+}
+
+static inline void adamw_element_double(float *parameter, float *m, float *v, float *gradient,
+                                        const AdamW *step, float gradient_scale, float shrink)
+{
+    double g = (double)*gradient * (double)gradient_scale;
+    double first = (double)*m + (double)step->beta1_rest * (g - (double)*m);
+    double second = (double)*v * (double)step->beta2 + (double)step->beta2_rest * g * g;
+    double move = first / (sqrt(second) / (double)step->correction + (double)step->eps);
+    *gradient = 0.0f;
+    *m = (float)first;
+    *v = (float)second;
+    *parameter = (float)((double)*parameter * (double)shrink - (double)step->rate * move);
+}
+
+void KERNEL(adamw_float64)(Context *ctx, float *parameter, float *m, float *v, float *gradient,
+                           const StepSums *sums, const AdamW *step)
+{
+    ADAMW(adamw_element_double)
+}
