@@ -1,5 +1,7 @@
 #include "check.h"
 
+#include "base.h"
+
 #include <stdlib.h>
 
 int checks_passed, checks_failed;
@@ -17,8 +19,40 @@ void logits_row(float *logits, const float *x, Weight word, size_t V, size_t C)
     free(row);
 }
 
+static char *folder;
+
+const char *scratch_folder(void)
+{
+    if (!folder) {
+        const char *parent = getenv("TMPDIR");
+        folder = string_format("%s/seedbed-test-XXXXXX", parent && *parent ? parent : "/tmp");
+        if (!mkdtemp(folder)) {
+            perror(folder);
+            exit(EXIT_IO);
+        }
+    }
+    return folder;
+}
+
+char *scratch_path(const char *name)
+{
+    return string_format("%s/%s", scratch_folder(), name);
+}
+
+static void remove_folder(void)
+{
+    if (folder) {
+        char *command = string_format("rm -r '%s'", folder);
+        CHECK(!system(command), "%s could not be removed", folder);
+        free(command);
+        free(folder);
+        folder = NULL;
+    }
+}
+
 int checks_close(const char *what)
 {
+    remove_folder();
     printf("%s: %d passed, %d failed\n", what, checks_passed, checks_failed);
     return checks_failed || !checks_passed;
 }

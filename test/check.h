@@ -26,7 +26,14 @@ extern int checks_passed, checks_failed;
  * chain over C of x and the word's weights. */
 void logits_row(float *logits, const float *x, Weight word, size_t V, size_t C);
 
-/* The exit status: a program that compared nothing has failed. */
+/* A folder of the program's own in $TMPDIR (/tmp if that is not set), made by the first call and
+ * removed with all that is in it by checks_close. */
+const char *scratch_folder(void);
+
+/* The path of name in it, for the caller to free. */
+char *scratch_path(const char *name);
+
+/* Prints the counts. The exit status: a program that compared nothing has failed. */
 int checks_close(const char *what);
 
 #endif

@@ -12,13 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static char folder[64];
-
-static char *in_folder(const char *name)
-{
-    return string_format("%s/%s", folder, name);
-}
-
 static void write_bytes(const char *path, const void *bytes, size_t size)
 {
     FILE *out = fopen(path, "wb");
@@ -114,7 +107,7 @@ static void check_file(const char *name, const char *path, Opener open)
         CHECK(0, "%s", error.text);
         return;
     }
-    char *damaged = in_folder("damaged");
+    char *damaged = scratch_path("damaged");
     check_damage(name, damaged, file.bytes, file.size, open, 1);
     free(damaged);
     file_unmap(&file);
@@ -170,7 +163,7 @@ static void check_containers(void)
         {.name = "b", .dtype = DTYPE_BF16, .rank = 1, .shape = {3}, .data = b}};
     json_t *metadata = json_pack("{s:s}", "k", "v");
     Error error;
-    char *path = in_folder("container");
+    char *path = scratch_path("container");
     CHECK(!safetensors_write(path, sources, 2, metadata, &error), "%s", error.text);
     json_decref(metadata);
     check_file("safetensors", path, open_container);
@@ -245,8 +238,8 @@ static void check_texts(void)
     static const char flat[] =
         "{\"paragraph\":\"a\",\"question\":\"b\",\"answer\":\"c\",\"label\":0.0,"
         "\"idx.paragraph\":0,\"idx.question\":0,\"idx.answer\":0}\n";
-    char *path = in_folder("text"), *tsv_path = in_folder("train.tsv"),
-         *jsonl_path = in_folder("train.jsonl"), *csv_path = in_folder("train.csv");
+    char *path = scratch_path("text"), *tsv_path = scratch_path("train.tsv"),
+         *jsonl_path = scratch_path("train.jsonl"), *csv_path = scratch_path("train.csv");
     check_damage("config.json", path, config, sizeof config - 1, open_config, 1);
     check_damage("tokenizer.json", path, words, sizeof words - 1, open_tokenizer, 1);
     split_task = "rte";
@@ -304,11 +297,11 @@ static void check_side_files(void)
     } files[] = {{"tokenizer_config.json", config, sizeof config - 1},
                  {"special_tokens_map.json", map, sizeof map - 1},
                  {"added_tokens.json", added, sizeof added - 1}};
-    char *vocabulary = in_folder("vocab.txt");
+    char *vocabulary = scratch_path("vocab.txt");
     check_damage("vocab.txt", vocabulary, words, sizeof words - 1, open_beside, 0);
     write_bytes(vocabulary, words, sizeof words - 1);
     for (int i = 0; i < 3; i++) {
-        char *path = in_folder(files[i].name);
+        char *path = scratch_path(files[i].name);
         check_damage(files[i].name, path, files[i].bytes, files[i].size, open_beside, 1);
         free(path);
     }
@@ -330,7 +323,7 @@ static void check_decoders(void)
         "{\"peft_type\": \"LORA\", \"r\": 4, \"lora_alpha\": 8, \"lora_dropout\": 0.1, \"bias\": "
         "\"none\", \"use_rslora\": true, \"target_modules\": [\"q_proj\", \"v_proj\"], "
         "\"modules_to_save\": [\"score\"], \"rank_pattern\": {}, \"use_dora\": false}";
-    char *path = in_folder("decoder"), *bytes = string_copy("");
+    char *path = scratch_path("decoder"), *bytes = string_copy("");
     check_damage("Llama's config.json", path, config, sizeof config - 1, open_config, 1);
     check_damage("adapter_config.json", path, adapter, sizeof adapter - 1, open_adapter_config, 1);
     for (int b = 0; b < 256; b++) {
@@ -378,17 +371,10 @@ static void check_utf8(void)
 
 int main(void)
 {
-    snprintf(folder, sizeof folder, "/tmp/test_parsers-%ld", (long)getpid());
-    Error error;
-    if (folder_make(folder, &error)) {
-        fprintf(stderr, "%s\n", error.text);
-        return error.code;
-    }
     check_utf8();
     check_containers();
     check_texts();
     check_side_files();
     check_decoders();
-    rmdir(folder);
     return checks_close("test_parsers");
 }

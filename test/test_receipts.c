@@ -1,5 +1,5 @@
-/* The digest of a model: the same for the same values in whatever files, another for other values. And files
- * that another program changes while they are mapped. */
+/* The digest of a model: the same for the same values in whatever files, another for other values.
+ * And files that another program changes while they are mapped. */
 #include "check.h"
 #include "hf.h"
 #include "rig.h"
@@ -9,8 +9,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static char folder[] = "/tmp/test_receipts-XXXXXX";
 
 static Config tiny(void)
 {
@@ -36,7 +34,7 @@ static void open_tiny(Rig *rig, int threads, const LoraConfig *lora)
 static void write_file(const Rig *rig, const char *name, int first, int shards, int bf16,
                        int short_names)
 {
-    char *path = string_format("%s/%s", folder, name);
+    char *path = scratch_path(name);
     size_t count = (size_t)rig->model.params.count;
     TensorSource *sources = memory_calloc(count, sizeof *sources);
     float **values = memory_calloc(count, sizeof *values);
@@ -79,14 +77,15 @@ static void read_digest(char hex[65], int threads, int lora)
     char *made = NULL;
     LoraConfig adapters = {.targets = 1u << LINEAR_Q, .r = 2, .alpha = 2};
     open_tiny(&rig, threads, lora ? &adapters : NULL);
-    CHECK(!model_read(&rig.model, &rig.state, folder, 7, hex, &made, &error), "%s", error.text);
+    CHECK(!model_read(&rig.model, &rig.state, scratch_folder(), 7, hex, &made, &error),
+          "%s", error.text);
     free(made);
     rig_free(&rig);
 }
 
 static void write_index(const Model *model)
 {
-    char *path = string_format("%s/model.safetensors.index.json", folder);
+    char *path = scratch_path("model.safetensors.index.json");
     json_t *map = json_object();
     for (int i = 0; i < model->params.count; i++) {
         json_object_set_new(map, model->params.list[i].name,
@@ -100,7 +99,7 @@ static void write_index(const Model *model)
 
 static void remove_file(const char *name)
 {
-    char *path = string_format("%s/%s", folder, name);
+    char *path = scratch_path(name);
     unlink(path);
     free(path);
 }
@@ -110,7 +109,7 @@ static void remove_file(const char *name)
 static void check_mapped(void)
 {
     enum { SIZE = 20000 };
-    char *path = string_format("%s/mapped", folder), *out = string_format("%s/out", folder);
+    char *path = scratch_path("mapped"), *out = scratch_path("out");
     Error error;
     File file;
     Writer writer;
@@ -144,7 +143,7 @@ static void check_mapped(void)
 /* An output whose folder is missing: 73, whoever makes it. */
 static void check_missing_folder(void)
 {
-    char *path = string_format("%s/none/x.bin", folder);
+    char *path = scratch_path("none/x.bin");
     Error error = {0};
     Writer writer;
     NameClaim claim;
@@ -161,7 +160,6 @@ int main(void)
     char first[65] = "", other[65] = "";
     Rig rig;
     open_tiny(&rig, 1, NULL);
-    CHECK(mkdtemp(folder) != NULL, "%s", folder);
     model_make(&rig.model, &rig.state, 5);
     for (int exact = 0; exact < 2; exact++) { /* then with values that are bf16 numbers */
         for (int i = 0; exact && i < rig.model.params.count; i++) {
@@ -217,7 +215,6 @@ int main(void)
     for (int i = 0; i < 3; i++) {
         remove_file(files[i]);
     }
-    rmdir(folder);
     rig_free(&rig);
     return checks_close("test_receipts");
 }

@@ -8,15 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-static char folder[] = "/tmp/seedbed-threads-XXXXXX";
 
 /* Writes folder/name and the folders above it. */
 static void put(const char *name, const char *text)
 {
-    char *path = string_format("%s/%s", folder, name);
-    for (char *c = path + strlen(folder) + 1; *c; c++) {
+    char *path = scratch_path(name);
+    for (char *c = path + strlen(scratch_folder()) + 1; *c; c++) {
         if (*c == '/') {
             *c = 0;
             mkdir(path, 0777);
@@ -34,7 +31,7 @@ static void put(const char *name, const char *text)
 static void check_quota(const char *cgroups, double expected)
 {
     put("self", cgroups);
-    char *self = string_format("%s/self", folder), *mount = string_format("%s/mount", folder);
+    char *self = scratch_path("self"), *mount = scratch_path("mount");
     double quota = threads_quota(self, mount);
     CHECK(fabs(quota - expected) < 1e-12, "cgroups '%s': quota %g, expected %g", cgroups, quota,
           expected);
@@ -134,16 +131,8 @@ static void check_shares(void)
 
 int main(void)
 {
-    if (!mkdtemp(folder)) {
-        perror(folder);
-        return 1;
-    }
     check_quotas();
     check_pace();
     check_shares();
-    char *command = string_format("rm -r '%s'", folder);
-    int left = system(command);
-    free(command);
-    CHECK(!left, "%s could not be removed", folder);
     return checks_close("threads");
 }
