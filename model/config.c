@@ -1,6 +1,8 @@
 #include "config.h"
 
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { LARGEST_SIZE = 1 << 24 };
@@ -11,9 +13,17 @@ typedef struct Fields {
     Error *error;
 } Fields;
 
-/* base.h's, for functions whose Error is in their Fields. */
-#undef REFUSE
-#define REFUSE(...) error_set(fields->error, EXIT_BAD_DATA, __VA_ARGS__)
+/* Refuses what the fields say: `where: ` and the message. Always EXIT_BAD_DATA. */
+static __attribute__((format(printf, 2, 3))) int refuse(const Fields *fields, const char *format,
+                                                        ...)
+{
+    char message[sizeof fields->error->text];
+    va_list list;
+    va_start(list, format);
+    (void)vsnprintf(message, sizeof message, format, list);
+    va_end(list);
+    return error_set(fields->error, EXIT_BAD_DATA, "%s: %s", fields->where, message);
+}
 
 /* An integer in [least, LARGEST_SIZE]. preset < 0: the field is required. */
 static int read_int(const Fields *fields, int *value, const char *name, int least, int preset)
@@ -21,14 +31,13 @@ static int read_int(const Fields *fields, int *value, const char *name, int leas
     const json_t *field = json_object_get(fields->json, name);
     if (!field || (json_is_null(field) && preset >= 0)) {
         *value = preset;
-        return preset >= 0 ? 0
-                           : REFUSE("%s: %s is missing; get the whole model folder again",
-                                    fields->where, name);
+        return preset >= 0
+                   ? 0
+                   : refuse(fields, "%s is missing; get the whole model folder again", name);
     }
     if (!json_is_integer(field) || json_integer_value(field) < least ||
         json_integer_value(field) > LARGEST_SIZE) {
-        return REFUSE("%s: %s must be an integer from %d to %d", fields->where, name, least,
-                      LARGEST_SIZE);
+        return refuse(fields, "%s must be an integer from %d to %d", name, least, LARGEST_SIZE);
     }
     *value = (int)json_integer_value(field);
     return 0;
@@ -41,14 +50,14 @@ static int read_real(const Fields *fields, float *value, const char *name, doubl
     const json_t *field = json_object_get(fields->json, name);
     double number = field && !json_is_null(field) ? json_number_value(field) : preset;
     if ((!field || json_is_null(field)) && preset < least) {
-        return REFUSE("%s: %s is missing; get the whole model folder again", fields->where, name);
+        return refuse(fields, "%s is missing; get the whole model folder again", name);
     }
     if (field && !json_is_null(field) && !json_is_number(field)) {
-        return REFUSE("%s: %s must be a number", fields->where, name);
+        return refuse(fields, "%s must be a number", name);
     }
     if (!(number >= least && (float)number < (float)below)) {
-        return REFUSE("%s: %s %.12g must be at least %g and below %g in float32", fields->where,
-                      name, number, least, below);
+        return refuse(fields, "%s %.12g must be at least %g and below %g in float32", name, number,
+                      least, below);
     }
     *value = (float)number;
     return 0;
@@ -60,7 +69,7 @@ static int require_text(const Fields *fields, const char *name, const char *only
     const json_t *field = json_object_get(fields->json, name);
     if (field && !json_is_null(field) &&
         (!json_is_string(field) || strcmp(json_string_value(field), only))) {
-        return REFUSE("%s: %s '%s' is not implemented, only '%s'", fields->where, name,
+        return refuse(fields, "%s '%s' is not implemented, only '%s'", name,
                       json_is_string(field) ? json_string_value(field) : "?", only);
     }
     return 0;
@@ -70,7 +79,7 @@ static int refuse_true(const Fields *fields, const char *name)
 {
     const json_t *field = json_object_get(fields->json, name);
     if (field && !json_is_null(field) && !json_is_false(field)) {
-        return REFUSE("%s: %s is not implemented", fields->where, name);
+        return refuse(fields, "%s is not implemented", name);
     }
     return 0;
 }
@@ -81,7 +90,7 @@ static int read_flag(const Fields *fields, int *value, const char *name)
     *value = json_is_true(field);
     return !field || json_is_null(field) || json_is_boolean(field)
                ? 0
-               : REFUSE("%s: %s must be true or false", fields->where, name);
+               : refuse(fields, "%s must be true or false", name);
 }
 
 /* A number above 0 of an object of the config. */
@@ -92,7 +101,7 @@ static int read_positive(const Fields *fields, double *value, const json_t *obje
     *value = json_number_value(field);
     return json_is_number(field) && *value > 0 && isfinite(*value)
                ? 0
-               : REFUSE("%s: %s is missing or not a number above 0", fields->where, name);
+               : refuse(fields, "%s is missing or not a number above 0", name);
 }
 
 /* "default", also where there is none, "llama3" and so on; NULL if it is no text. */
@@ -108,7 +117,7 @@ static int read_object(const Fields *fields, const json_t **object, const char *
 {
     *object = json_object_get(fields->json, name);
     if (*object && !json_is_null(*object) && !json_is_object(*object)) {
-        return REFUSE("%s: %s must be an object or null", fields->where, name);
+        return refuse(fields, "%s must be an object or null", name);
     }
     *object = json_object_size(*object) ? *object : NULL;
     return 0;
@@ -123,9 +132,10 @@ static int check_rope_forms(const Fields *fields, const json_t *parameters, cons
         return 0;
     }
     if (!a || !b || strcmp(a, b)) {
-        return REFUSE("%s: rope_type '%s' of rope_scaling contradicts '%s' of rope_parameters; "
+        return refuse(fields,
+                      "rope_type '%s' of rope_scaling contradicts '%s' of rope_parameters; "
                       "remove the wrong one",
-                      fields->where, b ? b : "?", a ? a : "?");
+                      b ? b : "?", a ? a : "?");
     }
     json_object_foreach((json_t *)(uintptr_t)scaling, key, value)
     {
@@ -134,9 +144,10 @@ static int check_rope_forms(const Fields *fields, const json_t *parameters, cons
                        ? json_number_value(value) == json_number_value(other)
                        : json_equal(value, other);
         if (strcmp(key, "type") && strcmp(key, "rope_type") && !same) {
-            return REFUSE("%s: %s of rope_scaling contradicts that of rope_parameters; remove the "
+            return refuse(fields,
+                          "%s of rope_scaling contradicts that of rope_parameters; remove the "
                           "wrong one",
-                          fields->where, key);
+                          key);
         }
     }
     return 0;
@@ -148,7 +159,7 @@ static int check_partial_rotary(const Fields *fields, const json_t *owner)
     const json_t *factor = json_object_get(owner, "partial_rotary_factor");
     return !factor || json_is_null(factor) || json_number_value(factor) == 1.0
                ? 0
-               : REFUSE("%s: partial_rotary_factor is not implemented", fields->where);
+               : refuse(fields, "partial_rotary_factor is not implemented");
 }
 
 /* transformers 5: rope_parameters; 4: rope_theta beside rope_scaling. What is absent has the
@@ -166,8 +177,8 @@ static int read_rope(Config *config, const Fields *fields)
     scaling = parameters ? parameters : scaling;
     const json_t *inner = json_object_get(scaling, "rope_theta");
     if (theta && inner && json_number_value(theta) != json_number_value(inner)) {
-        return REFUSE("%s: rope_theta %g contradicts that of %s, %g; remove the wrong one",
-                      fields->where, json_number_value(theta), form, json_number_value(inner));
+        return refuse(fields, "rope_theta %g contradicts that of %s, %g; remove the wrong one",
+                      json_number_value(theta), form, json_number_value(inner));
     }
     config->rope.theta = 10000;
     if ((theta || inner) &&
@@ -175,12 +186,12 @@ static int read_rope(Config *config, const Fields *fields)
         return fields->error->code;
     }
     if (config->rope.theta < 1) {
-        return REFUSE("%s: rope_theta %g is below 1", fields->where, config->rope.theta);
+        return refuse(fields, "rope_theta %g is below 1", config->rope.theta);
     }
     const char *name = rope_type(scaling);
     if (!name || (strcmp(name, "default") && strcmp(name, "llama3"))) {
-        return REFUSE("%s: rope_type '%s' is not implemented, only default and llama3",
-                      fields->where, name ? name : "?");
+        return refuse(fields, "rope_type '%s' is not implemented, only default and llama3",
+                      name ? name : "?");
     }
     if (!strcmp(name, "llama3")) {
         double positions = config->positions;
@@ -194,9 +205,10 @@ static int read_rope(Config *config, const Fields *fields)
             return fields->error->code;
         }
         if (rope->high_freq_factor <= rope->low_freq_factor || positions > LARGEST_SIZE) {
-            return REFUSE("%s: high_freq_factor must be above low_freq_factor, "
+            return refuse(fields,
+                          "high_freq_factor must be above low_freq_factor, "
                           "original_max_position_embeddings at most %d",
-                          fields->where, LARGEST_SIZE);
+                          LARGEST_SIZE);
         }
         rope->original_positions = (int)positions;
     }
@@ -214,13 +226,26 @@ static int read_padding(Config *config, const Fields *fields, int preset)
         return fields->error->code;
     }
     if (config->padding < 0 && config->architecture == ARCH_ROBERTA) {
-        return REFUSE("%s: pad_token_id is null; positions of a roberta start behind it",
-                      fields->where);
+        return refuse(fields, "pad_token_id is null; positions of a roberta start behind it");
     }
     return config->padding >= config->V
-               ? REFUSE("%s: pad_token_id %d is outside the vocabulary of %d", fields->where,
-                        config->padding, config->V)
+               ? refuse(fields, "pad_token_id %d is outside the vocabulary of %d", config->padding,
+                        config->V)
                : 0;
+}
+
+/* What a model is too large for. columns: of all matrices of a layer, each C rows long. */
+static int check_size(const Fields *fields, const Config *config, double columns)
+{
+    if (config->D > 512 || config->H > 4095 || config->L > 1000) {
+        return refuse(fields,
+                      "heads wider than 512, more than 4095 heads or more than 1000 layers are "
+                      "not implemented");
+    }
+    if ((double)config->V * config->C + (double)config->L * config->C * columns > 1e11) {
+        return refuse(fields, "these sizes make a model of more than 1e11 parameters");
+    }
+    return 0;
 }
 
 static int read_llama(Config *config, const Fields *fields)
@@ -247,40 +272,30 @@ static int read_llama(Config *config, const Fields *fields)
         return fields->error->code;
     }
     if (config->D == 0) {
-        return REFUSE("%s: hidden_size %d is not a multiple of num_attention_heads %d, and "
+        return refuse(fields,
+                      "hidden_size %d is not a multiple of num_attention_heads %d, and "
                       "head_dim is missing",
-                      fields->where, config->C, config->H);
+                      config->C, config->H);
     }
     if (config->D % 2) {
-        return REFUSE("%s: head_dim %d is odd; rotary positions need pairs", fields->where,
-                      config->D);
+        return refuse(fields, "head_dim %d is odd; rotary positions need pairs", config->D);
     }
     if (config->H % config->K) {
-        return REFUSE("%s: num_attention_heads %d is not a multiple of num_key_value_heads %d",
-                      fields->where, config->H, config->K);
+        return refuse(fields, "num_attention_heads %d is not a multiple of num_key_value_heads %d",
+                      config->H, config->K);
     }
-    if (config->D > 512 || config->H > 4095 || config->L > 1000) {
-        return REFUSE("%s: heads wider than 512, more than 4095 heads or more than 1000 layers are "
-                      "not implemented",
-                      fields->where);
-    }
-    if ((double)config->V * config->C +
-            (double)config->L * config->C *
-                ((double)config->D * (2.0 * config->H + 2.0 * config->K) + 3.0 * config->F) >
-        1e11) {
-        return REFUSE("%s: these sizes make a model of more than 1e11 parameters", fields->where);
-    }
-    return 0;
+    return check_size(fields, config,
+                      config->D * (2.0 * config->H + 2.0 * config->K) + 3.0 * config->F);
 }
 
 static int read_fields(Config *config, const Fields *fields)
 {
     if (!json_is_object(fields->json)) {
-        return REFUSE("%s: not a JSON object; get the file again", fields->where);
+        return refuse(fields, "not a JSON object; get the file again");
     }
     const json_t *type = json_object_get(fields->json, "model_type");
     if (!json_is_string(type)) {
-        return REFUSE("%s: model_type is missing; get the whole model folder again", fields->where);
+        return refuse(fields, "model_type is missing; get the whole model folder again");
     }
     if (!strcmp(json_string_value(type), "bert")) {
         config->architecture = ARCH_BERT;
@@ -290,8 +305,8 @@ static int read_fields(Config *config, const Fields *fields)
         config->architecture = ARCH_LLAMA;
         return read_llama(config, fields);
     } else {
-        return REFUSE("%s: model_type '%s' is not implemented, only bert, roberta and llama",
-                      fields->where, json_string_value(type));
+        return refuse(fields, "model_type '%s' is not implemented, only bert, roberta and llama",
+                      json_string_value(type));
     }
     int roberta = config->architecture == ARCH_ROBERTA;
     if (read_int(fields, &config->V, "vocab_size", 1, -1) ||
@@ -315,23 +330,16 @@ static int read_fields(Config *config, const Fields *fields)
         return fields->error->code;
     }
     if (config->C % config->H) {
-        return REFUSE("%s: hidden_size %d is not a multiple of num_attention_heads %d",
-                      fields->where, config->C, config->H);
+        return refuse(fields, "hidden_size %d is not a multiple of num_attention_heads %d",
+                      config->C, config->H);
     }
     config->K = config->H;
     config->D = config->C / config->H;
-    if (config->D > 512 || config->H > 4095 || config->L > 1000) {
-        return REFUSE("%s: heads wider than 512, more than 4095 heads or more than 1000 layers are "
-                      "not implemented",
-                      fields->where);
-    }
-    if ((double)config->V * config->C +
-            (double)config->L * config->C * ((double)config->C * 4 + (double)config->F * 2) >
-        1e11) {
-        return REFUSE("%s: these sizes make a model of more than 1e11 parameters", fields->where);
+    if (check_size(fields, config, 4.0 * config->C + 2.0 * config->F)) {
+        return fields->error->code;
     }
     if (config_longest(config) < 4) {
-        return REFUSE("%s: max_position_embeddings %d leaves no room for a sequence", fields->where,
+        return refuse(fields, "max_position_embeddings %d leaves no room for a sequence",
                       config->positions);
     }
     return 0;
