@@ -96,10 +96,10 @@ SCALAR_FN uint32_t dropout_threshold(float p)
 enum { DROPOUT_BLOCK = 128, DROPOUT_LANES = 32 };
 
 /* Element i of a row uses word (i / 32) % 4 of the counter with element group
- * (i / 128) * 32 + i % 32: a warp draws its four elements a lane from one block each. For head below
- * 1024 the words are curand4() of cuRAND's device generator after curand_init(seed,
- * step << 32 | slot | site << 20, 4 (group | position << 32 | head << 52)); its host generator cannot
- * give them. */
+ * (i / 128) * 32 + i % 32: a warp draws its four elements a lane from one block each. For head
+ * below 1024 the words are curand4() of cuRAND's device generator after
+ *     curand_init(seed, step << 32 | slot | site << 20, 4 (group | position << 32 | head << 52));
+ * its host generator cannot give them. */
 SCALAR_FN Philox dropout_words(const DropoutSite *site, uint32_t group, uint32_t position,
                                uint32_t head, uint32_t slot)
 {

@@ -67,8 +67,8 @@ const Task *task_find(const char *name, Error *error);
 const char *metric_name(TaskMetric metric);
 
 /* Reads one split, "train" or "validation"; limit > 0 keeps the first examples. data is a folder:
- * its files are looked for in data/<benchmark>/<folder>, data/<folder> and data itself, in the usual
- * spellings. Left out are
+ * its files are looked for in data/<benchmark>/<folder>, data/<folder> and data itself, in the
+ * usual spellings. Left out are
  *     of MultiRC's training file, answers without text;
  *     of a TSV, rows with another number of columns, if they are at most one in a thousand lines or
  *     one row that a line break parts; with allow_bad_rows those of any file, however many.

@@ -1,6 +1,6 @@
 /* Inside of the tokenizers: the vocabulary, the models over it (BPE over bytes and over characters,
- * WordPiece), and the rest of a tokenizer. Only tokenizer*.c, side_files.c, added_tokens.c, vocabulary.c, bpe.c, metaspace.c and
- * wordpiece.c use it. */
+ * WordPiece), and the rest of a tokenizer. Only tokenizer*.c, side_files.c, added_tokens.c,
+ * vocabulary.c, bpe.c, metaspace.c and wordpiece.c use it. */
 #ifndef VOCABULARY_H
 #define VOCABULARY_H
 

@@ -74,7 +74,8 @@ static const float *widened(const Context *ctx, Weight weight, size_t n)
     return ctx->scratch;
 }
 
-/* c [M, N] = chain over k of a(m, k) b[k, n] in double, rounded once; a(m, k) is a[m row + k col]. */
+/* c [M, N] = chain over k of a(m, k) b[k, n] in double, rounded once.
+ * a(m, k) is a[m row + k col]. */
 static void product_in_double(Context *ctx, float *c, const float *a, size_t row, size_t col,
                               const float *b, size_t M, size_t N, size_t K, GemmStart start,
                               const float *bias)

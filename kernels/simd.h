@@ -1,5 +1,5 @@
-/* The widest vector of a build of the CPU, for the micro-kernel of the products alone. Each operation is one
- * float32 operation per element, so a wider vector cannot change a bit. */
+/* The widest vector of a build of the CPU, for the micro-kernel of the products alone. Each
+ * operation is one float32 operation per element, so a wider vector cannot change a bit. */
 #ifndef SIMD_H
 #define SIMD_H
 

@@ -88,8 +88,8 @@ static void check_logits(Case *c, const char *what, const Tensor *truth)
     }
 }
 
-/* Every adapted layer merged, against the truth. Then the model's weights are the merged ones and its
- * adapters 0. Returns how many. */
+/* Every adapted layer merged, against the truth. Then the model's weights are the merged ones and
+ * its adapters 0. Returns how many. */
 static int merge_all(Case *c)
 {
     Error error;

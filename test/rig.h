@@ -12,16 +12,15 @@ typedef struct Rig {
     Batch batch;
 } Rig;
 
-/* Backend (of $SEEDBED_DEVICE), model (config is taken over) and state; rig_plan makes workspace and batch. Return 0 or an
- * error. */
+/* Backend (of $SEEDBED_DEVICE), model (config is taken over) and state; rig_plan makes workspace
+ * and batch. Return 0 or an error. */
 int rig_open(Rig *rig, const char *build, int threads, Config config, Problem problem, int classes,
              const LoraConfig *lora, Error *error);
 int rig_plan(Rig *rig, int max_tokens, int max_sequences, int max_length, int recompute,
              Error *error);
 void rig_free(Rig *rig);
 
-/* Forward over the batch and, where gradient, loss and backward; where a loss alone is wanted, scale
- * with gradient 0. */
+/* A pass over the batch at this step, for pass_forward and pass_loss. */
 Pass rig_pass(const Rig *rig, Step step);
 
 /* A copy of n values of the device, for the caller to free. */

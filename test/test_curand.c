@@ -1,8 +1,8 @@
 /* Random numbers beside NVIDIA's cuRAND: dropout's words are those of its device generator, initial
- * values' those of its host generator, whose normal numbers ours come close to. The device generator
- * is compiled for the host from nvcc's headers, the host generator is opened in libcurand.so and
- * needs no GPU; what is not installed is skipped. Always: test vectors of Random123, the source of
- * Philox (Salmon, Moraes, Dror, Shaw 2011). */
+ * values' those of its host generator, whose normal numbers ours come close to. The device
+ * generator is compiled for the host from nvcc's headers, the host generator is opened in
+ * libcurand.so and needs no GPU; what is not installed is skipped. Always: test vectors of
+ * Random123, the source of Philox (Salmon, Moraes, Dror, Shaw 2011). */
 #include "check.h"
 #include "rng.h"
 
