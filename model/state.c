@@ -1,33 +1,59 @@
 #include "state.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static size_t lookup_size(const Model *model)
 {
     return (size_t)model->config.V * (size_t)model->config.C;
 }
 
-static size_t partial_size(const Model *model)
+/* A part of a state, and how many floats it has: 0 where this state needs none. */
+typedef struct Arena {
+    float **at;
+    size_t floats;
+} Arena;
+
+enum { ARENAS = 7 };
+
+static void list_arenas(Arena list[ARENAS], State *state, const Model *model, int train,
+                        int keep_best)
 {
-    return (model->params.trained + SUM_GROUP - 1) / SUM_GROUP;
+    size_t trained = model->params.trained, moments = train ? trained : 0;
+    int looks_up = train && model->problem == PROBLEM_LANGUAGE && model->config.tied &&
+                   model->trained_tables;
+    const Arena all[ARENAS] = {{&state->weights, trained},
+                               {&state->gradients, moments},
+                               {&state->m, moments},
+                               {&state->v, moments},
+                               {&state->partial, (moments + SUM_GROUP - 1) / SUM_GROUP},
+                               {&state->lookup, looks_up ? lookup_size(model) : 0},
+                               {&state->best, keep_best ? trained : 0}};
+    memcpy(list, all, sizeof all);
+}
+
+size_t state_bytes(const Model *model, int train, int keep_best)
+{
+    State state = {0};
+    Arena list[ARENAS];
+    size_t bytes = sizeof *state.sums;
+    list_arenas(list, &state, model, train, keep_best);
+    for (int i = 0; i < ARENAS; i++) {
+        bytes += list[i].floats * sizeof(float);
+    }
+    return bytes;
 }
 
 void state_init(State *state, const Model *model, int train, int keep_best)
 {
     const Device *device = model->backend->device;
-    size_t bytes = model->params.trained * sizeof(float);
-    *state = (State){.weights = device->alloc(bytes), .sums = device->alloc(sizeof *state->sums)};
-    if (train) {
-        state->gradients = device->alloc(bytes);
-        state->m = device->alloc(bytes);
-        state->v = device->alloc(bytes);
-        state->partial = device->alloc(partial_size(model) * sizeof(float));
-        if (model->problem == PROBLEM_LANGUAGE && model->config.tied && model->trained_tables) {
-            state->lookup = device->alloc(lookup_size(model) * sizeof(float));
+    Arena list[ARENAS];
+    *state = (State){.sums = device->alloc(sizeof *state->sums)};
+    list_arenas(list, state, model, train, keep_best);
+    for (int i = 0; i < ARENAS; i++) {
+        if (list[i].floats) {
+            *list[i].at = device->alloc(list[i].floats * sizeof(float));
         }
-    }
-    if (keep_best) {
-        state->best = device->alloc(bytes);
     }
 }
 
@@ -45,14 +71,12 @@ State state_of_addresses(float *memory)
 void state_free(State *state, const Model *model)
 {
     const Device *device = model->backend ? model->backend->device : NULL;
-    size_t bytes = model->params.trained * sizeof(float);
+    Arena list[ARENAS];
     if (device) {
-        float *const arenas[] = {state->weights, state->gradients, state->m, state->v, state->best};
-        for (size_t i = 0; i < sizeof arenas / sizeof *arenas; i++) {
-            device->release(arenas[i], bytes);
+        list_arenas(list, state, model, state->m != NULL, state->best != NULL);
+        for (int i = 0; i < ARENAS; i++) {
+            device->release(*list[i].at, list[i].floats * sizeof(float));
         }
-        device->release(state->lookup, lookup_size(model) * sizeof(float));
-        device->release(state->partial, partial_size(model) * sizeof(float));
         device->release(state->sums, sizeof *state->sums);
     }
     free(state->kept.logits);

@@ -29,6 +29,8 @@ typedef struct State {
 
 /* Memory for a model's state; train 0: without gradients and moments; keep_best: with best. */
 void state_init(State *state, const Model *model, int train, int keep_best);
+/* How much memory that is, in bytes. */
+size_t state_bytes(const Model *model, int train, int keep_best);
 /* One of which nothing but addresses is used: for planning. */
 State state_of_addresses(float *memory);
 void state_free(State *state, const Model *model);

@@ -61,8 +61,8 @@ static void show_plan(Study *s, int runs)
     const Model *m = &s->model;
     ModelCounts counts = model_counts(m);
     double mib = 1.0 / (1 << 20), trained = 4.0 * (double)counts.trained,
-           moments = s->steps ? 3.0 * trained : 0.0,
-           weights = 4.0 * (double)(counts.trained + m->params.frozen);
+           weights = trained + 4.0 * (double)m->params.frozen,
+           moments = (double)s->state_bytes - trained;
     fprintf(stderr, "task      %s (%s): %d training and %d dev %s%s\n", s->task->name,
             s->task->benchmark, s->train.count, s->dev.count,
             s->task->kind == KIND_LANGUAGE ? "windows" : "examples",

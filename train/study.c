@@ -280,10 +280,10 @@ enum { MOST_STEPS = 1000000000, MOST_TOKENS = 1 << 30 };
 /* Whether the planned memory is more than the machine's. The mapped model needs none. */
 static int check_memory(const Study *study, Error *error)
 {
-    const Params *p = &study->model.params;
-    size_t floats = p->frozen + (study->steps ? 4 : 1) * p->trained, machine = memory_machine();
-    double gib = 1.0 / (1 << 30), bytes = 4.0 * (double)floats + (double)study->work.acts_bytes +
-                                          (double)study->work.scratch_bytes;
+    size_t machine = memory_machine();
+    double gib = 1.0 / (1 << 30),
+           bytes = 4.0 * (double)study->model.params.frozen + (double)study->state_bytes +
+                   (double)study->work.acts_bytes + (double)study->work.scratch_bytes;
     return bytes <= (double)machine
                ? 0
                : error_set(error, EXIT_NO_MEMORY,
@@ -360,5 +360,7 @@ int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error
         return error->code;
     }
     batch_init(&study->batch, &study->model, most, sequences);
+    study->state_bytes = state_bytes(&study->model, study->steps > 0,
+                                     study->options->save && r->select_best);
     return plan_ops(study, error) || check_memory(study, error) ? error->code : 0;
 }

@@ -28,6 +28,7 @@ typedef struct Study {
     int micro;             /* examples of a micro-batch */
     int steps_per_epoch, steps, warmup;
     long tokens;    /* of all training steps */
+    size_t state_bytes; /* of a run's State */
     char made[512]; /* parameters that were made from the seed; "" for none */
     int told;       /* how the labels of the head were understood was said */
 } Study;
