@@ -149,8 +149,8 @@ void KERNEL(attention_forward)(Context *ctx, float *out, float *max, float *rsum
                     e_i[j] = 0.0f;
                 }
             }
-            gemm_rows(out_strip, H * D, strided(e, lds, 1), v_panels, head.keys, rows, D,
-                      seen, START_ZERO, a_panel);
+            gemm_rows(out_strip, H * D, strided(e, lds, 1), v_panels, head.keys, rows, D, seen,
+                      START_ZERO, a_panel);
             for (size_t i = 0; i < rows; i++) {
                 float *out_i = out_strip + i * H * D;
                 for (size_t d = 0; d < D; d++) {

@@ -69,7 +69,8 @@ void KERNEL(fill_zero)(Context *ctx, float *x, size_t n)
 
 void KERNEL(gather_rows)(Context *ctx, float *out, Weight x, const int *rows, int R, int C)
 {
-#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)R * (size_t)C / 4))
+    int threads = threads_for(ctx, (size_t)R * (size_t)C / 4);
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int r = 0; r < R; r++) {
         weight_row(out + (size_t)r * (size_t)C, x, (size_t)rows[r] * (size_t)C, (size_t)C);
     }
@@ -78,7 +79,8 @@ void KERNEL(gather_rows)(Context *ctx, float *out, Weight x, const int *rows, in
 void KERNEL(scatter_add_rows)(Context *ctx, float *dx, const float *dout, const int *rows, int R,
                               int C)
 {
-#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)R * (size_t)C / 4))
+    int threads = threads_for(ctx, (size_t)R * (size_t)C / 4);
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int r = 0; r < R; r++) {
         float *to = dx + (size_t)rows[r] * (size_t)C;
         const float *from = dout + (size_t)r * (size_t)C;
@@ -91,7 +93,8 @@ void KERNEL(scatter_add_rows)(Context *ctx, float *dx, const float *dout, const 
 void KERNEL(dropout)(Context *ctx, float *out, const float *x, const int *positions,
                      const int *slots, int N, int C, const DropoutSite *dropout)
 {
-#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)N * (size_t)C))
+    int threads = threads_for(ctx, (size_t)N * (size_t)C);
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int n = 0; n < N; n++) {
         size_t row = (size_t)n * (size_t)C;
         row_dropout(out + row, x + row, (size_t)C, dropout, (uint32_t)positions[n], 0,

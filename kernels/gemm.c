@@ -242,7 +242,8 @@ void gemm(Context *ctx, float *c, size_t ldc, Strided a, Strided b, size_t M, si
     size_t a_panels = panels(M, TILE_ROWS), b_panels = panels(N, TILE_COLS);
     size_t row_blocks = panels(a_panels, BLOCK_ROWS), col_blocks = panels(b_panels, BLOCK_COLS);
     float *packed_b = ctx->scratch, *packed_a = packed_b + b_panels * TILE_COLS * K;
-#pragma omp parallel num_threads(threads_for(ctx, M * N * K / 64 + (M + N) * K / 8))
+    int threads = threads_for(ctx, M * N * K / 64 + (M + N) * K / 8);
+#pragma omp parallel num_threads(threads)
     {
 #pragma omp for schedule(static) nowait
         for (size_t j = 0; j < b_panels; j++) {

@@ -53,7 +53,8 @@ void KERNEL(lora_forward)(Context *ctx, float *out, float *mid, const float *x, 
                           int N, int C, int O)
 {
     size_t n = (size_t)N, c = (size_t)C, o = (size_t)O, r = (size_t)lora->R;
-#pragma omp parallel num_threads(threads_for(ctx, n * (c + o) * (r + 32) / 64))
+    int threads = threads_for(ctx, n * (c + o) * (r + 32) / 64);
+#pragma omp parallel num_threads(threads)
     {
         LoraScratch own = lora_memory(ctx, n, c, o, r);
 #pragma omp for schedule(dynamic)
@@ -96,7 +97,8 @@ void KERNEL(lora_backward)(Context *ctx, float *dx, float *da, float *db, const 
 {
     size_t n = (size_t)N, c = (size_t)C, o = (size_t)O, r = (size_t)lora->R;
     size_t c_blocks = panels(c, LORA_BLOCK), o_blocks = panels(o, LORA_BLOCK);
-#pragma omp parallel num_threads(threads_for(ctx, n * (c + o) * (r + 32) / 16))
+    int threads = threads_for(ctx, n * (c + o) * (r + 32) / 16);
+#pragma omp parallel num_threads(threads)
     {
         LoraScratch own = lora_memory(ctx, n, c, o, r);
         /* forward: out += mid b^T; mid = scale drop(x) a^T */
@@ -139,7 +141,8 @@ void KERNEL(lora_backward)(Context *ctx, float *dx, float *da, float *db, const 
 /* --- variants --- */
 
 /* drop(x): x itself, or its copy at the start of the scratch. */
-static const float *dropped(const Context *ctx, const float *x, const Lora *lora, size_t n, size_t c)
+static const float *dropped(const Context *ctx, const float *x, const Lora *lora, size_t n,
+                            size_t c)
 {
     if (lora->dropout.p <= 0.0f) {
         return x;

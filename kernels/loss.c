@@ -29,7 +29,8 @@ static float exp_sum(const float *z, size_t n, float *max)
 void KERNEL(cross_entropy)(Context *ctx, float *losses, float *dlogits, const float *logits,
                            const int *labels, int B, int O, float scale)
 {
-#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)B * (size_t)O))
+    int threads = threads_for(ctx, (size_t)B * (size_t)O);
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int b = 0; b < B; b++) {
         const float *z = logits + (size_t)b * (size_t)O;
         float max, sum = exp_sum(z, (size_t)O, &max);
@@ -83,7 +84,8 @@ static void vocabulary_loss(Context *ctx, RowAdd *add, float *losses, float *dx,
             Weight block = {weight.f32 ? weight.f32 + first * c : NULL,
                             weight.bf16 ? weight.bf16 + first * c : NULL};
             ctx->inner.matmul_forward(ctx, z, x, block, NULL, N, C, (int)width);
-#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, n_count * width))
+            int threads = threads_for(ctx, n_count * width);
+#pragma omp parallel for schedule(static) num_threads(threads)
             for (size_t n = 0; n < n_count; n++) {
                 float *z_n = z + n * width;
                 long target = targets[n] < 0 ? -1 : (long)targets[n] - (long)first;
@@ -160,9 +162,8 @@ static void row_add_double(RowSum *row, const float *z, size_t width)
     }
 }
 
-void KERNEL(cross_entropy_float64)(Context *ctx, float *losses, float *dlogits,
-                                   const float *logits, const int *labels, int B, int O,
-                                   float scale)
+void KERNEL(cross_entropy_float64)(Context *ctx, float *losses, float *dlogits, const float *logits,
+                                   const int *labels, int B, int O, float scale)
 {
     (void)ctx;
     for (int b = 0; b < B; b++) {

@@ -33,7 +33,8 @@ void KERNEL(bias_backward)(Context *ctx, float *dbias, const float *dout, const 
                            int B, int N, int O)
 {
     size_t o = (size_t)O;
-#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)N * o / 4))
+    int threads = threads_for(ctx, (size_t)N * o / 4);
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int o0 = 0; o0 < O; o0 += LANES) {
         int width = O - o0 < LANES ? O - o0 : LANES;
         float total[LANES] = {0};

@@ -37,7 +37,8 @@ static void norm_rows(Context *ctx, Statistics *statistics, float *out, float *s
                       float *rstd, const float *residual, const float *x, const float *weight,
                       const float *bias, int N, size_t C, float eps)
 {
-#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)N * C / 2))
+    int threads = threads_for(ctx, (size_t)N * C / 2);
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int n = 0; n < N; n++) {
         const float *x_n = x + (size_t)n * C;
         float *out_n = out + (size_t)n * C, *mean_n = mean ? mean + n : NULL;
@@ -125,7 +126,8 @@ void KERNEL(layernorm_backward)(Context *ctx, float *dx, float *dweight, float *
                                 int B, int N, int C)
 {
     size_t channels = (size_t)C;
-#pragma omp parallel num_threads(threads_for(ctx, (size_t)N * channels))
+    int threads = threads_for(ctx, (size_t)N * channels);
+#pragma omp parallel num_threads(threads)
     {
         /* forward: out = xhat weight + bias, so dweight += dout xhat, dbias += dout; before dx,
          * which may be dout */
@@ -194,7 +196,8 @@ void KERNEL(rmsnorm_backward)(Context *ctx, float *dx, float *dweight, const flo
                               const int *cu_seqlens, int B, int N, int C)
 {
     size_t channels = (size_t)C;
-#pragma omp parallel num_threads(threads_for(ctx, (size_t)N * channels))
+    int threads = threads_for(ctx, (size_t)N * channels);
+#pragma omp parallel num_threads(threads)
     {
         /* forward: out = xhat weight, so dweight += dout xhat; before dx, which may be dout */
 #pragma omp for schedule(static)
