@@ -2,6 +2,9 @@
 ifeq ($(origin CC),default)
 CC = gcc
 endif
+ifeq ($(origin CXX),default)
+CXX = $(if $(findstring clang,$(CC)),clang++,g++)
+endif
 BUILD ?= build
 # Where the programs go; another compiler or sanitizer gets a folder of its own.
 PROGRAMS ?= .
@@ -22,11 +25,11 @@ INCLUDE_data = -Ibase -Idata
 INCLUDE_eval = -Ibase -Idata -Ieval
 INCLUDE_train = -Ibase -Ikernels -Imodel -Idata -Ieval -Itrain
 INCLUDE_tools = $(INCLUDE_train)
-INCLUDE_test = $(INCLUDE_train) -Itest
+INCLUDE_test = $(INCLUDE_train) -Itest -Itest/cudasim
 LDLIBS = -ljansson -lxxhash -lmd -ldl -lm
 
 # A build of the kernels is all sources of one kind compiled under one name: the .c for each instruction set, chosen at run
-# time; the .cu for CUDA where nvcc is (NVCC= for none), as objects that nothing links yet.
+# time; the .cu for the emulator of test/cudasim, and for CUDA where nvcc is (NVCC= for none), as objects that nothing links yet.
 COMPILE_scalar = $(CC) $(CFLAGS)
 ifeq ($(shell uname -m),x86_64)
 COMPILE_avx2 = $(CC) $(CFLAGS) -mavx2 -mfma
@@ -43,12 +46,18 @@ COMPILE_cuda = $(NVCC) -std=c++17 -O3 -fmad=false -prec-div=true -prec-sqrt=true
 CUDA_INCLUDE = $(if $(NVCC),$(dir $(NVCC))../include)
 CURAND = $(if $(wildcard $(CUDA_INCLUDE)/curand_kernel.h),$(BUILD)/test/curand_device.o)
 CUDA = $(if $(NVCC),$(patsubst kernels/%.cu,$(BUILD)/kernels/%.cuda.o,$(wildcard kernels/*.cu)))
+# No C++ library: the programs are linked as C.
+COMPILE_sim = $(CXX) -std=c++17 $(OPT_SIM) -Wall -Wextra -Wno-unused-function $(EXACT) -fno-exceptions -fno-rtti \
+    -fno-threadsafe-statics $(SANITIZE) -Itest/cudasim -I$(BUILD)/sim
+OPT_SIM = -O2 -g
+CU = $(patsubst kernels/%.cu,%,$(wildcard kernels/*.cu))
+SIM = $(foreach k,$(CU) table,$(BUILD)/kernels/$(k).sim.o) $(BUILD)/cudasim/cudasim.o
 KERNELS = gemm matmul attention norm rope elementwise embedding lora loss optimizer table
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
 BASE = $(call objects,base)
 KERNEL_OBJECTS = $(foreach k,backend device openblas peak threads watch,$(BUILD)/kernels/$(k).o) \
-    $(foreach s,$(SIMDS),$(foreach k,$(KERNELS),$(BUILD)/kernels/$(k).$(s).o))
+    $(foreach s,$(SIMDS),$(foreach k,$(KERNELS),$(BUILD)/kernels/$(k).$(s).o)) $(SIM)
 MODEL = $(call objects,model)
 DATA = $(call objects,data)
 TRAIN = $(filter-out $(BUILD)/train/main.o,$(call objects,train))
@@ -89,6 +98,17 @@ endef
 $(foreach s,$(SIMDS),$(eval $(call kernel_rule,$(s),c)))
 $(eval $(call kernel_rule,cuda,cu))
 
+# The emulator's build: CUDA to C++, then as above; its table holds NULL for what no .cu has.
+$(BUILD)/sim/%: kernels/% test/cudasim/cudasim.sed | $(BUILD)/sim
+	{ echo '#line 1 "$<"'; sed -zE -f test/cudasim/cudasim.sed $<; } > $@
+.SECONDARY:
+$(BUILD)/kernels/%.sim.o: $(BUILD)/sim/%.cu $(patsubst kernels/%,$(BUILD)/sim/%,$(wildcard kernels/*.cuh)) | $(BUILD)/kernels
+	$(COMPILE_sim) $(INCLUDE_kernels) -DBUILD=sim -MMD -MP -x c++ -c $< -o $@
+$(BUILD)/kernels/table.sim.o: kernels/table.c | $(BUILD)/kernels
+	$(CC) $(CFLAGS) $(INCLUDE_kernels) -DBUILD=sim -DPARTIAL_BUILD -MMD -MP -c $< -o $@
+$(BUILD)/cudasim/%.o: test/cudasim/%.cc | $(BUILD)/cudasim
+	$(COMPILE_sim) -MMD -MP -c $< -o $@
+
 $(BUILD)/%.o: %.c | $(addprefix $(BUILD)/,base kernels model data train eval tools test)
 	$(CC) $(CFLAGS) $(INCLUDE_$(firstword $(subst /, ,$*))) -MMD -MP -c $< -o $@
 
@@ -101,12 +121,13 @@ $(BUILD)/version: FORCE | $(BUILD)/base
 	@echo $(GIT) $(KERNELS_SHA256) | cmp -s - $@ || echo $(GIT) $(KERNELS_SHA256) > $@
 $(BUILD)/base/version.o: $(BUILD)/version
 
-$(addprefix $(BUILD)/,base kernels model data train eval tools test):
+$(addprefix $(BUILD)/,base kernels model data train eval tools test sim cudasim):
 	@mkdir -p $@
 
 report:
 	@echo "compiler  $$($(CC) --version | head -n 1)"
 	@echo "kernels   $(SIMDS), chosen at run time"
+	@echo "emulator  $$($(CXX) --version | head -n 1): kernels/*.cu for --device sim"
 	@echo "cuda      $(if $(NVCC),$(NVCC): kernels/*.cu are compiled for sm_$(subst $() , and sm_,$(GPUS)); no program uses them yet,not found (optional))"
 	@for h in jansson:libjansson-dev xxhash:libxxhash-dev sha256:libmd-dev stb/stb_ds:libstb-dev; do \
 	    echo "#include <$${h%%:*}.h>" | $(CC) -E - >/dev/null 2>&1 || \
@@ -129,9 +150,9 @@ help:
 	@echo "make fuzz       feed the readers of consistency with damaged files (clang's libFuzzer; FUZZ_SECONDS=20)"
 	@echo "make tidy       clang-tidy; make format: clang-format; make unicode: make data/unicode_tables.c again"
 	@echo "make clean      remove what was built"
-	@echo "Variables: CC=clang, BUILD=folder, NVCC=nvcc (empty: no CUDA)"
+	@echo "Variables: CC=clang, CXX=clang++, BUILD=folder, NVCC=nvcc (empty: no CUDA)"
 
-PACKAGES = gcc make libc6-dev libgomp1 libjansson-dev libxxhash-dev libmd-dev libstb-dev bats
+PACKAGES = gcc g++ make libc6-dev libgomp1 libjansson-dev libxxhash-dev libmd-dev libstb-dev bats
 deps:
 	@missing=$$(dpkg-query -W -f '$${Status} $${Package}\n' $(PACKAGES) 2>/dev/null | grep -c '^install ok installed' || true); \
 	if [ "$$missing" = "$(words $(PACKAGES))" ]; then echo "deps: all installed"; else \
@@ -167,7 +188,7 @@ coverage: $(BUILD)/coverage
 
 # leaks are looked for too; OpenMP's own thread pool is not ours
 asan:
-	$(MAKE) BUILD=build-asan PROGRAMS=build-asan SANITIZE="-fsanitize=address -fno-omit-frame-pointer" OPT="-O1 -g" test
+	$(MAKE) BUILD=build-asan PROGRAMS=build-asan SANITIZE="-fsanitize=address -fno-omit-frame-pointer" OPT="-O1 -g" OPT_SIM="-O1 -g" test
 ubsan:
 	$(MAKE) BUILD=build-ubsan PROGRAMS=build-ubsan SANITIZE="-fsanitize=undefined -fno-sanitize-recover=all" OPT="-O1 -g" test
 tsan:

@@ -18,6 +18,7 @@ enum {
     EXIT_USAGE = 64,    /* unknown option, task, kernel or value */
     EXIT_BAD_DATA = 65, /* damaged or unfitting file */
     EXIT_NO_INPUT = 66, /* missing file or folder */
+    EXIT_UNAVAILABLE = 69, /* a library or device that is not there */
     EXIT_BUG = 70,      /* a mistake of this program */
     EXIT_NO_MEMORY = 71,
     EXIT_BUSY = 73,    /* output cannot be created */

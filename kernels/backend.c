@@ -50,7 +50,9 @@ extern const Ops ops_scalar, variants_scalar[];
 #if defined(__x86_64__)
 extern const Ops ops_avx2, variants_avx2[], ops_avx512, variants_avx512[];
 #endif
+extern const Ops ops_sim, variants_sim[];
 
+/* Those of the CPU, narrowest first, then those of devices of their own name. */
 static const struct {
     const char *name;
     const Ops *ops, *variants;
@@ -60,9 +62,15 @@ static const struct {
     {"avx2", &ops_avx2, variants_avx2},
     {"avx512", &ops_avx512, variants_avx512},
 #endif
+    {"sim", &ops_sim, variants_sim},
 };
-enum { BUILDS = sizeof builds / sizeof *builds };
+enum {
+    BUILDS = sizeof builds / sizeof *builds,
+    DEVICE_BUILDS = 1,
+    CPU_BUILDS = BUILDS - DEVICE_BUILDS
+};
 
+/* Whether this machine can run a build of the CPU. */
 static int build_runs(int i)
 {
 #if defined(__x86_64__)
@@ -82,7 +90,7 @@ static int build_runs(int i)
 int backend_builds(const char *names[3])
 {
     int count = 0;
-    for (int i = 0; i < BUILDS; i++) {
+    for (int i = 0; i < CPU_BUILDS; i++) {
         if (build_runs(i)) {
             names[count++] = builds[i].name;
         }
@@ -94,7 +102,18 @@ const Ops *backend_ops(const char *build)
 {
     for (int i = 0; i < BUILDS; i++) {
         if (!strcmp(build, builds[i].name)) {
-            return build_runs(i) ? builds[i].ops : NULL;
+            return i >= CPU_BUILDS || build_runs(i) ? builds[i].ops : NULL;
+        }
+    }
+    return NULL;
+}
+
+/* The build that a device has of its own, or NULL: it runs those of the CPU. */
+static const char *device_build(const char *device)
+{
+    for (int i = CPU_BUILDS; i < BUILDS; i++) {
+        if (!strcmp(device, builds[i].name)) {
+            return builds[i].name;
         }
     }
     return NULL;
@@ -109,10 +128,16 @@ int backend_init(Backend *backend, const char *device, const char *simd, int thr
     }
     *backend = (Backend){.device = device_find(device)};
     if (!backend->device) {
-        return error_set(error, EXIT_USAGE, "--device %s: there are cpu, fence and auto", device);
+        return error_set(error, EXIT_USAGE, "--device %s: there are cpu, sim, fence and auto",
+                         device);
+    }
+    const char *own = device_build(device);
+    if (own && strcmp(simd, "auto") != 0) {
+        return error_set(error, EXIT_USAGE,
+                         "--simd %s: device %s has kernels of its own; leave it out", simd, device);
     }
     if (!strcmp(simd, "auto")) {
-        simd = names[count - 1];
+        simd = own ? own : names[count - 1];
     }
     const Ops *ops = backend_ops(simd);
     if (!ops) {
@@ -122,9 +147,12 @@ int backend_init(Backend *backend, const char *device, const char *simd, int thr
                          count > 2 ? ", " : "", count > 2 ? names[2] : "");
     }
     backend->ops = backend->ctx.inner = *ops;
-    backend->ctx.threads = threads > 0 ? threads : threads_available();
+    backend->ctx.threads = own ? 1 : threads > 0 ? threads : threads_available();
     backend->ctx.pace.grain = PACE_GRAIN;
     backend->ctx.layer = -1;
+    if (backend->device->start && backend->device->start(&backend->ctx, error)) {
+        return error->code;
+    }
     if (backend->device->open) {
         watch_device(backend, backend->device);
     }
@@ -206,6 +234,14 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
         return error->code;
     }
     const Ops *replaced = variant_ops(backend, chosen);
+    int there = 0;
+#define OP(name, ...) there |= replaced->name != NULL;
+#include "ops.def"
+#undef OP
+    if (!there) {
+        return error_set(error, EXIT_USAGE, "--kernel %s: it is not there on device %s", choice,
+                         backend->device->name);
+    }
 #define OP(name, ...)                                                                              \
     if (replaced->name) {                                                                          \
         backend->ctx.inner.name = replaced->name;                                                  \

@@ -14,9 +14,9 @@ typedef struct Backend {
                            none */
 } Backend;
 
-/* device: "cpu", "fence" or "auto", which is $SEEDBED_DEVICE or else cpu. simd: "auto" or the name
- * of a build. threads: 0 for all that the process may use. Errors: 64 for an unknown device or
- * build, or one that this machine cannot run. */
+/* device: "cpu", "sim", "fence" or "auto", which is $SEEDBED_DEVICE or else cpu. simd: "auto" or the
+ * name of a build of the CPU. threads: 0 for all that the process may use. Errors: 64 for an unknown
+ * device or build, or one that this machine cannot run; 69 for a device that it does not have. */
 int backend_init(Backend *backend, const char *device, const char *simd, int threads, Error *error);
 
 /* Makes the scratch that the ops need; call once the largest batch is known. */
@@ -35,14 +35,14 @@ int backend_choose(Backend *backend, const char *choice, Error *error);
 /* After a plan (watch.h): its error, or 64 for a variant in force that has no part in it. */
 int backend_check_plan(const Backend *backend, Error *error);
 
-/* The builds that this machine can run, narrowest first: fills names and returns how many, at
+/* The builds of the CPU that this machine can run, narrowest first: fills names and returns how many, at
  * most 3. */
 int backend_builds(const char *names[3]);
 
 /* "OP=VARIANT (class): what it is" lines, for --help. */
 void backend_list_variants(FILE *out);
 
-/* The op table of one build, or NULL if this machine cannot run it. */
+/* The op table of one build, that of a device too; NULL if this machine cannot run it. */
 const Ops *backend_ops(const char *build);
 
 #endif

@@ -5,14 +5,20 @@
  *
  * cpu: the host's own memory; everything is done when a call returns.
  * fence: the cpu with its memory inaccessible outside of ops, and what get will bring filled with
- * NaN until wait. Whatever runs on it would run on a device with memory of its own. */
+ * NaN until wait. Whatever runs on it would run on a device with memory of its own.
+ * sim: CUDA's kernels (kernels/x.cu) on the emulator of test/cudasim. */
 #ifndef DEVICE_H
 #define DEVICE_H
 
 #include "base.h"
 
+struct Context;
+
 typedef struct Device {
     const char *name;
+    /* Before all else: fills the context's stream and shared_limit. NULL where nothing is to do.
+     * Errors: 69 where the machine has no such device. */
+    int (*start)(struct Context *ctx, Error *error);
     /* Zeroed, on a boundary of at least 64 bytes, never NULL (71); 0 bytes are allowed. Release
      * takes the same size, or NULL. */
     void *(*alloc)(size_t bytes);
@@ -32,7 +38,7 @@ typedef struct Device {
     const char *(*close)(void);
 } Device;
 
-/* "cpu" or "fence"; NULL if there is no such device. */
+/* "cpu", "fence" or "sim"; NULL if there is no such device. */
 const Device *device_find(const char *name);
 
 #endif

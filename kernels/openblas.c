@@ -12,7 +12,7 @@ int openblas_open(Error *error)
     void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
     void *symbol = library ? dlsym(library, "cblas_sgemm") : NULL;
     if (!symbol) {
-        return error_set(error, 69,
+        return error_set(error, EXIT_UNAVAILABLE,
                          "kernel variant openblas: libopenblas.so.0 cannot be loaded; install it "
                          "with: apt install libopenblas0");
     }

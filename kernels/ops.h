@@ -104,7 +104,7 @@ typedef struct StepSums {
 #undef OP
 
 typedef struct Ops {
-    const char *build; /* "scalar", "avx2", "avx512" */
+    const char *build; /* "scalar", "avx2", "avx512", "sim" */
 #define OP(name, parameters, ...) name##_op *name;
 #include "ops.def"
 #undef OP

@@ -1,6 +1,17 @@
 /* The op table of one build, and its variants in the order of variants.def: each a table of the ops
- * that it replaces, NULL for all others. */
+ * that it replaces, NULL for all others. With -DPARTIAL_BUILD what the build lacks is NULL too. */
 #include "build.h"
+
+#if defined(PARTIAL_BUILD)
+#define OP(name, parameters, ...) void KERNEL(name) parameters __attribute__((weak));
+#include "ops.def"
+#undef OP
+#define VARIANT(op, variant, class, what, replaced) replaced
+#define REPLACES(op, variant)                       op##_op KERNEL(op##_##variant) __attribute__((weak));
+#include "variants.def"
+#undef VARIANT
+#undef REPLACES
+#endif
 
 #define TEXT2(x) #x
 #define TEXT(x)  TEXT2(x)

@@ -14,10 +14,15 @@ setup() {
 }
 
 @test "a device that there is not is refused; the variable names the default" {
-    fails 64 'device gpu.*cpu, fence and auto' $train $short --device gpu
+    fails 64 'device gpu.*cpu, sim, fence and auto' $train $short --device gpu
     SEEDBED_DEVICE=gpu fails 64 'device gpu' $train $short
     appended= SEEDBED_DEVICE=gpu fails 64 'device gpu' "${train%train_gpt}merge" base adapter out
     SEEDBED_DEVICE=gpu $train $short --device cpu --dry-run
+}
+
+@test "a device with kernels of its own takes no --simd, and has its own variants" {
+    fails 64 'simd scalar.*device sim has kernels of its own' $train $short --device sim --simd scalar
+    fails 64 'matmul_forward=float64.*not there on device sim' $train $short --device sim --kernel matmul_forward=float64
 }
 
 @test "the fence gives the bytes of the cpu" {

@@ -1,6 +1,7 @@
 #include "harness.h"
 
 #include "check.h"
+#include "cudasim.h"
 #include "guarded.h"
 
 #include <stdlib.h>
@@ -424,12 +425,16 @@ void run_free(Run *run)
 static void run_backend(Run *run, const Backend *backend)
 {
     static const char *const fills[FILLS] = {"normal", "wide", "zero"};
+    char threads[32];
     run->table = &backend->ops;
     run->ctx = backend->ctx;
     run->next = 0;
-    snprintf(run->what, sizeof run->what, "%s: %s%s%.60s, %d thread%s, %s, %s", run->op->op,
-             backend->ops.build, *backend->variants ? " " : "", backend->variants, run->ctx.threads,
-             run->ctx.threads == 1 ? "" : "s", run->sizes, fills[run->fill]);
+    snprintf(threads, sizeof threads, "%d thread%s", run->ctx.threads,
+             run->ctx.threads == 1 ? "" : "s");
+    snprintf(run->what, sizeof run->what, "%s: %s%s%.60s, %s, %s, %s", run->op->op,
+             backend->ops.build, *backend->variants ? " " : "", backend->variants,
+             strcmp(backend->ops.build, "sim") ? threads : cudasim_order(), run->sizes,
+             fills[run->fill]);
     run->op->run(run, run->shape);
 }
 

@@ -1,5 +1,5 @@
-/* Every op of ops.def: the bits of its reference (reference.c) from every build with 1, 2, 3 and 8
- * threads; values against float64; gradients against central differences of float64.
+/* Every op of ops.def: the bits of its reference (reference.c) from every build of the CPU with 1, 2,
+ * 3 and 8 threads, and from the CUDA kernels in the emulator with its four orders of threads; values against float64; gradients against central differences of float64.
  *
  *     test_ops [--only NAME] [--mode test|grad|perf|support]
  *
@@ -11,6 +11,7 @@
  * 2002, section 3.1), to first order; each comparison states its n and its sum. Differences with
  * step h are off by about h^2. */
 #include "check.h"
+#include "cudasim.h"
 #include "guarded.h"
 #include "harness.h"
 #include "reference.h"
@@ -62,16 +63,30 @@ static void chain_hash(void *user, const char *op, const char *name, int layer, 
     *(uint64_t *)user = *(uint64_t *)user * 31 + hash;
 }
 
-static Backend backend_of(const char *build, int threads)
+/* variety: threads of the CPU; for sim one of the orders of cudasim.h, and 1 thread. */
+static Backend backend_of(const char *build, int variety)
 {
     Backend backend;
     Error error;
-    if (backend_init(&backend, "cpu", build, threads, &error)) {
+    int simulated = !strcmp(build, "sim");
+    if (backend_init(&backend, simulated ? "sim" : "cpu", simulated ? "auto" : build, variety,
+                     &error)) {
         printf("test_ops: %s\n", error.text);
         exit(error.code);
     }
+    if (simulated) {
+        cudasim_set_order((CudasimOrder)variety);
+    }
     backend.ctx.pace.grain = 0; /* share out even the smallest op */
     return backend;
+}
+
+/* All builds that have tests here, the emulator's last. Returns how many. */
+static int tested_builds(const char *names[4])
+{
+    int count = backend_builds(names);
+    names[count] = "sim";
+    return count + 1;
 }
 
 /* The definition itself, as a backend. */
@@ -97,8 +112,8 @@ static uint64_t run_watched(Run *run, Backend *backend, int same_bits, int check
 static void test_bits(const OpCase *c)
 {
     static const int threads[] = {1, 2, 3, 8};
-    const char *builds[3];
-    int count = backend_builds(builds);
+    const char *builds[4];
+    int count = tested_builds(builds);
     for (const Shape *shape = c->shapes; !shape_ends(shape); shape++) {
         for (Fill fill = 0; fill < FILLS; fill++) {
             Run *run = run_new(c, shape->n, fill);
@@ -106,8 +121,8 @@ static void test_bits(const OpCase *c)
             uint64_t hash = run_watched(run, &backend, 0, fill == FILL_NORMAL && !c->gradient);
             backend_free(&backend);
             for (int k = 0; k < 4 * count; k++) {
-                backend = backend_of(builds[k / 4], threads[k % 4]);
-                if (has_op(&backend.ops, c->op) && (fill == FILL_NORMAL || k % 4 == 2)) {
+                backend = backend_of(builds[k / 4], k / 4 < count - 1 ? threads[k % 4] : k % 4);
+                if (has_op(&backend.ctx.inner, c->op) && (fill == FILL_NORMAL || k % 4 == 2)) {
                     int failed = checks_failed;
                     uint64_t again = run_watched(run, &backend, 1, 0);
                     CHECK(again == hash || checks_failed > failed, "%s: another hash", run->what);
@@ -132,11 +147,11 @@ static void test_gradients(const OpCase *c)
 /* Whether the op is another one with the variant: replaced by it, or made of ops that are. */
 static int has_variant(const Backend *backend, const char *op)
 {
-    const Ops *plain = backend_ops(backend->ops.build), *ops = &backend->ops;
-    return !same_op(plain, ops, op) ||
-           (!strcmp(op, "linear_cross_entropy") &&
-            (!same_op(plain, ops, "matmul_forward") || !same_op(plain, ops, "matmul_backward_input") ||
-             !same_op(plain, ops, "matmul_backward_weight")));
+    const Ops *plain = backend_ops(backend->ops.build), *ops = &backend->ctx.inner;
+    return !same_op(plain, ops, op) || (!strcmp(op, "linear_cross_entropy") &&
+                                        (!same_op(plain, ops, "matmul_forward") ||
+                                         !same_op(plain, ops, "matmul_backward_input") ||
+                                         !same_op(plain, ops, "matmul_backward_weight")));
 }
 
 /* A variant has sums of another order or precision. Values are compared with float64; where it is
@@ -144,8 +159,8 @@ static int has_variant(const Backend *backend, const char *op)
 static void test_variant(const OpCase *c, const char *choice, int exact)
 {
     static const int threads[] = {1, 2, 3};
-    const char *builds[3];
-    int count = backend_builds(builds), runs = 0, differs = 0;
+    const char *builds[4];
+    int count = tested_builds(builds), runs = 0, differs = 0;
     for (const Shape *shape = c->shapes; !shape_ends(shape); shape++) {
         Run *run = run_new(c, shape->n, FILL_NORMAL), *plain = run_new(c, shape->n, FILL_NORMAL);
         uint64_t plain_hash = 0;
@@ -201,8 +216,8 @@ static void measure(const OpCase *c)
 
 static void print_support(const char *op)
 {
-    const char *builds[3];
-    int count = backend_builds(builds);
+    const char *builds[4];
+    int count = tested_builds(builds);
     printf("%-28s", op);
     for (int b = 0; b < count; b++) {
         printf(" %-8s", has_op(backend_ops(builds[b]), op) ? builds[b] : "-");

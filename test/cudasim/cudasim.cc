@@ -1,0 +1,624 @@
+/* CUDA's threads on the CPU. A thread of a kernel is a fiber: it runs until it waits for others, then
+ * another one goes on, in an order that tests choose. One block runs at a time, so blocks that wait
+ * for each other end in a deadlock here as they may on a device.
+ *
+ * What a device leaves open is made as bad as it may be: shared memory is NaN when a block starts,
+ * cp.async comes late (or early), orders of threads and blocks vary. What a device leaves undefined
+ * ends the program with 70: a barrier that part of a block meets, a shuffle from a lane that does
+ * not take part, a wait without end. */
+#include "cuda_pipeline.h"
+#include "cudasim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+enum { MOST_THREADS = 1024, EXIT_BUG = 70, EXIT_NO_MEMORY = 71 };
+enum { STATIC_LIMIT = 48 * 1024, SHARED_LIMIT = 227 * 1024, GUARD = 4096 };
+#if defined(__SANITIZE_ADDRESS__)
+enum { STACK = 256 * 1024 };
+#else
+enum { STACK = 64 * 1024 };
+#endif
+
+static const unsigned WARP = 32;
+
+enum State { READY, AT_WARP, AT_BARRIER, DONE };
+
+/* A copy of cp.async that has not come yet. */
+struct Copy {
+    void *to;
+    const void *from;
+    size_t bytes, zeros;
+    unsigned group;
+};
+
+struct Fiber : CudasimThread {
+    State state;
+    unsigned number; /* of the thread in its block */
+    /* where it waits, and for a warp what it brings and gets */
+    const char *file;
+    int line;
+    CudasimWarpOp op;
+    unsigned mask;
+    int source;
+    uint64_t brought, received;
+    /* cp.async */
+    Copy *copies;
+    size_t copy_count, copy_capacity;
+    unsigned group;
+    /* where it goes on */
+    char *stack;
+#if defined(__x86_64__)
+    void *pointer;
+#else
+    ucontext_t context;
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+    void *fake_stack;
+    const void *bottom;
+    size_t size;
+#endif
+};
+
+extern "C" {
+CudasimThread *cudasim_thread;
+uint3 cudasim_block;
+dim3 cudasim_block_size, cudasim_grid_size;
+unsigned cudasim_block_count;
+}
+
+/* The launch that runs. */
+static struct {
+    const char *name;
+    void (*call)(const void *launch);
+    const void *launch;
+    unsigned threads, at_barrier, done;
+    size_t shared;
+} running;
+
+static Fiber fibers[MOST_THREADS], host, *current = &host;
+static unsigned order[MOST_THREADS], place; /* of the fibers; of the running one in it */
+static CudasimOrder thread_order;
+static unsigned random_state = 1;
+static char *shared_memory; /* SHARED_LIMIT bytes, then an inaccessible page */
+static cudaError_t last_error;
+
+static unsigned random_below(unsigned n)
+{
+    random_state ^= random_state << 13; /* xorshift, Marsaglia 2003 */
+    random_state ^= random_state >> 17;
+    random_state ^= random_state << 5;
+    return random_state % n;
+}
+
+/* One line, then up to 8 groups of threads that are in the same place. */
+[[noreturn]] static void fail(const char *why, const char *file, int line)
+{
+    static const char *const states[] = {"can run", "wait in a warp", "wait at __syncthreads",
+                                         "have finished"};
+    fflush(stdout);
+    fprintf(stderr, "cudasim: %s:%d: kernel %s: %s (block %u, %u, %u", file, line, running.name,
+            why, cudasim_block.x, cudasim_block.y, cudasim_block.z);
+    if (current != &host) {
+        fprintf(stderr, "; thread %u", current->number);
+    }
+    fputs(")\n", stderr);
+    unsigned shown = 0;
+    for (unsigned i = 0, end; i < running.threads && shown < 8; i = end, shown++) {
+        const Fiber *f = &fibers[i];
+        for (end = i + 1; end < running.threads && fibers[end].state == f->state &&
+                          (f->state == DONE ||
+                           (fibers[end].line == f->line && !strcmp(fibers[end].file, f->file)));) {
+            end++;
+        }
+        fprintf(stderr, "cudasim:   threads %u to %u %s", i, end - 1, states[f->state]);
+        if (f->state == AT_WARP || f->state == AT_BARRIER) {
+            fprintf(stderr, ", %s:%d", f->file, f->line);
+        }
+        if (f->state == AT_WARP) {
+            fprintf(stderr, ", mask 0x%08x", f->mask);
+        }
+        fputc('\n', stderr);
+    }
+    _exit(EXIT_BUG);
+}
+
+/* --- fibers --- */
+
+#if defined(__x86_64__)
+/* Saves what a function must keep, and the stack; goes on where `to` was saved. */
+extern "C" void cudasim_swap(void **save, void *to);
+asm(".text\n"
+    ".type cudasim_swap, @function\n"
+    "cudasim_swap:\n"
+    "    pushq %rbp\n"
+    "    pushq %rbx\n"
+    "    pushq %r12\n"
+    "    pushq %r13\n"
+    "    pushq %r14\n"
+    "    pushq %r15\n"
+    "    movq %rsp, (%rdi)\n"
+    "    movq %rsi, %rsp\n"
+    "    popq %r15\n"
+    "    popq %r14\n"
+    "    popq %r13\n"
+    "    popq %r12\n"
+    "    popq %rbx\n"
+    "    popq %rbp\n"
+    "    ret\n"
+    ".size cudasim_swap, .-cudasim_swap\n");
+#endif
+
+static void switch_to(Fiber *next)
+{
+    Fiber *me = current;
+    current = next;
+    cudasim_thread = next;
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_start_switch_fiber(me->state == DONE ? NULL : &me->fake_stack, next->bottom,
+                                   next->size);
+#endif
+#if defined(__x86_64__)
+    cudasim_swap(&me->pointer, next->pointer);
+#else
+    swapcontext(&me->context, &next->context);
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_finish_switch_fiber(me->fake_stack, NULL, NULL);
+#endif
+}
+
+static void fail_deadlock(void)
+{
+    for (unsigned i = 0; i < running.threads; i++) {
+        const Fiber *f = &fibers[i];
+        if (f->state == AT_WARP || (f->state == AT_BARRIER && !running.done)) {
+            current = &fibers[i];
+            fail(f->state == AT_WARP ? "deadlock: lanes of the mask never come"
+                                     : "deadlock: part of the block never comes to __syncthreads",
+                 f->file, f->line);
+        }
+    }
+    for (unsigned i = 0; i < running.threads; i++) {
+        if (fibers[i].state == AT_BARRIER) {
+            current = &fibers[i];
+            fail("part of the block has finished without this __syncthreads", fibers[i].file,
+                 fibers[i].line);
+        }
+    }
+    abort();
+}
+
+/* The next thread in order that can run, the running one last; NULL: all have finished. */
+static Fiber *next_fiber(void)
+{
+    unsigned n = running.threads, first = place / WARP * WARP;
+    unsigned lanes = n - first < WARP ? n - first : WARP;
+    for (unsigned k = 1; thread_order == CUDASIM_WARPS && k <= lanes; k++) {
+        unsigned i = first + (place - first + k) % lanes;
+        if (fibers[order[i]].state == READY) {
+            place = i;
+            return &fibers[order[i]];
+        }
+    }
+    for (unsigned k = 1; k <= n; k++) {
+        unsigned i = place + k < n ? place + k : place + k - n;
+        if (fibers[order[i]].state == READY) {
+            place = i;
+            return &fibers[order[i]];
+        }
+    }
+    if (running.done < n) {
+        fail_deadlock();
+    }
+    return NULL;
+}
+
+/* Lets others run; comes back when this one is ready and it is its turn. */
+static void yield(void)
+{
+    Fiber *next = next_fiber();
+    if (next != current) {
+        switch_to(next ? next : &host);
+    }
+}
+
+static void fiber_main(void)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_finish_switch_fiber(NULL, host.bottom ? NULL : &host.bottom,
+                                    host.bottom ? NULL : &host.size);
+#endif
+    running.call(running.launch);
+    current->state = DONE;
+    running.done++;
+    yield();
+    abort();
+}
+
+static void *pages(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes + GUARD, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+        fputs("cudasim: no memory for stacks\n", stderr);
+        _exit(EXIT_NO_MEMORY);
+    }
+    return memory;
+}
+
+static void fiber_start(Fiber *fiber, unsigned number)
+{
+    unsigned x = cudasim_block_size.x, y = cudasim_block_size.y;
+    if (!fiber->stack) {
+        char *memory = (char *)pages(STACK);
+        (void)mprotect(memory, GUARD, PROT_NONE);
+        fiber->stack = memory + GUARD;
+    }
+    fiber->index = uint3{number % x, number / x % y, number / (x * y)};
+    fiber->lane = (int)(number % WARP);
+    fiber->number = number;
+    fiber->state = READY;
+    fiber->copy_count = 0;
+    fiber->group = 0;
+#if defined(__SANITIZE_ADDRESS__)
+    fiber->bottom = fiber->stack;
+    fiber->size = STACK;
+#endif
+#if defined(__x86_64__)
+    /* Stacks begin in different lines of the cache. cudasim_swap takes six registers and returns to
+     * fiber_main, where the stack is 8 bytes off a multiple of 16 as after any call. */
+    void **top = (void **)(void *)(fiber->stack + STACK - number * 5 % 61 * 64);
+    top[-1] = NULL;
+    top[-2] = (void *)fiber_main;
+    memset(top - 8, 0, 6 * sizeof *top);
+    fiber->pointer = top - 8;
+#else
+    getcontext(&fiber->context);
+    fiber->context.uc_stack.ss_sp = fiber->stack;
+    fiber->context.uc_stack.ss_size = STACK;
+    fiber->context.uc_link = NULL;
+    makecontext(&fiber->context, fiber_main, 0);
+#endif
+}
+
+/* --- what threads wait for --- */
+
+static void shuffle_order(void)
+{
+    for (unsigned i = running.threads - 1; thread_order == CUDASIM_RANDOM && i > 0; i--) {
+        unsigned j = random_below(i + 1), other = order[j];
+        order[j] = order[i];
+        order[i] = other;
+    }
+}
+
+void cudasim_barrier(const char *file, int line)
+{
+    current->file = file;
+    current->line = line;
+    current->state = AT_BARRIER;
+    running.at_barrier++;
+    if (running.at_barrier == running.threads) {
+        for (unsigned i = 0; i < running.threads; i++) {
+            if (fibers[i].line != line || strcmp(fibers[i].file, file) != 0) {
+                fail("divergent barrier: threads of the block are at different __syncthreads", file,
+                     line);
+            }
+        }
+        for (unsigned i = 0; i < running.threads; i++) {
+            fibers[i].state = READY;
+        }
+        running.at_barrier = 0;
+        shuffle_order();
+        place = running.threads - 1;
+    }
+    yield();
+}
+
+/* All lanes of the mask are there: each gets its value and can run. */
+static void warp_meets(Fiber *warp, unsigned lanes)
+{
+    unsigned ballot = 0;
+    for (unsigned l = 0; l < WARP; l++) {
+        if (lanes >> l & 1) {
+            if (warp[l].op != current->op || warp[l].line != current->line ||
+                strcmp(warp[l].file, current->file) != 0) {
+                fail("lanes of the mask are at different operations", current->file, current->line);
+            }
+            ballot |= (unsigned)(warp[l].brought != 0) << l;
+        }
+    }
+    for (unsigned l = 0; l < WARP; l++) {
+        if (lanes >> l & 1) {
+            int source = warp[l].source;
+            if (current->op == CUDASIM_SHUFFLE && !(lanes >> source & 1)) {
+                current = &warp[l];
+                fail("shuffle from a lane that takes no part", current->file, current->line);
+            }
+            warp[l].received = current->op == CUDASIM_BALLOT ? ballot : warp[source].brought;
+            warp[l].state = READY;
+        }
+    }
+}
+
+uint64_t cudasim_warp(CudasimWarpOp op, uint64_t bits, int source, unsigned mask, const char *file,
+                      int line)
+{
+    Fiber *me = current, *warp = me - me->lane;
+    unsigned lanes = mask, left = running.threads - warp->number;
+    lanes &= left < WARP ? (1u << left) - 1 : 0xFFFFFFFFu;
+    me->op = op;
+    me->brought = bits;
+    me->source = source & 31;
+    me->mask = mask;
+    me->file = file;
+    me->line = line;
+    me->state = AT_WARP;
+    if (!(mask >> me->lane & 1)) {
+        fail("the mask lacks the lane itself", file, line);
+    }
+    int all = 1;
+    for (unsigned l = WARP; l-- > 0 && all;) {
+        all = !(lanes >> l & 1) || (warp[l].state == AT_WARP && warp[l].mask == mask);
+    }
+    if (all) {
+        warp_meets(warp, lanes);
+    } else {
+        yield();
+    }
+    return me->received;
+}
+
+/* --- shared memory --- */
+
+void *cudasim_dynamic_shared(void)
+{
+    return shared_memory + SHARED_LIMIT - (running.shared + 15) / 16 * 16;
+}
+
+static void copy_now(const Copy *copy)
+{
+    memcpy(copy->to, copy->from, copy->bytes - copy->zeros);
+    memset((char *)copy->to + copy->bytes - copy->zeros, 0, copy->zeros);
+}
+
+void cudasim_copy(void *shared, const void *global, size_t bytes, size_t zeros, const char *file,
+                  int line)
+{
+    Copy copy = {shared, global, bytes, zeros, current->group};
+    if ((bytes != 4 && bytes != 8 && bytes != 16) || zeros > bytes) {
+        fail("cp.async of a size that is not 4, 8 or 16 bytes", file, line);
+    }
+    if ((uintptr_t)shared % bytes || (uintptr_t)global % bytes) {
+        fail("cp.async of an address that is not a multiple of its size", file, line);
+    }
+    if (thread_order == CUDASIM_RANDOM && random_below(2)) {
+        copy_now(&copy);
+        return;
+    }
+    if (current->copy_count == current->copy_capacity) {
+        current->copy_capacity = 2 * current->copy_capacity + 16;
+        current->copies = (Copy *)realloc(current->copies, current->copy_capacity * sizeof copy);
+        if (!current->copies) {
+            _exit(EXIT_NO_MEMORY);
+        }
+    }
+    current->copies[current->copy_count++] = copy;
+}
+
+void cudasim_copy_commit(void)
+{
+    current->group++;
+}
+
+void cudasim_copy_wait(unsigned groups)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < current->copy_count; i++) {
+        if (current->copies[i].group + groups < current->group) {
+            copy_now(&current->copies[i]);
+        } else {
+            current->copies[kept++] = current->copies[i];
+        }
+    }
+    current->copy_count = kept;
+}
+
+/* --- launches --- */
+
+/* Kernels that may have more dynamic shared memory than 48 KB. */
+static struct {
+    const void *kernel;
+    size_t bytes;
+} allowed[256];
+
+static size_t *allowed_for(const void *kernel)
+{
+    int i = 0;
+    while (allowed[i].kernel && allowed[i].kernel != kernel) {
+        i++;
+        if (i == 256) {
+            fputs("cudasim: too many kernels ask for shared memory\n", stderr);
+            _exit(EXIT_BUG);
+        }
+    }
+    allowed[i].kernel = kernel;
+    return &allowed[i].bytes;
+}
+
+cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value)
+{
+    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
+        value > SHARED_LIMIT) {
+        return last_error = cudaErrorInvalidValue;
+    }
+    *allowed_for(kernel) = (size_t)value;
+    return cudaSuccess;
+}
+
+static const char *const order_names[CUDASIM_ORDERS] = {"forward", "reverse", "random", "warps"};
+
+void cudasim_set_order(CudasimOrder chosen)
+{
+    thread_order = chosen;
+}
+
+const char *cudasim_order(void)
+{
+    return order_names[thread_order];
+}
+
+__attribute__((constructor)) static void order_from_environment(void)
+{
+    const char *name = getenv("CUDASIM_ORDER");
+    for (int i = 0; name && i < CUDASIM_ORDERS; i++) {
+        thread_order = strcmp(name, order_names[i]) ? thread_order : (CudasimOrder)i;
+    }
+}
+
+static void run_block(void)
+{
+    unsigned n = running.threads;
+    cudasim_block_count++;
+    memset(cudasim_dynamic_shared(), 0xFF, (running.shared + 15) / 16 * 16);
+    for (unsigned i = 0; i < n; i++) {
+        fiber_start(&fibers[i], i);
+        order[i] = thread_order == CUDASIM_REVERSE ? n - 1 - i : i;
+    }
+    running.done = running.at_barrier = 0;
+    shuffle_order();
+    place = n - 1;
+    if (thread_order == CUDASIM_WARPS) {
+        place = random_below(n);
+    }
+    switch_to(next_fiber());
+}
+
+void cudasim_launch(const char *name, dim3 grid, dim3 block, size_t shared, const void *kernel,
+                    void (*call)(const void *launch), const void *launch)
+{
+    size_t threads = (size_t)block.x * block.y * block.z;
+    size_t blocks = (size_t)grid.x * grid.y * grid.z;
+    if (!threads || threads > MOST_THREADS || block.z > 64 || !blocks || grid.x > 0x7FFFFFFF ||
+        grid.y > 65535 || grid.z > 65535) {
+        last_error = cudaErrorInvalidConfiguration;
+        return;
+    }
+    if (shared > STATIC_LIMIT && shared > *allowed_for(kernel)) {
+        last_error = cudaErrorInvalidValue;
+        return;
+    }
+    if (!shared_memory) {
+        shared_memory = (char *)pages((SHARED_LIMIT + GUARD - 1) / GUARD * GUARD);
+        shared_memory += (SHARED_LIMIT + GUARD - 1) / GUARD * GUARD - SHARED_LIMIT;
+        (void)mprotect(shared_memory + SHARED_LIMIT, GUARD, PROT_NONE);
+    }
+    running.name = name;
+    running.call = call;
+    running.launch = launch;
+    running.threads = (unsigned)threads;
+    running.shared = shared;
+    cudasim_block_size = block;
+    cudasim_grid_size = grid;
+    size_t first = thread_order == CUDASIM_RANDOM ? random_below((unsigned)blocks) : 0;
+    for (size_t i = 0; i < blocks; i++) {
+        size_t b = thread_order == CUDASIM_REVERSE ? blocks - 1 - i : (first + i) % blocks;
+        cudasim_block = uint3{(unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y),
+                              (unsigned)(b / grid.x / grid.y)};
+        run_block();
+    }
+    current = &host;
+}
+
+/* --- the rest of the runtime: memory is the host's, everything is done when a call returns --- */
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    *count = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device)
+{
+    (void)attribute, (void)device;
+    *value = SHARED_LIMIT;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t *stream)
+{
+    *stream = (cudaStream_t)(void *)&host;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
+{
+    (void)stream;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void **memory, size_t bytes)
+{
+    *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
+    return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t cudaFree(void *memory)
+{
+    free(memory);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
+{
+    (void)stream;
+    memset(memory, value, bytes);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream)
+{
+    (void)kind, (void)stream;
+    if (bytes) {
+        memcpy(to, from, bytes);
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetLastError(void)
+{
+    cudaError_t error = last_error;
+    last_error = cudaSuccess;
+    return error;
+}
+
+const char *cudaGetErrorString(cudaError_t error)
+{
+    switch (error) {
+    case cudaSuccess:
+        return "no error";
+    case cudaErrorInvalidValue:
+        return "invalid argument";
+    case cudaErrorMemoryAllocation:
+        return "out of memory";
+    case cudaErrorInvalidConfiguration:
+        return "invalid configuration argument";
+    }
+    return "unknown error";
+}
