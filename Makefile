@@ -47,7 +47,7 @@ CUDA_INCLUDE = $(if $(NVCC),$(dir $(NVCC))../include)
 CURAND = $(if $(wildcard $(CUDA_INCLUDE)/curand_kernel.h),$(BUILD)/test/curand_device.o)
 CUDA = $(if $(NVCC),$(patsubst kernels/%.cu,$(BUILD)/kernels/%.cuda.o,$(wildcard kernels/*.cu)))
 # No C++ library: the programs are linked as C.
-COMPILE_sim = $(CXX) -std=c++17 $(OPT_SIM) -Wall -Wextra -Wno-unused-function $(EXACT) -fno-exceptions -fno-rtti \
+COMPILE_sim = $(CXX) -std=c++17 $(OPT_SIM) -Wall -Wextra -Wno-unused-function -Wno-unknown-pragmas $(EXACT) -fno-exceptions -fno-rtti \
     -fno-threadsafe-statics $(SANITIZE) -Itest/cudasim -I$(BUILD)/sim
 OPT_SIM = -O2 -g
 CU = $(patsubst kernels/%.cu,%,$(wildcard kernels/*.cu))

@@ -459,6 +459,20 @@ void run_case(Run *run, const Backend *backend, int same_bits, int check)
     }
 }
 
+int run_has_nan(const Run *run)
+{
+    double value;
+    for (size_t k = 0; k < run->count; k++) {
+        const Tensor *t = &run->tensors[k];
+        for (size_t i = 0; i < t->rows * t->cols; i++) {
+            if (element(t, t->data, i, &value) == UINT64_MAX) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
 double run_seconds(Run *run, const Backend *backend)
 {
     double began[TIMED_CALLS + 1], fastest = INFINITY;

@@ -119,6 +119,9 @@ void run_free(Run *run);
  * same_bits. check: compare with float64. The counts of check.h go on. */
 void run_case(Run *run, const Backend *backend, int same_bits, int check);
 
+/* Whether there is one among the values that the last run left: its bits are not defined. */
+int run_has_nan(const Run *run);
+
 /* The fastest of several calls, in seconds. */
 double run_seconds(Run *run, const Backend *backend);
 

@@ -125,7 +125,8 @@ static void test_bits(const OpCase *c)
                 if (has_op(&backend.ctx.inner, c->op) && (fill == FILL_NORMAL || k % 4 == 2)) {
                     int failed = checks_failed;
                     uint64_t again = run_watched(run, &backend, 1, 0);
-                    CHECK(again == hash || checks_failed > failed, "%s: another hash", run->what);
+                    CHECK(again == hash || checks_failed > failed || run_has_nan(run),
+                          "%s: another hash", run->what);
                 }
                 backend_free(&backend);
             }

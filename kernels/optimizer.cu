@@ -1,0 +1,139 @@
+/* CUDA twins of optimizer.c, bit for bit. */
+#include "cuda.cuh"
+
+enum { WARPS = 8, THREADS = WARPS * LANES }; /* of a block */
+
+/* A warp owns a group of SUM_GROUP floats: its 32 lanes are those of the definition, chains of 128.
+ * Reads 4 n bytes and is bound by them: 0.5 ms for 355 M floats on an H100 (computed). */
+static __global__ void __launch_bounds__(THREADS)
+    square_groups(float *partial, const float *x, size_t n)
+{
+    size_t group = (size_t)blockIdx.x * WARPS + threadIdx.x / LANES, first = group * SUM_GROUP;
+    if (first >= n) {
+        return; /* the whole warp */
+    }
+    int count = n - first < SUM_GROUP ? (int)(n - first) : SUM_GROUP;
+    float squares = 0.0f;
+#pragma unroll 16
+    for (int i = (int)threadIdx.x % LANES; i < count; i += LANES) {
+        float value = x[first + (size_t)i];
+        squares = fmaf(value, value, squares);
+    }
+    squares = warp_sum(squares);
+    if (threadIdx.x % LANES == 0) {
+        partial[group] = squares;
+    }
+}
+
+void KERNEL(sum_squares)(Context *ctx, float *partial, const float *x, size_t n)
+{
+    unsigned blocks = blocks_for(n, (size_t)WARPS * SUM_GROUP);
+    square_groups<<<blocks, THREADS, 0, stream_of(ctx)>>>(partial, x, n);
+}
+
+/* One block: its threads are the 1,024 lanes of the definition, in double, and combine by its tree.
+ * n / 1024 additions deep: 85 for 355 M parameters. */
+enum { NORM_LANES = 1024 };
+static __global__ void __launch_bounds__(NORM_LANES)
+    norm_of_groups(StepSums *sums, const float *partial, size_t n, double clip)
+{
+    __shared__ double lane[NORM_LANES];
+    double sum = 0.0;
+    for (size_t i = threadIdx.x; i < n; i += NORM_LANES) {
+        sum += (double)partial[i];
+    }
+    lane[threadIdx.x] = sum;
+    for (unsigned half = NORM_LANES / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) {
+            lane[threadIdx.x] += lane[threadIdx.x + half];
+        }
+    }
+    if (threadIdx.x == 0) { /* whose own the last sum is */
+        double norm = sqrt(lane[0]), scale = clip > 0.0 ? clip / (norm + 1e-6) : 1.0;
+        sums->norm = norm;
+        sums->gradient_scale = (float)(scale < 1.0 ? scale : 1.0);
+        sums->finite = isfinite(norm) && isfinite(sums->loss);
+    }
+}
+
+void KERNEL(gradient_norm)(Context *ctx, StepSums *sums, const float *partial, size_t n,
+                           double clip)
+{
+    norm_of_groups<<<1, NORM_LANES, 0, stream_of(ctx)>>>(sums, partial, n, clip);
+}
+
+/* A thread's elements of each array: one access of 16 bytes where all of them are there and the
+ * arrays begin on such a boundary. */
+enum { PIECE = 4 };
+
+static __device__ __forceinline__ void piece_load(float to[PIECE], const float *from, int count,
+                                                  int aligned)
+{
+    if (aligned && count == PIECE) {
+        float4 four = *(const float4 *)(const void *)from;
+        to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < PIECE; i++) {
+        to[i] = i < count ? from[i] : 0.0f;
+    }
+}
+
+static __device__ __forceinline__ void piece_store(float *to, const float from[PIECE], int count,
+                                                   int aligned)
+{
+    if (aligned && count == PIECE) {
+        *(float4 *)(void *)to = make_float4(from[0], from[1], from[2], from[3]);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < PIECE; i++) {
+        if (i < count) {
+            to[i] = from[i];
+        }
+    }
+}
+
+/* One launch over the arena, a thread 4 elements, which may lie in both segments. Reads 16 bytes and
+ * writes 16 an element and is bound by them: 3.9 ms for 355 M on an H100 (computed). */
+static __global__ void __launch_bounds__(THREADS)
+    adamw_pieces(float *parameter, float *m, float *v, float *gradient, const StepSums *sums,
+                 AdamW step, size_t n, int aligned)
+{
+    size_t first = ((size_t)blockIdx.x * THREADS + threadIdx.x) * PIECE;
+    if (first >= n || !sums->finite) {
+        return;
+    }
+    int count = n - first < PIECE ? (int)(n - first) : PIECE;
+    float scale = sums->gradient_scale, p[PIECE], m1[PIECE], v1[PIECE], g[PIECE];
+    piece_load(p, parameter + first, count, aligned);
+    piece_load(m1, m + first, count, aligned);
+    piece_load(v1, v + first, count, aligned);
+    piece_load(g, gradient + first, count, aligned);
+#pragma unroll
+    for (int i = 0; i < PIECE; i++) {
+        float shrink = first + (size_t)i < step.segment[0].end ? step.segment[0].shrink
+                                                               : step.segment[1].shrink;
+        g[i] *= scale;
+        m1[i] = fmaf(step.beta1_rest, g[i] - m1[i], m1[i]);
+        v1[i] = fmaf(step.beta2_rest * g[i], g[i], v1[i] * step.beta2);
+        p[i] = fmaf(p[i], shrink,
+                    -(step.rate * m1[i] / (sqrtf(v1[i]) / step.correction + step.eps)));
+        g[i] = 0.0f;
+    }
+    piece_store(parameter + first, p, count, aligned);
+    piece_store(m + first, m1, count, aligned);
+    piece_store(v + first, v1, count, aligned);
+    piece_store(gradient + first, g, count, aligned);
+}
+
+void KERNEL(adamw)(Context *ctx, float *parameter, float *m, float *v, float *gradient,
+                   const StepSums *sums, const AdamW *step)
+{
+    size_t n = adamw_size(step);
+    uintptr_t bits = (uintptr_t)parameter | (uintptr_t)m | (uintptr_t)v | (uintptr_t)gradient;
+    adamw_pieces<<<blocks_for(n, (size_t)THREADS * PIECE), THREADS, 0, stream_of(ctx)>>>(
+        parameter, m, v, gradient, sums, *step, n, bits % sizeof(float4) == 0);
+}
