@@ -31,11 +31,11 @@ void KERNEL(embedding_forward)(Context *ctx, float *out, const int *tokens, cons
 }
 
 void KERNEL(embedding_backward)(Context *ctx, float *dtable, const float *dout, const int *rows,
-                                const int *starts, const int *order, int U, int C)
+                                const int *starts, const int *order, int U, int N, int C)
 {
     enum { BLOCK = 2 * LANES };
     size_t channels = (size_t)C, blocks = (channels + BLOCK - 1) / BLOCK,
-           cost = (size_t)starts[U] * channels / 4;
+           cost = (size_t)N * channels / 4;
     /* Each row has one owner per channel. */
 #pragma omp parallel for schedule(static) num_threads(threads_for(ctx, cost))
     for (size_t task = 0; task < (size_t)U * blocks; task++) {
@@ -55,8 +55,9 @@ void KERNEL(embedding_backward)(Context *ctx, float *dtable, const float *dout, 
 
 void KERNEL(embedding_backward_reverse)(Context *ctx, float *dtable, const float *dout,
                                         const int *rows, const int *starts, const int *order, int U,
-                                        int C)
+                                        int N, int C)
 {
+    (void)N; /* starts says it */
     size_t channels = (size_t)C;
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int u = 0; u < U; u++) {

@@ -130,7 +130,7 @@ static void group_rows(RowGroups *groups, const int *row, int N, int skip, int *
         used += counts[groups->rows[u]];
         counts[groups->rows[u]] = groups->starts[u]; /* from now on the next place */
     }
-    groups->starts[groups->count] = used;
+    groups->starts[groups->count] = groups->tokens = used;
     for (int n = 0; n < N; n++) {
         if (row[n] != skip) {
             groups->order[counts[row[n]]++] = n;
@@ -165,7 +165,7 @@ Batch batch_of_size(const Model *model, int N, int B, int longest)
     batch.examples = B / model->choices;
     batch.losses = batch.terms = language ? N : batch.examples;
     for (int t = 0; t < model->trained_tables; t++) {
-        batch.groups[t].count = N;
+        batch.groups[t].count = batch.groups[t].tokens = N;
     }
     return batch;
 }

@@ -9,7 +9,7 @@
 /* The tokens by the row of a table that they look up: row rows[u] by the tokens order[i], i from
  * starts[u] to starts[u + 1] - 1, ascending. */
 typedef struct RowGroups {
-    int count;
+    int count, tokens;          /* rows; tokens that look one of them up */
     int *rows, *starts, *order; /* [count], [count + 1], [tokens] */
 } RowGroups;
 

@@ -353,7 +353,7 @@ static void embed_backward(const Pass *pass)
     /* forward: hidden[0] = word */
     model->backend->ops.embedding_backward(&model->backend->ctx, lookup ? lookup : d_word,
                                            pass->work->d_hidden, g->rows, g->starts, g->order,
-                                           g->count, model->config.C);
+                                           g->count, g->tokens, model->config.C);
 }
 
 const Network decoder_network = {.add = add_parameters,

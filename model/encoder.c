@@ -375,7 +375,7 @@ static void embed_backward(const Pass *pass)
     for (int t = 0; t < TABLES; t++) {
         const RowGroups *g = &pass->batch->groups[t];
         ops->embedding_backward(ctx, pass_gradient(pass, model->tables[t]), d, g->rows, g->starts,
-                                g->order, g->count, c->C);
+                                g->order, g->count, g->tokens, c->C);
     }
 }
 

@@ -351,7 +351,7 @@ static void embedding_backward(Run *r, const int *s)
     const int *rows = integers(r, "rows", list, n), *begin = integers(r, "starts", starts, n + 1),
               *by_row = integers(r, "order", order, n);
     free(list);
-    CALL(r, embedding_backward, dtable, dout, rows, begin, by_row, U, C)
+    CALL(r, embedding_backward, dtable, dout, rows, begin, by_row, U, used, C)
     if (!r->check) {
         return;
     }

@@ -29,9 +29,9 @@ void REFERENCE(embedding_forward)(Context *ctx, float *out, const int *tokens, c
 }
 
 void REFERENCE(embedding_backward)(Context *ctx, float *dtable, const float *dout, const int *rows,
-                                   const int *starts, const int *order, int U, int C)
+                                   const int *starts, const int *order, int U, int N, int C)
 {
-    (void)ctx;
+    (void)ctx, (void)N;
     size_t width = (size_t)C;
     for (int u = 0; u < U; u++) {
         for (int i = starts[u]; i < starts[u + 1]; i++) {
