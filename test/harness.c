@@ -142,7 +142,8 @@ Packed packed(Run *run, int B, int T)
     static const int odd[] = {1, 33, 7, 64, 19, 128, 65, 2};
     int *cu = memory_calloc((size_t)B + 1, sizeof *cu);
     for (int b = 0; b < B; b++) {
-        cu[b + 1] = cu[b] + (T ? (T > 0 ? T : 1) : odd[b]);
+        int length = T > 0 ? T : T == -1 ? 1 : odd[b];
+        cu[b + 1] = cu[b] + (T == -2 && b % 2 == 0 ? 0 : length);
     }
     int N = cu[B], *rows = memory_calloc(2 * (size_t)N + 1, sizeof *rows);
     for (int b = 0; b < B; b++) {
@@ -151,7 +152,7 @@ Packed packed(Run *run, int B, int T)
             rows[N + n] = (b * 5 + 3) % 11;
         }
     }
-    Packed p = {B, N, T < 0 ? NULL : integers(run, "cu_seqlens", cu, (size_t)B + 1),
+    Packed p = {B, N, T == -1 ? NULL : integers(run, "cu_seqlens", cu, (size_t)B + 1),
                 integers(run, "positions", rows, (size_t)N),
                 integers(run, "slots", rows + N, (size_t)N)};
     free(cu);

@@ -77,8 +77,8 @@ Weight stored(Run *run, const char *name, size_t rows, size_t cols, int half);
 const int *integers(Run *run, const char *name, const int *values, size_t n);
 void *wide_values(Run *run, const char *name, const void *values, size_t n);
 
-/* Sequences packed into N rows. T > 0: B of T rows; T = 0: B of odd lengths, at most 8; T < 0: every
- * row is a sequence, which cu NULL says. */
+/* Sequences packed into N rows. T > 0: B of T rows; T = 0: B of odd lengths, at most 8; T = -1:
+ * every row is a sequence, which cu NULL says; T = -2: as 0, but every other one is empty. */
 typedef struct Packed {
     int B, N;
     const int *cu;              /* [B + 1] */

@@ -1,0 +1,8 @@
+/* The CUDA twin of bias_backward in matmul.c. */
+#include "tokens.cuh"
+
+void KERNEL(bias_backward)(Context *ctx, float *dbias, const float *dout, const int *cu_seqlens,
+                           int B, int N, int O)
+{
+    add_token_sums(ctx, NULL, dbias, dout, NULL, NULL, NULL, cu_seqlens, B, N, O);
+}

@@ -1,0 +1,292 @@
+/* CUDA twins of elementwise.c, bit for bit: each output element is a function of one to three
+ * inputs. A thread owns four neighbours, which it reads and writes 16 bytes at a time where all
+ * tensors of the call begin on such a boundary, else one by one. A thread has read what it writes, so
+ * an output may be an input. Memory bounds all of them; the erf and exp of a gelu take about as long
+ * as its bytes (computed). */
+#include "cuda.cuh"
+
+enum { THREADS = 256, FOUR = 4 };
+
+static int aligned(const void *pointer, size_t bytes)
+{
+    return (uintptr_t)pointer % bytes == 0;
+}
+
+/* Elements i to i + 3 of n; wide: 16 bytes at once. 0 beyond the end. */
+static __device__ __forceinline__ float4 read4(const float *x, size_t i, size_t n, int wide)
+{
+    if (wide && i + FOUR <= n) {
+        return *(const float4 *)(x + i);
+    }
+    float4 v = {i < n ? x[i] : 0.0f, i + 1 < n ? x[i + 1] : 0.0f, i + 2 < n ? x[i + 2] : 0.0f,
+                i + 3 < n ? x[i + 3] : 0.0f};
+    return v;
+}
+
+static __device__ __forceinline__ void write4(float *x, size_t i, size_t n, int wide, float4 v)
+{
+    if (wide && i + FOUR <= n) {
+        *(float4 *)(x + i) = v;
+        return;
+    }
+    if (i < n) {
+        x[i] = v.x;
+    }
+    if (i + 1 < n) {
+        x[i + 1] = v.y;
+    }
+    if (i + 2 < n) {
+        x[i + 2] = v.z;
+    }
+    if (i + 3 < n) {
+        x[i + 3] = v.w;
+    }
+}
+
+/* The first of a thread's four elements. */
+static __device__ __forceinline__ size_t first_element(void)
+{
+    return ((size_t)blockIdx.x * THREADS + threadIdx.x) * FOUR;
+}
+
+/* out[i] = function(a[i]), function(a[i], b[i]); 8 or 12 bytes an element. */
+template <float function(float)>
+static __global__ void __launch_bounds__(THREADS)
+    map(float *out, const float *a, size_t n, int wide)
+{
+    size_t i = first_element();
+    float4 x = read4(a, i, n, wide);
+    float4 y = {function(x.x), function(x.y), function(x.z), function(x.w)};
+    write4(out, i, n, wide, y);
+}
+
+template <float function(float, float)>
+static __global__ void __launch_bounds__(THREADS)
+    map2(float *out, const float *a, const float *b, size_t n, int wide)
+{
+    size_t i = first_element();
+    float4 x = read4(a, i, n, wide), y = read4(b, i, n, wide);
+    float4 z = {function(x.x, y.x), function(x.y, y.y), function(x.z, y.z), function(x.w, y.w)};
+    write4(out, i, n, wide, z);
+}
+
+template <float function(float)>
+static void for_each(Context *ctx, float *out, const float *a, size_t n)
+{
+    map<function><<<blocks_for(n, THREADS * FOUR), THREADS, 0, stream_of(ctx)>>>(
+        out, a, n, aligned(out, 16) && aligned(a, 16));
+}
+
+template <float function(float, float)>
+static void for_each2(Context *ctx, float *out, const float *a, const float *b, size_t n)
+{
+    map2<function><<<blocks_for(n, THREADS * FOUR), THREADS, 0, stream_of(ctx)>>>(
+        out, a, b, n, aligned(out, 16) && aligned(a, 16) && aligned(b, 16));
+}
+
+static __device__ __forceinline__ float gelu(float x)
+{
+    const float sqrt_half = 0x1.6a09e6p-1f; /* 1 / sqrt(2) */
+    return 0.5f * x * (1.0f + scalar_erf(x * sqrt_half));
+}
+
+void KERNEL(gelu_forward)(Context *ctx, float *out, const float *x, size_t n)
+{
+    for_each<gelu>(ctx, out, x, n);
+}
+
+static __device__ __forceinline__ float gelu_gradient(float dout, float x)
+{
+    const float sqrt_half = 0x1.6a09e6p-1f; /* 1 / sqrt(2) */
+    const float density = 0x1.988454p-2f;   /* 1 / sqrt(2 pi) */
+    float cdf = 0.5f * (1.0f + scalar_erf(x * sqrt_half)),
+          pdf = density * scalar_exp(-0.5f * x * x);
+    return dout * fmaf(x, pdf, cdf);
+}
+
+void KERNEL(gelu_backward)(Context *ctx, float *dx, const float *dout, const float *x, size_t n)
+{
+    for_each2<gelu_gradient>(ctx, dx, dout, x, n);
+}
+
+static __device__ __forceinline__ float sigmoid(float x)
+{
+    return 1.0f / (1.0f + scalar_exp(-x));
+}
+
+static __device__ __forceinline__ float swiglu(float gate, float up)
+{
+    return gate * sigmoid(gate) * up;
+}
+
+void KERNEL(swiglu_forward)(Context *ctx, float *out, const float *gate, const float *up, size_t n)
+{
+    for_each2<swiglu>(ctx, out, gate, up, n);
+}
+
+/* forward: out = gate sigmoid(gate) up. *up becomes dup. */
+static __device__ __forceinline__ float swiglu_gradients(float dout, float gate, float *up)
+{
+    float s = sigmoid(gate), slope = s * fmaf(gate, 1.0f - s, 1.0f), dgate = dout * *up * slope;
+    *up = dout * (gate * s);
+    return dgate;
+}
+
+static __global__ void __launch_bounds__(THREADS)
+    swiglu_backward(float *dgate, float *dup, const float *dout, const float *gate, const float *up,
+                    size_t n, int wide)
+{
+    size_t i = first_element();
+    float4 d = read4(dout, i, n, wide), g = read4(gate, i, n, wide), u = read4(up, i, n, wide);
+    float4 dg = {swiglu_gradients(d.x, g.x, &u.x), swiglu_gradients(d.y, g.y, &u.y),
+                 swiglu_gradients(d.z, g.z, &u.z), swiglu_gradients(d.w, g.w, &u.w)};
+    write4(dgate, i, n, wide, dg);
+    write4(dup, i, n, wide, u);
+}
+
+void KERNEL(swiglu_backward)(Context *ctx, float *dgate, float *dup, const float *dout,
+                             const float *gate, const float *up, size_t n)
+{
+    int wide = aligned(dgate, 16) && aligned(dup, 16) && aligned(dout, 16) && aligned(gate, 16) &&
+               aligned(up, 16);
+    swiglu_backward<<<blocks_for(n, THREADS * FOUR), THREADS, 0, stream_of(ctx)>>>(
+        dgate, dup, dout, gate, up, n, wide);
+}
+
+void KERNEL(tanh_forward)(Context *ctx, float *out, const float *x, size_t n)
+{
+    for_each<scalar_tanh>(ctx, out, x, n);
+}
+
+static __device__ __forceinline__ float tanh_gradient(float dout, float out)
+{
+    return dout * fmaf(-out, out, 1.0f);
+}
+
+void KERNEL(tanh_backward)(Context *ctx, float *dx, const float *dout, const float *out, size_t n)
+{
+    for_each2<tanh_gradient>(ctx, dx, dout, out, n);
+}
+
+static __device__ __forceinline__ float sum(float a, float b)
+{
+    return a + b;
+}
+
+void KERNEL(add)(Context *ctx, float *out, const float *a, const float *b, size_t n)
+{
+    for_each2<sum>(ctx, out, a, b, n);
+}
+
+static __device__ __forceinline__ float same(float x)
+{
+    return x;
+}
+
+void KERNEL(copy)(Context *ctx, float *out, const float *x, size_t n)
+{
+    for_each<same>(ctx, out, x, n);
+}
+
+static __global__ void __launch_bounds__(THREADS) set_zero(float *x, size_t n, int wide)
+{
+    write4(x, first_element(), n, wide, make_float4(0.0f, 0.0f, 0.0f, 0.0f));
+}
+
+void KERNEL(fill_zero)(Context *ctx, float *x, size_t n)
+{
+    set_zero<<<blocks_for(n, THREADS * FOUR), THREADS, 0, stream_of(ctx)>>>(x, n, aligned(x, 16));
+}
+
+/* --- rows: each is a warp's --- */
+
+/* out[r] = x[rows[r]], bf16 widened. Lane l takes the channels 4 l to 4 l + 3, then those 128 further
+ * on. */
+static __global__ void __launch_bounds__(THREADS)
+    gather(float *out, Weight x, const int *rows, int R, int C, int wide)
+{
+    size_t r = (size_t)blockIdx.x * (THREADS / LANES) + threadIdx.x / LANES, channels = (size_t)C;
+    if (r >= (size_t)R) {
+        return;
+    }
+    float *out_r = out + r * channels;
+    size_t row = (size_t)rows[r] * channels;
+    for (size_t c = threadIdx.x % LANES * FOUR; c < channels; c += LANES * FOUR) {
+        float4 v;
+        if (x.f32) {
+            v = read4(x.f32 + row, c, channels, wide);
+        } else {
+            v.x = weight_at(x, row + c);
+            v.y = c + 1 < channels ? weight_at(x, row + c + 1) : 0.0f;
+            v.z = c + 2 < channels ? weight_at(x, row + c + 2) : 0.0f;
+            v.w = c + 3 < channels ? weight_at(x, row + c + 3) : 0.0f;
+        }
+        write4(out_r, c, channels, wide, v);
+    }
+}
+
+void KERNEL(gather_rows)(Context *ctx, float *out, Weight x, const int *rows, int R, int C)
+{
+    int wide = C % FOUR == 0 && aligned(out, 16) && aligned(x.f32, 16);
+    gather<<<blocks_for((size_t)R, THREADS / LANES), THREADS, 0, stream_of(ctx)>>>(out, x, rows, R,
+                                                                                   C, wide);
+}
+
+/* dx[rows[r]] += dout[r]; rows are distinct, so nobody else adds to what a warp adds to. */
+static __global__ void __launch_bounds__(THREADS)
+    scatter_add(float *dx, const float *dout, const int *rows, int R, int C, int wide)
+{
+    size_t r = (size_t)blockIdx.x * (THREADS / LANES) + threadIdx.x / LANES, channels = (size_t)C;
+    if (r >= (size_t)R) {
+        return;
+    }
+    float *dx_r = dx + (size_t)rows[r] * channels;
+    const float *dout_r = dout + r * channels;
+    for (size_t c = threadIdx.x % LANES * FOUR; c < channels; c += LANES * FOUR) {
+        float4 v = read4(dx_r, c, channels, wide), d = read4(dout_r, c, channels, wide);
+        v = make_float4(v.x + d.x, v.y + d.y, v.z + d.z, v.w + d.w);
+        write4(dx_r, c, channels, wide, v);
+    }
+}
+
+void KERNEL(scatter_add_rows)(Context *ctx, float *dx, const float *dout, const int *rows, int R,
+                              int C)
+{
+    int wide = C % FOUR == 0 && aligned(dx, 16) && aligned(dout, 16);
+    scatter_add<<<blocks_for((size_t)R, THREADS / LANES), THREADS, 0, stream_of(ctx)>>>(
+        dx, dout, rows, R, C, wide);
+}
+
+/* out = kept ? x / (1 - p) : 0. A warp owns DROPOUT_BLOCK elements of a row: a lane draws the four
+ * words of one counter, which are those of its elements l, l + 32, l + 64 and l + 96. */
+static __global__ void __launch_bounds__(THREADS)
+    dropout_rows(float *out, const float *x, const int *positions, const int *slots, int N, int C,
+                 DropoutSite site)
+{
+    size_t warp = (size_t)blockIdx.x * (THREADS / LANES) + threadIdx.x / LANES,
+           blocks = ((size_t)C + DROPOUT_BLOCK - 1) / DROPOUT_BLOCK, n = warp / blocks;
+    if (n >= (size_t)N) {
+        return;
+    }
+    uint32_t block = (uint32_t)(warp % blocks), lane = threadIdx.x % LANES,
+             threshold = dropout_threshold(site.p);
+    float scale = 1.0f / (1.0f - site.p);
+    Philox words = dropout_words(&site, block * DROPOUT_LANES + lane, (uint32_t)positions[n], 0,
+                                 (uint32_t)slots[n]);
+#pragma unroll
+    for (int w = 0; w < 4; w++) {
+        size_t c = (size_t)block * DROPOUT_BLOCK + (size_t)w * DROPOUT_LANES + lane,
+               at = n * (size_t)C + c;
+        if (c < (size_t)C) {
+            out[at] = words.word[w] >= threshold ? x[at] * scale : 0.0f;
+        }
+    }
+}
+
+void KERNEL(dropout)(Context *ctx, float *out, const float *x, const int *positions,
+                     const int *slots, int N, int C, const DropoutSite *dropout)
+{
+    size_t blocks = ((size_t)C + DROPOUT_BLOCK - 1) / DROPOUT_BLOCK;
+    dropout_rows<<<blocks_for((size_t)N * blocks, THREADS / LANES), THREADS, 0, stream_of(ctx)>>>(
+        out, x, positions, slots, N, C, *dropout);
+}
