@@ -48,7 +48,7 @@ CURAND = $(if $(wildcard $(CUDA_INCLUDE)/curand_kernel.h),$(BUILD)/test/curand_d
 CUDA = $(if $(NVCC),$(patsubst kernels/%.cu,$(BUILD)/kernels/%.cuda.o,$(wildcard kernels/*.cu)))
 # No C++ library: the programs are linked as C.
 COMPILE_sim = $(CXX) -std=c++17 $(OPT_SIM) -Wall -Wextra -Wno-unused-function -Wno-unknown-pragmas $(EXACT) -fno-exceptions -fno-rtti \
-    -fno-threadsafe-statics $(SANITIZE) -Itest/cudasim -I$(BUILD)/sim
+    -fno-threadsafe-statics -fsanitize=alignment $(SANITIZE) -Itest/cudasim -I$(BUILD)/sim
 OPT_SIM = -O2 -g
 CU = $(patsubst kernels/%.cu,%,$(wildcard kernels/*.cu))
 SIM = $(foreach k,$(CU) table,$(BUILD)/kernels/$(k).sim.o) $(BUILD)/cudasim/cudasim.o

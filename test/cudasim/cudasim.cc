@@ -5,7 +5,7 @@
  * What a device leaves open is made as bad as it may be: shared memory is NaN when a block starts,
  * cp.async comes late (or early), orders of threads and blocks vary. What a device leaves undefined
  * ends the program with 70: a barrier that part of a block meets, a shuffle from a lane that does
- * not take part, a wait without end. */
+ * not take part, a wait without end, an access that is not aligned. */
 #include "cuda_pipeline.h"
 #include "cudasim.h"
 
@@ -121,7 +121,7 @@ static unsigned random_below(unsigned n)
     for (unsigned i = 0, end; i < running.threads && shown < 8; i = end, shown++) {
         const Fiber *f = &fibers[i];
         for (end = i + 1; end < running.threads && fibers[end].state == f->state &&
-                          (f->state == DONE ||
+                          (f->state == DONE || f->state == READY ||
                            (fibers[end].line == f->line && !strcmp(fibers[end].file, f->file)));) {
             end++;
         }
@@ -135,6 +135,20 @@ static unsigned random_below(unsigned n)
         fputc('\n', stderr);
     }
     _exit(EXIT_BUG);
+}
+
+/* What -fsanitize=alignment calls before an access that is not aligned to its type, which a device
+ * refuses. The name and the layout are the compilers' (gcc, clang). */
+struct Misaligned {
+    const char *file;
+    uint32_t line, column;
+};
+
+extern "C" void __ubsan_handle_type_mismatch_v1(const Misaligned *access, uintptr_t address)
+{
+    (void)address;
+    fail("an address is not aligned to what is read or written there", access->file,
+         (int)access->line);
 }
 
 /* --- fibers --- */
