@@ -16,7 +16,7 @@ struct Context;
 
 typedef struct Device {
     const char *name;
-    /* Before all else: fills the context's stream and shared_limit. NULL where nothing is to do.
+    /* Before all else: fills the context's stream, shared_limit and multiprocessors. NULL where nothing is to do.
      * Errors: 69 where the machine has no such device. */
     int (*start)(struct Context *ctx, Error *error);
     /* Zeroed, on a boundary of at least 64 bytes, never NULL (71); 0 bytes are allowed. Release

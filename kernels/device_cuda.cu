@@ -26,7 +26,7 @@ static void check(const char *call, cudaError_t error)
 
 static int device_start(Context *ctx, Error *error)
 {
-    int count = 0, limit = 0;
+    int count = 0, limit = 0, multiprocessors = 1;
     cudaError_t code = cudaGetDeviceCount(&count);
     if (code != cudaSuccess || !count) {
         return error_set(error, EXIT_UNAVAILABLE, "no CUDA device: %s", cudaGetErrorString(code));
@@ -34,8 +34,11 @@ static int device_start(Context *ctx, Error *error)
     check("cudaStreamCreate", stream ? cudaSuccess : cudaStreamCreate(&stream));
     check("cudaDeviceGetAttribute",
           cudaDeviceGetAttribute(&limit, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0));
+    check("cudaDeviceGetAttribute",
+          cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0));
     ctx->stream = stream;
     ctx->shared_limit = (size_t)limit;
+    ctx->multiprocessors = multiprocessors;
     return 0;
 }
 

@@ -116,6 +116,7 @@ struct Context {
     Pace pace;      /* how many of them pay now */
     void *stream;   /* cudaStream_t of a device of CUDA's kind, on which its ops are enqueued */
     size_t shared_limit; /* bytes of shared memory that a block of it may have */
+    int multiprocessors; /* of it */
     float *scratch; /* [scratch_size] floats, shared by all ops, 64-byte aligned */
     size_t scratch_size;
     Ops inner;           /* the ops in force: wrappers call them, and ops that are made of others */

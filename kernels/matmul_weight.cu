@@ -1,0 +1,7 @@
+/* The products of product.cuh with k contiguous in neither operand. */
+#include "tile.cuh"
+
+void product_tn(const Context *ctx, const Product *product)
+{
+    product_launch<0, 0>(ctx, product, product->b.f32);
+}
