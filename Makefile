@@ -39,9 +39,12 @@ else
 SIMDS = scalar
 endif
 NVCC := $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
+CUDAFLAGS = -std=c++17 -O3 -fmad=false -prec-div=true -prec-sqrt=true -ftz=false -Werror all-warnings -Xptxas -warn-spills,-warn-lmem-usage \
+    -Xcompiler -Wall,-Wextra
+# machine code for these devices and those of the same major version, PTX of the last one for newer devices
 GPUS = 80 90
-COMPILE_cuda = $(NVCC) -std=c++17 -O3 -fmad=false -prec-div=true -prec-sqrt=true -ftz=false $(foreach g,$(GPUS),-gencode \
-    arch=compute_$(g),code=sm_$(g)) -Werror all-warnings -Xptxas -warn-spills,-warn-lmem-usage -Xcompiler -Wall,-Wextra
+COMPILE_cuda = $(NVCC) $(CUDAFLAGS) $(foreach g,$(GPUS),-gencode arch=compute_$(g),code=sm_$(g)) \
+    -gencode arch=compute_$(lastword $(GPUS)),code=compute_$(lastword $(GPUS))
 # cuRAND's device generator for the host: its headers are enough for test_curand
 CUDA_INCLUDE = $(if $(NVCC),$(dir $(NVCC))../include)
 CURAND = $(if $(wildcard $(CUDA_INCLUDE)/curand_kernel.h),$(BUILD)/test/curand_device.o)
@@ -141,6 +144,7 @@ help:
 	@echo "make test       run every test; ends with: N passed, N failed"
 	@echo "make ops K=norm  build and test the ops of kernels/norm.c, or one op (MODE=perf: measure them)"
 	@echo "make test-long  the same, then break the code in small ways, each of which a test must find"
+	@echo "make machine-code  check what nvcc makes of the CUDA kernels; write docs/KERNELS.md's table of them"
 	@echo "make verify     train the demonstration, a decoder, adapters and lm; compare digests with docs/digests"
 	@echo "make verify-update  write docs/digests anew, after an op's definition changed"
 	@echo "make bench      measure this machine: products and a training step, as a share of its peak"
@@ -169,6 +173,9 @@ test: all $(TESTS)
 # test/mutants.txt: each mutant is built and tested in a copy of the tree
 test-long: test
 	@CC=$(CC) test/mutants.sh
+
+machine-code:
+	@NVCC=$(NVCC) CUDAFLAGS='$(CUDAFLAGS)' INCLUDE_kernels='$(INCLUDE_kernels)' tools/machine_code.sh
 
 verify: $(PROGRAMS)/train_gpt $(BUILD)/digests $(BUILD)/make_llama
 	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) test/verify.sh
@@ -226,6 +233,6 @@ clean:
 	rm -rf build build-fuzz build-asan build-ubsan build-tsan train_gpt consistency merge
 
 FORCE:
-.PHONY: all report help deps ops test verify verify-update bench bench-large coverage fuzz asan ubsan tsan unicode tidy format clean FORCE
+.PHONY: all report help deps ops test machine-code verify verify-update bench bench-large coverage fuzz asan ubsan tsan unicode tidy format clean FORCE
 .DELETE_ON_ERROR:
 -include $(wildcard $(BUILD)/*/*.d)

@@ -14,7 +14,7 @@ static __global__ void __launch_bounds__(THREADS)
     }
     int count = n - first < SUM_GROUP ? (int)(n - first) : SUM_GROUP;
     float squares = 0.0f;
-#pragma unroll 16
+#pragma unroll 8
     for (int i = (int)threadIdx.x % LANES; i < count; i += LANES) {
         float value = x[first + (size_t)i];
         squares = fmaf(value, value, squares);
