@@ -26,10 +26,10 @@ INCLUDE_eval = -Ibase -Idata -Ieval
 INCLUDE_train = -Ibase -Ikernels -Imodel -Idata -Ieval -Itrain
 INCLUDE_tools = $(INCLUDE_train)
 INCLUDE_test = $(INCLUDE_train) -Itest -Itest/cudasim
-LDLIBS = -ljansson -lxxhash -lmd -ldl -lm
+LDLIBS = $(CUDART) -ljansson -lxxhash -lmd -ldl -lm $(if $(CUDART),-lrt -lpthread)
 
 # A build of the kernels is all sources of one kind compiled under one name: the .c for each instruction set, chosen at run
-# time; the .cu for the emulator of test/cudasim, and for CUDA where nvcc is (NVCC= for none), as objects that nothing links yet.
+# time; the .cu for the emulator of test/cudasim, and for CUDA where nvcc and its static runtime are (NVCC= for none).
 COMPILE_scalar = $(CC) $(CFLAGS)
 ifeq ($(shell uname -m),x86_64)
 COMPILE_avx2 = $(CC) $(CFLAGS) -mavx2 -mfma
@@ -40,7 +40,7 @@ SIMDS = scalar
 endif
 NVCC := $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
 CUDAFLAGS = -std=c++17 -O3 -fmad=false -prec-div=true -prec-sqrt=true -ftz=false -Werror all-warnings -Xptxas -warn-spills,-warn-lmem-usage \
-    -Xcompiler -Wall,-Wextra
+    -Xcompiler -Wall,-Wextra,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics
 # machine code for these devices and those of the same major version, PTX of the last one for newer devices
 GPUS = 80 90
 COMPILE_cuda = $(NVCC) $(CUDAFLAGS) $(foreach g,$(GPUS),-gencode arch=compute_$(g),code=sm_$(g)) \
@@ -48,19 +48,21 @@ COMPILE_cuda = $(NVCC) $(CUDAFLAGS) $(foreach g,$(GPUS),-gencode arch=compute_$(
 # cuRAND's device generator for the host: its headers are enough for test_curand
 CUDA_INCLUDE = $(if $(NVCC),$(dir $(NVCC))../include)
 CURAND = $(if $(wildcard $(CUDA_INCLUDE)/curand_kernel.h),$(BUILD)/test/curand_device.o)
-CUDA = $(if $(NVCC),$(patsubst kernels/%.cu,$(BUILD)/kernels/%.cuda.o,$(wildcard kernels/*.cu)))
+# The runtime is linked statically: the programs start where no CUDA is.
+CUDART = $(if $(NVCC),$(firstword $(wildcard $(foreach d,lib64 lib targets/$(shell uname -m)-linux/lib,$(dir $(NVCC))../$(d)/libcudart_static.a))))
+CUDA = $(if $(CUDART),$(patsubst kernels/%.cu,$(BUILD)/kernels/%.cuda.o,$(wildcard kernels/*.cu)) $(BUILD)/kernels/table.cuda.o)
 # No C++ library: the programs are linked as C.
 COMPILE_sim = $(CXX) -std=c++17 $(OPT_SIM) -Wall -Wextra -Wno-unused-function -Wno-unknown-pragmas $(EXACT) -fno-exceptions -fno-rtti \
     -fno-threadsafe-statics -fsanitize=alignment $(SANITIZE) -Itest/cudasim -I$(BUILD)/sim
 OPT_SIM = -O2 -g
 CU = $(patsubst kernels/%.cu,%,$(wildcard kernels/*.cu))
-SIM = $(foreach k,$(CU) table,$(BUILD)/kernels/$(k).sim.o) $(BUILD)/cudasim/cudasim.o
+SIM = $(foreach k,$(CU) table,$(BUILD)/kernels/$(k).sim.o) $(patsubst test/cudasim/%.cc,$(BUILD)/cudasim/%.o,$(wildcard test/cudasim/*.cc))
 KERNELS = gemm matmul attention norm rope elementwise embedding lora loss optimizer table
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
 BASE = $(call objects,base)
 KERNEL_OBJECTS = $(foreach k,backend device openblas peak threads watch,$(BUILD)/kernels/$(k).o) \
-    $(foreach s,$(SIMDS),$(foreach k,$(KERNELS),$(BUILD)/kernels/$(k).$(s).o)) $(SIM)
+    $(foreach s,$(SIMDS),$(foreach k,$(KERNELS),$(BUILD)/kernels/$(k).$(s).o)) $(SIM) $(CUDA)
 MODEL = $(call objects,model)
 DATA = $(call objects,data)
 TRAIN = $(filter-out $(BUILD)/train/main.o,$(call objects,train))
@@ -107,8 +109,8 @@ $(BUILD)/sim/%: kernels/% test/cudasim/cudasim.sed | $(BUILD)/sim
 .SECONDARY:
 $(BUILD)/kernels/%.sim.o: $(BUILD)/sim/%.cu $(patsubst kernels/%,$(BUILD)/sim/%,$(wildcard kernels/*.cuh)) | $(BUILD)/kernels
 	$(COMPILE_sim) $(INCLUDE_kernels) -DBUILD=sim -MMD -MP -x c++ -c $< -o $@
-$(BUILD)/kernels/table.sim.o: kernels/table.c | $(BUILD)/kernels
-	$(CC) $(CFLAGS) $(INCLUDE_kernels) -DBUILD=sim -DPARTIAL_BUILD -MMD -MP -c $< -o $@
+$(BUILD)/kernels/table.sim.o $(BUILD)/kernels/table.cuda.o: $(BUILD)/kernels/table.%.o: kernels/table.c | $(BUILD)/kernels
+	$(CC) $(CFLAGS) $(INCLUDE_kernels) -DBUILD=$* -DPARTIAL_BUILD -MMD -MP -c $< -o $@
 $(BUILD)/cudasim/%.o: test/cudasim/%.cc | $(BUILD)/cudasim
 	$(COMPILE_sim) -MMD -MP -c $< -o $@
 
@@ -131,7 +133,7 @@ report:
 	@echo "compiler  $$($(CC) --version | head -n 1)"
 	@echo "kernels   $(SIMDS), chosen at run time"
 	@echo "emulator  $$($(CXX) --version | head -n 1): kernels/*.cu for --device sim"
-	@echo "cuda      $(if $(NVCC),$(NVCC): kernels/*.cu are compiled for sm_$(subst $() , and sm_,$(GPUS)); no program uses them yet,not found (optional))"
+	@echo "cuda      $(if $(NVCC),$(NVCC)$(if $(CUDART),: kernels/*.cu for sm_$(subst $() , sm_,$(GPUS)),: libcudart_static.a is not there; no CUDA),not found (optional))"
 	@for h in jansson:libjansson-dev xxhash:libxxhash-dev sha256:libmd-dev stb/stb_ds:libstb-dev; do \
 	    echo "#include <$${h%%:*}.h>" | $(CC) -E - >/dev/null 2>&1 || \
 	    { echo "missing   $${h%%:*}.h: install it with: make deps (Debian package $${h##*:})"; exit 1; }; done
@@ -193,13 +195,13 @@ bench-large: $(BUILD)/bench
 coverage: $(BUILD)/coverage
 	@$(BUILD)/coverage
 
-# leaks are looked for too; OpenMP's own thread pool is not ours
+# without CUDA, whose runtime no sanitizer sees; leaks are looked for too; OpenMP's own thread pool is not ours
 asan:
-	$(MAKE) BUILD=build-asan PROGRAMS=build-asan SANITIZE="-fsanitize=address -fno-omit-frame-pointer" OPT="-O1 -g" OPT_SIM="-O1 -g" test
+	$(MAKE) NVCC= BUILD=build-asan PROGRAMS=build-asan SANITIZE="-fsanitize=address -fno-omit-frame-pointer" OPT="-O1 -g" OPT_SIM="-O1 -g" test
 ubsan:
-	$(MAKE) BUILD=build-ubsan PROGRAMS=build-ubsan SANITIZE="-fsanitize=undefined -fno-sanitize-recover=all" OPT="-O1 -g" test
+	$(MAKE) NVCC= BUILD=build-ubsan PROGRAMS=build-ubsan SANITIZE="-fsanitize=undefined -fno-sanitize-recover=all" OPT="-O1 -g" test
 tsan:
-	$(MAKE) BUILD=build-tsan PROGRAMS=build-tsan CC=clang SANITIZE="-fsanitize=thread" OPT="-O1 -g" all build-tsan/test_ops
+	$(MAKE) NVCC= BUILD=build-tsan PROGRAMS=build-tsan CC=clang SANITIZE="-fsanitize=thread" OPT="-O1 -g" all build-tsan/test_ops
 	TSAN_OPTIONS="ignore_noninstrumented_modules=1" build-tsan/test_ops
 
 # libFuzzer comes with clang; FUZZ_SECONDS=3600 for a long one

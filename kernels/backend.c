@@ -51,22 +51,22 @@ extern const Ops ops_scalar, variants_scalar[];
 extern const Ops ops_avx2, variants_avx2[], ops_avx512, variants_avx512[];
 #endif
 extern const Ops ops_sim, variants_sim[];
+extern const Ops ops_cuda __attribute__((weak)), variants_cuda[] __attribute__((weak));
 
-/* Those of the CPU, narrowest first, then those of devices of their own name. */
+/* Those of the CPU, narrowest first, then those of devices of their own name; cuda where nvcc was. */
 static const struct {
     const char *name;
     const Ops *ops, *variants;
 } builds[] = {
     {"scalar", &ops_scalar, variants_scalar},
 #if defined(__x86_64__)
-    {"avx2", &ops_avx2, variants_avx2},
-    {"avx512", &ops_avx512, variants_avx512},
+    {"avx2", &ops_avx2, variants_avx2},       {"avx512", &ops_avx512, variants_avx512},
 #endif
-    {"sim", &ops_sim, variants_sim},
+    {"sim", &ops_sim, variants_sim},          {"cuda", &ops_cuda, variants_cuda},
 };
 enum {
     BUILDS = sizeof builds / sizeof *builds,
-    DEVICE_BUILDS = 1,
+    DEVICE_BUILDS = 2,
     CPU_BUILDS = BUILDS - DEVICE_BUILDS
 };
 
@@ -119,17 +119,37 @@ static const char *device_build(const char *device)
     return NULL;
 }
 
+/* Fills backend->device and what it says of itself. Errors: as backend_init. */
+static int find_device(Backend *backend, const char *name, Error *error)
+{
+    backend->device = device_find(name);
+    if (!backend->device && !strcmp(name, "cuda")) {
+        return error_set(error, EXIT_UNAVAILABLE,
+                         "--device cuda: this program was built without nvcc; build it where the "
+                         "CUDA toolkit is, or use --device cpu");
+    }
+    if (!backend->device) {
+        return error_set(error, EXIT_USAGE, "--device %s: there are cpu, cuda, sim, fence and auto",
+                         name);
+    }
+    return backend->device->start ? backend->device->start(&backend->ctx, backend->machine, error)
+                                  : 0;
+}
+
 int backend_init(Backend *backend, const char *device, const char *simd, int threads, Error *error)
 {
     const char *names[3], *variable = getenv("SEEDBED_DEVICE");
     int count = backend_builds(names);
-    if (!strcmp(device, "auto")) {
-        device = variable && *variable ? variable : "cpu";
+    *backend = (Backend){0};
+    if (!strcmp(device, "auto") && variable && *variable) {
+        device = variable;
     }
-    *backend = (Backend){.device = device_find(device)};
-    if (!backend->device) {
-        return error_set(error, EXIT_USAGE, "--device %s: there are cpu, sim, fence and auto",
-                         device);
+    if (!strcmp(device, "auto")) {
+        Error none;
+        device = device_find("cuda") && !find_device(backend, "cuda", &none) ? "cuda" : "cpu";
+    }
+    if (find_device(backend, device, error)) {
+        return error->code;
     }
     const char *own = device_build(device);
     if (own && strcmp(simd, "auto") != 0) {
@@ -140,7 +160,7 @@ int backend_init(Backend *backend, const char *device, const char *simd, int thr
         simd = own ? own : names[count - 1];
     }
     const Ops *ops = backend_ops(simd);
-    if (!ops) {
+    if (!ops || (!own && device_build(simd))) {
         return error_set(error, EXIT_USAGE,
                          "--simd %s: this machine runs %s%s%s%s%s; choose one of these or auto",
                          simd, names[0], count > 1 ? ", " : "", count > 1 ? names[1] : "",
@@ -150,11 +170,11 @@ int backend_init(Backend *backend, const char *device, const char *simd, int thr
     backend->ctx.threads = own ? 1 : threads > 0 ? threads : threads_available();
     backend->ctx.pace.grain = PACE_GRAIN;
     backend->ctx.layer = -1;
-    if (backend->device->start && backend->device->start(&backend->ctx, error)) {
-        return error->code;
+    if (!backend->device->start) {
+        snprintf(backend->machine, sizeof backend->machine, "%d threads", backend->ctx.threads);
     }
     if (backend->device->open) {
-        watch_device(backend, backend->device);
+        watch_begin(backend, WATCH_DEVICE); /* for as long as the backend lives */
     }
     omp_set_dynamic(0); /* num_threads means what it says: scratch is divided by it */
     return 0;

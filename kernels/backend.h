@@ -10,11 +10,13 @@ typedef struct Backend {
     const Device *device;
     Ops ops;
     Context ctx;
+    char machine[DEVICE_TEXT]; /* what computes: "2 threads", or a device's name and memory */
     char variants[1024]; /* those in force, "op=variant,..." sorted as in variants.def; empty for
                            none */
 } Backend;
 
-/* device: "cpu", "sim", "fence" or "auto", which is $SEEDBED_DEVICE or else cpu. simd: "auto" or the
+/* device: "cpu", "cuda", "sim", "fence" or "auto": $SEEDBED_DEVICE, or else cuda if it can be
+ * started, else cpu. simd: "auto" or the
  * name of a build of the CPU. threads: 0 for all that the process may use. Errors: 64 for an unknown
  * device or build, or one that this machine cannot run; 69 for a device that it does not have. */
 int backend_init(Backend *backend, const char *device, const char *simd, int threads, Error *error);

@@ -177,13 +177,13 @@ static const Device fenced = {.name = "fence",
                               .open = fence_open,
                               .close = fence_close};
 
-extern const Device device_sim;
+extern const Device device_sim, device_cuda __attribute__((weak)); /* there where nvcc was */
 
 const Device *device_find(const char *name)
 {
-    static const Device *const all[] = {&cpu, &fenced, &device_sim};
+    static const Device *const all[] = {&cpu, &fenced, &device_sim, &device_cuda};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        if (!strcmp(name, all[i]->name)) {
+        if (all[i] && !strcmp(name, all[i]->name)) {
             return all[i];
         }
     }

@@ -6,6 +6,7 @@
  * cpu: the host's own memory; everything is done when a call returns.
  * fence: the cpu with its memory inaccessible outside of ops, and what get will bring filled with
  * NaN until wait. Whatever runs on it would run on a device with memory of its own.
+ * cuda: a GPU, where the program was built with nvcc.
  * sim: CUDA's kernels (kernels/x.cu) on the emulator of test/cudasim. */
 #ifndef DEVICE_H
 #define DEVICE_H
@@ -14,11 +15,13 @@
 
 struct Context;
 
+enum { DEVICE_TEXT = 96 };
+
 typedef struct Device {
     const char *name;
-    /* Before all else: fills the context's stream, shared_limit and multiprocessors. NULL where nothing is to do.
-     * Errors: 69 where the machine has no such device. */
-    int (*start)(struct Context *ctx, Error *error);
+    /* Before all else: fills the context's stream, shared_limit and multiprocessors, and says what it
+     * is. NULL where the host's CPU computes. Errors: 69 where the machine has no such device. */
+    int (*start)(struct Context *ctx, char description[DEVICE_TEXT], Error *error);
     /* Zeroed, on a boundary of at least 64 bytes, never NULL (71); 0 bytes are allowed. Release
      * takes the same size, or NULL. */
     void *(*alloc)(size_t bytes);
@@ -31,14 +34,14 @@ typedef struct Device {
     void (*put)(void *to, const void *host, size_t bytes);
     /* Device to host; host must stay, and what it holds counts after wait. */
     void (*get)(void *host, const void *from, size_t bytes);
-    /* Until all that was enqueued is done. Errors: 70. backend_wait is what calls it. */
+    /* Until all that was enqueued is done. Errors: 70. backend_wait and watches call it. */
     int (*wait)(Error *error);
     /* Before and after each op; NULL where nothing is to do. What went wrong with it, or NULL. */
     void (*open)(void);
     const char *(*close)(void);
 } Device;
 
-/* "cpu", "fence" or "sim"; NULL if there is no such device. */
+/* "cpu", "fence", "sim" or "cuda"; NULL if there is no such device. */
 const Device *device_find(const char *name);
 
 #endif

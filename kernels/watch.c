@@ -31,16 +31,6 @@ typedef struct Call {
     double flops, reads, start;
 } Call;
 
-static size_t row_of(const Span *span, size_t r)
-{
-    return span->list ? (size_t)span->list[r] : r;
-}
-
-static const char *row_data(const Span *span, size_t r)
-{
-    return (const char *)span->data + row_of(span, r) * span->stride * span->size;
-}
-
 /* splitmix64's finalizer (Steele, Lea and Flood 2014) of a place and what stands there: another
  * word at the same place always gives another value. */
 static uint64_t mix(uint64_t index, uint32_t bits)
@@ -51,35 +41,87 @@ static uint64_t mix(uint64_t index, uint32_t bits)
     return x ^ x >> 31;
 }
 
-static uint64_t span_hash(const Span *span)
+/* A part of a row of an output, as the host has it. */
+typedef struct Part {
+    const char *data;
+    size_t row, first, columns;
+} Part;
+
+static uint64_t part_hash(const Span *span, const Part *part)
 {
-    size_t words = span->columns * span->size / sizeof(uint32_t);
+    size_t words = part->columns * span->size / sizeof(uint32_t),
+           first = (part->row * span->columns + part->first) * span->size / sizeof(uint32_t);
     uint64_t sum = 0;
-    for (size_t r = 0; r < span->rows; r++) {
-        const char *row = row_data(span, r);
-        for (size_t w = 0; w < words; w++) {
-            uint32_t bits;
-            memcpy(&bits, row + w * sizeof bits, sizeof bits);
-            sum += mix(row_of(span, r) * words + w, bits);
-        }
+    for (size_t w = 0; w < words; w++) {
+        uint32_t bits;
+        memcpy(&bits, part->data + w * sizeof bits, sizeof bits);
+        sum += mix(first + w, bits);
     }
     return sum;
 }
 
-static void find_nonfinite(Context *ctx, const Call *call, const Span *span)
+static void find_nonfinite(Context *ctx, const Call *call, const Span *span, const Part *part)
 {
     Finding *found = &ctx->watch->found;
-    for (size_t i = 0; !found->op && span->kind && i < span->rows * span->columns; i++) {
-        const char *row = row_data(span, i / span->columns);
-        size_t column = i % span->columns;
-        double value = span->kind == KIND_FLOAT
-                           ? (double)((const float *)(const void *)row)[column]
-                           : ((const double *)(const void *)row)[column];
+    const void *data = part->data;
+    for (size_t i = 0; !found->op && span->kind && i < part->columns; i++) {
+        double value = span->kind == KIND_FLOAT ? (double)((const float *)data)[i]
+                                                : ((const double *)data)[i];
         if (!isfinite(value)) {
-            *found = (Finding){op_names[call->op], span->name, ctx->layer,
-                               row_of(span, i / span->columns), column, value};
+            *found = (Finding){op_names[call->op], span->name,      ctx->layer,
+                               part->row,          part->first + i, value};
         }
     }
+}
+
+/* Brings an array of the device to the host; zeros where the device failed. */
+static void fetch(Watch *watch, void *host, const void *from, size_t bytes)
+{
+    Error error;
+    watch->device->get(host, from, bytes);
+    if (watch->device->wait(&error)) {
+        watch->error = watch->error.code ? watch->error : error;
+        memset(host, 0, bytes);
+    }
+}
+
+/* Hashes an output and looks for values that are not finite: about 1 MiB at a time, as many rows as
+ * there are in it, or a part of one. */
+static void look_at(Context *ctx, const Call *call, const Span *span)
+{
+    enum { MOST = 1 << 20 };
+    Watch *watch = ctx->watch;
+    size_t pitch = span->stride * span->size, wide = MOST / span->size;
+    size_t rows = pitch && pitch < MOST && !span->list ? MOST / pitch : 1;
+    int *list = NULL;
+    char *data = memory_alloc(MOST, 1);
+    uint64_t hash = 0;
+    if (span->list) {
+        list = memory_alloc(span->rows + 1, sizeof *list);
+        fetch(watch, list, span->list, span->rows * sizeof *list);
+    }
+    for (size_t first = 0; first < span->rows; first += rows) {
+        size_t n = size_min(rows, span->rows - first), at = list ? (size_t)list[first] : first;
+        for (size_t column = 0; column < span->columns; column += wide) {
+            size_t columns = size_min(wide, span->columns - column);
+            fetch(watch, data, (const char *)span->data + at * pitch + column * span->size,
+                  (n - 1) * pitch + columns * span->size);
+            for (size_t r = 0; r < n; r++) {
+                Part part = {data + r * pitch, at + r, column, columns};
+                if (watch->what & WATCH_HASH) {
+                    hash += part_hash(span, &part);
+                }
+                if (watch->what & WATCH_FINITE) {
+                    find_nonfinite(ctx, call, span, &part);
+                }
+            }
+        }
+    }
+    if (watch->what & WATCH_HASH) {
+        watch->hashed(watch->hashed_user, op_names[call->op], span->name, ctx->layer, hash);
+    }
+    free(list);
+    free(data);
 }
 
 static void tally(OpTally *t, const Call *call, double seconds)
@@ -117,6 +159,9 @@ static int call_begin(Context *ctx, Call *call, int has_kernel)
                   call->scratch, ctx->scratch_size);
         return 0;
     }
+    if (watch->what & WATCH_TIME && watch->device->wait(&watch->error)) {
+        return 0;
+    }
     if (watch->what & WATCH_DEVICE) {
         watch->device->open();
     }
@@ -127,24 +172,22 @@ static int call_begin(Context *ctx, Call *call, int has_kernel)
 static void call_end(Context *ctx, const Call *call)
 {
     Watch *watch = ctx->watch;
-    double seconds = clock_seconds() - call->start;
-    if (watch->what & WATCH_TIME) {
-        tally(&watch->timed[call->op], call, seconds);
-    }
-    for (size_t i = 0; i < call->spans; i++) {
-        const Span *span = &call->span[i];
-        if (span->data && watch->what & WATCH_HASH) {
-            watch->hashed(watch->hashed_user, op_names[call->op], span->name, ctx->layer,
-                          span_hash(span));
-        }
-        if (span->data && watch->what & WATCH_FINITE) {
-            find_nonfinite(ctx, call, span);
-        }
-    }
+    Error error = {0};
     if (watch->what & WATCH_DEVICE) {
         const char *failure = watch->device->close();
         if (failure) {
             error_set(&watch->error, EXIT_BUG, "op %s: %s", op_names[call->op], failure);
+        }
+    }
+    if (watch->what & WATCH_TIME) {
+        if (watch->device->wait(&error) && !watch->error.code) {
+            watch->error = error;
+        }
+        tally(&watch->timed[call->op], call, clock_seconds() - call->start);
+    }
+    for (size_t i = 0; i < call->spans; i++) {
+        if (call->span[i].data && watch->what & (WATCH_HASH | WATCH_FINITE)) {
+            look_at(ctx, call, &call->span[i]);
         }
     }
 }
@@ -186,6 +229,7 @@ const Watch *watch_begin(Backend *backend, unsigned what)
     if (!watch) {
         watch = backend->ctx.watch = memory_calloc(1, sizeof *watch);
     }
+    watch->device = backend->device;
     if (!watch->what) {
         watch->error = (Error){0};
         backend->ctx.inner = backend->ops;
@@ -213,12 +257,6 @@ void watch_end(Backend *backend, unsigned what)
     if (!watch->what) {
         backend->ops = backend->ctx.inner;
     }
-}
-
-void watch_device(Backend *backend, const Device *device)
-{
-    watch_begin(backend, WATCH_DEVICE);
-    backend->ctx.watch->device = device;
 }
 
 const char *watch_found(const Backend *backend, char text[160])

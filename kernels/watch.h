@@ -25,7 +25,7 @@ enum {
     WATCH_TIME = 2,   /* timed */
     WATCH_HASH = 4,   /* hashed is called with every output */
     WATCH_FINITE = 8, /* found: the first value that is not finite */
-    WATCH_DEVICE = 16 /* the device is opened and closed; watch_device sets it */
+    WATCH_DEVICE = 16 /* the device is opened before an op and closed behind it */
 };
 
 /* Calls of one op, with FLOPs and bytes (inputs and outputs, each once) as ops.def has them. */
@@ -53,16 +53,13 @@ typedef struct Watch {
      * It depends on no order, so any grid of threads gives the same, and on every bit. */
     void (*hashed)(void *user, const char *op, const char *output, int layer, uint64_t hash);
     void *hashed_user;
-    const Device *device; /* opened before an op and closed behind it */
+    const Device *device; /* of the backend */
 } Watch;
 
 /* Begins to watch for this too, or ends it: the plain table returns when nothing is left. What was
  * gathered stays in backend->ctx.watch, until it begins anew or the backend is freed. */
 const Watch *watch_begin(Backend *backend, unsigned what);
 void watch_end(Backend *backend, unsigned what);
-
-/* Opens and closes the device around every op, for as long as the backend lives. */
-void watch_device(Backend *backend, const Device *device);
 
 /* "dx[17, 5] of layernorm_backward in layer 3 (inf)", or "" where nothing was found. Returns text.
  */

@@ -14,7 +14,7 @@ setup() {
 }
 
 @test "a device that there is not is refused; the variable names the default" {
-    fails 64 'device gpu.*cpu, sim, fence and auto' $train $short --device gpu
+    fails 64 'device gpu.*cpu, cuda, sim, fence and auto' $train $short --device gpu
     SEEDBED_DEVICE=gpu fails 64 'device gpu' $train $short
     appended= SEEDBED_DEVICE=gpu fails 64 'device gpu' "${train%train_gpt}merge" base adapter out
     SEEDBED_DEVICE=gpu $train $short --device cpu --dry-run

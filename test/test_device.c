@@ -46,6 +46,25 @@ static void check_copies(const char *name)
     CHECK(!backend_wait(&b, &error) && !memcmp(x, y, sizeof x), "%s: a view", name);
     CHECK((view == x) == !strcmp(name, "cpu"), "%s: whether a view is the host's memory", name);
     b.device->unview(view, sizeof x);
+    /* many at once, and more than a device stages at a time; the host's memory is used again */
+    size_t large = (size_t)21 << 20;
+    unsigned char *host = memory_alloc(large, 1), *there = b.device->alloc(large);
+    for (int i = 0; i < 40; i++) {
+        memset(host, i, 1000);
+        b.device->put(there + 1000 * i, host, 1000);
+    }
+    memset(host, 77, large);
+    b.device->put(there + 40000, host, large - 40000);
+    memset(host, 0, large);
+    b.device->get(host, there, large);
+    CHECK(!backend_wait(&b, &error), "%s", error.text);
+    size_t wrong = 0;
+    for (size_t i = 0; i < large; i++) {
+        wrong += host[i] != (i < 40000 ? i / 1000 : 77);
+    }
+    CHECK(!wrong, "%s: %zu of many bytes are wrong", name, wrong);
+    b.device->release(there, large);
+    free(host);
     b.device->release(first, sizeof x);
     b.device->release(second, sizeof x);
     b.device->release(NULL, 0);
@@ -89,6 +108,7 @@ int main(void)
     Error error;
     check_copies("cpu");
     check_copies("fence");
+    check_copies("sim");
     check_kept_out(0);
     check_kept_out(1);
     for (int i = 0; i < 3; i++) { /* auto is what the variable names, else the cpu */

@@ -190,17 +190,37 @@ static void call_product(const Ops *ops, Context *ctx, float *x, float *y, float
     Weight weight = {.f32 = z};
     DropoutSite drop = {1, 2, 3, 0.3f};
     Lora lora = {z, z + 3000, R, 0.5f, drop, positions, slots};
-    AttentionShape shape = {.B = 3, .H = 4, .K = 2, .D = size / 4 + 1, .q_rows = size,
-                            .k_rows = size, .longest = size, .causal = 1, .scale = 0.1f,
-                            .cu_q = cu, .cu_k = cu, .q_position = positions, .slot = slots};
+    AttentionShape shape = {.B = 3,
+                            .H = 4,
+                            .K = 2,
+                            .D = size / 4 + 1,
+                            .q_rows = size,
+                            .k_rows = size,
+                            .longest = size,
+                            .causal = 1,
+                            .scale = 0.1f,
+                            .cu_q = cu,
+                            .cu_k = cu,
+                            .q_position = positions,
+                            .slot = slots};
     int wide = shape.H * shape.D;
     shape.q_stride = shape.kv_stride = wide;
     switch (which) {
-    case 0: ops->matmul_forward(ctx, y, x, weight, NULL, M, K, O); break;
-    case 1: ops->matmul_backward_input(ctx, y, x, weight, M, K, O, 0); break;
-    case 2: ops->matmul_backward_weight(ctx, y, x, z, M, K, O); break;
-    case 3: ops->lora_forward(ctx, y, y + 60000, x, &lora, M, K, O); break;
-    case 4: ops->lora_backward(ctx, y, y + 60000, y + 70000, x, z, z, &lora, M, K, O); break;
+    case 0:
+        ops->matmul_forward(ctx, y, x, weight, NULL, M, K, O);
+        break;
+    case 1:
+        ops->matmul_backward_input(ctx, y, x, weight, M, K, O, 0);
+        break;
+    case 2:
+        ops->matmul_backward_weight(ctx, y, x, z, M, K, O);
+        break;
+    case 3:
+        ops->lora_forward(ctx, y, y + 60000, x, &lora, M, K, O);
+        break;
+    case 4:
+        ops->lora_backward(ctx, y, y + 60000, y + 70000, x, z, z, &lora, M, K, O);
+        break;
     case 5:
         ops->attention_forward(ctx, y, y + 60000, y + 70000, x, z, z + 100, &shape, &drop);
         break;
@@ -214,8 +234,8 @@ static void call_product(const Ops *ops, Context *ctx, float *x, float *y, float
                                 &drop);
         break;
     default:
-        ops->linear_cross_entropy(ctx, y, y + 1000, y + 20000, x, weight, targets, M, 40,
-                                  30 * size, 1.0f);
+        ops->linear_cross_entropy(ctx, y, y + 1000, y + 20000, x, weight, targets, M, 40, 30 * size,
+                                  1.0f);
     }
 }
 
@@ -259,7 +279,8 @@ static void test_scratch(const char *build, int threads, const char *variant)
         }
         CHECK(!beyond && !ctx->watch->error.code,
               "%s, %d threads, %s, size %d, product %d: %d floats beyond %zu%s", build, threads,
-              variant ? variant : "no variant", size, s % PRODUCTS, beyond, scratch, ctx->watch->error.text);
+              variant ? variant : "no variant", size, s % PRODUCTS, beyond, scratch,
+              ctx->watch->error.text);
         int other = 0;
         for (int op = 0; op < OPS; op++) {
             other += ctx->watch->timed[op].calls != ctx->watch->planned[op].calls ||
@@ -335,6 +356,59 @@ static const char *on_close(void)
     return written[0] == 2 ? "too many blocks" : NULL;
 }
 
+/* What is watched stands in memory of a device: rows one behind the other, listed and with a
+ * stride, more of them than are brought to the host at a time. */
+static void watch_on(const char *name, uint64_t hash[3], char text[160])
+{
+    enum { ROWS = 3000, C = 200, LIST = 7 };
+    static const int rows[LIST] = {9, 2, 5, 2999, 0, 1, 77}, positions[ROWS] = {0};
+    Backend b;
+    Error error;
+    CHECK(!backend_init(&b, name, "auto", 1, &error), "%s", error.text);
+    const Device *device = b.device;
+    size_t bytes = (size_t)ROWS * C * sizeof(float);
+    float *x = memory_alloc(ROWS * C, sizeof *x), *from = device->alloc(bytes),
+          *to = device->alloc(bytes);
+    fill(x, ROWS * C, 5);
+    device->put(from, x, bytes);
+    const int *list = device->view(rows, sizeof rows),
+              *at = device->view(positions, sizeof positions);
+    watch_begin(&b, WATCH_HASH | WATCH_TIME);
+    b.ctx.watch->hashed = see;
+    b.ops.copy(&b.ctx, to, from, (size_t)ROWS * C);
+    hash[0] = seen.hash;
+    b.ops.scatter_add_rows(&b.ctx, to, from, list, LIST, C);
+    hash[1] = seen.hash;
+    b.ops.rope(&b.ctx, to, at, from, from, ROWS, 3, 64, C, 1);
+    hash[2] = seen.hash;
+    CHECK(b.ctx.watch->timed[OP_copy].calls == 1 && b.ctx.watch->timed[OP_copy].seconds > 0,
+          "%s: time", name);
+    watch_begin(&b, WATCH_FINITE);
+    x[2998 * C + 6] = INFINITY;
+    device->put(from, x, bytes);
+    b.ops.add(&b.ctx, to, to, from, (size_t)ROWS * C);
+    watch_found(&b, text);
+    CHECK(!backend_wait(&b, &error), "%s", error.text);
+    device->unview(list, sizeof rows);
+    device->unview(at, sizeof positions);
+    device->release(from, bytes);
+    device->release(to, bytes);
+    free(x);
+    backend_free(&b);
+}
+
+static void test_devices(void)
+{
+    static const char *const names[] = {"cpu", "fence", "sim"};
+    uint64_t hash[3][3];
+    for (int i = 0; i < 3; i++) {
+        char text[160];
+        watch_on(names[i], hash[i], text);
+        CHECK(!memcmp(hash[i], hash[0], sizeof hash[i]), "%s: other hashes", names[i]);
+        CHECK(strstr(text, "599606] of add"), "%s: %s", names[i], text);
+    }
+}
+
 static void test_hooks(void)
 {
     static float x[100], y[100];
@@ -344,8 +418,11 @@ static void test_hooks(void)
     Ops plain = b.ops;
     written = y;
     x[0] = 1;
-    static const Device device = {.open = on_open, .close = on_close};
-    watch_device(&b, &device);
+    Device device = *b.device;
+    device.open = on_open;
+    device.close = on_close;
+    b.device = &device;
+    watch_begin(&b, WATCH_DEVICE);
     watch_begin(&b, WATCH_TIME);
     CHECK(!strcmp(b.ops.build, plain.build) && b.ops.copy != plain.copy, "the table of wrappers");
     b.ops.copy(&b.ctx, y, x, 100);
@@ -409,6 +486,7 @@ int main(void)
     test_variants();
     test_refusals();
     test_hooks();
+    test_devices();
     test_tally();
     return checks_close("test_watch");
 }

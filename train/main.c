@@ -90,10 +90,9 @@ static void show_plan(Study *s, int runs)
         "%.1f%s\n",
         (weights + moments + (double)s->work.acts_bytes + (double)s->work.scratch_bytes) * mib,
         weights * mib, moments * mib, (double)s->work.acts_bytes * mib,
-        (double)s->work.scratch_bytes * mib,
-        m->lora.targets ? "; and the mapped model" : "");
-    fprintf(stderr, "machine   %d threads, %s kernels%s%s\n", s->backend.ctx.threads,
-            s->backend.ops.build, *s->backend.variants ? ", variants " : "", s->backend.variants);
+        (double)s->work.scratch_bytes * mib, m->lora.targets ? "; and the mapped model" : "");
+    fprintf(stderr, "machine   %s, %s kernels%s%s\n", s->backend.machine, s->backend.ops.build,
+            *s->backend.variants ? ", variants " : "", s->backend.variants);
     if (s->train_ids.cut + s->dev_ids.cut) {
         fprintf(stderr, "cut       %d training and %d dev sequences are longer than %d tokens\n",
                 s->train_ids.cut, s->dev_ids.cut, s->recipe.max_len);

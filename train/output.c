@@ -110,7 +110,7 @@ static json_t *metadata(const Run *run)
         {"recipe_sha256", digest},
         {"checkpoint", study->recipe.select_best ? epoch : "last"},
         {"status", "ok"},
-        {"device", "cpu"},
+        {"device", strcmp(study->backend.device->name, "cuda") ? "cpu" : "cuda"},
         {"arithmetic", "exact"},
         {"kernels", study->backend.variants},
         {"kernels_sha256", kernels_sha256()},

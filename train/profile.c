@@ -87,7 +87,7 @@ int profile_close(Profile *profile, int code, FILE *table, Error *error)
         count += lines[count].tally.calls > 0;
     }
     qsort(lines, (size_t)count, sizeof *lines, by_time);
-    double peak = peak_flops(backend->ctx.threads);
+    double peak = backend->device->start ? 0.0 : peak_flops(backend->ctx.threads); /* the CPU's */
     if (table) {
         print_table(table, lines, count, wall, peak);
     }

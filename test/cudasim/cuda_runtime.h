@@ -100,8 +100,6 @@ void cudasim_barrier(const char *file, int line);
 uint64_t cudasim_warp(CudasimWarpOp op, uint64_t bits, int source, unsigned mask, const char *file,
                       int line);
 void *cudasim_dynamic_shared(void);
-void cudasim_launch(const char *name, dim3 grid, dim3 block, size_t shared, const void *kernel,
-                    void (*call)(const void *launch), const void *launch);
 }
 
 #define threadIdx cudasim_thread->index
@@ -232,37 +230,67 @@ typedef enum cudaError {
     cudaErrorInvalidValue = 1,
     cudaErrorMemoryAllocation = 2,
     cudaErrorInvalidConfiguration = 9,
+    cudaErrorStubLibrary = 34,
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorInvalidDeviceFunction = 98,
+    cudaErrorNoDevice = 100,
+    cudaErrorNoKernelImageForDevice = 209,
+    cudaErrorIllegalAddress = 700,
+    cudaErrorLaunchOutOfResources = 701,
+    cudaErrorLaunchFailure = 719,
 } cudaError_t;
 typedef struct CUstream_st *cudaStream_t;
+typedef struct CUevent_st *cudaEvent_t;
 enum cudaMemcpyKind {
     cudaMemcpyHostToHost,
     cudaMemcpyHostToDevice,
     cudaMemcpyDeviceToHost,
     cudaMemcpyDeviceToDevice
 };
+enum { cudaEventDisableTiming = 2 };
 enum cudaDeviceAttr {
     cudaDevAttrMultiProcessorCount = 16,
     cudaDevAttrMaxSharedMemoryPerBlockOptin = 97
 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+struct cudaDeviceProp {
+    char name[256];
+    size_t totalGlobalMem;
+    int major, minor;
+};
+struct cudaFuncAttributes {
+    int maxThreadsPerBlock;
+};
 
-extern "C" {
+/* Names of C++: CUDA's own runtime, with the names of C, may be in the same program. */
 cudaError_t cudaGetLastError(void);
 const char *cudaGetErrorString(cudaError_t error);
+cudaError_t cudaDriverGetVersion(int *version);
+cudaError_t cudaRuntimeGetVersion(int *version);
 cudaError_t cudaGetDeviceCount(int *count);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device);
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device);
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *kernel);
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value);
 cudaError_t cudaStreamCreate(cudaStream_t *stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaMalloc(void **memory, size_t bytes);
 cudaError_t cudaFree(void *memory);
+cudaError_t cudaMallocHost(void **memory, size_t bytes);
+cudaError_t cudaMemGetInfo(size_t *room, size_t *all);
 cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream);
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
-}
+
+/* Puts a launch in the stream's queue: `call` is run with a copy of `launch` for each thread. */
+void cudasim_launch(const char *name, dim3 grid, dim3 block, size_t shared, const void *kernel,
+                    void (*call)(const void *launch), const void *launch, size_t launch_bytes);
 
 /* kernel<<<grid, block, shared, stream>>>(arguments) is cudasim_bind("kernel", kernel, grid, block,
- * shared, stream)(arguments): done when it returns. */
+ * shared, stream)(arguments). */
 template <class... Parameters> struct CudasimLaunch {
     const char *name;
     void (*kernel)(Parameters...);
@@ -270,10 +298,11 @@ template <class... Parameters> struct CudasimLaunch {
     size_t shared;
     void operator()(Parameters... arguments) const
     {
-        auto call = [&] { kernel(arguments...); };
+        auto call = [kernel = kernel, arguments...] { kernel(arguments...); };
+        static_assert(__is_trivially_copyable(decltype(call)), "parameters are plain values");
         cudasim_launch(
             name, grid, block, shared, (const void *)kernel,
-            [](const void *launch) { (*(const decltype(call) *)launch)(); }, &call);
+            [](const void *launch) { (*(const decltype(call) *)launch)(); }, &call, sizeof call);
     }
 };
 

@@ -1,4 +1,4 @@
-/* CUDA's threads on the CPU. A thread of a kernel is a fiber: it runs until it waits for others, then
+/* CUDA's threads on the CPU; runtime.cc has the calls of the host. A thread of a kernel is a fiber: it runs until it waits for others, then
  * another one goes on, in an order that tests choose. One block runs at a time, so blocks that wait
  * for each other end in a deadlock here as they may on a device.
  *
@@ -7,6 +7,7 @@
  * ends the program with 70: a barrier that part of a block meets, a shuffle from a lane that does
  * not take part, a wait without end, an access that is not aligned. */
 #include "cuda_pipeline.h"
+#include "launch.h"
 #include "cudasim.h"
 
 #include <stdio.h>
@@ -26,8 +27,7 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-enum { MOST_THREADS = 1024, EXIT_BUG = 70, EXIT_NO_MEMORY = 71 };
-enum { STATIC_LIMIT = 48 * 1024, SHARED_LIMIT = 227 * 1024, GUARD = 4096 };
+enum { GUARD = 4096, EXIT_BUG = 70, EXIT_NO_MEMORY = 71 };
 #if defined(__SANITIZE_ADDRESS__)
 enum { STACK = 256 * 1024 };
 #else
@@ -83,11 +83,8 @@ unsigned cudasim_block_count;
 
 /* The launch that runs. */
 static struct {
-    const char *name;
-    void (*call)(const void *launch);
-    const void *launch;
+    Launch launch;
     unsigned threads, at_barrier, done;
-    size_t shared;
 } running;
 
 static Fiber fibers[MOST_THREADS], host, *current = &host;
@@ -95,7 +92,6 @@ static unsigned order[MOST_THREADS], place; /* of the fibers; of the running one
 static CudasimOrder thread_order;
 static unsigned random_state = 1;
 static char *shared_memory; /* SHARED_LIMIT bytes, then an inaccessible page */
-static cudaError_t last_error;
 
 static unsigned random_below(unsigned n)
 {
@@ -111,8 +107,8 @@ static unsigned random_below(unsigned n)
     static const char *const states[] = {"can run", "wait in a warp", "wait at __syncthreads",
                                          "have finished"};
     fflush(stdout);
-    fprintf(stderr, "cudasim: %s:%d: kernel %s: %s (block %u, %u, %u", file, line, running.name,
-            why, cudasim_block.x, cudasim_block.y, cudasim_block.z);
+    fprintf(stderr, "cudasim: %s:%d: kernel %s: %s (block %u, %u, %u", file, line,
+            running.launch.name, why, cudasim_block.x, cudasim_block.y, cudasim_block.z);
     if (current != &host) {
         fprintf(stderr, "; thread %u", current->number);
     }
@@ -257,7 +253,7 @@ static void fiber_main(void)
     __sanitizer_finish_switch_fiber(NULL, host.bottom ? NULL : &host.bottom,
                                     host.bottom ? NULL : &host.size);
 #endif
-    running.call(running.launch);
+    running.launch.call(running.launch.arguments);
     current->state = DONE;
     running.done++;
     yield();
@@ -402,7 +398,7 @@ uint64_t cudasim_warp(CudasimWarpOp op, uint64_t bits, int source, unsigned mask
 
 void *cudasim_dynamic_shared(void)
 {
-    return shared_memory + SHARED_LIMIT - (running.shared + 15) / 16 * 16;
+    return shared_memory + SHARED_LIMIT - (running.launch.shared + 15) / 16 * 16;
 }
 
 static void copy_now(const Copy *copy)
@@ -455,36 +451,6 @@ void cudasim_copy_wait(unsigned groups)
 
 /* --- launches --- */
 
-/* Kernels that may have more dynamic shared memory than 48 KB. */
-static struct {
-    const void *kernel;
-    size_t bytes;
-} allowed[256];
-
-static size_t *allowed_for(const void *kernel)
-{
-    int i = 0;
-    while (allowed[i].kernel && allowed[i].kernel != kernel) {
-        i++;
-        if (i == 256) {
-            fputs("cudasim: too many kernels ask for shared memory\n", stderr);
-            _exit(EXIT_BUG);
-        }
-    }
-    allowed[i].kernel = kernel;
-    return &allowed[i].bytes;
-}
-
-cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value)
-{
-    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
-        value > SHARED_LIMIT) {
-        return last_error = cudaErrorInvalidValue;
-    }
-    *allowed_for(kernel) = (size_t)value;
-    return cudaSuccess;
-}
-
 static const char *const order_names[CUDASIM_ORDERS] = {"forward", "reverse", "random", "warps"};
 
 void cudasim_set_order(CudasimOrder chosen)
@@ -509,7 +475,7 @@ static void run_block(void)
 {
     unsigned n = running.threads;
     cudasim_block_count++;
-    memset(cudasim_dynamic_shared(), 0xFF, (running.shared + 15) / 16 * 16);
+    memset(cudasim_dynamic_shared(), 0xFF, (running.launch.shared + 15) / 16 * 16);
     for (unsigned i = 0; i < n; i++) {
         fiber_start(&fibers[i], i);
         order[i] = thread_order == CUDASIM_REVERSE ? n - 1 - i : i;
@@ -523,31 +489,19 @@ static void run_block(void)
     switch_to(next_fiber());
 }
 
-void cudasim_launch(const char *name, dim3 grid, dim3 block, size_t shared, const void *kernel,
-                    void (*call)(const void *launch), const void *launch)
+void cudasim_run(const Launch *launch)
 {
-    size_t threads = (size_t)block.x * block.y * block.z;
+    dim3 grid = launch->grid;
     size_t blocks = (size_t)grid.x * grid.y * grid.z;
-    if (!threads || threads > MOST_THREADS || block.z > 64 || !blocks || grid.x > 0x7FFFFFFF ||
-        grid.y > 65535 || grid.z > 65535) {
-        last_error = cudaErrorInvalidConfiguration;
-        return;
-    }
-    if (shared > STATIC_LIMIT && shared > *allowed_for(kernel)) {
-        last_error = cudaErrorInvalidValue;
-        return;
-    }
     if (!shared_memory) {
-        shared_memory = (char *)pages((SHARED_LIMIT + GUARD - 1) / GUARD * GUARD);
-        shared_memory += (SHARED_LIMIT + GUARD - 1) / GUARD * GUARD - SHARED_LIMIT;
-        (void)mprotect(shared_memory + SHARED_LIMIT, GUARD, PROT_NONE);
+        size_t bytes = (SHARED_LIMIT + GUARD - 1) / GUARD * GUARD;
+        char *end = (char *)pages(bytes) + bytes;
+        (void)mprotect(end, GUARD, PROT_NONE);
+        shared_memory = end - SHARED_LIMIT;
     }
-    running.name = name;
-    running.call = call;
-    running.launch = launch;
-    running.threads = (unsigned)threads;
-    running.shared = shared;
-    cudasim_block_size = block;
+    running.launch = *launch;
+    running.threads = launch->block.x * launch->block.y * launch->block.z;
+    cudasim_block_size = launch->block;
     cudasim_grid_size = grid;
     size_t first = thread_order == CUDASIM_RANDOM ? random_below((unsigned)blocks) : 0;
     for (size_t i = 0; i < blocks; i++) {
@@ -557,83 +511,4 @@ void cudasim_launch(const char *name, dim3 grid, dim3 block, size_t shared, cons
         run_block();
     }
     current = &host;
-}
-
-/* --- the rest of the runtime: memory is the host's, everything is done when a call returns --- */
-
-cudaError_t cudaGetDeviceCount(int *count)
-{
-    *count = 1;
-    return cudaSuccess;
-}
-
-cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device)
-{
-    (void)device;
-    /* one multiprocessor, so that small tensors too get the large tiles of large ones */
-    *value = attribute == cudaDevAttrMultiProcessorCount ? 1 : SHARED_LIMIT;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamCreate(cudaStream_t *stream)
-{
-    *stream = (cudaStream_t)(void *)&host;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream)
-{
-    (void)stream;
-    return cudaSuccess;
-}
-
-cudaError_t cudaMalloc(void **memory, size_t bytes)
-{
-    *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
-    return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
-}
-
-cudaError_t cudaFree(void *memory)
-{
-    free(memory);
-    return cudaSuccess;
-}
-
-cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
-{
-    (void)stream;
-    memset(memory, value, bytes);
-    return cudaSuccess;
-}
-
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t stream)
-{
-    (void)kind, (void)stream;
-    if (bytes) {
-        memcpy(to, from, bytes);
-    }
-    return cudaSuccess;
-}
-
-cudaError_t cudaGetLastError(void)
-{
-    cudaError_t error = last_error;
-    last_error = cudaSuccess;
-    return error;
-}
-
-const char *cudaGetErrorString(cudaError_t error)
-{
-    switch (error) {
-    case cudaSuccess:
-        return "no error";
-    case cudaErrorInvalidValue:
-        return "invalid argument";
-    case cudaErrorMemoryAllocation:
-        return "out of memory";
-    case cudaErrorInvalidConfiguration:
-        return "invalid configuration argument";
-    }
-    return "unknown error";
 }
