@@ -92,11 +92,11 @@ EOF
     [[ $output == *"warned.cu: does not compile: "* ]]
 }
 
-@test "the kernels of norm.cu pass, with a row for each" {
+@test "the kernels of optimizer.cu pass, with a row for each" {
     needs_tools
-    run $check kernels/norm.cu
+    run $check kernels/optimizer.cu
     echo "$output"
     [ "$status" -eq 0 ]
     [[ $output == "machine_code: "*" passed, 0 failed"* ]]
-    [[ $output == *'norm.cu `rmsnorm_rows'*'` | 256 | '* ]]
+    [[ $output == *'optimizer.cu `square_groups'*'` | 256 | '* ]]
 }
