@@ -19,9 +19,11 @@ extern "C" {
 
 #define VARIANT(op, variant, class, what, replaced) replaced
 #define REPLACES(op, variant)                       op##_op KERNEL(op##_##variant);
+#define CUDA_REPLACES                               REPLACES
 #include "variants.def"
 #undef VARIANT
 #undef REPLACES
+#undef CUDA_REPLACES
 
 /* table.c */
 extern const Ops KERNEL(ops), KERNEL(variants)[];

@@ -290,3 +290,27 @@ void KERNEL(dropout)(Context *ctx, float *out, const float *x, const int *positi
     dropout_rows<<<blocks_for((size_t)N * blocks, THREADS / LANES), THREADS, 0, stream_of(ctx)>>>(
         out, x, positions, slots, N, C, *dropout);
 }
+
+/* --- variants --- */
+
+static __device__ __forceinline__ float gelu_erff(float x)
+{
+    const float sqrt_half = 0x1.6a09e6p-1f; /* 1 / sqrt(2) */
+    return 0.5f * x * (1.0f + erff(x * sqrt_half));
+}
+
+void KERNEL(gelu_forward_erff)(Context *ctx, float *out, const float *x, size_t n)
+{
+    for_each<gelu_erff>(ctx, out, x, n);
+}
+
+static __device__ __forceinline__ float swiglu_fast(float gate, float up)
+{
+    return gate / (1.0f + __expf(-gate)) * up;
+}
+
+void KERNEL(swiglu_forward_fast)(Context *ctx, float *out, const float *gate, const float *up,
+                                 size_t n)
+{
+    for_each2<swiglu_fast>(ctx, out, gate, up, n);
+}

@@ -74,3 +74,37 @@ void KERNEL(embedding_backward)(Context *ctx, float *dtable, const float *dout, 
     add_rows<<<blocks_for(warps, WARPS), WARPS * LANES, 0, stream_of(ctx)>>>(dtable, dout, rows,
                                                                              starts, order, U, C);
 }
+
+/* --- variants --- */
+
+/* Each token of order added by atomics, in any order. A warp owns 32 channels of a token. */
+static __global__ void __launch_bounds__(WARPS *LANES)
+    add_rows_atomic(float *dtable, const float *dout, const int *rows, const int *starts,
+                    const int *order, int U, int N, int C)
+{
+    size_t warp = (size_t)blockIdx.x * WARPS + threadIdx.x / LANES, channels = (size_t)C,
+           warps = (channels + LANES - 1) / LANES, i = warp / warps, /* warps: of a token */
+        c = warp % warps * LANES + threadIdx.x % LANES;
+    if (i >= (size_t)N || c >= channels) {
+        return;
+    }
+    int u = 0; /* the last row that begins at i or before */
+    for (int end = U; u + 1 < end;) {
+        int middle = u + (end - u) / 2;
+        if (starts[middle] <= (int)i) {
+            u = middle;
+        } else {
+            end = middle;
+        }
+    }
+    atomicAdd(dtable + (size_t)rows[u] * channels + c, dout[(size_t)order[i] * channels + c]);
+}
+
+void KERNEL(embedding_backward_atomic)(Context *ctx, float *dtable, const float *dout,
+                                       const int *rows, const int *starts, const int *order, int U,
+                                       int N, int C)
+{
+    size_t warps = (size_t)N * (((size_t)C + LANES - 1) / LANES);
+    add_rows_atomic<<<blocks_for(warps, WARPS), WARPS * LANES, 0, stream_of(ctx)>>>(
+        dtable, dout, rows, starts, order, U, N, C);
+}

@@ -195,6 +195,13 @@ static __global__ void __launch_bounds__(WARPS *LANES)
     }
 }
 
+static void backward_rows(Context *ctx, float *dx, const float *dout, const float *x,
+                          const float *mean, const float *rstd, const float *weight, int N, int C)
+{
+    norm_rows_backward<<<blocks_for((size_t)N, WARPS), WARPS * LANES, 0, stream_of(ctx)>>>(
+        dx, dout, x, mean, rstd, weight, N, C);
+}
+
 /* dweight and dbias come before dx, which may be dout. */
 static void backward(Context *ctx, float *dx, float *dweight, float *dbias, const float *dout,
                      const float *x, const float *mean, const float *rstd, const float *weight,
@@ -203,8 +210,7 @@ static void backward(Context *ctx, float *dx, float *dweight, float *dbias, cons
     if (dweight) {
         add_token_sums(ctx, dweight, dbias, dout, x, mean, rstd, cu_seqlens, B, N, C);
     }
-    norm_rows_backward<<<blocks_for((size_t)N, WARPS), WARPS * LANES, 0, stream_of(ctx)>>>(
-        dx, dout, x, mean, rstd, weight, N, C);
+    backward_rows(ctx, dx, dout, x, mean, rstd, weight, N, C);
 }
 
 void KERNEL(layernorm_backward)(Context *ctx, float *dx, float *dweight, float *dbias,
@@ -220,4 +226,18 @@ void KERNEL(rmsnorm_backward)(Context *ctx, float *dx, float *dweight, const flo
                               const int *cu_seqlens, int B, int N, int C)
 {
     backward(ctx, dx, dweight, NULL, dout, x, NULL, rstd, weight, cu_seqlens, B, N, C);
+}
+
+/* --- variants --- */
+
+void KERNEL(layernorm_backward_atomic)(Context *ctx, float *dx, float *dweight, float *dbias,
+                                       const float *dout, const float *x, const float *mean,
+                                       const float *rstd, const float *weight,
+                                       const int *cu_seqlens, int B, int N, int C)
+{
+    (void)cu_seqlens, (void)B;
+    if (dweight) {
+        add_atomic_sums(ctx, dweight, dbias, dout, x, mean, rstd, N, C);
+    }
+    backward_rows(ctx, dx, dout, x, mean, rstd, weight, N, C);
 }

@@ -1,8 +1,10 @@
 /* The op table of one build, and its variants in the order of variants.def: each a table of the ops
- * that it replaces, NULL for all others. With -DPARTIAL_BUILD what the build lacks is NULL too. */
+ * that it replaces, NULL for all others. With -DPARTIAL_BUILD, the builds of CUDA, what the build
+ * lacks is NULL too. */
 #include "build.h"
 
 #if defined(PARTIAL_BUILD)
+#define CUDA_REPLACES             REPLACES
 #define OP(name, parameters, ...) void KERNEL(name) parameters __attribute__((weak));
 #include "ops.def"
 #undef OP
@@ -11,6 +13,8 @@
 #include "variants.def"
 #undef VARIANT
 #undef REPLACES
+#else
+#define CUDA_REPLACES(op, variant)
 #endif
 
 #define TEXT2(x) #x

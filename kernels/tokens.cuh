@@ -139,4 +139,48 @@ static void add_token_sums(Context *ctx, float *dweight, float *dbias, const flo
         dweight, dbias, weight_sums, bias_sums, B, C);
 }
 
+/* --- variants --- */
+
+/* Sums of GROUP tokens, whatever their sequences, added by atomics: in any order. A warp owns 32
+ * channels of a group. */
+enum { GROUP = 64 };
+
+static __global__ void __launch_bounds__(TOKEN_WARPS *LANES)
+    token_sums_atomic(float *dweight, float *dbias, const float *dout, const float *x,
+                      const float *mean, const float *rstd, int N, int C)
+{
+    size_t warp = (size_t)blockIdx.x * TOKEN_WARPS + threadIdx.x / LANES,
+           warps = ((size_t)C + LANES - 1) / LANES, /* of a group */
+        first = warp / warps * GROUP;
+    int c = (int)(warp % warps * LANES + threadIdx.x % LANES);
+    if (first >= (size_t)N || c >= C) {
+        return;
+    }
+    float weight_sum = 0.0f, bias_sum = 0.0f;
+    int end = N - (int)first < GROUP ? N : (int)first + GROUP;
+    for (int n = (int)first; n < end; n += TOKENS) {
+        float d[TOKENS], xhat[TOKENS];
+        tokens_read(d, xhat, dout, x, mean, rstd, n, end, C, c);
+#pragma unroll
+        for (int i = 0; i < TOKENS; i++) { /* beyond the end they are 0 */
+            weight_sum = fmaf(d[i], xhat[i], weight_sum);
+            bias_sum += d[i];
+        }
+    }
+    if (dweight) {
+        atomicAdd(dweight + c, weight_sum);
+    }
+    if (dbias) {
+        atomicAdd(dbias + c, bias_sum);
+    }
+}
+
+static void add_atomic_sums(Context *ctx, float *dweight, float *dbias, const float *dout,
+                            const float *x, const float *mean, const float *rstd, int N, int C)
+{
+    size_t groups = ((size_t)N + GROUP - 1) / GROUP, warps = ((size_t)C + LANES - 1) / LANES;
+    token_sums_atomic<<<blocks_for(groups * warps, TOKEN_WARPS), TOKEN_WARPS * LANES, 0,
+                        stream_of(ctx)>>>(dweight, dbias, dout, x, mean, rstd, N, C);
+}
+
 #endif

@@ -23,6 +23,9 @@ setup() {
 @test "a device with kernels of its own takes no --simd, and has its own variants" {
     fails 64 'simd scalar.*device sim has kernels of its own' $train $short --device sim --simd scalar
     fails 64 'matmul_forward=float64.*not there on device sim' $train $short --device sim --kernel matmul_forward=float64
+    for variant in layernorm_backward=atomic bias_backward=atomic embedding_backward=atomic gelu_forward=erff swiglu_forward=fast; do
+        fails 64 "kernel $variant: it is not there on device cpu" $train $short --device cpu --kernel $variant
+    done
 }
 
 @test "the fence gives the bytes of the cpu" {

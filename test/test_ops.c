@@ -226,7 +226,8 @@ static void print_support(const char *op)
     putchar('\n');
 }
 
-/* Says which variants are not there; of ops with the same sum a variant is all or none. */
+/* Says which variants are not there; what the CPU alone refuses is CUDA's. Of ops with the same sum a
+ * variant is all or none. */
 static void check_variant(const char *choice)
 {
     static const char *const pairs[][2] = {{"layernorm_forward", "residual_layernorm_forward"},
@@ -235,7 +236,16 @@ static void check_variant(const char *choice)
     Backend backend = backend_of("scalar", 1);
     Error error = {0};
     if (backend_choose(&backend, choice, &error)) {
-        printf("skipped %s: %s\n", choice, error.text);
+        Backend sim = backend_of("sim", 0);
+        Error other;
+        if (backend_choose(&sim, choice, &other)) {
+            printf("skipped %s: %s\n", choice, error.text);
+        } else {
+            CHECK(error.code == EXIT_USAGE && strstr(error.text, choice) &&
+                      strstr(error.text, "not there on device cpu"),
+                  "the cpu says of %s: %s", choice, error.text);
+        }
+        backend_free(&sim);
     }
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         CHECK(same_op(backend_ops("scalar"), &backend.ops, pairs[i][0]) ==

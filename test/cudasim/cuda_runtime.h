@@ -200,6 +200,9 @@ template <class T> static inline T __ldg(const T *at)
     return *at;
 }
 
+/* glibc has a name of its own like this one's */
+#define __expf(x) expf(x)
+
 static inline int min(int a, int b)
 {
     return a < b ? a : b;
