@@ -93,6 +93,7 @@ $(BUILD)/test_ops: $(patsubst test/%.c,$(BUILD)/test/%.o,test/test_ops.c test/ch
 $(BUILD)/test_golden: $(patsubst test/%.c,$(BUILD)/test/%.o,$(wildcard test/golden_*.c))
 $(BUILD)/test_stats $(BUILD)/test_groups $(BUILD)/test_inference: $(BUILD)/test/made_groups.o
 $(BUILD)/test_curand: $(CURAND)
+$(BUILD)/test_cudasim: $(BUILD)/cudasim/trials.o
 $(filter-out $(BUILD)/test_ops,$(TESTS)): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/check.o $(BUILD)/test/rig.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -111,6 +112,10 @@ $(BUILD)/kernels/%.sim.o: $(BUILD)/sim/%.cu $(patsubst kernels/%,$(BUILD)/sim/%,
 	$(COMPILE_sim) $(INCLUDE_kernels) -DBUILD=sim -MMD -MP -x c++ -c $< -o $@
 $(BUILD)/kernels/table.sim.o $(BUILD)/kernels/table.cuda.o: $(BUILD)/kernels/table.%.o: kernels/table.c | $(BUILD)/kernels
 	$(CC) $(CFLAGS) $(INCLUDE_kernels) -DBUILD=$* -DPARTIAL_BUILD -MMD -MP -c $< -o $@
+$(BUILD)/sim/trials.cu: test/cudasim/trials.cu test/cudasim/cudasim.sed | $(BUILD)/sim
+	{ echo '#line 1 "$<"'; sed -zE -f test/cudasim/cudasim.sed $<; } > $@
+$(BUILD)/cudasim/trials.o: $(BUILD)/sim/trials.cu | $(BUILD)/cudasim
+	$(COMPILE_sim) -MMD -MP -x c++ -c $< -o $@
 $(BUILD)/cudasim/%.o: test/cudasim/%.cc | $(BUILD)/cudasim
 	$(COMPILE_sim) -MMD -MP -c $< -o $@
 

@@ -40,6 +40,7 @@ run() {
 
 run layers test/layers.sh
 run "list of mutants" test/mutants.sh --check
+run emulator "$build/test_cudasim"
 run ops "$build/test_ops"
 run watch "$build/test_watch"
 run device "$build/test_device"

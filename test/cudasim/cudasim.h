@@ -19,6 +19,7 @@ extern "C" {
 #endif
 void cudasim_set_order(CudasimOrder order);
 const char *cudasim_order(void); /* its name */
+void cudasim_finish(void);       /* does all that was enqueued */
 #ifdef __cplusplus
 }
 #endif

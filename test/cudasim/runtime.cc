@@ -5,6 +5,7 @@
  * $CUDASIM_FAIL is CALL:N and lets the Nth such call fail: malloc, mallochost, memcpy, launch, sync,
  * image (no machine code for the device); getcount:N fails at once with the error N of CUDA.
  * $CUDASIM_MEMORY is what the device has, in MiB. */
+#include "cudasim.h"
 #include "launch.h"
 
 #include <stdio.h>
@@ -102,6 +103,11 @@ static void run_tasks(size_t until)
         queue.done++;
         free(task);
     }
+}
+
+void cudasim_finish(void)
+{
+    run_tasks(queue.put);
 }
 
 static void put_task(Task *task)
