@@ -55,7 +55,7 @@ CUDA = $(if $(CUDART),$(patsubst kernels/%.cu,$(BUILD)/kernels/%.cuda.o,$(wildca
 COMPILE_sim = $(CXX) -std=c++17 $(OPT_SIM) -Wall -Wextra -Wno-unused-function -Wno-unknown-pragmas $(EXACT) -fno-exceptions -fno-rtti \
     -fno-threadsafe-statics -fsanitize=alignment $(SANITIZE) -Itest/cudasim -I$(BUILD)/sim
 OPT_SIM = -O2 -g
-CU = $(patsubst kernels/%.cu,%,$(wildcard kernels/*.cu))
+CU = $(filter-out peak,$(patsubst kernels/%.cu,%,$(wildcard kernels/*.cu)))
 SIM = $(foreach k,$(CU) table,$(BUILD)/kernels/$(k).sim.o) $(patsubst test/cudasim/%.cc,$(BUILD)/cudasim/%.o,$(wildcard test/cudasim/*.cc))
 KERNELS = gemm matmul attention norm rope elementwise embedding lora loss optimizer table
 
@@ -70,6 +70,8 @@ EVAL = $(filter-out $(BUILD)/eval/consistency.o,$(call objects,eval))
 ALL = $(TRAIN) $(MODEL) $(DATA) $(EVAL) $(KERNEL_OBJECTS) $(BASE)
 TESTS = $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c)) $(BUILD)/make_llama
 
+# make K=norm is make ops K=norm
+.DEFAULT_GOAL := $(if $(K),ops,all)
 all: report $(PROGRAMS)/train_gpt $(PROGRAMS)/consistency $(PROGRAMS)/merge $(BUILD)/bench $(BUILD)/digests $(CUDA)
 
 $(PROGRAMS)/train_gpt: $(BUILD)/train/main.o $(ALL)
@@ -149,12 +151,12 @@ help:
 	@echo "make            build ./train_gpt, ./consistency and ./merge"
 	@echo "make deps       install what the build and the tests need (Debian packages)"
 	@echo "make test       run every test; ends with: N passed, N failed"
-	@echo "make ops K=norm  build and test the ops of kernels/norm.c, or one op (MODE=perf: measure them)"
+	@echo "make K=norm     build and test the ops of kernels/norm.c and norm.cu, or one op (MODE=perf: measure them)"
 	@echo "make test-long  the same, then break the code in small ways, each of which a test must find"
 	@echo "make machine-code  check what nvcc makes of the CUDA kernels; write docs/KERNELS.md's table of them"
 	@echo "make verify     train the demonstration, a decoder, adapters and lm; compare digests with docs/digests"
 	@echo "make verify-update  write docs/digests anew, after an op's definition changed"
-	@echo "make bench      measure this machine: products and a training step, as a share of its peak"
+	@echo "make bench      measure this machine: training steps as a share of its peak, statistics"
 	@echo "make bench-large  one LoRA step of a model of 3.2 billion parameters (6.4 GB on disk, 7.5 GB of memory)"
 	@echo "make coverage   simulate how often the intervals of consistency hold the true value"
 	@echo "make asan       run the tests under AddressSanitizer (also: make ubsan, make tsan)"

@@ -1,6 +1,9 @@
 #define _GNU_SOURCE
 #include "device.h"
 
+#include "ops.h"
+#include "peak.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +35,11 @@ static int cpu_wait(Error *error)
     return 0;
 }
 
+static double cpu_peak(const Context *ctx)
+{
+    return peak_flops(ctx->threads);
+}
+
 static const Device cpu = {.name = "cpu",
                            .alloc = arena_alloc,
                            .release = arena_free,
@@ -39,7 +47,9 @@ static const Device cpu = {.name = "cpu",
                            .unview = cpu_unview,
                            .put = copy_now,
                            .get = copy_now,
-                           .wait = cpu_wait};
+                           .wait = cpu_wait,
+                           .alloc_shared = arena_alloc,
+                           .peak = cpu_peak};
 
 /* The fence: all of its memory is one range of addresses, handed out once from the start on, so
  * that one call opens or closes it and no address is ever used again. Access rights belong to the
@@ -175,7 +185,8 @@ static const Device fenced = {.name = "fence",
                               .get = fence_get,
                               .wait = fence_wait,
                               .open = fence_open,
-                              .close = fence_close};
+                              .close = fence_close,
+                              .peak = cpu_peak};
 
 extern const Device device_sim, device_cuda __attribute__((weak)); /* there where nvcc was */
 

@@ -39,6 +39,10 @@ typedef struct Device {
     /* Before and after each op; NULL where nothing is to do. What went wrong with it, or NULL. */
     void (*open)(void);
     const char *(*close)(void);
+    /* Memory that the host too may touch, between wait and the next op: for tests. */
+    void *(*alloc_shared)(size_t bytes);
+    /* Float32 operations a second, if all of it does nothing but fma; 0 where that is not known. */
+    double (*peak)(const struct Context *ctx);
 } Device;
 
 /* "cpu", "fence", "sim" or "cuda"; NULL if there is no such device. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 extern "C" {
 #include "device.h"
+#include "peak.h"
 }
 
 #define TEXT2(x) #x
@@ -165,6 +166,16 @@ static void *device_alloc(size_t bytes)
     return memory;
 }
 
+static void *device_alloc_shared(size_t bytes)
+{
+    void *memory = NULL;
+    cudaError_t code = cudaMallocManaged(&memory, bytes ? bytes : 1);
+    if (code != cudaSuccess) {
+        end(EXIT_NO_MEMORY, cudaGetErrorString(code));
+    }
+    return memory;
+}
+
 static void device_release(void *memory, size_t bytes)
 {
     (void)bytes;
@@ -233,4 +244,5 @@ static const char *device_close(void)
 
 extern "C" const Device KERNEL(device) = {NAME,        device_start,  device_alloc, device_release,
                                           device_view, device_unview, device_put,   device_get,
-                                          device_wait, device_open,   device_close};
+                                          device_wait, device_open,   device_close,
+                                          device_alloc_shared, KERNEL(peak_flops)};

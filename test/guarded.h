@@ -1,7 +1,9 @@
 /* Memory between inaccessible pages: whoever reads or writes behind its end is named and ends the
- * program. */
+ * program. Or memory that a device shares, between bytes that are known. */
 #ifndef GUARDED_H
 #define GUARDED_H
+
+#include "device.h"
 
 #include <stddef.h>
 
@@ -9,13 +11,15 @@ typedef struct Guarded {
     const char *name;
     unsigned char *data;
     size_t bytes;
-    unsigned char *map; /* of all pages, and the bytes of those that are accessible */
-    size_t accessible;
+    unsigned char *map;       /* of all pages */
+    size_t guard, accessible; /* bytes before the accessible ones, and of those */
+    const Device *device;     /* whose memory it is, or NULL */
 } Guarded;
 
 /* data is a multiple of alignment, at most 64; up to alignment - 1 bytes behind its end are
- * accessible, and up to a page before it. NULL is freed too. */
-Guarded *guarded_alloc(const char *name, size_t bytes, size_t alignment);
+ * accessible, and up to a page before it. NULL is freed too. device: NULL, or what shares it: then
+ * nothing is inaccessible. */
+Guarded *guarded_alloc(const char *name, size_t bytes, size_t alignment, const Device *device);
 void guarded_free(Guarded *memory);
 
 /* Whether nobody has written to the accessible bytes that are not its own. */

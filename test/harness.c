@@ -87,7 +87,7 @@ static void *tensor(Run *run, const char *name, Kind kind, size_t rows, size_t c
         run->tensors = memory_realloc(run->tensors, ++run->count, sizeof *run->tensors);
         Tensor *t = &run->tensors[number];
         *t = (Tensor){.name = name, .kind = kind, .rows = rows, .cols = cols, .size = size};
-        t->memory = guarded_alloc(name, tensor_bytes(t), 1);
+        t->memory = guarded_alloc(name, tensor_bytes(t), 1, run->device);
         t->data = t->memory->data;
         t->initial = memory_alloc(tensor_bytes(t) + 1, 1);
         t->before = memory_alloc(tensor_bytes(t) + 1, 1);
@@ -185,7 +185,7 @@ static void plan_call(size_t scratch, double flops, double reads)
     run->bytes = reads * sizeof(float);
     if (!run->scratch || run->scratch->bytes != scratch * sizeof(float)) {
         guarded_free(run->scratch);
-        run->scratch = guarded_alloc("scratch", scratch * sizeof(float), 64);
+        run->scratch = guarded_alloc("scratch", scratch * sizeof(float), 64, run->device);
     }
     run->ctx.scratch = (float *)(void *)run->scratch->data;
     run->ctx.scratch_size = scratch;
@@ -259,7 +259,11 @@ void call_begin(Run *run)
 int call_again(Run *run)
 {
     int calls = run->calls++, again = calls < 1;
+    Error error;
     run->ops = calls < 0 ? &plan_ops : run->table;
+    if (calls >= 0 && backend_wait(run->backend, &error)) {
+        CHECK(0, "%s: %s", run->what, error.text);
+    }
     if (run->began && calls >= 0) {
         run->began[calls] = clock_seconds();
         again = calls < 3 ||
@@ -388,12 +392,13 @@ static void tensor_keep(const Run *run, Tensor *t)
 
 /* --- runs --- */
 
-Run *run_new(const OpCase *op, const int *shape, Fill fill)
+Run *run_new(const OpCase *op, const int *shape, Fill fill, const Device *device)
 {
     Run *run = memory_calloc(1, sizeof *run);
     run->op = op;
     run->shape = shape;
     run->fill = fill;
+    run->device = device;
     const char *letter = op->letters;
     for (int i = 0, at = 0; *letter; i++) {
         int length = (int)strcspn(letter, " ");
@@ -427,6 +432,7 @@ static void run_backend(Run *run, const Backend *backend)
 {
     static const char *const fills[FILLS] = {"normal", "wide", "zero"};
     char threads[32];
+    run->backend = backend;
     run->table = &backend->ops;
     run->ctx = backend->ctx;
     run->next = 0;

@@ -53,6 +53,8 @@ struct Run {
     Tensor *tensors;            /* in the order in which the case makes them */
     size_t count, next, floats; /* floats: how many of them are not integers */
     struct Guarded *scratch;
+    const Device *device;
+    const Backend *backend;
     const Ops *table; /* that is run */
     int kept;         /* whether a first run is */
     double *began;    /* when each call did, if they are timed, else NULL */
@@ -112,7 +114,8 @@ double slope(double (*value)(const void *arg), const void *arg, double *x, doubl
 
 /* --- what test_ops.c runs cases with --- */
 
-Run *run_new(const OpCase *op, const int *shape, Fill fill);
+/* device: whose memory the tensors are in, or NULL: the host's. */
+Run *run_new(const OpCase *op, const int *shape, Fill fill, const Device *device);
 void run_free(Run *run);
 
 /* Runs the case by a backend, with scratch of our own. The first run is kept; later ones must leave the same bits if

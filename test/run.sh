@@ -42,6 +42,7 @@ run layers test/layers.sh
 run "list of mutants" test/mutants.sh --check
 run emulator "$build/test_cudasim"
 run ops "$build/test_ops"
+run "ops on memory that a device shares" "$build/test_ops" --device sim --only rmsnorm_forward
 run watch "$build/test_watch"
 run device "$build/test_device"
 run attention "$build/test_attention"

@@ -1,11 +1,13 @@
 /* Every op of ops.def: the bits of its reference (reference.c) from every build of the CPU with 1, 2,
- * 3 and 8 threads, and from the CUDA kernels in the emulator with its four orders of threads; values against float64; gradients against central differences of float64.
+ * 3 and 8 threads, and from the CUDA kernels in the emulator with its four orders of threads; values
+ * against float64; gradients against central differences of float64.
  *
- *     test_ops [--only NAME] [--mode test|grad|perf|support]
+ *     test_ops [--only NAME] [--mode test|grad|perf|support] [--device cuda|sim] [--repeat N]
  *
  * NAME is an op or a file of kernels/. test: bits, values, variants. grad: gradients. perf: time,
- * GB/s and GFLOP/s at the shapes of RoBERTa-large and Llama-3.2-3B, all builds side by side. support:
- * which build has which op. Without --mode: test and grad.
+ * GB/s and GFLOP/s at the shapes of RoBERTa-large and Llama-3.2-3B, all builds side by side, and of
+ * what share of this machine's ceilings. support: which build has which op. Without --mode: test
+ * and grad. --device: of that device alone, in memory that it shares, each shape N times (4).
  *
  * Tolerances: a sum of n float32 operations on terms t_i is off by at most n 2^-24 sum |t_i| (Higham
  * 2002, section 3.1), to first order; each comparison states its n and its sum. Differences with
@@ -63,19 +65,28 @@ static void chain_hash(void *user, const char *op, const char *name, int layer, 
     *(uint64_t *)user = *(uint64_t *)user * 31 + hash;
 }
 
-/* variety: threads of the CPU; for sim one of the orders of cudasim.h, and 1 thread. */
+/* Of --device and --repeat: the one device that is tested, or NULL. */
+static const char *only_device;
+static int varieties = 4;
+
+static const Device *shared_memory(void)
+{
+    return only_device ? device_find(only_device) : NULL;
+}
+
+/* build: of the CPU, or a device of its own. variety: threads of the CPU; for sim one of the orders
+ * of cudasim.h. */
 static Backend backend_of(const char *build, int variety)
 {
     Backend backend;
     Error error;
-    int simulated = !strcmp(build, "sim");
-    if (backend_init(&backend, simulated ? "sim" : "cpu", simulated ? "auto" : build, variety,
-                     &error)) {
+    int simulated = !strcmp(build, "sim"), own = simulated || !strcmp(build, "cuda");
+    if (backend_init(&backend, own ? build : "cpu", own ? "auto" : build, variety, &error)) {
         printf("test_ops: %s\n", error.text);
         exit(error.code);
     }
     if (simulated) {
-        cudasim_set_order((CudasimOrder)variety);
+        cudasim_set_order((CudasimOrder)(variety % CUDASIM_ORDERS));
     }
     backend.ctx.pace.grain = 0; /* share out even the smallest op */
     return backend;
@@ -84,6 +95,10 @@ static Backend backend_of(const char *build, int variety)
 /* All builds that have tests here, the emulator's last. Returns how many. */
 static int tested_builds(const char *names[4])
 {
+    if (only_device) {
+        names[0] = only_device;
+        return 1;
+    }
     int count = backend_builds(names);
     names[count] = "sim";
     return count + 1;
@@ -116,13 +131,14 @@ static void test_bits(const OpCase *c)
     int count = tested_builds(builds);
     for (const Shape *shape = c->shapes; !shape_ends(shape); shape++) {
         for (Fill fill = 0; fill < FILLS; fill++) {
-            Run *run = run_new(c, shape->n, fill);
+            Run *run = run_new(c, shape->n, fill, shared_memory());
             Backend backend = reference_backend();
             uint64_t hash = run_watched(run, &backend, 0, fill == FILL_NORMAL && !c->gradient);
             backend_free(&backend);
-            for (int k = 0; k < 4 * count; k++) {
-                backend = backend_of(builds[k / 4], k / 4 < count - 1 ? threads[k % 4] : k % 4);
-                if (has_op(&backend.ctx.inner, c->op) && (fill == FILL_NORMAL || k % 4 == 2)) {
+            for (int k = 0; k < varieties * count; k++) {
+                int b = k / varieties, variety = k % varieties;
+                backend = backend_of(builds[b], b < count - 1 ? threads[variety] : variety);
+                if (has_op(&backend.ctx.inner, c->op) && (fill == FILL_NORMAL || variety == 2)) {
                     int failed = checks_failed;
                     uint64_t again = run_watched(run, &backend, 1, 0);
                     CHECK(again == hash || checks_failed > failed || run_has_nan(run),
@@ -138,7 +154,7 @@ static void test_bits(const OpCase *c)
 static void test_gradients(const OpCase *c)
 {
     for (const Shape *shape = c->shapes; !shape_ends(shape); shape++) {
-        Run *run = run_new(c, shape->n, FILL_NORMAL);
+        Run *run = run_new(c, shape->n, FILL_NORMAL, shared_memory());
         Backend backend = reference_backend();
         run_case(run, &backend, 0, 1);
         run_free(run);
@@ -163,7 +179,8 @@ static void test_variant(const OpCase *c, const char *choice, int exact)
     const char *builds[4];
     int count = tested_builds(builds), runs = 0, differs = 0;
     for (const Shape *shape = c->shapes; !shape_ends(shape); shape++) {
-        Run *run = run_new(c, shape->n, FILL_NORMAL), *plain = run_new(c, shape->n, FILL_NORMAL);
+        Run *run = run_new(c, shape->n, FILL_NORMAL, shared_memory()),
+            *plain = run_new(c, shape->n, FILL_NORMAL, shared_memory());
         uint64_t plain_hash = 0;
         for (int k = 0; k < 3 * count; k++) {
             Backend backend = backend_of(builds[k / 3], threads[k % 3]);
@@ -193,21 +210,64 @@ static void test_variants(const OpCase *c)
 #undef VARIANT
 }
 
+/* What is measured, and its ceilings: float32 operations a second, and bytes a second that copy
+ * reads and writes. */
+static struct {
+    const char *build;
+    double flops, bytes;
+} measured[4];
+static int measured_count;
+
+static Backend measured_backend(int b)
+{
+    Backend backend = backend_of(measured[b].build, 0);
+    backend.ctx.pace.grain = PACE_GRAIN;
+    return backend;
+}
+
+/* The emulator is not measured beside the CPU. */
+static void measure_ceilings(void)
+{
+    enum { FLOATS = 1 << 26, TIMES = 6 };
+    size_t size = FLOATS * sizeof(float);
+    const char *names[4];
+    measured_count = only_device ? tested_builds(names) : backend_builds(names);
+    for (int b = 0; b < measured_count; b++) {
+        measured[b].build = names[b];
+        Backend backend = measured_backend(b);
+        const Device *device = backend.device;
+        float *from = device->alloc(size), *to = device->alloc(size);
+        double fastest = INFINITY;
+        Error error;
+        for (int i = 0; i < TIMES; i++) {
+            double start = clock_seconds();
+            backend.ops.copy(&backend.ctx, to, from, FLOATS);
+            CHECK(!backend_wait(&backend, &error), "%s", error.text);
+            fastest = i ? fmin(fastest, clock_seconds() - start) : fastest;
+        }
+        measured[b].bytes = 2.0 * (double)size / fastest;
+        measured[b].flops = device->peak(&backend.ctx);
+        printf("%-8s ceilings: copy %.1f GB/s, fma %.1f GFLOP/s\n", names[b],
+               1e-9 * measured[b].bytes, 1e-9 * measured[b].flops);
+        device->release(from, size);
+        device->release(to, size);
+        backend_free(&backend);
+    }
+}
+
 static void measure(const OpCase *c)
 {
-    const char *builds[3];
-    int count = backend_builds(builds);
     for (const Shape *shape = c->real; !shape_ends(shape); shape++) {
-        Run *run = run_new(c, shape->n, FILL_NORMAL);
-        for (int b = 0; b < count; b++) {
-            Backend backend;
-            Error error;
-            CHECK(!backend_init(&backend, "cpu", builds[b], 0, &error), "%s", error.text);
-            if (has_op(&backend.ops, c->op)) {
-                double seconds = run_seconds(run, &backend);
-                printf("%-28s %-8s %10.1f us %7.1f GB/s %8.1f GFLOP/s   %s\n", c->op, builds[b],
-                       1e6 * seconds, run->bytes / seconds / 1e9, run->flops / seconds / 1e9,
-                       run->sizes);
+        Run *run = run_new(c, shape->n, FILL_NORMAL, shared_memory());
+        for (int b = 0; b < measured_count; b++) {
+            Backend backend = measured_backend(b);
+            if (has_op(&backend.ctx.inner, c->op)) {
+                double seconds = run_seconds(run, &backend), bytes = run->bytes / seconds,
+                       flops = run->flops / seconds, most = measured[b].flops;
+                printf("%-28s %-8s %10.1f us %7.1f GB/s %3.0f%% %8.1f GFLOP/s %3.0f%%   %s\n",
+                       c->op, measured[b].build, 1e6 * seconds, 1e-9 * bytes,
+                       100 * bytes / measured[b].bytes, 1e-9 * flops,
+                       most > 0 ? 100 * flops / most : 0.0, run->sizes);
             }
             backend_free(&backend);
         }
@@ -265,7 +325,9 @@ static int selected(const char *only, const char *family, const char *op)
 
 static int usage(void)
 {
-    fputs("usage: test_ops [--only OP|FILE] [--mode test|grad|perf|support]\n", stderr);
+    fputs("usage: test_ops [--only OP|FILE] [--mode test|grad|perf|support] [--device cuda|sim] "
+          "[--repeat N]\n",
+          stderr);
     return EXIT_USAGE;
 }
 
@@ -278,20 +340,35 @@ int main(int argc, char **argv)
         if (i + 1 == argc) {
             return usage();
         }
+        const char *value = argv[i + 1];
         if (!strcmp(argv[i], "--only")) {
-            only = argv[i + 1];
+            only = value;
         } else if (!strcmp(argv[i], "--mode")) {
             mode = NULL;
             for (int m = 0; m < 4; m++) {
-                mode = strcmp(modes[m], argv[i + 1]) ? mode : modes[m];
+                mode = strcmp(modes[m], value) ? mode : modes[m];
             }
+        } else if (!strcmp(argv[i], "--device") &&
+                   (!strcmp(value, "sim") || !strcmp(value, "cuda"))) {
+            only_device = value;
+        } else if (!strcmp(argv[i], "--repeat") && atoi(value) > 2 && only_device) {
+            varieties = atoi(value);
+        } else {
+            return usage();
         }
-        if (!mode || (strcmp(argv[i], "--only") != 0 && strcmp(argv[i], "--mode") != 0)) {
+        if (!mode) {
             return usage();
         }
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     guarded_start();
+    if (only_device) { /* is there one? */
+        Backend backend = backend_of(only_device, 1);
+        backend_free(&backend);
+    }
+    if (!strcmp(mode, "perf")) {
+        measure_ceilings();
+    }
     for (int f = 0; f < FAMILIES; f++) {
         for (const OpCase *c = families[f].cases; c->op; c++) {
             for (int i = 0; i < OPS; i++) {

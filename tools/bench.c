@@ -1,10 +1,9 @@
-/* Measures this machine in one run: its float32 FMA peak, matrix products and training steps of
- * RoBERTa-base as a share of that peak. bench [products|step|statistics] [threads]. docs/BENCH.md
- * is the diary. */
+/* Measures this machine in one run: its float32 FMA peak, and training steps and statistics beside
+ * it. bench [step|roberta-large|lora|large|statistics] [threads]; on the device of $SEEDBED_DEVICE.
+ * Single ops are measured by test_ops --mode perf. docs/BENCH.md is the diary. */
 #include "hf.h"
 #include "optim.h"
 #include "pass.h"
-#include "peak.h"
 #include "rng.h"
 #include "safetensors.h"
 #include "statistics.h"
@@ -12,58 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void fill(float *x, size_t n)
+/* Of the device, in GF/s. */
+static double peak_of(const Backend *backend)
 {
-    for (size_t i = 0; i < n; i++) {
-        x[i] = (float)(i * 2654435761u % 2001) * 1e-3f - 1.0f;
-    }
-}
-
-static void bench_products(Backend *backend)
-{
-    static const int shapes[][2] = {{768, 768}, {2304, 768}, {3072, 768}, {768, 3072}};
-    const Ops *ops = &backend->ops;
-    Context *ctx = &backend->ctx;
-    float *x = arena_alloc(2048 * 3072 * 4), *y = arena_alloc(2048 * 3072 * 4),
-          *w = arena_alloc(3072 * 3072 * 4);
-    fill(x, 2048 * 3072);
-    fill(w, 3072 * 3072);
-    fill(y, 2048 * 3072);
-    backend_reserve(backend, matmul_scratch(3072, 3072, 2048) + matmul_scratch(2048, 3072, 3072));
-    printf("%6s %6s %6s %18s %18s %18s\n", "M", "O", "K", "forward", "backward input",
-           "backward weight");
-    for (int M = 512; M <= 2048; M *= 4) {
-        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-            int O = shapes[s][0], K = shapes[s][1];
-            double best[3] = {1e9, 1e9, 1e9}, peak = 1e-9 * peak_flops(backend->ctx.threads),
-                   flops = 2.0 * M * O * K * 1e-9;
-            for (int run = 0; run < 12; run++) {
-                for (int kind = 0; kind < 3; kind++) {
-                    double start = clock_seconds();
-                    if (kind == 0) {
-                        ops->matmul_forward(ctx, y, x, (Weight){.f32 = w}, NULL, M, K, O);
-                    } else if (kind == 1) {
-                        ops->matmul_backward_input(ctx, x, y, (Weight){.f32 = w}, M, K, O, 0);
-                    } else {
-                        ops->fill_zero(ctx, w, (size_t)O * (size_t)K);
-                        start = clock_seconds();
-                        ops->matmul_backward_weight(ctx, w, y, x, M, K, O);
-                    }
-                    double seconds = clock_seconds() - start;
-                    best[kind] = seconds < best[kind] ? seconds : best[kind];
-                }
-                fill(x, 2048 * 16);
-            }
-            printf("%6d %6d %6d", M, O, K);
-            for (int kind = 0; kind < 3; kind++) {
-                printf(" %8.1f GF/s %3.0f%%", flops / best[kind], 100 * flops / best[kind] / peak);
-            }
-            printf("   of %.1f\n", peak);
-        }
-    }
-    arena_free(x, 2048 * 3072 * 4);
-    arena_free(y, 2048 * 3072 * 4);
-    arena_free(w, 3072 * 3072 * 4);
+    return 1e-9 * backend->device->peak(&backend->ctx);
 }
 
 /* RoBERTa token counts of the first 64 training examples. */
@@ -159,41 +110,70 @@ static double rig_step(Rig *rig, int number)
     return clock_seconds() - start;
 }
 
-static void bench_step(Backend *backend, const char *name, const int *lengths)
+static Config roberta_config(const char *name, int C, int F, int L, int H)
 {
-    enum { B = 16, STEPS = 4 };
-    Error error;
     Config config;
-    json_t *json = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f}", "model_type",
-                             "roberta", "vocab_size", 50265, "hidden_size", 768,
-                             "intermediate_size", 3072, "num_hidden_layers", 12,
-                             "num_attention_heads", 12, "max_position_embeddings", 514,
-                             "type_vocab_size", 1, "pad_token_id", 1, "layer_norm_eps", 1e-5);
-    if (config_from_json(&config, json, "RoBERTa-base", &error)) {
-        fprintf(stderr, "%s\n", error.text);
+    Error error;
+    json_t *json =
+        json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f}", "model_type", "roberta",
+                  "vocab_size", 50265, "hidden_size", C, "intermediate_size", F,
+                  "num_hidden_layers", L, "num_attention_heads", H, "max_position_embeddings", 514,
+                  "type_vocab_size", 1, "pad_token_id", 1, "layer_norm_eps", 1e-5);
+    if (config_from_json(&config, json, name, &error)) {
+        fprintf(stderr, "bench: %s\n", error.text);
         exit(error.code);
     }
+    return config;
+}
+
+enum { STEP_B = 16, STEP_BATCHES = 4, STEP_LONGEST = 128 };
+
+/* Steps of a model of random weights, a batch each; lengths [STEP_BATCHES STEP_B]. */
+static void bench_step(Backend *backend, const char *model, Config config, const char *name,
+                       const int *lengths)
+{
     Rig rig;
     rig_open(&rig, config, NULL, backend);
-    rig_plan(&rig, B, 72, 0);
+    rig_plan(&rig, STEP_B, STEP_LONGEST, 0);
     model_make(&rig.model, &rig.state, 42);
     rig.adamw = (OptimConfig){0.9, 0.98, 1e-6, 0.1, 1.0};
-    double best = 1e9, rate = 0, share = 0;
-    for (int step = 0; step < STEPS; step++) {
-        const int *own = lengths + step % 4 * B;
-        rig_fill(&rig, own, B, step);
-        double peak = 1e-9 * peak_flops(backend->ctx.threads), seconds = rig_step(&rig, step);
+    double best = 1e9, rate = 0, share = 0, fastest = 0;
+    for (int step = 0; step < STEP_BATCHES; step++) {
+        const int *own = lengths + step * STEP_B;
+        rig_fill(&rig, own, STEP_B, step);
+        double peak = peak_of(backend), seconds = rig_step(&rig, step);
         int N = rig.batch.N;
         if (step && seconds / N < best) { /* the first step touches fresh memory */
             best = seconds / N;
             rate = N / seconds;
-            share = step_flops(&config, own, B) * 1e-9 / seconds / peak;
+            fastest = seconds;
+            share = peak > 0 ? step_flops(&config, own, STEP_B) * 1e-9 / seconds / peak : 0.0;
         }
     }
-    printf("RoBERTa-base step, batch 16, %s lengths: %.0f tokens/s, %.0f%% of the FMA peak, peak "
+    printf("%s step, batch %d, %s lengths: %.0f tokens/s, %.1f ms, %.0f%% of the FMA peak, peak "
            "memory %.2f GB\n",
-           name, rate, 100 * share, (double)memory_peak() * 1e-9);
+           model, STEP_B, name, rate, 1e3 * fastest, 100 * share, (double)memory_peak() * 1e-9);
     rig_close(&rig);
+}
+
+static void bench_base(Backend *backend)
+{
+    bench_step(backend, "RoBERTa-base", roberta_config("RoBERTa-base", 768, 3072, 12, 12), "MRPC",
+               mrpc_lengths);
+    bench_step(backend, "RoBERTa-base", roberta_config("RoBERTa-base", 768, 3072, 12, 12), "CoLA",
+               cola_lengths);
+}
+
+static void bench_roberta_large(Backend *backend)
+{
+    int padded[STEP_BATCHES * STEP_B];
+    for (int i = 0; i < STEP_BATCHES * STEP_B; i++) {
+        padded[i] = STEP_LONGEST;
+    }
+    bench_step(backend, "RoBERTa-large", roberta_config("RoBERTa-large", 1024, 4096, 24, 16),
+               "128 tokens, padded", padded);
+    bench_step(backend, "RoBERTa-large", roberta_config("RoBERTa-large", 1024, 4096, 24, 16),
+               "MRPC", mrpc_lengths);
 }
 
 static Config llama_config(const char *name, int V, int C, int F, int L, int H, int K, int D)
@@ -312,7 +292,7 @@ static void bench_large(Backend *backend, const char *folder)
     ModelCounts counts = model_counts(&rig.model);
     printf("Llama-3.2-3B's shape: %zu parameters, %zu of adapters, %zu of the head\n", counts.all,
            counts.adapters, counts.head);
-    double peak = 1e-9 * peak_flops(backend->ctx.threads), C = 3072, F = 8192, KV = 1024, L = 28;
+    double peak = peak_of(backend), C = 3072, F = 8192, KV = 1024, L = 28;
     double matrices = L * (2 * C * C + 2 * C * KV + 3 * C * F) * N,
            causal = L * 2 * C * B * T * (T + 1) / 2;
     for (int step = 0; step < 2; step++) {
@@ -375,19 +355,18 @@ int main(int argc, char **argv)
     Backend backend;
     Error error;
     const char *what = argc > 1 ? argv[1] : "all";
-    if (backend_init(&backend, "cpu", "auto", argc > 2 ? atoi(argv[2]) : 0, &error)) {
+    if (backend_init(&backend, "auto", "auto", argc > 2 ? atoi(argv[2]) : 0, &error)) {
         fprintf(stderr, "bench: %s\n", error.text);
         return error.code;
     }
     printf("%s kernels, %d threads, float32 FMA peak %.1f GF/s\n", backend.ops.build,
-           backend.ctx.threads, 1e-9 * peak_flops(backend.ctx.threads));
+           backend.ctx.threads, peak_of(&backend));
     int all = !strcmp(what, "all");
-    if (all || !strcmp(what, "products")) {
-        bench_products(&backend);
-    }
     if (all || !strcmp(what, "step")) {
-        bench_step(&backend, "MRPC", mrpc_lengths);
-        bench_step(&backend, "CoLA", cola_lengths);
+        bench_base(&backend);
+    }
+    if (!strcmp(what, "roberta-large")) {
+        bench_roberta_large(&backend);
     }
     if (all || !strcmp(what, "lora")) {
         bench_lora(&backend);

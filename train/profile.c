@@ -1,6 +1,5 @@
 #include "profile.h"
 #include "json.h"
-#include "peak.h"
 #include "watch.h"
 
 #include <stdlib.h>
@@ -87,7 +86,7 @@ int profile_close(Profile *profile, int code, FILE *table, Error *error)
         count += lines[count].tally.calls > 0;
     }
     qsort(lines, (size_t)count, sizeof *lines, by_time);
-    double peak = backend->device->start ? 0.0 : peak_flops(backend->ctx.threads); /* the CPU's */
+    double peak = backend->device->peak(&backend->ctx);
     if (table) {
         print_table(table, lines, count, wall, peak);
     }
