@@ -246,16 +246,25 @@ static __global__ void __launch_bounds__(T::THREADS, 512 / T::THREADS)
     int b_wide = rows_aligned(b, B_DEEP ? p.K : p.N);
     float sum[T::M_OWN][T::N_OWN];
 #pragma unroll
-    for (int i = 0; i < T::M_OWN; i++) {
-        int row = m0 + m + step_to<A::RUN, M_LANES>(i);
+    for (int j = 0; j < T::N_OWN; j++) {
+        int column = n0 + n + step_to<B::RUN, N_LANES>(j);
+        float start = p.bias && column < p.N ? p.bias[column] : 0.0f;
 #pragma unroll
-        for (int j = 0; j < T::N_OWN; j++) {
-            int column = n0 + n + step_to<B::RUN, N_LANES>(j);
-            sum[i][j] = 0.0f;
-            if (row < p.M && column < p.N && p.accumulate) {
-                sum[i][j] = p.out[(size_t)row * (size_t)p.N + (size_t)column];
-            } else if (column < p.N && p.bias) {
-                sum[i][j] = p.bias[column];
+        for (int i = 0; i < T::M_OWN; i++) {
+            sum[i][j] = start;
+        }
+    }
+    if (p.accumulate) {
+        const float *out = p.out + (size_t)(m0 + m) * (size_t)p.N + (size_t)(n0 + n);
+#pragma unroll
+        for (int i = 0; i < T::M_OWN; i++) {
+            int down = step_to<A::RUN, M_LANES>(i);
+#pragma unroll
+            for (int j = 0; j < T::N_OWN; j++) {
+                int right = step_to<B::RUN, N_LANES>(j);
+                if (down < p.M - m0 - m && right < p.N - n0 - n) {
+                    sum[i][j] = out[(size_t)down * (size_t)p.N + (size_t)right];
+                }
             }
         }
     }
@@ -286,14 +295,15 @@ static __global__ void __launch_bounds__(T::THREADS, 512 / T::THREADS)
     }
     m = m_of<T, A::RUN>(anew((int)threadIdx.x));
     n = n_of<T, B::RUN>(anew((int)threadIdx.x));
+    float *out = p.out + (size_t)(m0 + m) * (size_t)p.N + (size_t)(n0 + n);
 #pragma unroll
     for (int i = 0; i < T::M_OWN; i++) {
-        int row = m0 + m + step_to<A::RUN, M_LANES>(i);
+        int down = step_to<A::RUN, M_LANES>(i);
 #pragma unroll
         for (int j = 0; j < T::N_OWN; j++) {
-            int column = n0 + n + step_to<B::RUN, N_LANES>(j);
-            if (row < p.M && column < p.N) {
-                p.out[(size_t)row * (size_t)p.N + (size_t)column] = p.scale * sum[i][j];
+            int right = step_to<B::RUN, N_LANES>(j);
+            if (down < p.M - m0 - m && right < p.N - n0 - n) {
+                out[(size_t)down * (size_t)p.N + (size_t)right] = p.scale * sum[i][j];
             }
         }
     }

@@ -1,0 +1,55 @@
+/* CUDA twin of lora.c. Each of its sums is a chain over a whole dimension, so all are products of
+ * product.cuh; dropout is the op's. Scratch: [N, C] of what is dropped, then dmid [N, R].
+ *
+ * Rank 8 makes [N, R], [R, C] and [O, R] small: bound by the latency of a chain over C, O or N
+ * (computed: 16 us for 3,072 k), the updates of out and dx by their bytes. */
+#include "cuda.cuh"
+#include "product.cuh"
+
+/* x, or drop(x) [N, C] in `dropped`. */
+static const float *input_of(Context *ctx, float *dropped, const float *x, const Lora *lora, int N,
+                             int C)
+{
+    if (lora->dropout.p <= 0.0f) {
+        return x;
+    }
+    ctx->inner.dropout(ctx, dropped, x, lora->positions, lora->slots, N, C, &lora->dropout);
+    return dropped;
+}
+
+void KERNEL(lora_forward)(Context *ctx, float *out, float *mid, const float *x, const Lora *lora,
+                          int N, int C, int O)
+{
+    const float *input = input_of(ctx, ctx->scratch, x, lora, N, C);
+    Product down = {mid, input, {lora->a, NULL}, NULL, 0, lora->scale, N, lora->R, C};
+    product_nt(ctx, &down);
+    Product up = {out, mid, {lora->b, NULL}, NULL, 1, 1.0f, N, O, lora->R};
+    product_nt(ctx, &up);
+}
+
+void KERNEL(lora_backward)(Context *ctx, float *dx, float *da, float *db, const float *dout,
+                           const float *mid, const float *x, const Lora *lora, int N, int C, int O)
+{
+    size_t size = (size_t)N * (size_t)C;
+    float *dropped = ctx->scratch, *dmid = ctx->scratch + (size + 15) / 16 * 16;
+    const float *input = input_of(ctx, dropped, x, lora, N, C);
+    /* forward: out += mid b^T */
+    Product to_mid = {dmid, dout, {lora->b, NULL}, NULL, 0, lora->scale, N, lora->R, O};
+    product_nn(ctx, &to_mid);
+    Product to_b = {db, dout, {mid, NULL}, NULL, 1, 1.0f, O, lora->R, N};
+    product_tn(ctx, &to_b);
+    /* forward: mid = scale input a^T */
+    Product to_a = {da, dmid, {input, NULL}, NULL, 1, 1.0f, lora->R, C, N};
+    product_tn(ctx, &to_a);
+    if (!dx) {
+        return;
+    }
+    int whole = input == x; /* else the gradient of drop(x) takes its place */
+    Product to_x = {whole ? dx : dropped, dmid, {lora->a, NULL}, NULL, whole, 1.0f, N, C, lora->R};
+    product_nn(ctx, &to_x);
+    if (!whole) {
+        ctx->inner.dropout(ctx, dropped, dropped, lora->positions, lora->slots, N, C,
+                           &lora->dropout);
+        ctx->inner.add(ctx, dx, dx, dropped, size);
+    }
+}
