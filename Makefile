@@ -68,7 +68,7 @@ DATA = $(call objects,data)
 TRAIN = $(filter-out $(BUILD)/train/main.o,$(call objects,train))
 EVAL = $(filter-out $(BUILD)/eval/consistency.o,$(call objects,eval))
 ALL = $(TRAIN) $(MODEL) $(DATA) $(EVAL) $(KERNEL_OBJECTS) $(BASE)
-TESTS = $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c)) $(BUILD)/make_llama
+TESTS = $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c)) $(BUILD)/make_llama $(BUILD)/make_roberta
 
 # make K=norm is make ops K=norm
 .DEFAULT_GOAL := $(if $(K),ops,all)
@@ -186,10 +186,10 @@ test-long: test
 machine-code:
 	@NVCC=$(NVCC) CUDAFLAGS='$(CUDAFLAGS)' INCLUDE_kernels='$(INCLUDE_kernels)' tools/machine_code.sh
 
-verify: $(PROGRAMS)/train_gpt $(BUILD)/digests $(BUILD)/make_llama
+verify: $(PROGRAMS)/train_gpt $(BUILD)/digests $(BUILD)/make_llama $(BUILD)/make_roberta
 	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) test/verify.sh
 
-verify-update: $(PROGRAMS)/train_gpt $(BUILD)/digests $(BUILD)/make_llama
+verify-update: $(PROGRAMS)/train_gpt $(BUILD)/digests $(BUILD)/make_llama $(BUILD)/make_roberta
 	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) test/verify.sh --update
 
 bench: $(BUILD)/bench
