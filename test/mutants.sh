@@ -44,8 +44,9 @@ targets_of() {
     esac
 }
 
+# Without nvcc: the emulator runs the kernels of CUDA.
 build() { # TREE TARGETS
-    make -C "$1" -s PROGRAMS=build BUILD=build "${@:2}" >"$1.make" 2>&1
+    make -C "$1" -s PROGRAMS=build BUILD=build NVCC= "${@:2}" >"$1.make" 2>&1
 }
 
 # check TREE TEST: whether it passes
