@@ -138,7 +138,7 @@ void KERNEL(attention_forward)(Context *ctx, float *out, float *max, float *rsum
                     e_i[j] = scalar_exp(e_i[j] - m);
                 }
                 r[i] = 1.0f / row_sum(e_i, n);
-                max[(row + i) * H + (size_t)head.h] = m;
+                max[(row + i) * H + (size_t)head.h] = m + 0.0f;
                 rsum[(row + i) * H + (size_t)head.h] = r[i];
                 if (dropout->p > 0.0f) {
                     row_dropout(e_i, e_i, n, dropout,

@@ -183,7 +183,7 @@ void REFERENCE(attention_forward)(Context *ctx, float *out, float *max, float *r
                 e[j] = scalar_exp(e[j] - m);
                 sum.lane[j % 32] += e[j];
             }
-            max[row] = m;
+            max[row] = m + 0.0f;
             rsum[row] = 1.0f / lanes_sum(sum);
             for (size_t j = 0; j < at.seen; j++) {
                 e[j] = dropped_key(e[j], dropout, shape, &at, j);
