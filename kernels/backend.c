@@ -39,11 +39,13 @@ size_t vocabulary_scratch(size_t N, size_t C, size_t V)
     return vocabulary_products(N, C, width) + N * (width + 4) + 64;
 }
 
-/* attention.c: two matrices of scores, five packed operands and a panel of the sixth. */
-size_t attention_scratch(size_t longest, size_t D, int threads)
+/* attention.c: two matrices of scores, five packed operands and a panel of the sixth; or, in
+ * attention_backward.cu, the mean of each row. */
+size_t attention_scratch(const AttentionShape *shape, int threads)
 {
-    size_t T = (longest + 31) / 32 * 32, wide = (D + 31) / 32 * 32;
-    return (size_t)threads * (2 * T * T + 5 * T * wide + 16 * size_max(T, wide) + 128);
+    size_t T = ((size_t)shape->longest + 31) / 32 * 32, wide = ((size_t)shape->D + 31) / 32 * 32,
+           share = 2 * T * T + 5 * T * wide + 16 * size_max(T, wide) + 128;
+    return size_max((size_t)threads * share, (size_t)shape->q_rows * (size_t)shape->H);
 }
 
 extern const Ops ops_scalar, variants_scalar[];

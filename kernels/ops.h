@@ -133,7 +133,7 @@ extern "C" {
 /* Floats of scratch, for ops.def: of a product [M, N] over K; of attention, LoRA and the language
  * model's loss. */
 size_t matmul_scratch(size_t M, size_t N, size_t K);
-size_t attention_scratch(size_t longest, size_t D, int threads);
+size_t attention_scratch(const AttentionShape *shape, int threads);
 size_t lora_scratch(size_t N, size_t C, size_t O, size_t R, int threads);
 size_t vocabulary_scratch(size_t N, size_t C, size_t V);
 

@@ -184,7 +184,7 @@ static Results present(const Inputs *in, Backend *backend)
     float *memory = memory_calloc(TENSORS * n + 2 * HEADS * (size_t)T, sizeof *memory);
     float *out = memory, *dq = memory + n, *dk = memory + 2 * n, *dv = memory + 3 * n,
           *max = memory + 4 * n, *rsum = max + HEADS * T;
-    backend_reserve(backend, attention_scratch((size_t)T, (size_t)D, backend->ctx.threads));
+    backend_reserve(backend, attention_scratch(&shape, backend->ctx.threads));
     backend->ops.attention_forward(&backend->ctx, out, max, rsum, in->q, in->k, in->v, &shape,
                                    &in->dropout);
     backend->ops.attention_backward(&backend->ctx, dq, dk, dv, in->dout, in->q, in->k, in->v, out,

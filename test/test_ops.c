@@ -75,7 +75,7 @@ static const Device *shared_memory(void)
 }
 
 /* build: of the CPU, or a device of its own. variety: threads of the CPU; for sim one of the orders
- * of cudasim.h. */
+ * of cudasim.h, every other one with as little shared memory as a device of sm_80 or later has. */
 static Backend backend_of(const char *build, int variety)
 {
     Backend backend;
@@ -87,6 +87,7 @@ static Backend backend_of(const char *build, int variety)
     }
     if (simulated) {
         cudasim_set_order((CudasimOrder)(variety % CUDASIM_ORDERS));
+        backend.ctx.shared_limit = variety % 2 ? 99 * 1024 : backend.ctx.shared_limit;
     }
     backend.ctx.pace.grain = 0; /* share out even the smallest op */
     return backend;

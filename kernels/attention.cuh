@@ -1,0 +1,330 @@
+/* What attention.cu and attention_backward.cu share: the two products that attention is made of, over
+ * tiles of TILE x TILE by blocks of THREADS threads. A thread owns 8 x 4 values of a tile, and each
+ * is one chain in the order of ops.def, whatever the tile.
+ *
+ * Rows and columns that are not there come as zeros. ops.def says why a masked key may come as a
+ * product with zero, and the same holds here of every other zero: it can change but the sign of a
+ * sum that is zero, which nothing sees behind the + 0 of each output. So no tile has a case of its
+ * own at its edges. Shared memory does not depend on D, and is below the 99 KB that every device from
+ * sm_80 on has for a block. */
+#ifndef ATTENTION_CUH
+#define ATTENTION_CUH
+
+#include "cuda.cuh"
+
+enum {
+    TILE = 64,     /* rows and columns */
+    THREADS = 128, /* of a block, 8 x 16 */
+    WARPS = THREADS / LANES,
+    DEPTH = 16, /* of a slab: how much of a product's depth is in shared memory */
+    GAP = 4,    /* floats behind a row: then eight rows begin in different banks */
+    SLAB_ROW = DEPTH + GAP,
+    STAGES = 3, /* slabs in use and on their way */
+    STAGE = 2 * TILE * SLAB_ROW,
+};
+
+/* The rows of one sequence and head in q, k, v ...: row i begins at x + i stride; count are there. */
+typedef struct Rows {
+    const float *x;
+    int stride, count;
+} Rows;
+
+/* Those of head `head` of x, from row `row` of the batch on. */
+static __device__ __forceinline__ Rows rows_of(const float *x, int stride, int row, int head, int D,
+                                               int count)
+{
+    Rows rows = {x + (size_t)row * (size_t)stride + (size_t)(head * D), stride, count};
+    return rows;
+}
+
+static __device__ __forceinline__ Rows rows_from(Rows rows, int first)
+{
+    rows.x += (size_t)first * (size_t)rows.stride;
+    rows.count -= first;
+    return rows;
+}
+
+/* The sequence and head of a block. */
+typedef struct Head {
+    int b, head;       /* head: of queries, or of keys and values */
+    int q_row, k_row;  /* first rows in the batch */
+    int queries, keys; /* how many */
+    int position;      /* of the first query */
+    uint32_t slot;
+} Head;
+
+static __device__ __forceinline__ Head head_at(const AttentionShape *shape, int task, int heads)
+{
+    Head at = {};
+    at.b = task / heads;
+    at.head = task % heads;
+    at.q_row = shape->cu_q[at.b];
+    at.k_row = shape->cu_k[at.b];
+    at.queries = shape->cu_q[at.b + 1] - at.q_row;
+    at.keys = shape->cu_k[at.b + 1] - at.k_row;
+    at.position = shape->q_position[at.b];
+    at.slot = (uint32_t)shape->slot[at.b];
+    return at;
+}
+
+/* Keys that query i of the sequence sees. */
+static __device__ __forceinline__ int keys_seen(const AttentionShape *shape, const Head *at, int i)
+{
+    int limit = at->position + i + 1;
+    return shape->causal && limit < at->keys ? limit : at->keys;
+}
+
+/* The 8 rows of a thread in a tile, and its 4 columns in a tile of scores; in one of sums these are
+ * 4 side by side. A warp has 8 by 4 threads: eight addresses for its lanes, in different banks. */
+static __device__ __forceinline__ int row_of(int i)
+{
+    return (int)threadIdx.x % 8 + 8 * i;
+}
+
+static __device__ __forceinline__ int column_of(int j)
+{
+    return (int)threadIdx.x / 8 + 16 * j;
+}
+
+/* x, but the compiler does not know: what depends on it is computed where it is used, and takes no
+ * registers through the loops in between. */
+static __device__ __forceinline__ int opaque(int x)
+{
+    asm volatile("" : "+r"(x));
+    return x;
+}
+
+/* Starts copies of R rows of C columns from column `first` on, of D, to `to` [R][TO_ROW]. WIDE: 16
+ * bytes at a time, for rows that all begin at 16 bytes and D a multiple of 4. */
+template <int WIDE, int R, int C, int TO_ROW>
+static __device__ __forceinline__ void load_slab(float *to, Rows from, int first, int D)
+{
+    const int floats = WIDE ? 4 : 1, in_row = C / floats, self = opaque((int)threadIdx.x);
+#pragma unroll
+    for (int m = 0; m < R * in_row / THREADS; m++) {
+        int n = m * THREADS + self, i = n / in_row, d = n % in_row * floats;
+        float *cell = to + i * TO_ROW + d;
+        if (i < from.count && first + d < D) {
+            __pipeline_memcpy_async(cell, from.x + (size_t)i * (size_t)from.stride + first + d,
+                                    floats * sizeof(float));
+        } else {
+            for (int f = 0; f < floats; f++) {
+                cell[f] = 0.0f;
+            }
+        }
+    }
+}
+
+static __device__ __forceinline__ float4 load4(const float *shared)
+{
+    return *(const float4 *)(const void *)shared;
+}
+
+/* Two tiles of scores, whose slabs come one behind the other: a[p] by b[p]. */
+typedef struct Scores {
+    Rows a[2], b[2];
+    int D;
+    int slabs, all; /* of the first tile, and with the second, which has none if b[1] has no rows */
+} Scores;
+
+static __device__ __forceinline__ Scores scores_of(Rows a0, Rows b0, Rows a1, Rows b1, int D)
+{
+    int slabs = (D + DEPTH - 1) / DEPTH;
+    Scores scores = {{a0, a1}, {b0, b1}, D, slabs, b1.count > 0 ? 2 * slabs : slabs};
+    return scores;
+}
+
+/* sums[i][j] = chain over d from 0 of a[row_of(i)][d] b[column_of(j)][d] of tile 0, or of tile 1,
+ * which comes next. */
+template <int WIDE, int TILE_NUMBER>
+static __device__ __forceinline__ void scores_tile(float sums[8][4], float *stages,
+                                                   const Scores *scores)
+{
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            sums[i][j] = 0.0f;
+        }
+    }
+    if (TILE_NUMBER == 0) {
+        __syncthreads(); /* the stages are no longer read */
+    }
+    int begin = TILE_NUMBER ? scores->slabs : 1 - STAGES,
+        end = TILE_NUMBER ? scores->all : scores->slabs;
+#pragma unroll 1
+    for (int s = begin; s < end; s++) {
+        if (s >= 0) {
+            __pipeline_wait_prior(STAGES - 2);
+            __syncthreads(); /* slab s is there, and slab s - 1 no longer read */
+        }
+        int next = s + STAGES - 1;
+        if (next < scores->all) {
+            int second = next >= scores->slabs, d = (second ? next - scores->slabs : next) * DEPTH;
+            float *stage = stages + next % STAGES * STAGE;
+            load_slab<WIDE, TILE, DEPTH, SLAB_ROW>(stage, second ? scores->a[1] : scores->a[0], d,
+                                                   scores->D);
+            load_slab<WIDE, TILE, DEPTH, SLAB_ROW>(
+                stage + TILE * SLAB_ROW, second ? scores->b[1] : scores->b[0], d, scores->D);
+        }
+        __pipeline_commit();
+        if (s < 0) {
+            continue; /* two slabs come before the first is used */
+        }
+        const float *a = stages + s % STAGES * STAGE, *b = a + TILE * SLAB_ROW;
+#pragma unroll 2
+        for (int d = 0; d < DEPTH; d += 4) {
+            float4 y[4];
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                y[j] = load4(b + column_of(j) * SLAB_ROW + d);
+            }
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                float4 x = load4(a + row_of(i) * SLAB_ROW + d);
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+                    float sum = fmaf(x.x, y[j].x, sums[i][j]);
+                    sum = fmaf(x.y, y[j].y, sum);
+                    sum = fmaf(x.z, y[j].z, sum);
+                    sums[i][j] = fmaf(x.w, y[j].w, sum);
+                }
+            }
+        }
+    }
+}
+
+/* Where sum_rows puts its sums: rows of D values. */
+typedef struct Output {
+    float *to;
+    int stride, rows, D;
+} Output;
+
+static __device__ __forceinline__ Output output_of(float *x, int stride, int row, int head, int D,
+                                                   int rows)
+{
+    Output out = {x + (size_t)row * (size_t)stride + (size_t)(head * D), stride, rows, D};
+    return out;
+}
+
+/* Row i, four channels from this one on: those of them that are there. */
+template <int WIDE>
+static __device__ __forceinline__ float4 output_get(const Output *out, int i, int channel)
+{
+    const float *from = out->to + (size_t)i * (size_t)out->stride + channel;
+    int there = i < out->rows ? out->D - channel : 0;
+    float4 x = {};
+    if (WIDE && there > 0) {
+        x = *(const float4 *)(const void *)from;
+    } else if (!WIDE) {
+        x.x = there > 0 ? from[0] : 0.0f;
+        x.y = there > 1 ? from[1] : 0.0f;
+        x.z = there > 2 ? from[2] : 0.0f;
+        x.w = there > 3 ? from[3] : 0.0f;
+    }
+    return x;
+}
+
+template <int WIDE>
+static __device__ __forceinline__ void output_put(const Output *out, int i, int channel, float4 x)
+{
+    float *to = out->to + (size_t)i * (size_t)out->stride + channel;
+    int there = i < out->rows ? out->D - channel : 0;
+    if (WIDE && there > 0) {
+        *(float4 *)(void *)to = x;
+    } else if (!WIDE) {
+        if (there > 0) {
+            to[0] = x.x;
+        }
+        if (there > 1) {
+            to[1] = x.y;
+        }
+        if (there > 2) {
+            to[2] = x.z;
+        }
+        if (there > 3) {
+            to[3] = x.w;
+        }
+    }
+}
+
+static __device__ __forceinline__ float4 fma4(float x, float4 y, float4 sum)
+{
+    sum.x = fmaf(x, y.x, sum.x);
+    sum.y = fmaf(x, y.y, sum.y);
+    sum.z = fmaf(x, y.z, sum.z);
+    sum.w = fmaf(x, y.w, sum.w);
+    return sum;
+}
+
+/* out[i][d] = ((chain over k < depth of strip[i][k] x[k][d], from 0 or from what is there) + 0)
+ * factor[i], a factor of NULL being 1. strip, in shared memory, has rows of strip_row floats, and
+ * zeros from depth to the next multiple of DEPTH. */
+template <int WIDE>
+static __device__ __forceinline__ void sum_rows(const Output *out, const float *strip,
+                                                int strip_row, int depth, Rows x, int from_zero,
+                                                const float *factor, float *stages)
+{
+    int slabs = (depth + DEPTH - 1) / DEPTH;
+    for (int first = 0; first < out->D; first += TILE) {
+        int column = (int)threadIdx.x / 8 * 4;
+        float4 sums[8] = {};
+        int top = opaque(row_of(0));
+#pragma unroll
+        for (int i = 0; i < 8 && !from_zero; i++) {
+            sums[i] = output_get<WIDE>(out, top + 8 * i, first + column);
+        }
+        __syncthreads(); /* the strip is there, and the stages no longer read */
+#pragma unroll 1
+        for (int s = 1 - STAGES; s < slabs; s++) {
+            if (s >= 0) {
+                __pipeline_wait_prior(STAGES - 2);
+                __syncthreads(); /* slab s is there, and slab s - 1 no longer read */
+            }
+            int next = s + STAGES - 1;
+            if (next < slabs) {
+                load_slab<WIDE, DEPTH, TILE, TILE>(stages + next % STAGES * STAGE,
+                                                   rows_from(x, next * DEPTH), first, out->D);
+            }
+            __pipeline_commit();
+            if (s < 0) {
+                continue;
+            }
+            const float *a = strip + s * DEPTH, *b = stages + s % STAGES * STAGE + column;
+#pragma unroll 2
+            for (int k = 0; k < DEPTH; k += 4) {
+                float4 y[4];
+#pragma unroll
+                for (int m = 0; m < 4; m++) {
+                    y[m] = load4(b + (k + m) * TILE);
+                }
+#pragma unroll
+                for (int i = 0; i < 8; i++) {
+                    float4 e = load4(a + row_of(i) * strip_row + k);
+                    sums[i] = fma4(e.x, y[0], sums[i]);
+                    sums[i] = fma4(e.y, y[1], sums[i]);
+                    sums[i] = fma4(e.z, y[2], sums[i]);
+                    sums[i] = fma4(e.w, y[3], sums[i]);
+                }
+            }
+        }
+        top = opaque(row_of(0));
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            float r = factor ? factor[top + 8 * i] : 1.0f;
+            sums[i].x = (sums[i].x + 0.0f) * r;
+            sums[i].y = (sums[i].y + 0.0f) * r;
+            sums[i].z = (sums[i].z + 0.0f) * r;
+            sums[i].w = (sums[i].w + 0.0f) * r;
+            output_put<WIDE>(out, top + 8 * i, first + column, sums[i]);
+        }
+    }
+}
+
+/* For launches: whether rows of this stride may be read and written 16 bytes at a time. */
+static inline int rows_aligned(const float *x, int stride)
+{
+    return (uintptr_t)x % 16 == 0 && stride % 4 == 0;
+}
+
+#endif
