@@ -51,6 +51,9 @@ CURAND = $(if $(wildcard $(CUDA_INCLUDE)/curand_kernel.h),$(BUILD)/test/curand_d
 # The runtime is linked statically: the programs start where no CUDA is.
 CUDART = $(if $(NVCC),$(firstword $(wildcard $(foreach d,lib64 lib targets/$(shell uname -m)-linux/lib,$(dir $(NVCC))../$(d)/libcudart_static.a))))
 CUDA = $(if $(CUDART),$(patsubst kernels/%.cu,$(BUILD)/kernels/%.cuda.o,$(wildcard kernels/*.cu)) $(BUILD)/kernels/table.cuda.o)
+# test/ptx runs the PTX of these devices, which it takes out of the objects.
+COMPILE_ptx = $(NVCC) $(CUDAFLAGS) -no-compress $(foreach g,$(GPUS),-gencode arch=compute_$(g),code=compute_$(g))
+PTX = $(if $(NVCC),$(patsubst %,$(BUILD)/kernels/%.ptx.o,$(filter-out device_cuda,$(CU)) table))
 # No C++ library: the programs are linked as C.
 COMPILE_sim = $(CXX) -std=c++17 $(OPT_SIM) -Wall -Wextra -Wno-unused-function -Wno-unknown-pragmas $(EXACT) -fno-exceptions -fno-rtti \
     -fno-threadsafe-statics -fsanitize=alignment $(SANITIZE) -Itest/cudasim -I$(BUILD)/sim
@@ -69,6 +72,9 @@ TRAIN = $(filter-out $(BUILD)/train/main.o,$(call objects,train))
 EVAL = $(filter-out $(BUILD)/eval/consistency.o,$(call objects,eval))
 ALL = $(TRAIN) $(MODEL) $(DATA) $(EVAL) $(KERNEL_OBJECTS) $(BASE)
 TESTS = $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c)) $(BUILD)/make_llama $(BUILD)/make_roberta
+# Test ops without a model: after an edit of a kernel only its builds are compiled again.
+TEST_OPS = $(patsubst test/%.c,$(BUILD)/test/%.o,test/check.c test/guarded.c test/harness.c $(wildcard test/op_*.c test/reference*.c)) \
+    $(KERNEL_OBJECTS) $(BASE)
 
 # make K=norm is make ops K=norm
 .DEFAULT_GOAL := $(if $(K),ops,all)
@@ -88,10 +94,10 @@ $(BUILD)/coverage: $(BUILD)/tools/coverage.o $(EVAL) $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/unicode_tables: $(BUILD)/tools/unicode_tables.o $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
-# No model: after an edit of a kernel only its three builds are compiled again.
-$(BUILD)/test_ops: $(patsubst test/%.c,$(BUILD)/test/%.o,test/test_ops.c test/check.c test/guarded.c test/harness.c $(wildcard test/op_*.c test/reference*.c)) \
-    $(KERNEL_OBJECTS) $(BASE)
+$(BUILD)/test_ops: $(BUILD)/test/test_ops.o $(TEST_OPS)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+$(BUILD)/test_ptx: $(patsubst test/%.c,$(BUILD)/%.o,$(wildcard test/ptx/*.c)) $(filter-out $(CUDA),$(TEST_OPS)) $(PTX)
+	$(CC) $(CFLAGS) -o $@ $^ $(filter-out $(CUDART),$(LDLIBS))
 $(BUILD)/test_golden: $(patsubst test/%.c,$(BUILD)/test/%.o,$(wildcard test/golden_*.c))
 $(BUILD)/test_stats $(BUILD)/test_groups $(BUILD)/test_inference: $(BUILD)/test/made_groups.o
 $(BUILD)/test_curand: $(CURAND)
@@ -104,7 +110,7 @@ $(BUILD)/kernels/%.$(1).o: kernels/%.$(2) | $(BUILD)/kernels
 	$$(COMPILE_$(1)) $$(INCLUDE_kernels) -DBUILD=$(1) -MMD -MP -c $$< -o $$@
 endef
 $(foreach s,$(SIMDS),$(eval $(call kernel_rule,$(s),c)))
-$(eval $(call kernel_rule,cuda,cu))
+$(foreach s,cuda ptx,$(eval $(call kernel_rule,$(s),cu)))
 
 # The emulator's build: CUDA to C++, then as above; its table holds NULL for what no .cu has.
 $(BUILD)/sim/%: kernels/% test/cudasim/cudasim.sed | $(BUILD)/sim
@@ -112,12 +118,14 @@ $(BUILD)/sim/%: kernels/% test/cudasim/cudasim.sed | $(BUILD)/sim
 .SECONDARY:
 $(BUILD)/kernels/%.sim.o: $(BUILD)/sim/%.cu $(patsubst kernels/%,$(BUILD)/sim/%,$(wildcard kernels/*.cuh)) | $(BUILD)/kernels
 	$(COMPILE_sim) $(INCLUDE_kernels) -DBUILD=sim -MMD -MP -x c++ -c $< -o $@
-$(BUILD)/kernels/table.sim.o $(BUILD)/kernels/table.cuda.o: $(BUILD)/kernels/table.%.o: kernels/table.c | $(BUILD)/kernels
+$(foreach s,sim cuda ptx,$(BUILD)/kernels/table.$(s).o): $(BUILD)/kernels/table.%.o: kernels/table.c | $(BUILD)/kernels
 	$(CC) $(CFLAGS) $(INCLUDE_kernels) -DBUILD=$* -DPARTIAL_BUILD -MMD -MP -c $< -o $@
 $(BUILD)/sim/trials.cu: test/cudasim/trials.cu test/cudasim/cudasim.sed | $(BUILD)/sim
 	{ echo '#line 1 "$<"'; sed -zE -f test/cudasim/cudasim.sed $<; } > $@
 $(BUILD)/cudasim/trials.o: $(BUILD)/sim/trials.cu | $(BUILD)/cudasim
 	$(COMPILE_sim) -MMD -MP -x c++ -c $< -o $@
+$(BUILD)/ptx/%.o: test/ptx/%.c | $(BUILD)/ptx
+	$(CC) $(CFLAGS) $(INCLUDE_test) -Itest/ptx -I$(CUDA_INCLUDE) -MMD -MP -c $< -o $@
 $(BUILD)/cudasim/%.o: test/cudasim/%.cc | $(BUILD)/cudasim
 	$(COMPILE_sim) -MMD -MP -c $< -o $@
 
@@ -133,7 +141,7 @@ $(BUILD)/version: FORCE | $(BUILD)/base
 	@echo $(GIT) $(KERNELS_SHA256) | cmp -s - $@ || echo $(GIT) $(KERNELS_SHA256) > $@
 $(BUILD)/base/version.o: $(BUILD)/version
 
-$(addprefix $(BUILD)/,base kernels model data train eval tools test sim cudasim):
+$(addprefix $(BUILD)/,base kernels model data train eval tools test sim cudasim ptx):
 	@mkdir -p $@
 
 report:
@@ -176,8 +184,8 @@ deps:
 ops: $(BUILD)/test_ops
 	@$(BUILD)/test_ops $(if $(K),--only $(K)) $(if $(MODE),--mode $(MODE))
 
-test: all $(TESTS)
-	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) CC=$(CC) test/run.sh
+test: all $(TESTS) $(if $(NVCC),$(BUILD)/test_ptx)
+	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) CC=$(CC) NVCC=$(NVCC) test/run.sh
 
 # test/mutants.txt: each mutant is built and tested in a copy of the tree
 test-long: test

@@ -43,6 +43,12 @@ run "list of mutants" test/mutants.sh --check
 run emulator "$build/test_cudasim"
 run ops "$build/test_ops"
 run "ops on memory that a device shares" "$build/test_ops" --device sim --only rmsnorm_forward
+if [ -n "${NVCC:-}" ]; then
+    run "ops by nvcc's PTX" "$build/test_ptx"
+    run "faults of PTX" test/ptx/faults.sh
+else
+    echo "SKIPPED: what nvcc makes of the CUDA kernels is not run: there is no nvcc"
+fi
 run watch "$build/test_watch"
 run device "$build/test_device"
 run attention "$build/test_attention"
