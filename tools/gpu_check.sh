@@ -9,7 +9,7 @@
 set -u -o pipefail
 cd "$(dirname "$0")/.."
 kit=${KIT:-.gpu} report=${REPORT:-gpu-report} device=${DEVICE:-cuda}
-programs=(train_gpt test_ops digests make_llama make_roberta)
+programs=(train_gpt test_ops digests bench make_llama make_roberta)
 most=590 # seconds of all parts
 export OMP_WAIT_POLICY=passive
 
@@ -76,16 +76,6 @@ same_run() { # NAME OPTIONS...
     echo "$count digests of weights and predictions are the same"
 }
 
-# Milliseconds of a training step: 20 of them more or less, so that start and evaluation fall out.
-step_time() { # OPTIONS...
-    local steps seconds=()
-    for steps in 4 24; do
-        seconds+=("$("$bin/train_gpt" --quiet --seed 52 --device "$device" --preds "$report/preds" --max-eval 8 --max-steps $steps "$@" |
-            sed -n 's/^time: \([0-9.]*\) s.*/\1/p')") || return
-    done
-    echo "${seconds[*]}" | awk 'NF == 2 { printf "%.1f ms a step (%s s of 24 steps, %s s of 4)\n", 50 * ($2 - $1), $2, $1 } END { exit NF != 2 }'
-}
-
 verify() {
     SEEDBED_DEVICE=$device BUILD=$bin PROGRAMS=$bin test/verify.sh
 }
@@ -116,7 +106,7 @@ check_device() {
         pattern=. part "build" 200 build_here || return 1
     fi
     export device report bin
-    export -f same_run step_time verify sanitizer
+    export -f same_run verify sanitizer
 
     part "ops, every bit" 120 "$bin/test_ops" --device "$device"
     part "runs: encoder, decoder, LoRA, lm" 60 bash -c verify
@@ -125,10 +115,11 @@ check_device() {
     fi
     if [ -f "$tokenizer" ] && part "RoBERTa-large, random weights" 40 "$bin/make_roberta" "$roberta" "$tokenizer" $ROBERTA; then
         part "run: RoBERTa-large, 2 steps" 120 bash -c 'same_run large "$@"' - --task boolq --model "$roberta" --data builtin --max-steps 2 --batch 16 --max-len 128 --max-eval 8
-        part "step: RoBERTa-large" 45 bash -c 'step_time "$@"' - --task boolq --model "$roberta" --data builtin --batch 16 --max-len 128
         part "profile: RoBERTa-large" 30 "$bin/train_gpt" --task boolq --model "$roberta" --data builtin --device "$device" --seed 52 --max-steps 8 \
             --max-eval 8 --preds "$report/preds" --profile "$report/profile.json"
     fi
+    part "steps: RoBERTa-large" 60 env SEEDBED_DEVICE="$device" "$bin/bench" roberta-large
+    part "steps: small Llama, LoRA" 30 env SEEDBED_DEVICE="$device" "$bin/bench" lora
     part "ops, speed" 60 "$bin/test_ops" --device "$device" --mode perf
     for tool in memcheck racecheck initcheck synccheck; do
         part "sanitizer: $tool" 45 bash -c 'sanitizer "$@"' - $tool
