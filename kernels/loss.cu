@@ -94,6 +94,7 @@ static __global__ void __launch_bounds__(THREADS)
     if (target >= first && target - first < width) {
         row.label = z[target - first];
     }
+    __syncwarp(); /* every lane has read rows[n] */
     if (threadIdx.x % LANES == 0) {
         rows[n] = row;
         if (is_last) {
