@@ -38,3 +38,55 @@ setup() {
     CUDASIM_FAIL=image:1 fails 69 'no machine code for emulated GPU (compute capability 9.0).*make GPUS=90' "$train" $short --device sim
     CUDASIM_FAIL=mallochost:1 fails 69 'cudaMallocHost: out of memory' "$train" $short --device sim
 }
+
+# one_line CODE PATTERN COMMAND...: that exit code, and one line on stderr that matches
+one_line() {
+    local code=$1 pattern=$2
+    shift 2
+    local status=0
+    "$@" >/dev/null 2>"$work/err" || status=$?
+    grep -v '^NOTE' "$work/err" >"$work/message" || true
+    [ "$status" -eq "$code" ] || { echo "exit code $status, expected $code: $(cat "$work/err")"; return 1; }
+    [ "$(wc -l <"$work/message")" -eq 1 ] || { echo "not one line: $(cat "$work/message")"; return 1; }
+    grep -q -e "$pattern" "$work/message" || { echo "message: $(cat "$work/message")"; return 1; }
+}
+
+# A run on the cpu, and later whether its files are as they were and no prediction file has come.
+first_run() {
+    "$train" $short --seed 3 --preds "$work/preds" --save "$work/model" >/dev/null 2>&1
+    sha256sum "$work"/preds/* "$work"/model/* >"$work/sums"
+}
+
+files_stay() {
+    sha256sum --check --quiet "$work/sums" && [ "$(ls "$work/preds" | grep -c 'bin$')" -eq 1 ]
+}
+
+@test "memory that a device has not, at every allocation of a run: 71, and earlier files stay" {
+    first_run
+    run="$train $short --seed 4 --device sim --preds $work/preds"
+    n=1
+    while [ "$n" -lt 40 ] && ! CUDASIM_FAIL=malloc:$n $run >/dev/null 2>&1; do
+        CUDASIM_FAIL=malloc:$n one_line 71 'device sim: out of memory: .* MiB more are needed, .* are free; use a smaller .*--micro-batch' $run
+        files_stay
+        n=$((n + 1))
+    done
+    [ "$n" -gt 6 ] && [ "$n" -lt 40 ]
+    CUDASIM_MEMORY=1 one_line 71 'of 1.0 are free' $run --seed 5
+}
+
+@test "a launch, a copy or a wait that fails: 70 with the op's or the call's name, and earlier files stay" {
+    first_run
+    run="$train $short --seed 4 --device sim --preds $work/preds"
+    for n in 1 7 40 111; do
+        CUDASIM_FAIL=launch:$n one_line 70 'op [a-z_]*: too many resources requested for launch' $run
+        files_stay
+    done
+    for n in 1 5 30; do
+        CUDASIM_FAIL=memcpy:$n one_line 70 'device sim: cudaMemcpyAsync to the [a-z]*: an illegal memory access.*CUDA_LAUNCH_BLOCKING' $run
+        files_stay
+    done
+    for n in 1 3; do
+        CUDASIM_FAIL=sync:$n one_line 70 'device sim: cudaStreamSynchronize: unspecified launch failure' $run
+        files_stay
+    done
+}

@@ -39,3 +39,46 @@ setup() {
     cmp "$work/cpu.model/model.safetensors" "$work/fence.model/model.safetensors"
     cmp "$work/cpu.adapter/adapter_model.safetensors" "$work/fence.adapter/adapter_model.safetensors"
 }
+
+# The log of a run without what differs from machine to machine.
+log() {
+    sed -E 's/"(threads|seconds|tokens_per_second|peak_bytes)":[^,}]*//g; s/"simd":"[^"]*"//' "$1"/*.jsonl
+}
+
+# same NAME OPTIONS...: the emulated GPU writes what the cpu writes: predictions, weights and the log
+same() {
+    local name=$1
+    shift
+    for device in cpu sim; do
+        $train "$@" --quiet --seed 3 --device $device --preds "$work/$device.$name" --save "$work/$device.$name.saved" >"$work/out" 2>&1 ||
+            { cat "$work/out"; return 1; }
+    done
+    [ -s "$work/cpu.$name.saved/"*.safetensors ]
+    for file in $(ls "$work/cpu.$name"/*.bin "$work/cpu.$name.saved"/*.safetensors 2>/dev/null); do # lm writes no .bin
+        cmp "$file" "$work/sim.${file#"$work/cpu."}"
+    done
+    diff <(log "$work/cpu.$name") <(log "$work/sim.$name")
+}
+
+@test "the emulated GPU gives the bytes of the cpu: an encoder, regression, multiple choice" {
+    few="--data builtin --max-train 20 --max-eval 6 --batch 8 --epochs 2"
+    same encoder --task rte --model tiny $few --select best
+    same regression --task stsb --model tiny $few --micro-batch 3 --recompute
+    same choice --task copa --model tiny $few
+}
+
+@test "the emulated GPU gives the bytes of the cpu: a decoder, a language model" {
+    "${BUILD:-build}/make_llama" "$work/llama" >/dev/null
+    few="--model $work/llama --max-train 12 --max-eval 6 --batch 6 --epochs 1"
+    same decoder --task rte --data builtin $few --dropout 0.1
+    for i in $(seq 12); do printf 'text %d of a few words\n\n' "$i"; done >"$work/text"
+    same language --task lm --data "$work/text" $few --max-len 32 --micro-batch 4 --recompute
+}
+
+@test "the emulated GPU gives the bytes of the cpu: adapters" {
+    "${BUILD:-build}/make_llama" "$work/llama" >/dev/null
+    few="--model $work/llama --max-train 12 --max-eval 6 --batch 6 --epochs 1 --lora"
+    same adapters --task rte --data builtin $few --lora-targets all --lora-dropout 0.1 --recompute --micro-batch 4
+    for i in $(seq 12); do printf 'text %d of a few words\n\n' "$i"; done >"$work/text"
+    same language --task lm --data "$work/text" $few --max-len 32
+}
