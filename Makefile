@@ -26,7 +26,7 @@ INCLUDE_eval = -Ibase -Idata -Ieval
 INCLUDE_train = -Ibase -Ikernels -Imodel -Idata -Ieval -Itrain
 INCLUDE_tools = $(INCLUDE_train)
 INCLUDE_test = $(INCLUDE_train) -Itest -Itest/cudasim
-LDLIBS = $(CUDART) -ljansson -lxxhash -lmd -ldl -lm $(if $(CUDART),-lrt -lpthread)
+LDLIBS = $(CUDART) -ljansson -lxxhash -lmd -ldl -lm $(if $(CUDART),-lrt -lpthread) $(SANITIZE_SIM)
 
 # A build of the kernels is all sources of one kind compiled under one name: the .c for each instruction set, chosen at run
 # time; the .cu for the emulator of test/cudasim, and for CUDA where nvcc and its static runtime are (NVCC= for none).
@@ -56,10 +56,12 @@ COMPILE_ptx = $(NVCC) $(CUDAFLAGS) -no-compress $(foreach g,$(GPUS),-gencode arc
 PTX = $(if $(NVCC),$(patsubst %,$(BUILD)/kernels/%.ptx.o,$(filter-out device_cuda,$(CU)) table))
 # No C++ library: the programs are linked as C.
 COMPILE_sim = $(CXX) -std=c++17 $(OPT_SIM) -Wall -Wextra -Wno-unused-function -Wno-unknown-pragmas $(EXACT) -fno-exceptions -fno-rtti \
-    -fno-threadsafe-statics -fsanitize=alignment $(SANITIZE) -Itest/cudasim -I$(BUILD)/sim
+    -fno-threadsafe-statics -fsanitize=alignment $(SANITIZE_SIM) -Itest/cudasim -I$(BUILD)/sim
 OPT_SIM = -O2 -g
+SANITIZE_SIM = $(SANITIZE)
 CU = $(filter-out peak,$(patsubst kernels/%.cu,%,$(wildcard kernels/*.cu)))
-SIM = $(foreach k,$(CU) table,$(BUILD)/kernels/$(k).sim.o) $(patsubst test/cudasim/%.cc,$(BUILD)/cudasim/%.o,$(wildcard test/cudasim/*.cc))
+EMULATOR = $(patsubst test/cudasim/%.cc,$(BUILD)/cudasim/%.o,$(wildcard test/cudasim/*.cc))
+SIM = $(foreach k,$(CU) table,$(BUILD)/kernels/$(k).sim.o) $(EMULATOR)
 KERNELS = gemm matmul attention norm rope elementwise embedding lora loss optimizer table
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
@@ -98,11 +100,12 @@ $(BUILD)/test_ops: $(BUILD)/test/test_ops.o $(TEST_OPS)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/test_ptx: $(patsubst test/%.c,$(BUILD)/%.o,$(wildcard test/ptx/*.c)) $(filter-out $(CUDA),$(TEST_OPS)) $(PTX)
 	$(CC) $(CFLAGS) -o $@ $^ $(filter-out $(CUDART),$(LDLIBS))
+$(BUILD)/test_cudasim: $(BUILD)/test/test_cudasim.o $(BUILD)/test/check.o $(BUILD)/cudasim/trials.o $(EMULATOR) $(BASE)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/test_golden: $(patsubst test/%.c,$(BUILD)/test/%.o,$(wildcard test/golden_*.c))
 $(BUILD)/test_stats $(BUILD)/test_groups $(BUILD)/test_inference: $(BUILD)/test/made_groups.o
 $(BUILD)/test_curand: $(CURAND)
-$(BUILD)/test_cudasim: $(BUILD)/cudasim/trials.o
-$(filter-out $(BUILD)/test_ops,$(TESTS)): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/check.o $(BUILD)/test/rig.o $(ALL)
+$(filter-out $(BUILD)/test_ops $(BUILD)/test_cudasim,$(TESTS)): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/check.o $(BUILD)/test/rig.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 
 define kernel_rule
@@ -115,7 +118,7 @@ $(foreach s,cuda ptx,$(eval $(call kernel_rule,$(s),cu)))
 # The emulator's build: CUDA to C++, then as above; its table holds NULL for what no .cu has.
 $(BUILD)/sim/%: kernels/% test/cudasim/cudasim.sed | $(BUILD)/sim
 	{ echo '#line 1 "$<"'; sed -zE -f test/cudasim/cudasim.sed $<; } > $@
-.SECONDARY:
+.SECONDARY: $(patsubst kernels/%,$(BUILD)/sim/%,$(wildcard kernels/*.cu kernels/*.cuh))
 $(BUILD)/kernels/%.sim.o: $(BUILD)/sim/%.cu $(patsubst kernels/%,$(BUILD)/sim/%,$(wildcard kernels/*.cuh)) | $(BUILD)/kernels
 	$(COMPILE_sim) $(INCLUDE_kernels) -DBUILD=sim -MMD -MP -x c++ -c $< -o $@
 $(foreach s,sim cuda ptx,$(BUILD)/kernels/table.$(s).o): $(BUILD)/kernels/table.%.o: kernels/table.c | $(BUILD)/kernels
@@ -126,6 +129,8 @@ $(BUILD)/cudasim/trials.o: $(BUILD)/sim/trials.cu | $(BUILD)/cudasim
 	$(COMPILE_sim) -MMD -MP -x c++ -c $< -o $@
 $(BUILD)/ptx/%.o: test/ptx/%.c | $(BUILD)/ptx
 	$(CC) $(CFLAGS) $(INCLUDE_test) -Itest/ptx -I$(CUDA_INCLUDE) -MMD -MP -c $< -o $@
+# ThreadSanitizer is to see kernels, not what runs them
+$(BUILD)/cudasim/cudasim.o $(BUILD)/cudasim/runtime.o: override SANITIZE_SIM := $(if $(findstring thread,$(SANITIZE_SIM)),-DCUDASIM_TSAN,$(SANITIZE_SIM))
 $(BUILD)/cudasim/%.o: test/cudasim/%.cc | $(BUILD)/cudasim
 	$(COMPILE_sim) -MMD -MP -c $< -o $@
 
@@ -168,6 +173,7 @@ help:
 	@echo "make bench-large  one LoRA step of a model of 3.2 billion parameters (6.4 GB on disk, 7.5 GB of memory)"
 	@echo "make coverage   simulate how often the intervals of consistency hold the true value"
 	@echo "make asan       run the tests under AddressSanitizer (also: make ubsan, make tsan)"
+	@echo "make races      run CUDA's kernels in the emulator under ThreadSanitizer (K=norm: those of one file, or one op)"
 	@echo "make fuzz       feed the readers of consistency with damaged files (clang's libFuzzer; FUZZ_SECONDS=20)"
 	@echo "make tidy       clang-tidy; make format: clang-format; make unicode: make data/unicode_tables.c again"
 	@echo "make clean      remove what was built"
@@ -189,6 +195,7 @@ test: all $(TESTS) $(if $(NVCC),$(BUILD)/test_ptx)
 
 # test/mutants.txt: each mutant is built and tested in a copy of the tree
 test-long: test
+	@$(MAKE) races
 	@CC=$(CC) test/mutants.sh
 
 machine-code:
@@ -218,6 +225,11 @@ ubsan:
 tsan:
 	$(MAKE) NVCC= BUILD=build-tsan PROGRAMS=build-tsan CC=clang SANITIZE="-fsanitize=thread" OPT="-O1 -g" all build-tsan/test_ops
 	TSAN_OPTIONS="ignore_noninstrumented_modules=1" build-tsan/test_ops
+# the threads of CUDA's kernels, in the emulator: ThreadSanitizer sees nothing else
+races:
+	$(MAKE) NVCC= BUILD=build-races PROGRAMS=build-races SANITIZE_SIM=-fsanitize=thread OPT_SIM="-O1 -g" build-races/test_cudasim build-races/test_ops
+	build-races/test_cudasim
+	build-races/test_ops --device sim --mode test $(if $(K),--only $(K))
 
 # libFuzzer comes with clang; FUZZ_SECONDS=3600 for a long one
 FUZZ_SECONDS = 20
@@ -247,9 +259,9 @@ format:
 	clang-format -i $(filter-out data/unicode_tables.c data/unicode_cased.c,$(SOURCES))
 
 clean:
-	rm -rf build build-fuzz build-asan build-ubsan build-tsan train_gpt consistency merge
+	rm -rf build build-fuzz build-asan build-ubsan build-tsan build-races train_gpt consistency merge
 
 FORCE:
-.PHONY: all report help deps ops test machine-code verify verify-update bench bench-large coverage fuzz asan ubsan tsan unicode tidy format clean FORCE
+.PHONY: all report help deps ops test machine-code verify verify-update bench bench-large coverage fuzz asan ubsan tsan races unicode tidy format clean FORCE
 .DELETE_ON_ERROR:
 -include $(wildcard $(BUILD)/*/*.d)

@@ -100,6 +100,7 @@ void cudasim_barrier(const char *file, int line);
 uint64_t cudasim_warp(CudasimWarpOp op, uint64_t bits, int source, unsigned mask, const char *file,
                       int line);
 void *cudasim_dynamic_shared(void);
+void cudasim_fill(unsigned *block, void *shared, size_t bytes); /* once a block */
 }
 
 #define threadIdx cudasim_thread->index
@@ -173,8 +174,8 @@ static inline int __all_sync(unsigned mask, int predicate, CUDASIM_PLACE)
     return cudasim_warp(CUDASIM_BALLOT, predicate == 0, 0, mask, file, line) == 0;
 }
 
-/* Threads run one at a time: a plain addition, in whatever order they come. */
-template <class T> static inline T atomicAdd(T *at, T value)
+/* Threads run one at a time: a plain addition, in whatever order they come; no race. */
+template <class T> __attribute__((no_sanitize("thread"))) static inline T atomicAdd(T *at, T value)
 {
     T old = *at;
     *at = old + value;
@@ -218,10 +219,7 @@ template <class T> struct CudasimShared {
     alignas(16) T value;
     T &enter()
     {
-        if (block != cudasim_block_count) {
-            memset((void *)&value, 0xFF, sizeof value);
-            block = cudasim_block_count;
-        }
+        cudasim_fill(&block, &value, sizeof value);
         return value;
     }
 };

@@ -7,8 +7,9 @@
  * ends the program with 70: a barrier that part of a block meets, a shuffle from a lane that does
  * not take part, a wait without end, an access that is not aligned. */
 #include "cuda_pipeline.h"
-#include "launch.h"
 #include "cudasim.h"
+#include "launch.h"
+#include "sanitizers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,21 +19,7 @@
 #include <ucontext.h>
 #endif
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
-#endif
-
 enum { GUARD = 4096, EXIT_BUG = 70, EXIT_NO_MEMORY = 71 };
-#if defined(__SANITIZE_ADDRESS__)
-enum { STACK = 256 * 1024 };
-#else
-enum { STACK = 64 * 1024 };
-#endif
 
 static const unsigned WARP = 32;
 
@@ -67,11 +54,8 @@ struct Fiber : CudasimThread {
 #else
     ucontext_t context;
 #endif
-#if defined(__SANITIZE_ADDRESS__)
-    void *fake_stack;
-    const void *bottom;
-    size_t size;
-#endif
+    Sanitized sanitized;
+    unsigned arrivals; /* at __syncwarp */
 };
 
 extern "C" {
@@ -84,8 +68,14 @@ unsigned cudasim_block_count;
 /* The launch that runs. */
 static struct {
     Launch launch;
-    unsigned threads, at_barrier, done;
+    unsigned threads, at_barrier, barriers, done;
 } running;
+
+/* Places for order_release and order_acquire: where a block starts and ends, and by turns for the
+ * barriers, since a thread may be at the next one before another has left this one. */
+static struct {
+    char start, end, barrier[2], warp[MOST_THREADS][2];
+} orders;
 
 static Fiber fibers[MOST_THREADS], host, *current = &host;
 static unsigned order[MOST_THREADS], place; /* of the fibers; of the running one in it */
@@ -178,18 +168,13 @@ static void switch_to(Fiber *next)
     Fiber *me = current;
     current = next;
     cudasim_thread = next;
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_start_switch_fiber(me->state == DONE ? NULL : &me->fake_stack, next->bottom,
-                                   next->size);
-#endif
+    sanitize_leave(&me->sanitized, me->state == DONE, &next->sanitized);
 #if defined(__x86_64__)
     cudasim_swap(&me->pointer, next->pointer);
 #else
     swapcontext(&me->context, &next->context);
 #endif
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(me->fake_stack, NULL, NULL);
-#endif
+    sanitize_return(&me->sanitized);
 }
 
 static void fail_deadlock(void)
@@ -249,11 +234,10 @@ static void yield(void)
 
 static void fiber_main(void)
 {
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(NULL, host.bottom ? NULL : &host.bottom,
-                                    host.bottom ? NULL : &host.size);
-#endif
+    sanitize_begin(&host.sanitized);
+    order_acquire(&orders.start);
     running.launch.call(running.launch.arguments);
+    order_release(&orders.end);
     current->state = DONE;
     running.done++;
     yield();
@@ -285,10 +269,7 @@ static void fiber_start(Fiber *fiber, unsigned number)
     fiber->state = READY;
     fiber->copy_count = 0;
     fiber->group = 0;
-#if defined(__SANITIZE_ADDRESS__)
-    fiber->bottom = fiber->stack;
-    fiber->size = STACK;
-#endif
+    sanitize_start(&fiber->sanitized, fiber->stack, STACK);
 #if defined(__x86_64__)
     /* Stacks begin in different lines of the cache. cudasim_swap takes six registers and returns to
      * fiber_main, where the stack is 8 bytes off a multiple of 16 as after any call. */
@@ -323,6 +304,8 @@ void cudasim_barrier(const char *file, int line)
     current->line = line;
     current->state = AT_BARRIER;
     running.at_barrier++;
+    char *order_of_barrier = &orders.barrier[running.barriers % 2];
+    order_release(order_of_barrier);
     if (running.at_barrier == running.threads) {
         for (unsigned i = 0; i < running.threads; i++) {
             if (fibers[i].line != line || strcmp(fibers[i].file, file) != 0) {
@@ -334,10 +317,12 @@ void cudasim_barrier(const char *file, int line)
             fibers[i].state = READY;
         }
         running.at_barrier = 0;
+        running.barriers++;
         shuffle_order();
         place = running.threads - 1;
     }
     yield();
+    order_acquire(order_of_barrier);
 }
 
 /* All lanes of the mask are there: each gets its value and can run. */
@@ -360,7 +345,7 @@ static void warp_meets(Fiber *warp, unsigned lanes)
                 current = &warp[l];
                 fail("shuffle from a lane that takes no part", current->file, current->line);
             }
-            warp[l].received = current->op == CUDASIM_BALLOT ? ballot : warp[source].brought;
+            warp[l].received = current->op == CUDASIM_SHUFFLE ? warp[source].brought : ballot;
             warp[l].state = READY;
         }
     }
@@ -382,6 +367,10 @@ uint64_t cudasim_warp(CudasimWarpOp op, uint64_t bits, int source, unsigned mask
     if (!(mask >> me->lane & 1)) {
         fail("the mask lacks the lane itself", file, line);
     }
+    if (op == CUDASIM_SYNC) {
+        me->brought = ++me->arrivals % 2;
+        order_release(&orders.warp[me->number][me->brought]);
+    }
     int all = 1;
     for (unsigned l = WARP; l-- > 0 && all;) {
         all = !(lanes >> l & 1) || (warp[l].state == AT_WARP && warp[l].mask == mask);
@@ -391,6 +380,11 @@ uint64_t cudasim_warp(CudasimWarpOp op, uint64_t bits, int source, unsigned mask
     } else {
         yield();
     }
+    for (unsigned l = 0; op == CUDASIM_SYNC && l < WARP; l++) {
+        if (lanes >> l & 1) {
+            order_acquire(&orders.warp[warp->number + l][me->received >> l & 1]);
+        }
+    }
     return me->received;
 }
 
@@ -399,6 +393,22 @@ uint64_t cudasim_warp(CudasimWarpOp op, uint64_t bits, int source, unsigned mask
 void *cudasim_dynamic_shared(void)
 {
     return shared_memory + SHARED_LIMIT - (running.launch.shared + 15) / 16 * 16;
+}
+
+/* Nothing that a thread does, so ThreadSanitizer is not to see it, as it would see memset. */
+void cudasim_fill(unsigned *block, void *shared, size_t bytes)
+{
+    if (*block == cudasim_block_count) {
+        return;
+    }
+    *block = cudasim_block_count;
+#if defined(CUDASIM_TSAN)
+    for (size_t i = 0; i < bytes; i++) {
+        ((volatile unsigned char *)shared)[i] = 0xFF;
+    }
+#else
+    memset(shared, 0xFF, bytes);
+#endif
 }
 
 static void copy_now(const Copy *copy)
@@ -486,7 +496,9 @@ static void run_block(void)
     if (thread_order == CUDASIM_WARPS) {
         place = random_below(n);
     }
+    order_release(&orders.start);
     switch_to(next_fiber());
+    order_acquire(&orders.end);
 }
 
 void cudasim_run(const Launch *launch)

@@ -313,6 +313,17 @@ static void run_unwritten_dynamic(float *out, const float *in)
     unwritten_dynamic<<<2, TRIAL_SIZE / 2, TRIAL_SIZE / 2 * sizeof(float)>>>(out, in);
 }
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+const int trials_see_races = 1;
+#else
+const int trials_see_races = 0;
+#endif
+
 #define TRIAL(kernel, comes, says)                                                                 \
     {                                                                                              \
 #kernel, run_##kernel, comes, says                                                         \
@@ -324,9 +335,9 @@ const Trial trials[] = {
     TRIAL(exchanges, TRIAL_RIGHT, NULL),
     TRIAL(pipeline, TRIAL_RIGHT, NULL),
     TRIAL(added, TRIAL_RIGHT, NULL),
-    TRIAL(no_barrier, TRIAL_WRONG, NULL),
-    TRIAL(overwritten, TRIAL_WRONG, NULL),
-    TRIAL(no_warp_barrier, TRIAL_WRONG, NULL),
+    TRIAL(no_barrier, TRIAL_RACE, NULL),
+    TRIAL(overwritten, TRIAL_RACE, NULL),
+    TRIAL(no_warp_barrier, TRIAL_RACE, NULL),
     TRIAL(weak_wait, TRIAL_WRONG, NULL),
     TRIAL(no_commit, TRIAL_WRONG, NULL),
     TRIAL(unwritten, TRIAL_WRONG, NULL),

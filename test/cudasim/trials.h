@@ -9,9 +9,9 @@ extern "C" {
 
 enum { TRIAL_SIZE = 1024 };
 
-/* What comes of a trial in every order of threads: each out[i] is in[i]; some is not; the program
- * ends with 70 and says so. */
-typedef enum Comes { TRIAL_RIGHT, TRIAL_WRONG, TRIAL_ENDS } Comes;
+/* What comes of a trial in every order of threads: each out[i] is in[i]; some is not; or not, and it
+ * is a race, which ThreadSanitizer reports; the program ends with 70 and says so. */
+typedef enum Comes { TRIAL_RIGHT, TRIAL_WRONG, TRIAL_RACE, TRIAL_ENDS } Comes;
 
 typedef struct Trial {
     const char *name;
@@ -20,7 +20,8 @@ typedef struct Trial {
     const char *says; /* where it ends */
 } Trial;
 
-extern const Trial trials[]; /* the last has no name */
+extern const Trial trials[];       /* the last has no name */
+extern const int trials_see_races; /* whether they run under ThreadSanitizer */
 
 /* Launches a kernel that then never runs; allow: bytes of shared memory for
  * cudaFuncSetAttribute, 0 for no call. Returns the error of CUDA. */
