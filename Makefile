@@ -66,7 +66,7 @@ KERNELS = gemm matmul attention norm rope elementwise embedding lora loss optimi
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
 BASE = $(call objects,base)
-KERNEL_OBJECTS = $(foreach k,backend device openblas peak threads watch,$(BUILD)/kernels/$(k).o) \
+KERNEL_OBJECTS = $(foreach k,backend cublas device openblas peak threads watch,$(BUILD)/kernels/$(k).o) \
     $(foreach s,$(SIMDS),$(foreach k,$(KERNELS),$(BUILD)/kernels/$(k).$(s).o)) $(SIM) $(CUDA)
 MODEL = $(call objects,model)
 DATA = $(call objects,data)
@@ -96,8 +96,9 @@ $(BUILD)/coverage: $(BUILD)/tools/coverage.o $(EVAL) $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/unicode_tables: $(BUILD)/tools/unicode_tables.o $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+# -rdynamic: test/cublas_stub.c calls the emulator
 $(BUILD)/test_ops: $(BUILD)/test/test_ops.o $(TEST_OPS)
-	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(CFLAGS) -rdynamic -o $@ $^ $(LDLIBS)
 $(BUILD)/test_ptx: $(patsubst test/%.c,$(BUILD)/%.o,$(wildcard test/ptx/*.c)) $(filter-out $(CUDA),$(TEST_OPS)) $(PTX)
 	$(CC) $(CFLAGS) -o $@ $^ $(filter-out $(CUDART),$(LDLIBS))
 $(BUILD)/test_cudasim: $(BUILD)/test/test_cudasim.o $(BUILD)/test/check.o $(BUILD)/cudasim/trials.o $(EMULATOR) $(BASE)

@@ -1,4 +1,5 @@
 #include "backend.h"
+#include "cublas.h"
 #include "openblas.h"
 #include "threads.h"
 #include "watch.h"
@@ -252,9 +253,6 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
                          "--kernel %s: no such variant%s%s; train_gpt --help lists them", choice,
                          near ? "; did you mean " : "", near ? near : "");
     }
-    if (strstr(choice, "=openblas") && openblas_open(error)) {
-        return error->code;
-    }
     const Ops *replaced = variant_ops(backend, chosen);
     int there = 0;
 #define OP(name, ...) there |= replaced->name != NULL;
@@ -263,6 +261,10 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
     if (!there) {
         return error_set(error, EXIT_USAGE, "--kernel %s: it is not there on device %s", choice,
                          backend->device->name);
+    }
+    if ((strstr(choice, "=openblas") && openblas_open(error)) ||
+        (strstr(choice, "=cublas") && cublas_open(error))) {
+        return error->code;
     }
 #define OP(name, ...)                                                                              \
     if (replaced->name) {                                                                          \

@@ -230,10 +230,10 @@ template <typename T, int RUN> static __device__ __forceinline__ int n_of(int th
     return thread / LANES % T::N_WARPS * N_LANES * T::N_OWN + thread % LANES / M_LANES * RUN;
 }
 
-/* Block (x, y) owns tile x along M, y along N; a thread M_OWN x N_OWN outputs of it. */
-template <typename T, int A_DEEP, int B_DEEP, typename Stored>
-static __global__ void __launch_bounds__(T::THREADS, 512 / T::THREADS)
-    product_tile(Product p, const Stored *b)
+/* Block (x, y) owns tile x along M, y along N; a thread M_OWN x N_OWN outputs of it. PART, for the
+ * variant splitk alone: block z adds the chain over its PART k to out, the first from the bias on. */
+template <typename T, int A_DEEP, int B_DEEP, int PART, typename Stored>
+static __device__ __forceinline__ void tile_product(const Product &p, const Stored *b)
 {
     typedef Slab<T::M, A_DEEP, T::M_OWN> A;
     typedef Slab<T::N, B_DEEP, T::N_OWN> B;
@@ -241,6 +241,7 @@ static __global__ void __launch_bounds__(T::THREADS, 512 / T::THREADS)
     extern __shared__ float4 memory[];
     char *stages = (char *)memory;
     int m0 = (int)blockIdx.x * T::M, n0 = (int)blockIdx.y * T::N;
+    int first = (int)blockIdx.z * PART, end = PART && p.K - first > PART ? first + PART : p.K;
     int m = m_of<T, A::RUN>((int)threadIdx.x), n = n_of<T, B::RUN>((int)threadIdx.x);
     int a_wide = rows_aligned(p.a, A_DEEP ? p.K : p.M);
     int b_wide = rows_aligned(b, B_DEEP ? p.K : p.N);
@@ -248,7 +249,7 @@ static __global__ void __launch_bounds__(T::THREADS, 512 / T::THREADS)
 #pragma unroll
     for (int j = 0; j < T::N_OWN; j++) {
         int column = n0 + n + step_to<B::RUN, N_LANES>(j);
-        float start = p.bias && column < p.N ? p.bias[column] : 0.0f;
+        float start = p.bias && first == 0 && column < p.N ? p.bias[column] : 0.0f;
 #pragma unroll
         for (int i = 0; i < T::M_OWN; i++) {
             sum[i][j] = start;
@@ -269,24 +270,24 @@ static __global__ void __launch_bounds__(T::THREADS, 512 / T::THREADS)
         }
     }
     /* the first two rounds only start copies */
-    for (int slab = 1 - STAGES; slab * SLAB < p.K; slab++) {
+    for (int slab = first / SLAB + 1 - STAGES; slab * SLAB < end; slab++) {
         __pipeline_wait_prior(STAGES - 2);
         __syncthreads(); /* this slab is there for all, and all have left the one before */
         int ahead = slab + STAGES - 1, k = ahead * SLAB;
-        if (k < p.K) {
+        if (k < end) {
             char *stage = stages + ahead % STAGES * STAGE;
             copy_slab<T::M, A_DEEP, T::THREADS>((float *)stage, p.a, m0, p.M, k, p.K, a_wide);
             copy_slab<T::N, B_DEEP, T::THREADS>((Stored *)(stage + B_AT), b, n0, p.N, k, p.K,
                                                 b_wide);
         }
         __pipeline_commit();
-        if (slab < 0) {
+        if (slab * SLAB < first) {
             continue;
         }
         const char *stage = stages + slab % STAGES * STAGE;
         const float *a_slab = (const float *)stage;
         const Stored *b_slab = (const Stored *)(stage + B_AT);
-        int depth = p.K - slab * SLAB;
+        int depth = end - slab * SLAB;
         if (depth >= SLAB) {
             multiply<T, A_DEEP, B_DEEP>(sum, a_slab, b_slab, m, n);
         } else {
@@ -303,18 +304,36 @@ static __global__ void __launch_bounds__(T::THREADS, 512 / T::THREADS)
         for (int j = 0; j < T::N_OWN; j++) {
             int right = step_to<B::RUN, N_LANES>(j);
             if (down < p.M - m0 - m && right < p.N - n0 - n) {
-                out[(size_t)down * (size_t)p.N + (size_t)right] = p.scale * sum[i][j];
+                float *at = out + (size_t)down * (size_t)p.N + (size_t)right;
+                if (PART) {
+                    atomicAdd(at, p.scale * sum[i][j]);
+                } else {
+                    *at = p.scale * sum[i][j];
+                }
             }
         }
     }
 }
 
 template <typename T, int A_DEEP, int B_DEEP, typename Stored>
+static __global__ void __launch_bounds__(T::THREADS, 512 / T::THREADS)
+    product_tile(Product p, const Stored *b)
+{
+    tile_product<T, A_DEEP, B_DEEP, 0>(p, b);
+}
+
+/* Bytes of the stages. */
+template <typename T, int A_DEEP, int B_DEEP, typename Stored> static size_t stages_size(void)
+{
+    return STAGES * (Slab<T::M, A_DEEP, T::M_OWN>::SIZE * sizeof(float) +
+                     Slab<T::N, B_DEEP, T::N_OWN>::SIZE * sizeof(Stored));
+}
+
+template <typename T, int A_DEEP, int B_DEEP, typename Stored>
 static void tile_launch(const Context *ctx, const Product *p, const Stored *b)
 {
-    size_t slab = Slab<T::M, A_DEEP, T::M_OWN>::SIZE * sizeof(float) +
-                  Slab<T::N, B_DEEP, T::N_OWN>::SIZE * sizeof(Stored);
-    size_t bytes = shared_for(product_tile<T, A_DEEP, B_DEEP, Stored>, STAGES * slab);
+    size_t bytes = shared_for(product_tile<T, A_DEEP, B_DEEP, Stored>,
+                              stages_size<T, A_DEEP, B_DEEP, Stored>());
     dim3 tiles(blocks_for((size_t)p->M, T::M), blocks_for((size_t)p->N, T::N));
     product_tile<T, A_DEEP, B_DEEP, Stored><<<tiles, T::THREADS, bytes, stream_of(ctx)>>>(*p, b);
 }

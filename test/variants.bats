@@ -96,3 +96,17 @@ run_kind() {
         cmp "$work"/first/model/*.safetensors "$work"/other/model/*.safetensors
     done
 }
+
+@test "cuBLAS is loaded where it is, and named where it is not or fails" {
+    local run="--task rte --data builtin --model tiny --max-train 8 --max-eval 8 --epochs 1 --quiet --device sim --kernel matmul_forward=cublas"
+    fails 64 'matmul_forward=cublas: it is not there on device cpu' $train $run --device cpu
+    if ! LD_LIBRARY_PATH=$work ldconfig -p | grep -q libcublas; then
+        fails 69 'variant cublas: libcublas.so.13, .12 or .11 cannot be loaded' $train $run
+    fi
+    ${CC:-cc} -shared -fPIC -o "$work/libcublas.so.13" test/cublas_stub.c -ldl
+    export LD_LIBRARY_PATH=$work
+    CUBLAS_FAIL=create fails 69 'variant cublas: cublasCreate: status 13' $train $run
+    "${BUILD:-build}/test_ops" --only matmul --mode test >"$work/out"
+    grep -q ' 0 failed' "$work/out"
+    CUBLAS_FAIL=sgemm fails 69 'cublasSgemm: status 13' "${BUILD:-build}/test_ops" --only matmul_forward --mode test
+}

@@ -113,7 +113,7 @@ report() {
     awk -F '\t' -v excused="$excused" '
         { check = $2 FS $3 FS $4 }
         $1 != "bad" || $3 == "-" { checks += !(check in counted); counted[check] }
-        $1 == "bad" && (excused == "" || $4 !~ "_(" excused ")>?$") {
+        $1 == "bad" && (excused == "" || $4 !~ "_(" excused ")(<.*|>)?$") {
             failed += !(check in wrong)
             wrong[check]
             print "FAILED " $2 ": " ($3 == "-" ? "" : $4 ", " $3 ": " $6 " x ") $5

@@ -1,0 +1,59 @@
+/* One handle of cuBLAS for all of the program. The declarations are cuBLAS's own, so that its header
+ * is not needed: it reads matrices by columns, and its operations are 0 none, 1 transpose. */
+#include "cublas.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *handle;
+static int (*create)(void **handle);
+static int (*set_stream)(void *handle, void *stream);
+static int (*sgemm)(void *handle, int turn_a, int turn_b, int m, int n, int k, const float *alpha,
+                    const float *a, int lda, const float *b, int ldb, const float *beta, float *c,
+                    int ldc);
+
+/* Sets a pointer to the function of that name. */
+static int find(void *library, const char *name, void *pointer)
+{
+    void *symbol = dlsym(library, name);
+    memcpy(pointer, &symbol, sizeof symbol);
+    return symbol != NULL;
+}
+
+int cublas_open(Error *error)
+{
+    static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so.11"};
+    void *library = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !library; i++) {
+        library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+    }
+    if (!library || !find(library, "cublasCreate_v2", &create) ||
+        !find(library, "cublasSetStream_v2", &set_stream) ||
+        !find(library, "cublasSgemm_v2", &sgemm)) {
+        return error_set(error, EXIT_UNAVAILABLE,
+                         "kernel variant cublas: libcublas.so.13, .12 or .11 cannot be loaded; it "
+                         "comes with the CUDA toolkit");
+    }
+    int status = handle ? 0 : create(&handle);
+    if (status) {
+        return error_set(error, EXIT_UNAVAILABLE, "kernel variant cublas: cublasCreate: status %d",
+                         status);
+    }
+    return 0;
+}
+
+void cublas_add_product(void *stream, float *c, const float *a, int turn_a, const float *b,
+                        int turn_b, int M, int N, int K)
+{
+    static const float one = 1.0f;
+    int status = set_stream(handle, stream);
+    if (!status) { /* by columns it is c^T += b^T a^T */
+        status = sgemm(handle, turn_b, turn_a, N, M, K, &one, b, turn_b ? K : N, a, turn_a ? M : K,
+                       &one, c, N);
+    }
+    if (status) {
+        fprintf(stderr, "cublasSgemm: status %d\n", status);
+        exit(EXIT_UNAVAILABLE);
+    }
+}

@@ -1,0 +1,24 @@
+/* The product of an installed cuBLAS, for the variants cublas of matmul_cublas.cu. */
+#ifndef CUBLAS_H
+#define CUBLAS_H
+
+#include "base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Loads cuBLAS and makes its handle, after the device was started and before any op runs. Error 69
+ * if it is not installed or does not start. */
+int cublas_open(Error *error);
+
+/* c [M, N] += a b on a stream of CUDA's, all of the device and dense row-major: a [M, K], or [K, M]
+ * with turn_a; b [K, N], or [N, K] with turn_b. Ends the program with 69 if cuBLAS fails. */
+void cublas_add_product(void *stream, float *c, const float *a, int turn_a, const float *b,
+                        int turn_b, int M, int N, int K);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,51 @@
+/* A cuBLAS for tests of the variants cublas: its three functions that kernels/cublas.c calls, over
+ * the emulator's memory. variants.bats compiles it as libcublas.so.13; $CUBLAS_FAIL names a function
+ * that fails. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int token;
+
+static int fails(const char *name)
+{
+    const char *failing = getenv("CUBLAS_FAIL");
+    return failing && !strcmp(failing, name) ? 13 : 0;
+}
+
+int cublasCreate_v2(void **handle)
+{
+    *handle = &token;
+    return fails("create");
+}
+
+/* The emulator's stream is a queue of launches; all that was put into it comes first. Its functions
+ * are C++, so that they stand beside CUDA's. */
+int cublasSetStream_v2(void *handle, void *stream)
+{
+    void *symbol = dlsym(RTLD_DEFAULT, "_Z21cudaStreamSynchronizeP11CUstream_st");
+    int (*wait)(void *stream);
+    memcpy(&wait, &symbol, sizeof symbol);
+    return handle == &token && symbol ? wait(stream) : 1;
+}
+
+int cublasSgemm_v2(void *handle, int turn_a, int turn_b, int m, int n, int k, const float *alpha,
+                   const float *a, int lda, const float *b, int ldb, const float *beta, float *c,
+                   int ldc)
+{
+    if (handle != &token || lda < (turn_a ? k : m) || ldb < (turn_b ? n : k) || ldc < m) {
+        return 7;
+    }
+    for (int i = 0; i < m; i++) {
+        for (int j = 0; j < n; j++) {
+            double sum = 0;
+            for (int l = 0; l < k; l++) {
+                float x = turn_a ? a[l + i * lda] : a[i + l * lda];
+                sum += (double)x * (double)(turn_b ? b[j + l * ldb] : b[l + j * ldb]);
+            }
+            c[i + j * ldc] = (float)((double)*alpha * sum + (double)(*beta * c[i + j * ldc]));
+        }
+    }
+    return fails("sgemm");
+}
