@@ -242,7 +242,7 @@ static const char *device_close(void)
     return code == cudaSuccess ? NULL : cudaGetErrorString(code);
 }
 
-extern "C" const Device KERNEL(device) = {NAME,        device_start,  device_alloc, device_release,
-                                          device_view, device_unview, device_put,   device_get,
-                                          device_wait, device_open,   device_close,
-                                          device_alloc_shared, KERNEL(peak_flops)};
+extern "C" const Device KERNEL(device) = {
+    NAME,          device_start,        device_alloc,      device_release, device_view,
+    device_unview, device_put,          device_get,        device_wait,    device_open,
+    device_close,  device_alloc_shared, KERNEL(peak_flops)};

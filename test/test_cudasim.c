@@ -114,5 +114,6 @@ int main(int argc, char **argv)
         }
     }
     test_launches();
+    CHECK(trial_late() == 2, "a copy is done when it is enqueued");
     return checks_close("test_cudasim");
 }

@@ -377,12 +377,15 @@ static void watch_on(const char *name, uint64_t hash[3], char text[160])
     b.ctx.watch->hashed = see;
     b.ops.copy(&b.ctx, to, from, (size_t)ROWS * C);
     hash[0] = seen.hash;
+    CHECK(hash[0] == hash_here(x, ROWS * C), "%s: the hash of many", name);
     b.ops.scatter_add_rows(&b.ctx, to, from, list, LIST, C);
     hash[1] = seen.hash;
     b.ops.rope(&b.ctx, to, at, from, from, ROWS, 3, 64, C, 1);
     hash[2] = seen.hash;
-    CHECK(b.ctx.watch->timed[OP_copy].calls == 1 && b.ctx.watch->timed[OP_copy].seconds > 0,
-          "%s: time", name);
+    /* an emulated thread for each of 600,000 values takes longer than to enqueue the op */
+    double least = strcmp(name, "sim") ? 0.0 : 1e-4;
+    CHECK(b.ctx.watch->timed[OP_copy].calls == 1 && b.ctx.watch->timed[OP_copy].seconds > least,
+          "%s: %g s", name, b.ctx.watch->timed[OP_copy].seconds);
     watch_begin(&b, WATCH_FINITE);
     x[2998 * C + 6] = INFINITY;
     device->put(from, x, bytes);

@@ -359,10 +359,23 @@ const Trial trials[] = {
 
 extern "C" int trial_launch(int grid, int z, int threads, int shared, int allow)
 {
-    if (allow) {
-        (void)cudaFuncSetAttribute((const void *)places,
-                                   cudaFuncAttributeMaxDynamicSharedMemorySize, allow);
+    if (allow && cudaFuncSetAttribute((const void *)places,
+                                      cudaFuncAttributeMaxDynamicSharedMemorySize, allow)) {
+        return (int)cudaGetLastError();
     }
     places<<<dim3((unsigned)grid, 1, (unsigned)z), (unsigned)threads, (size_t)shared>>>(NULL, NULL);
     return (int)cudaGetLastError();
+}
+
+extern "C" float trial_late(void)
+{
+    float *pinned = NULL, *memory = NULL, value = 0.0f;
+    (void)cudaMallocHost((void **)&pinned, sizeof *pinned);
+    (void)cudaMalloc((void **)&memory, sizeof *memory);
+    *pinned = 1.0f;
+    (void)cudaMemcpyAsync(memory, pinned, sizeof *pinned, cudaMemcpyHostToDevice, NULL);
+    *pinned = 2.0f;
+    (void)cudaMemcpyAsync(&value, memory, sizeof value, cudaMemcpyDeviceToHost, NULL);
+    (void)cudaFree(memory);
+    return value;
 }

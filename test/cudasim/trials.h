@@ -27,6 +27,9 @@ extern const int trials_see_races; /* whether they run under ThreadSanitizer */
  * cudaFuncSetAttribute, 0 for no call. Returns the error of CUDA. */
 int trial_launch(int grid, int z, int threads, int shared, int allow);
 
+/* The value of pinned memory that a copy took which was enqueued when it was 1, before it was 2. */
+float trial_late(void);
+
 #ifdef __cplusplus
 }
 #endif
