@@ -82,8 +82,10 @@ TEST_OPS = $(patsubst test/%.c,$(BUILD)/test/%.o,test/check.c test/guarded.c tes
 .DEFAULT_GOAL := $(if $(K),ops,all)
 all: report $(PROGRAMS)/train_gpt $(PROGRAMS)/consistency $(PROGRAMS)/merge $(BUILD)/bench $(BUILD)/digests $(CUDA)
 
+# test/cublas_stub.c waits for the emulator
+FOR_STUB = -Wl,--export-dynamic-symbol=_Z21cudaStreamSynchronizeP11CUstream_st
 $(PROGRAMS)/train_gpt: $(BUILD)/train/main.o $(ALL)
-	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) $(FOR_STUB)
 $(PROGRAMS)/consistency: $(BUILD)/eval/consistency.o $(EVAL) $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ -ljansson -lxxhash -lmd -lm
 $(PROGRAMS)/merge: $(BUILD)/tools/merge.o $(ALL)
@@ -96,9 +98,8 @@ $(BUILD)/coverage: $(BUILD)/tools/coverage.o $(EVAL) $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/unicode_tables: $(BUILD)/tools/unicode_tables.o $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
-# -rdynamic: test/cublas_stub.c calls the emulator
 $(BUILD)/test_ops: $(BUILD)/test/test_ops.o $(TEST_OPS)
-	$(CC) $(CFLAGS) -rdynamic -o $@ $^ $(LDLIBS)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) $(FOR_STUB)
 $(BUILD)/test_ptx: $(patsubst test/%.c,$(BUILD)/%.o,$(wildcard test/ptx/*.c)) $(filter-out $(CUDA),$(TEST_OPS)) $(PTX)
 	$(CC) $(CFLAGS) -o $@ $^ $(filter-out $(CUDART),$(LDLIBS))
 $(BUILD)/test_cudasim: $(BUILD)/test/test_cudasim.o $(BUILD)/test/check.o $(BUILD)/cudasim/trials.o $(EMULATOR) $(BASE)

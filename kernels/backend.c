@@ -259,11 +259,12 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
 #include "ops.def"
 #undef OP
     if (!there) {
-        return error_set(error, EXIT_USAGE, "--kernel %s: it is not there on device %s", choice,
-                         backend->device->name);
+        return error_set(error, EXIT_USAGE, "--kernel %s: it is not there on device %s; leave it out, or choose "
+                         "another --device",
+                         choice, backend->device->name);
     }
     if ((strstr(choice, "=openblas") && openblas_open(error)) ||
-        (strstr(choice, "=cublas") && cublas_open(error))) {
+        ((strstr(choice, "=cublas") || strstr(choice, "=tf32")) && cublas_open(error))) {
         return error->code;
     }
 #define OP(name, ...)                                                                              \

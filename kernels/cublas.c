@@ -1,5 +1,6 @@
 /* One handle of cuBLAS for all of the program. The declarations are cuBLAS's own, so that its header
- * is not needed: it reads matrices by columns, and its operations are 0 none, 1 transpose. */
+ * is not needed: it reads matrices by columns; operations are 0 none, 1 transpose; modes of math 0
+ * the default, float32, and 3 TF32. */
 #include "cublas.h"
 
 #include <dlfcn.h>
@@ -9,6 +10,7 @@
 static void *handle;
 static int (*create)(void **handle);
 static int (*set_stream)(void *handle, void *stream);
+static int (*set_math)(void *handle, int mode);
 static int (*sgemm)(void *handle, int turn_a, int turn_b, int m, int n, int k, const float *alpha,
                     const float *a, int lda, const float *b, int ldb, const float *beta, float *c,
                     int ldc);
@@ -30,6 +32,7 @@ int cublas_open(Error *error)
     }
     if (!library || !find(library, "cublasCreate_v2", &create) ||
         !find(library, "cublasSetStream_v2", &set_stream) ||
+        !find(library, "cublasSetMathMode", &set_math) ||
         !find(library, "cublasSgemm_v2", &sgemm)) {
         return error_set(error, EXIT_UNAVAILABLE,
                          "kernel variant cublas: libcublas.so.13, .12 or .11 cannot be loaded; it "
@@ -43,11 +46,12 @@ int cublas_open(Error *error)
     return 0;
 }
 
-void cublas_add_product(void *stream, float *c, const float *a, int turn_a, const float *b,
-                        int turn_b, int M, int N, int K)
+void cublas_add_product(void *stream, CublasMath math, float *c, const float *a, int turn_a,
+                        const float *b, int turn_b, int M, int N, int K)
 {
     static const float one = 1.0f;
     int status = set_stream(handle, stream);
+    status = status ? status : set_math(handle, math == CUBLAS_TF32 ? 3 : 0);
     if (!status) { /* by columns it is c^T += b^T a^T */
         status = sgemm(handle, turn_b, turn_a, N, M, K, &one, b, turn_b ? K : N, a, turn_a ? M : K,
                        &one, c, N);

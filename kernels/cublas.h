@@ -1,4 +1,4 @@
-/* The product of an installed cuBLAS, for the variants cublas of matmul_cublas.cu. */
+/* The product of an installed cuBLAS, for the variants cublas and tf32 of matmul_cublas.cu. */
 #ifndef CUBLAS_H
 #define CUBLAS_H
 
@@ -13,9 +13,11 @@ extern "C" {
 int cublas_open(Error *error);
 
 /* c [M, N] += a b on a stream of CUDA's, all of the device and dense row-major: a [M, K], or [K, M]
- * with turn_a; b [K, N], or [N, K] with turn_b. Ends the program with 69 if cuBLAS fails. */
-void cublas_add_product(void *stream, float *c, const float *a, int turn_a, const float *b,
-                        int turn_b, int M, int N, int K);
+ * with turn_a; b [K, N], or [N, K] with turn_b. Ends the program with 69 if cuBLAS fails. TF32: a
+ * and b rounded to 10 bits of fraction, products and sums in the float32 of tensor cores. */
+typedef enum CublasMath { CUBLAS_FLOAT32, CUBLAS_TF32 } CublasMath;
+void cublas_add_product(void *stream, CublasMath math, float *c, const float *a, int turn_a,
+                        const float *b, int turn_b, int M, int N, int K);
 
 #ifdef __cplusplus
 }

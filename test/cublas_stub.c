@@ -1,4 +1,4 @@
-/* A cuBLAS for tests of the variants cublas: its three functions that kernels/cublas.c calls, over
+/* A cuBLAS for tests of the variants cublas and tf32: its functions that kernels/cublas.c calls, over
  * the emulator's memory. variants.bats compiles it as libcublas.so.13; $CUBLAS_FAIL names a function
  * that fails. */
 #define _GNU_SOURCE
@@ -18,6 +18,24 @@ int cublasCreate_v2(void **handle)
 {
     *handle = &token;
     return fails("create");
+}
+
+static int tf32;
+
+int cublasSetMathMode(void *handle, int mode)
+{
+    tf32 = mode == 3;
+    return handle == &token ? fails("math") : 1;
+}
+
+/* A factor as TF32 has it: 10 bits of fraction, the rest cut off. */
+static double factor(float x)
+{
+    unsigned bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits &= tf32 ? 0xFFFFE000u : 0xFFFFFFFFu;
+    memcpy(&x, &bits, sizeof x);
+    return (double)x;
 }
 
 /* The emulator's stream is a queue of launches; all that was put into it comes first. Its functions
@@ -42,7 +60,7 @@ int cublasSgemm_v2(void *handle, int turn_a, int turn_b, int m, int n, int k, co
             double sum = 0;
             for (int l = 0; l < k; l++) {
                 float x = turn_a ? a[l + i * lda] : a[i + l * lda];
-                sum += (double)x * (double)(turn_b ? b[j + l * ldb] : b[l + j * ldb]);
+                sum += factor(x) * factor(turn_b ? b[j + l * ldb] : b[l + j * ldb]);
             }
             c[i + j * ldc] = (float)((double)*alpha * sum + (double)(*beta * c[i + j * ldc]));
         }

@@ -55,6 +55,7 @@ struct Run {
     struct Guarded *scratch;
     const Device *device;
     const Backend *backend;
+    double slack; /* of tolerances: factors of TF32 have 2^13 times the rounding error, each of two */
     const Ops *table; /* that is run */
     int kept;         /* whether a first run is */
     double *began;    /* when each call did, if they are timed, else NULL */

@@ -108,5 +108,20 @@ run_kind() {
     CUBLAS_FAIL=create fails 69 'variant cublas: cublasCreate: status 13' $train $run
     "${BUILD:-build}/test_ops" --only matmul --mode test >"$work/out"
     grep -q ' 0 failed' "$work/out"
+    CUBLAS_FAIL=math fails 69 'cublasSgemm: status 13' "${BUILD:-build}/test_ops" --only matmul_forward --mode test
     CUBLAS_FAIL=sgemm fails 69 'cublasSgemm: status 13' "${BUILD:-build}/test_ops" --only matmul_forward --mode test
+}
+
+@test "--fast is TF32 on a GPU alone, other bits, and says so in what it writes" {
+    local run="--task rte --data builtin --model tiny --max-train 8 --max-eval 8 --epochs 1 --quiet"
+    fails 64 'matmul_forward=tf32: it is not there on device cpu; leave it out' $train $run --fast --device cpu
+    fails 64 'matmul_forward=tf32 was chosen before' $train $run --fast --kernel matmul_forward=float64 --device sim
+    ${CC:-cc} -shared -fPIC -o "$work/libcublas.so.13" test/cublas_stub.c -ldl
+    export LD_LIBRARY_PATH=$work
+    $train $run --device sim --preds "$work/exact" --save "$work/exact/model"
+    $train $run --device sim --preds "$work/fast" --save "$work/fast/model" --fast
+    ! cmp -s "$work"/exact/model/model.safetensors "$work"/fast/model/model.safetensors
+    grep -aq '"kernels": *"matmul_forward=tf32"' "$work"/fast/*.bin
+    grep -q 'matmul_forward=tf32' "$work"/fast/*.jsonl
+    ! grep -aq 'tf32' "$work"/exact/*.bin
 }

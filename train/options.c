@@ -264,7 +264,9 @@ int options_parse(Options *options, int argc, char **argv, Error *error)
             return error->code;
         }
         *slot(options, i) = table[i].kind == FLAG ? "yes" : optarg;
-        if (!strcmp(table[i].name, "kernel") && add_kernel(options, optarg, error)) {
+        int fast = !strcmp(table[i].name, "fast");
+        if ((fast || !strcmp(table[i].name, "kernel")) &&
+            add_kernel(options, fast ? "matmul_forward=tf32" : optarg, error)) {
             return error->code;
         }
     }
