@@ -119,6 +119,7 @@ static __global__ void __launch_bounds__(THREADS, 3)
                     n = left < columns ? left : columns;
                 float m = row_max(scores, n, shape.scale, max_of[i]);
                 if (!weigh) {
+                    __syncwarp(); /* every lane has read max_of[i] */
                     if (lane == 0) {
                         max_of[i] = m;
                     }
