@@ -15,7 +15,7 @@ export OMP_WAIT_POLICY=passive
 
 prepare() {
     local library
-    mkdir -p "$kit/include/stb" "$kit/lib" || return
+    mkdir -p "$kit/include/stb" "$kit/lib" build-gpu || return
     for library in jansson xxhash md; do
         cp "$(${CC:-gcc} -print-file-name=lib$library.a)" "$kit/lib/" || { echo "gpu_check: no lib$library.a: make deps" >&2; return 69; }
         cp $(dpkg -L lib$library-dev | grep 'include/.*\.h$') "$kit/include/" || return
@@ -24,7 +24,7 @@ prepare() {
     # static, but for libc and libm; what -fopenmp adds behind is there already and falls out
     make -j"$(nproc)" BUILD=build-gpu PROGRAMS=build-gpu \
         LDLIBS='$(CUDART) -Wl,--as-needed -l:libjansson.a -l:libxxhash.a -l:libmd.a -l:libgomp.a -ldl -lrt -lpthread -lm' \
-        "${programs[@]/#/build-gpu/}" >build-gpu.log 2>&1 || { tail -n 5 build-gpu.log >&2; return 70; }
+        "${programs[@]/#/build-gpu/}" >build-gpu/log 2>&1 || { tail -n 5 build-gpu/log >&2; return 70; }
     for library in "${programs[@]}"; do
         strip -o "$kit/$library" "build-gpu/$library" || return
     done
