@@ -56,7 +56,8 @@ extern const Ops ops_avx2, variants_avx2[], ops_avx512, variants_avx512[];
 extern const Ops ops_sim, variants_sim[];
 extern const Ops ops_cuda __attribute__((weak)), variants_cuda[] __attribute__((weak));
 
-/* Those of the CPU, narrowest first, then those of devices of their own name; cuda where nvcc was. */
+/* Those of the CPU, narrowest first, then those of devices of their own name; cuda where nvcc
+ * was. */
 static const struct {
     const char *name;
     const Ops *ops, *variants;
@@ -195,14 +196,12 @@ void backend_reserve(Backend *backend, size_t floats)
 int backend_wait(const Backend *backend, Error *error)
 {
     const Watch *watch = backend->ctx.watch;
-    if (backend->device->wait(error)) {
-        return error->code;
-    }
-    if (watch && watch->error.code) {
+    int code = backend->device->wait(error);
+    if (watch && watch->error.code) { /* after it each wait fails too, and names no op */
         *error = watch->error;
         return error->code;
     }
-    return 0;
+    return code;
 }
 
 void backend_free(Backend *backend)
@@ -259,7 +258,8 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
 #include "ops.def"
 #undef OP
     if (!there) {
-        return error_set(error, EXIT_USAGE, "--kernel %s: it is not there on device %s; leave it out, or choose "
+        return error_set(error, EXIT_USAGE,
+                         "--kernel %s: it is not there on device %s; leave it out, or choose "
                          "another --device",
                          choice, backend->device->name);
     }

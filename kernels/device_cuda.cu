@@ -235,11 +235,19 @@ static int device_wait(Error *error)
 
 static void device_open(void) {}
 
-/* What the launches of an op came to. */
+/* What the launches of an op came to. A call that failed before is device_wait's to report; a
+ * kernel that failed while it ran is seen here, at its own launch or at a later one. */
 static const char *device_close(void)
 {
+    static char text[160];
     cudaError_t code = cudaGetLastError();
-    return code == cudaSuccess ? NULL : cudaGetErrorString(code);
+    if (code == cudaSuccess || device.error != cudaSuccess) {
+        return NULL;
+    }
+    int ran = code >= cudaErrorIllegalAddress && code != cudaErrorLaunchOutOfResources;
+    snprintf(text, sizeof text, "%s (%d)%s", cudaGetErrorString(code), (int)code,
+             ran ? "; without CUDA_LAUNCH_BLOCKING=1 it may be an earlier op's" : "");
+    return text;
 }
 
 extern "C" const Device KERNEL(device) = {

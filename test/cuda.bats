@@ -81,6 +81,8 @@ files_stay() {
         CUDASIM_FAIL=launch:$n one_line 70 'op [a-z_]*: too many resources requested for launch' $run
         files_stay
     done
+    CUDASIM_FAIL=address:40 one_line 70 'op [a-z_]*: an illegal memory access was encountered (700); without CUDA_LAUNCH_BLOCKING=1' $run
+    files_stay
     for n in 1 5 30; do
         CUDASIM_FAIL=memcpy:$n one_line 70 'device sim: cudaMemcpyAsync to the [a-z]*: an illegal memory access.*CUDA_LAUNCH_BLOCKING' $run
         files_stay

@@ -1,9 +1,10 @@
-/* The host's side of CUDA: memory, one stream, errors. What a device may do later is done as late as
- * it may: launches and copies wait in a queue until somebody waits for them, so a host that changes
- * pinned memory too early, or reads too early what was copied, is found out.
+/* The host's side of CUDA: memory, one stream, errors. What a device may do later is done as late
+ * as it may: launches and copies wait in a queue until somebody waits for them, so a host that
+ * changes pinned memory too early, or reads too early what was copied, is found out.
  *
- * $CUDASIM_FAIL is CALL:N and lets the Nth such call fail: malloc, mallochost, memcpy, launch, sync,
- * image (no machine code for the device); getcount:N fails at once with the error N of CUDA.
+ * $CUDASIM_FAIL is CALL:N and lets the Nth such call fail: malloc, mallochost, memcpy, launch,
+ * sync, image (no machine code for the device); address: the Nth kernel reads what it may not,
+ * after which every call fails; getcount:N fails at once with the error N of CUDA.
  * $CUDASIM_MEMORY is what the device has, in MiB. */
 #include "cudasim.h"
 #include "launch.h"
@@ -13,7 +14,7 @@
 
 enum { STATIC_LIMIT = 48 * 1024, MOST_TASKS = 256, EXIT_NO_MEMORY = 71 };
 
-static cudaError_t last_error;
+static cudaError_t last_error, broken; /* broken: of a kernel; it stays */
 
 static cudaError_t result(cudaError_t error)
 {
@@ -141,8 +142,8 @@ cudaError_t cudaStreamCreate(cudaStream_t *stream)
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     (void)stream;
-    if (fails("sync")) {
-        return result(cudaErrorLaunchFailure);
+    if (broken || fails("sync")) {
+        return result(broken ? broken : cudaErrorLaunchFailure);
     }
     run_tasks(queue.put);
     return cudaSuccess;
@@ -262,7 +263,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
                             cudaStream_t stream)
 {
     (void)stream;
-    if (fails("memcpy")) {
+    if (broken || fails("memcpy")) {
         return result(cudaErrorIllegalAddress);
     }
     Task *task = new_task(COPY, 0);
@@ -320,6 +321,10 @@ void cudasim_launch(const char *name, dim3 grid, dim3 block, size_t shared, cons
 {
     size_t threads = (size_t)block.x * block.y * block.z;
     size_t blocks = (size_t)grid.x * grid.y * grid.z;
+    if (broken || fails("address")) {
+        last_error = broken = cudaErrorIllegalAddress;
+        return;
+    }
     if (fails("launch")) {
         last_error = cudaErrorLaunchOutOfResources;
         return;
@@ -381,7 +386,7 @@ cudaError_t cudaRuntimeGetVersion(int *version)
 cudaError_t cudaGetLastError(void)
 {
     cudaError_t error = last_error;
-    last_error = cudaSuccess;
+    last_error = broken;
     return error;
 }
 
