@@ -264,7 +264,8 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
                          choice, backend->device->name);
     }
     if ((strstr(choice, "=openblas") && openblas_open(error)) ||
-        ((strstr(choice, "=cublas") || strstr(choice, "=tf32")) && cublas_open(error))) {
+        ((strstr(choice, "=cublas") || strstr(choice, "=tf32")) &&
+         cublas_open(backend->device->name, error))) {
         return error->code;
     }
 #define OP(name, ...)                                                                              \

@@ -1,6 +1,6 @@
-/* One handle of cuBLAS for all of the program. The declarations are cuBLAS's own, so that its header
- * is not needed: it reads matrices by columns; operations are 0 none, 1 transpose; modes of math 0
- * the default, float32, and 3 TF32. */
+/* One handle of cuBLAS for all of the program. The declarations are cuBLAS's own, so that its
+ * header is not needed: it reads matrices by columns; operations are 0 none, 1 transpose; modes of
+ * math 0 the default, float32, and 3 TF32. */
 #include "cublas.h"
 
 #include <dlfcn.h>
@@ -23,11 +23,14 @@ static int find(void *library, const char *name, void *pointer)
     return symbol != NULL;
 }
 
-int cublas_open(Error *error)
+int cublas_open(const char *device, Error *error)
 {
-    static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so.11"};
+    enum { REAL = 3 };
+    static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so.11",
+                                        "libcublas_sim.so"};
+    int sim = !strcmp(device, "sim");
     void *library = NULL;
-    for (size_t i = 0; i < sizeof names / sizeof *names && !library; i++) {
+    for (int i = sim ? REAL : 0; i < (sim ? REAL + 1 : REAL) && !library; i++) {
         library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
     }
     if (!library || !find(library, "cublasCreate_v2", &create) ||
@@ -35,8 +38,10 @@ int cublas_open(Error *error)
         !find(library, "cublasSetMathMode", &set_math) ||
         !find(library, "cublasSgemm_v2", &sgemm)) {
         return error_set(error, EXIT_UNAVAILABLE,
-                         "kernel variant cublas: libcublas.so.13, .12 or .11 cannot be loaded; it "
-                         "comes with the CUDA toolkit");
+                         "kernel variant cublas: %s",
+                         sim ? "device sim has none; --device cuda has"
+                             : "libcublas.so.13, .12 or .11 cannot be loaded; it comes with the "
+                               "CUDA toolkit");
     }
     int status = handle ? 0 : create(&handle);
     if (status) {

@@ -8,9 +8,10 @@
 extern "C" {
 #endif
 
-/* Loads cuBLAS and makes its handle, after the device was started and before any op runs. Error 69
- * if it is not installed or does not start. */
-int cublas_open(Error *error);
+/* Loads cuBLAS and makes its handle, after the device of this name was started and before any op
+ * runs. The emulator's memory is no GPU's: for sim there is libcublas_sim.so of the tests alone.
+ * Error 69 if it is not installed or does not start. */
+int cublas_open(const char *device, Error *error);
 
 /* c [M, N] += a b on a stream of CUDA's, all of the device and dense row-major: a [M, K], or [K, M]
  * with turn_a; b [K, N], or [N, K] with turn_b. Ends the program with 69 if cuBLAS fails. TF32: a

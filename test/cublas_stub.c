@@ -1,6 +1,6 @@
-/* A cuBLAS for tests of the variants cublas and tf32: its functions that kernels/cublas.c calls, over
- * the emulator's memory. variants.bats compiles it as libcublas.so.13; $CUBLAS_FAIL names a function
- * that fails. */
+/* A cuBLAS for tests of the variants cublas and tf32: its functions that kernels/cublas.c calls,
+ * over the emulator's memory. variants.bats compiles it as libcublas_sim.so; $CUBLAS_FAIL names a
+ * function that fails. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
