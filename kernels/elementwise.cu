@@ -1,8 +1,8 @@
 /* CUDA twins of elementwise.c, bit for bit: each output element is a function of one to three
  * inputs. A thread owns four neighbours, which it reads and writes 16 bytes at a time where all
- * tensors of the call begin on such a boundary, else one by one. A thread has read what it writes, so
- * an output may be an input. Memory bounds all of them; the erf and exp of a gelu take about as long
- * as its bytes (computed). */
+ * tensors of the call begin on such a boundary, else one by one. A thread has read what it writes,
+ * so an output may be an input. Memory bounds all of them; the erf and exp of a gelu take about as
+ * long as its bytes (computed). */
 #include "cuda.cuh"
 
 enum { THREADS = 256, FOUR = 4 };
@@ -200,8 +200,8 @@ void KERNEL(fill_zero)(Context *ctx, float *x, size_t n)
 
 /* --- rows: each is a warp's --- */
 
-/* out[r] = x[rows[r]], bf16 widened. Lane l takes the channels 4 l to 4 l + 3, then those 128 further
- * on. */
+/* out[r] = x[rows[r]], bf16 widened. Lane l takes the channels 4 l to 4 l + 3, then those 128
+ * further on. */
 static __global__ void __launch_bounds__(THREADS)
     gather(float *out, Weight x, const int *rows, int R, int C, int wide)
 {

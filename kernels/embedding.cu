@@ -34,8 +34,8 @@ void KERNEL(embedding_forward)(Context *ctx, float *out, const int *tokens, cons
         out, tokens, positions, types, word, position, type, N, C);
 }
 
-/* dtable[rows[u]] += dout[order[i]], i from starts[u] to starts[u + 1] - 1, one after another. A warp
- * owns 32 channels of one row, a lane the chain of one.
+/* dtable[rows[u]] += dout[order[i]], i from starts[u] to starts[u + 1] - 1, one after another. A
+ * warp owns 32 channels of one row, a lane the chain of one.
  *
  * 4 bytes of dout and one FLOP a term. A row that all tokens look up, such as a token type, has C
  * chains of N terms, each TERMS loads at a time: about 0.1 ms for 2,048 tokens (computed). */

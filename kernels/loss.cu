@@ -32,8 +32,8 @@ static __device__ __forceinline__ float logit_gradient(float z, float max, float
     return (p - (is_target ? 1.0f : 0.0f)) * scale;
 }
 
-/* A warp owns an example: its loss, its sum by the 32 lanes of the definition, its O gradients. 8 B O
- * operations and 8 B O bytes with O of 2 to 4: the time of a launch (computed). */
+/* A warp owns an example: its loss, its sum by the 32 lanes of the definition, its O gradients.
+ * 8 B O operations and 8 B O bytes with O of 2 to 4: the time of a launch (computed). */
 static __global__ void __launch_bounds__(THREADS)
     cross_entropy_rows(float *losses, float *dlogits, const float *logits, const int *labels, int B,
                        int O, float scale)
@@ -67,9 +67,9 @@ typedef struct RowSum {
     float sum, max, label; /* label: z of the target */
 } RowSum;
 
-/* A warp takes the logits z [N, width] of the words from `first` on into the sum of its row; the part
- * with the smaller maximum is rescaled in one fma. Behind the last words it writes the loss. 5 N width
- * operations beside the product's 2 C N width: a few per cent of it (computed). */
+/* A warp takes the logits z [N, width] of the words from `first` on into the sum of its row; the
+ * part with the smaller maximum is rescaled in one fma. Behind the last words it writes the loss.
+ * 5 N width operations beside the product's 2 C N width: a few per cent of it (computed). */
 static __global__ void __launch_bounds__(THREADS)
     vocabulary_sums(RowSum *rows, float *losses, const float *logits, const int *targets, int N,
                     int width, int first, int is_last)
@@ -173,8 +173,8 @@ void KERNEL(mean_squared_error)(Context *ctx, float *losses, float *dlogits, con
         losses, dlogits, logits, targets, B, scale);
 }
 
-/* The chain is one thread's; the block brings its values to shared memory. Bound by the latency of n
- * additions in double. */
+/* The chain is one thread's; the block brings its values to shared memory. Bound by the latency of
+ * n additions in double. */
 static __global__ void __launch_bounds__(THREADS)
     losses_chain(double *sum, const float *losses, size_t n)
 {

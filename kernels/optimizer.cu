@@ -96,8 +96,8 @@ static __device__ __forceinline__ void piece_store(float *to, const float from[P
     }
 }
 
-/* One launch over the arena, a thread 4 elements, which may lie in both segments. Reads 16 bytes and
- * writes 16 an element and is bound by them: 3.9 ms for 355 M on an H100 (computed). */
+/* One launch over the arena, a thread 4 elements, which may lie in both segments. Reads 16 bytes
+ * and writes 16 an element and is bound by them: 3.9 ms for 355 M on an H100 (computed). */
 static __global__ void __launch_bounds__(THREADS)
     adamw_pieces(float *parameter, float *m, float *v, float *gradient, const StepSums *sums,
                  AdamW step, size_t n, int aligned)

@@ -3,12 +3,12 @@
  * k goes by in slabs of 16. cp.async brings them into three stages of shared memory, two ahead of
  * the one that is multiplied; an operand keeps the layout that it has in memory, so that a copy is
  * four elements wide where rows are aligned. A thread holds its outputs in registers from the start
- * to the last k. k is never split, and the last slab runs its own k alone: a padding zero would turn
- * a chain of -0 into +0. So each output is one chain in ascending order, and neither the tile nor
- * the grid can change a bit.
+ * to the last k. k is never split, and the last slab runs its own k alone: a padding zero would
+ * turn a chain of -0 into +0. So each output is one chain in ascending order, and neither the tile
+ * nor the grid can change a bit.
  *
- * 2 M N K FLOPs; each operand is read once for every tile along the other. Bound by FFMA (computed):
- * a thread with 8 x 8 outputs has 16 of them for a 16-byte read of shared memory. */
+ * 2 M N K FLOPs; each operand is read once for every tile along the other. Bound by FFMA
+ * (computed): a thread with 8 x 8 outputs has 16 of them for a 16-byte read of shared memory. */
 #ifndef TILE_CUH
 #define TILE_CUH
 
@@ -32,8 +32,8 @@ template <int EDGE, int DEEP, int OWN> struct Slab {
     enum { SIZE = ROWS * ROW, RUN = DEEP || OWN < 4 ? 1 : 4 };
 };
 
-/* x, of which the compiler does not know that it had it before: what is made of it is computed again
- * rather than kept in a register while slabs go by. */
+/* x, of which the compiler does not know that it had it before: what is made of it is computed
+ * again rather than kept in a register while slabs go by. */
 static __device__ __forceinline__ int anew(int x)
 {
     asm volatile("" : "+r"(x));
@@ -231,7 +231,8 @@ template <typename T, int RUN> static __device__ __forceinline__ int n_of(int th
 }
 
 /* Block (x, y) owns tile x along M, y along N; a thread M_OWN x N_OWN outputs of it. PART, for the
- * variant splitk alone: block z adds the chain over its PART k to out, the first from the bias on. */
+ * variant splitk alone: block z adds the chain over its PART k to out, the first from the bias
+ * on. */
 template <typename T, int A_DEEP, int B_DEEP, int PART, typename Stored>
 static __device__ __forceinline__ void tile_product(const Product &p, const Stored *b)
 {

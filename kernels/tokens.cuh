@@ -5,11 +5,12 @@
  *     dweight[c] += dout[n, c] xhat[n, c]     xhat = (x - mean) rstd; mean NULL: x rstd
  *     dbias[c] += dout[n, c]
  *
- * Either may be NULL; without dweight x, mean and rstd are not read. dout, x [N, C]; mean, rstd [N].
+ * Either may be NULL; without dweight x, mean and rstd are not read. dout, x [N, C];
+ * mean, rstd [N].
  *
  * Reads dout and x once: 8 N C bytes for 5 N C FLOPs. Where sequences are few, B C chains, each
- * TOKENS loads at a time, wait for memory instead: 16 x 128 tokens of 1,024 channels take about 10 us
- * (computed). */
+ * TOKENS loads at a time, wait for memory instead: 16 x 128 tokens of 1,024 channels take about 10
+ * us (computed). */
 #ifndef TOKENS_CUH
 #define TOKENS_CUH
 
@@ -17,8 +18,8 @@
 
 enum { TOKEN_WARPS = 8, TOKENS = 8 };
 
-/* dout and xhat of channel c of the tokens n, n + 1, ... before end; all loads are under way at once.
- */
+/* dout and xhat of channel c of the tokens n, n + 1, ... before end; all loads are under way at
+ * once. */
 static __device__ __forceinline__ void tokens_read(float d[TOKENS], float xhat[TOKENS],
                                                    const float *dout, const float *x,
                                                    const float *mean, const float *rstd, int n,

@@ -1,6 +1,6 @@
-/* make_roberta DIR TOKENIZER.json [LAYERS WIDTH]: an encoder of RoBERTa-large's shape, or of another
- * depth and width, with random weights: for runs where the real ones are not at hand. The tokenizer
- * is copied. */
+/* make_roberta DIR TOKENIZER.json [LAYERS WIDTH]: an encoder of RoBERTa-large's shape, or of
+ * another depth and width, with random weights: for runs where the real ones are not at hand. The
+ * tokenizer is copied. */
 #include "hf.h"
 
 #include <stdlib.h>

@@ -375,8 +375,8 @@ static void embedding_forward(Run *r, const int *s)
     }
 }
 
-/* Tokens grouped by the row that they look up, of a table of V rows, from the last row on; those of the
- * row skip are left out. A sum of at most N terms up to 5. */
+/* Tokens grouped by the row that they look up, of a table of V rows, from the last row on; those of
+ * the row skip are left out. A sum of at most N terms up to 5. */
 static void embedding_backward(Run *r, const int *s)
 {
     int C = s[2], V = s[3], skip = s[4] ? 7 : -1, U = 0, used = 0;

@@ -112,9 +112,9 @@ static double language_value(const void *arg)
     return f->target < 0 ? 0 : logits_loss(f->z, f->V, f->target);
 }
 
-/* z is a chain of C terms of order 1 with sums up to 30: off by C U 30, and the loss by as much; the
- * gradient by that relative to p, of order 1, times weights up to 5, over words whose p sum to 1.
- * Differences with h = 1e-4 are off by h^2 times third derivatives below 1e2. */
+/* z is a chain of C terms of order 1 with sums up to 30: off by C U 30, and the loss by as much;
+ * the gradient by that relative to p, of order 1, times weights up to 5, over words whose p sum to
+ * 1. Differences with h = 1e-4 are off by h^2 times third derivatives below 1e2. */
 static void linear_cross_entropy(Run *r, const int *s)
 {
     int N = s[0], C = s[1], V = s[2], half = s[3], no_gradient = s[4] == 2, frozen = s[4] >= 1;

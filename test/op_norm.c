@@ -66,8 +66,9 @@ static void expect_norm(Run *r, const float *out, const float *x, const float *w
     }
 }
 
-/* dx has terms that may cancel, of order rstd g xhat^2, up to 20 here; with C = 1 they cancel wholly
- * but for eps, and only an absolute error is left. dweight and dbias are sums of N terms up to 60. */
+/* dx has terms that may cancel, of order rstd g xhat^2, up to 20 here; with C = 1 they cancel
+ * wholly but for eps, and only an absolute error is left. dweight and dbias are sums of N terms up
+ * to 60. */
 static void expect_norm_gradients(Run *r, Norm *f, const float *dx, const float *dweight,
                                   const float *dbias, size_t N)
 {

@@ -51,8 +51,8 @@ static void gradient_norm(Run *r, const int *s)
     CHECK(!r->check || sums->finite == !s[2], "%s: finite is %d", r->what, sums->finite);
 }
 
-/* Two segments; where not all is finite nothing changes. spare: elements behind them that nobody may
- * touch; tensors end at a page, so it says on which boundary they begin. */
+/* Two segments; where not all is finite nothing changes. spare: elements behind them that nobody
+ * may touch; tensors end at a page, so it says on which boundary they begin. */
 static void adamw(Run *r, const int *s)
 {
     size_t n = (size_t)s[0], decayed = (size_t)s[1], all = n + (size_t)s[3];

@@ -190,8 +190,9 @@ static Lora lora_inputs(Run *r, const Packed *p, size_t C, size_t O, int R, int 
                   .slots = p->slot};
 }
 
-/* Values are of order 1, sums have a few hundred terms of order 10 times what 17 ranks and a mask of
- * 1 / 0.7 make of them: 1e4 roundings are an ample bound, and a missing term would be of order 1. */
+/* Values are of order 1, sums have a few hundred terms of order 10 times what 17 ranks and a mask
+ * of 1 / 0.7 make of them: 1e4 roundings are an ample bound, and a missing term would be of order
+ * 1. */
 static const double lora_tolerance = 2e4 * ULP;
 
 static void lora_forward(Run *r, const int *s)

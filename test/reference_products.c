@@ -198,8 +198,8 @@ void REFERENCE(attention_forward)(Context *ctx, float *out, float *max, float *r
     }
 }
 
-/* Adds what one query gives: dq, and its share of dk and dv of the keys that it sees. dout, out: its
- * D values. */
+/* Adds what one query gives: dq, and its share of dk and dv of the keys that it sees. dout, out:
+ * its D values. */
 static void query_backward(float *dq, float *dk, float *dv, const float *dout, const float *q,
                            const float *k, const float *v, const float *out, float max, float rsum,
                            const AttentionShape *shape, const DropoutSite *dropout, Query at)

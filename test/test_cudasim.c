@@ -1,5 +1,5 @@
-/* The emulator itself: right kernels give what they should in every order of threads, wrong ones are
- * noticed (test/cudasim/trials.cu), and launches that CUDA refuses are refused. */
+/* The emulator itself: right kernels give what they should in every order of threads, wrong ones
+ * are noticed (test/cudasim/trials.cu), and launches that CUDA refuses are refused. */
 #include "check.h"
 #include "cudasim.h"
 #include "trials.h"
@@ -29,7 +29,8 @@ static int run_right(const Trial *trial)
 
 static const char *program;
 
-/* A process of its own (ThreadSanitizer sees nothing in one that was forked) runs the trial and ends with this exit code, 1 for other values, and a line of this text. */
+/* A process of its own (ThreadSanitizer sees nothing in one that was forked) runs the trial and
+ * ends with this exit code, 1 for other values, and a line of this text. */
 static void check_ends(const Trial *trial, int code, const char *says)
 {
     char text[8000] = "";

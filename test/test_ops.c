@@ -1,6 +1,6 @@
-/* Every op of ops.def: the bits of its reference (reference.c) from every build of the CPU with 1, 2,
- * 3 and 8 threads, and from the CUDA kernels in the emulator with its four orders of threads; values
- * against float64; gradients against central differences of float64.
+/* Every op of ops.def: the bits of its reference (reference.c) from every build of the CPU with 1,
+ * 2, 3 and 8 threads, and from the CUDA kernels in the emulator with its four orders of threads;
+ * values against float64; gradients against central differences of float64.
  *
  *     test_ops [--only NAME] [--mode test|grad|perf|support] [--device cuda|sim] [--repeat N]
  *
@@ -9,9 +9,9 @@
  * what share of this machine's ceilings. support: which build has which op. Without --mode: test
  * and grad. --device: of that device alone, in memory that it shares, each shape N times (4).
  *
- * Tolerances: a sum of n float32 operations on terms t_i is off by at most n 2^-24 sum |t_i| (Higham
- * 2002, section 3.1), to first order; each comparison states its n and its sum. Differences with
- * step h are off by about h^2. */
+ * Tolerances: a sum of n float32 operations on terms t_i is off by at most n 2^-24 sum |t_i|
+ * (Higham 2002, section 3.1), to first order; each comparison states its n and its sum. Differences
+ * with step h are off by about h^2. */
 #include "check.h"
 #include "cudasim.h"
 #include "guarded.h"
@@ -287,8 +287,8 @@ static void print_support(const char *op)
     putchar('\n');
 }
 
-/* Says which variants are not there; what the CPU alone refuses is CUDA's. Of ops with the same sum a
- * variant is all or none. */
+/* Says which variants are not there; what the CPU alone refuses is CUDA's. Of ops with the same sum
+ * a variant is all or none. */
 static void check_variant(const char *choice)
 {
     static const char *const pairs[][2] = {{"layernorm_forward", "residual_layernorm_forward"},

@@ -1,6 +1,7 @@
-/* CUDA's threads on the CPU; runtime.cc has the calls of the host. A thread of a kernel is a fiber: it runs until it waits for others, then
- * another one goes on, in an order that tests choose. One block runs at a time, so blocks that wait
- * for each other end in a deadlock here as they may on a device.
+/* CUDA's threads on the CPU; runtime.cc has the calls of the host. A thread of a kernel is a fiber:
+ * it runs until it waits for others, then another one goes on, in an order that tests choose. One
+ * block runs at a time, so blocks that wait for each other end in a deadlock here as they may on a
+ * device.
  *
  * What a device leaves open is made as bad as it may be: shared memory is NaN when a block starts,
  * cp.async comes late (or early), orders of threads and blocks vary. What a device leaves undefined

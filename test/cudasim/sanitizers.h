@@ -1,7 +1,7 @@
-/* What AddressSanitizer and ThreadSanitizer have to know of fibers. ThreadSanitizer sees the threads
- * of a block as threads, ordered by __syncthreads and __syncwarp alone, so it reports races of a
- * kernel in whatever order it ran; the emulator itself is compiled without it, with -DCUDASIM_TSAN.
- * Without a sanitizer all of this is empty. */
+/* What AddressSanitizer and ThreadSanitizer have to know of fibers. ThreadSanitizer sees the
+ * threads of a block as threads, ordered by __syncthreads and __syncwarp alone, so it reports races
+ * of a kernel in whatever order it ran; the emulator itself is compiled without it, with
+ * -DCUDASIM_TSAN. Without a sanitizer all of this is empty. */
 #ifndef CUDASIM_SANITIZERS_H
 #define CUDASIM_SANITIZERS_H
 

@@ -1,5 +1,5 @@
-/* Kernels that try the emulator out, each run on one block or a few; out and in are host memory that
- * the kernel uses. */
+/* Kernels that try the emulator out, each run on one block or a few; out and in are host memory
+ * that the kernel uses. */
 #ifndef TRIALS_H
 #define TRIALS_H
 
@@ -9,8 +9,8 @@ extern "C" {
 
 enum { TRIAL_SIZE = 1024 };
 
-/* What comes of a trial in every order of threads: each out[i] is in[i]; some is not; or not, and it
- * is a race, which ThreadSanitizer reports; the program ends with 70 and says so. */
+/* What comes of a trial in every order of threads: each out[i] is in[i]; some is not; or not, and
+ * it is a race, which ThreadSanitizer reports; the program ends with 70 and says so. */
 typedef enum Comes { TRIAL_RIGHT, TRIAL_WRONG, TRIAL_RACE, TRIAL_ENDS } Comes;
 
 typedef struct Trial {
