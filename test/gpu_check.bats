@@ -48,6 +48,15 @@ replace() {
     grep -qE '^steps: RoBERTa-large +ok .* roberta-large on fence$' "$REPORT/table.txt"
 }
 
+@test "test_ops runs each shape as often as the parts ask" {
+    for times in 1 2 5; do
+        run "$build/test_ops" --device sim --only add --mode test --repeat $times
+        [ "$status" -eq 0 ]
+    done
+    run "$build/test_ops" --device sim --only add --mode test --repeat 0
+    [ "$status" -eq 64 ]
+}
+
 @test "make_roberta refuses a tokenizer that is not there" {
     run "$build/make_roberta" "$BATS_TEST_TMPDIR/model" "$BATS_TEST_TMPDIR/none.json"
     [ "$status" -eq 66 ]
