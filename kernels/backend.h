@@ -1,5 +1,5 @@
-/* A backend: the op table of this machine with the variants that were asked for, and
- * its context. */
+/* A backend: the op table of this machine with the variants that were asked for, and its
+ * context. */
 #ifndef BACKEND_H
 #define BACKEND_H
 
@@ -11,14 +11,13 @@ typedef struct Backend {
     Ops ops;
     Context ctx;
     char machine[DEVICE_TEXT]; /* what computes: "2 threads", or a device's name and memory */
-    char variants[1024]; /* those in force, "op=variant,..." sorted as in variants.def; empty for
-                           none */
+    char variants[1024];       /* in force, "op=variant,..." sorted as in variants.def, or empty */
 } Backend;
 
 /* device: "cpu", "cuda", "sim", "fence" or "auto": $SEEDBED_DEVICE, or else cuda if it can be
- * started, else cpu. simd: "auto" or the
- * name of a build of the CPU. threads: 0 for all that the process may use. Errors: 64 for an unknown
- * device or build, or one that this machine cannot run; 69 for a device that it does not have. */
+ * started, else cpu. simd: "auto" or the name of a build of the CPU. threads: 0 for all that the
+ * process may use. Errors: 64 for an unknown device or build, or one that this machine cannot run;
+ * 69 for a device that it does not have. */
 int backend_init(Backend *backend, const char *device, const char *simd, int threads, Error *error);
 
 /* Makes the scratch that the ops need; call once the largest batch is known. */
@@ -37,8 +36,8 @@ int backend_choose(Backend *backend, const char *choice, Error *error);
 /* After a plan (watch.h): its error, or 64 for a variant in force that has no part in it. */
 int backend_check_plan(const Backend *backend, Error *error);
 
-/* The builds of the CPU that this machine can run, narrowest first: fills names and returns how many, at
- * most 3. */
+/* The builds of the CPU that this machine can run, narrowest first: fills names and returns how
+ * many, at most 3. */
 int backend_builds(const char *names[3]);
 
 /* "OP=VARIANT (class): what it is" lines, for --help. */

@@ -1,5 +1,6 @@
-/* Names of one build. A build is all kernel files of one kind, .c or .cu, compiled with -DBUILD=scalar,
- * avx2 ...: its functions have that suffix, KERNEL(add) is add_avx512. Usable from C and CUDA. */
+/* Names of one build. A build is all kernel files of one kind, .c or .cu, compiled with
+ * -DBUILD=scalar, avx2 ...: its functions have that suffix, KERNEL(add) is add_avx512. Usable from
+ * C and CUDA. */
 #ifndef BUILD_H
 #define BUILD_H
 

@@ -4,10 +4,10 @@
  * (build.h) and the list that the tests go through. A build is the same C files compiled for one
  * instruction set; all builds give the same bits.
  *
- * The rule: tensors and index arrays belong to the device, and only ops touch them. A struct that is
- * passed by pointer (AttentionShape, Lora, AdamW, DropoutSite) is host memory and is read before the
- * op returns; the pointers inside it are the device's. So whatever decides a grid or a size is a host
- * scalar, never read from an array by the caller.
+ * The rule: tensors and index arrays belong to the device, and only ops touch them. A struct that
+ * is passed by pointer (AttentionShape, Lora, AdamW, DropoutSite) is host memory and is read before
+ * the op returns; the pointers inside it are the device's. So whatever decides a grid or a size is
+ * a host scalar, never read from an array by the caller.
  *
  * Letters: N tokens in the batch, B sequences, C channels, H heads, K key/value heads, D head size,
  * F feed-forward, V vocabulary, L layers, O outputs, T tokens of one sequence. Tensors are dense
@@ -15,8 +15,8 @@
  *
  * Contract of all ops. Outputs come first. Activations and their gradients are written (=),
  * gradients of parameters are added to (+=). Inputs and outputs may not overlap unless the op says
- * so. cu_seqlens[0] is 0. No op allocates; scratch is in the context. The order of every sum is part
- * of the definition and does not depend on threads, vector width or batch packing:
+ * so. cu_seqlens[0] is 0. No op allocates; scratch is in the context. The order of every sum is
+ * part of the definition and does not depend on threads, vector width or batch packing:
  *
  *     chain   one fma after another over the index in ascending order, from the value named
  *     lanes   lane l of 32 takes elements l, l + 32, ... in order, a product by one fma; then lanes
@@ -24,8 +24,8 @@
  *     tokens  for a parameter's gradient: a chain over the tokens of each sequence from 0, then the
  *             sequences are added in batch order to what is there
  *
- * All else is computed as C does, from left to right, each operation rounded; fma(a, b, c) = a b + c
- * is rounded once. exp, log, tanh and erf are those of scalar.h. */
+ * All else is computed as C does, from left to right, each operation rounded; fma(a, b, c),
+ * a b + c, is rounded once. exp, log, tanh and erf are those of scalar.h. */
 #ifndef OPS_H
 #define OPS_H
 

@@ -72,8 +72,8 @@ static inline float row_dot(const float *a, const float *b, size_t n)
 }
 
 /* For variants: the chain of products of two rows with these steps, in double from start. */
-static inline float dot_double(double start, const float *a, size_t a_step, const float *b, size_t b_step,
-                        size_t n)
+static inline float dot_double(double start, const float *a, size_t a_step, const float *b,
+                               size_t b_step, size_t n)
 {
     double sum = start;
     for (size_t i = 0; i < n; i++) {

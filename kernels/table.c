@@ -9,7 +9,8 @@
 #include "ops.def"
 #undef OP
 #define VARIANT(op, variant, class, what, replaced) replaced
-#define REPLACES(op, variant)                       op##_op KERNEL(op##_##variant) __attribute__((weak));
+#define REPLACES(op, variant)                                                                      \
+    op##_op KERNEL(op##_##variant) __attribute__((weak));
 #include "variants.def"
 #undef VARIANT
 #undef REPLACES

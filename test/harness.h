@@ -55,7 +55,7 @@ struct Run {
     struct Guarded *scratch;
     const Device *device;
     const Backend *backend;
-    double slack; /* of tolerances: factors of TF32 have 2^13 times the rounding error, each of two */
+    double slack; /* of tolerances: each of two factors of TF32 has 2^13 times the rounding error */
     const Ops *table; /* that is run */
     int kept;         /* whether a first run is */
     double *began;    /* when each call did, if they are timed, else NULL */
@@ -119,8 +119,8 @@ double slope(double (*value)(const void *arg), const void *arg, double *x, doubl
 Run *run_new(const OpCase *op, const int *shape, Fill fill, const Device *device);
 void run_free(Run *run);
 
-/* Runs the case by a backend, with scratch of our own. The first run is kept; later ones must leave the same bits if
- * same_bits. check: compare with float64. The counts of check.h go on. */
+/* Runs the case by a backend, with scratch of our own. The first run is kept; later ones must leave
+ * the same bits if same_bits. check: compare with float64. The counts of check.h go on. */
 void run_case(Run *run, const Backend *backend, int same_bits, int check);
 
 /* Whether there is one among the values that the last run left: its bits are not defined. */
