@@ -51,7 +51,7 @@ typedef struct PtxKernel {
     const struct PtxModule *module;
     char *name; /* as C++ mangles it */
     PtxInstruction *code;
-    uint64_t *initial; /* [slots] when a thread starts */
+    uint64_t *initial; /* [slots] when a launch begins; nothing changes a constant */
     struct {
         size_t at, bytes;
     } *params;
@@ -82,6 +82,9 @@ PtxModule *ptx_parse(const char *text);
  * device refuses or leaves undefined. */
 void ptx_run(const PtxKernel *kernel, const unsigned grid[3], const unsigned size[3],
              size_t dynamic_shared, const unsigned char *params);
+
+/* Instructions that all threads have run so far. */
+size_t ptx_steps(void);
 
 /* The line that names the place, and the end; kernel is NULL outside of them. */
 _Noreturn void ptx_fail(const PtxModule *module, const PtxKernel *kernel, int line,

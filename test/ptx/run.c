@@ -1,21 +1,23 @@
-/* Runs a kernel: each thread until it waits for others, a block at a time. */
+/* Runs a kernel, a block at a time. The threads of a warp that are at the same instruction run it one
+ * after another; where they part, those that are behind go first. */
 #include "ptx.h"
 
 #include "base.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef enum State { READY, AT_WARP, AT_BARRIER, DONE } State;
 
+enum { WARP = 32, MOST_THREADS = 1024, SHARED_LIMIT = 227 * 1024 };
+
 typedef struct Thread {
-    uint64_t *slot; /* bits above an operand's type mean nothing */
-    int next;       /* instruction; one behind that at which it waits */
+    uint64_t *values; /* slots, beside those of the other lanes */
+    int next;         /* instruction; one behind that at which it waits */
     State state;
 } Thread;
-
-enum { WARP = 32, MOST_THREADS = 1024, SHARED_LIMIT = 227 * 1024 };
 
 /* The block that runs. */
 static struct {
@@ -27,6 +29,8 @@ static struct {
     Thread thread[MOST_THREADS];
 } block;
 
+static size_t steps; /* instructions of all threads so far */
+
 static _Noreturn void fail(const PtxInstruction *i, const Thread *t, const char *why)
 {
     char text[160];
@@ -36,6 +40,12 @@ static _Noreturn void fail(const PtxInstruction *i, const Thread *t, const char 
 }
 
 /* --- values --- */
+
+/* What is in a slot; bits above an operand's type mean nothing. */
+static uint64_t *at_slot(const Thread *t, int slot)
+{
+    return &t->values[(size_t)slot * WARP];
+}
 
 /* The bits of the type, signed or not, as 64. */
 static uint64_t cut(PtxType type, uint64_t value)
@@ -178,9 +188,8 @@ static uint64_t float_result(const PtxInstruction *i, uint64_t a, uint64_t b, ui
 static uint64_t result(const PtxInstruction *i, const Thread *t)
 {
     PtxType type = i->type;
-    const uint64_t *slot = t->slot;
-    uint64_t a = cut(i->op == PTX_CVT ? i->from : type, slot[i->slot[1]]),
-             b = cut(type, slot[i->slot[2]]), c = slot[i->slot[3]];
+    uint64_t a = cut(i->op == PTX_CVT ? i->from : type, *at_slot(t, i->slot[1])),
+             b = cut(type, *at_slot(t, i->slot[2])), c = *at_slot(t, i->slot[3]);
     switch (i->op) {
     case PTX_MOV:
         return a;
@@ -226,9 +235,9 @@ static uint64_t result(const PtxInstruction *i, const Thread *t)
     case PTX_NOT:
         return ~a;
     case PTX_BFI:
-        return insert(type, a, b, c, slot[i->slot[4]]);
+        return insert(type, a, b, c, *at_slot(t, i->slot[4]));
     default: /* PTX_SHL, PTX_SHR */
-        return shift(i, a, (uint32_t)slot[i->slot[2]]);
+        return shift(i, a, (uint32_t)*at_slot(t, i->slot[2]));
     }
 }
 
@@ -259,11 +268,15 @@ static void load_or_store(const PtxInstruction *i, Thread *t)
 {
     size_t size = i->type.bits / 8u;
     int load = i->op == PTX_LD;
-    uint64_t address = t->slot[i->slot[load ? i->vector : 0]] + (uint64_t)i->offset[0];
+    uint64_t address = *at_slot(t, i->slot[load ? i->vector : 0]) + (uint64_t)i->offset[0];
     unsigned char *at = place(i, t, i->mode, address, size * i->vector);
     for (int v = 0; v < i->vector; v++, at += size) {
-        uint64_t *slot = &t->slot[i->slot[load ? v : v + 1]], value = 0;
-        if (load) {
+        uint64_t *slot = at_slot(t, i->slot[load ? v : v + 1]), value = 0;
+        uint32_t low;
+        if (load && size == sizeof low) { /* as below, but fast */
+            memcpy(&low, at, sizeof low);
+            *slot = cut(i->type, low);
+        } else if (load) {
             memcpy(&value, at, size);
             *slot = cut(i->type, value);
         } else {
@@ -274,9 +287,9 @@ static void load_or_store(const PtxInstruction *i, Thread *t)
 
 static void copy(const PtxInstruction *i, const Thread *t)
 {
-    uint64_t to = t->slot[i->slot[0]] + (uint64_t)i->offset[0],
-             from = t->slot[i->slot[1]] + (uint64_t)i->offset[1];
-    size_t bytes = (uint32_t)t->slot[i->slot[2]], read = (uint32_t)t->slot[i->slot[3]];
+    uint64_t to = *at_slot(t, i->slot[0]) + (uint64_t)i->offset[0],
+             from = *at_slot(t, i->slot[1]) + (uint64_t)i->offset[1];
+    size_t bytes = (uint32_t)*at_slot(t, i->slot[2]), read = (uint32_t)*at_slot(t, i->slot[3]);
     if ((bytes != 4 && bytes != 8 && bytes != 16) || read > bytes) {
         fail(i, t, "not 4, 8 or 16 bytes");
     }
@@ -287,44 +300,85 @@ static void copy(const PtxInstruction *i, const Thread *t)
 
 /* --- a thread, a warp and a block --- */
 
-/* Until it waits or returns. */
-static void run_thread(Thread *t)
+static void run_instruction(const PtxInstruction *i, Thread *t)
 {
-    while (t->state == READY) {
-        const PtxInstruction *i = &block.kernel->code[t->next++];
-        if (i->guarded && (t->slot[i->guard] & 1) != i->guard_is) {
-            continue;
+    switch (i->op) {
+    case PTX_LD:
+    case PTX_ST:
+        load_or_store(i, t);
+        break;
+    case PTX_CP_ASYNC:
+        copy(i, t);
+        break;
+    case PTX_BRA:
+        t->next = i->target;
+        break;
+    case PTX_SHFL:
+    case PTX_WARP:
+        t->state = AT_WARP;
+        break;
+    case PTX_BARRIER:
+        if (*at_slot(t, i->slot[0])) {
+            fail(i, t, "only barrier 0 is known");
         }
-        switch (i->op) {
-        case PTX_LD:
-        case PTX_ST:
-            load_or_store(i, t);
-            break;
-        case PTX_CP_ASYNC:
-            copy(i, t);
-            break;
-        case PTX_BRA:
-            t->next = i->target;
-            break;
-        case PTX_SHFL:
-        case PTX_WARP:
-            t->state = AT_WARP;
-            break;
-        case PTX_BARRIER:
-            if (t->slot[i->slot[0]]) {
-                fail(i, t, "only barrier 0 is known");
-            }
-            t->state = AT_BARRIER;
-            break;
-        case PTX_RET:
-            t->state = DONE;
-            break;
-        case PTX_NOTHING:
-            break;
-        default:
-            t->slot[i->slot[0]] = result(i, t);
+        t->state = AT_BARRIER;
+        break;
+    case PTX_RET:
+        t->state = DONE;
+        break;
+    case PTX_NOTHING:
+        break;
+    default:
+        *at_slot(t, i->slot[0]) = result(i, t);
+    }
+}
+
+/* fma.rn.f32, the most frequent instruction, without the detours of the others. */
+static inline void multiply_add(const PtxInstruction *i, Thread *t)
+{
+    float x[3];
+    uint32_t bits;
+    for (int k = 0; k < 3; k++) {
+        uint32_t low = (uint32_t)*at_slot(t, i->slot[k + 1]);
+        memcpy(&x[k], &low, sizeof low);
+    }
+    x[0] = fmaf(x[0], x[1], x[2]);
+    memcpy(&bits, x, sizeof bits);
+    *at_slot(t, i->slot[0]) = bits;
+}
+
+/* Runs the lanes that are furthest behind, until they have come to where others are, branch or wait.
+ * Whether there were any. */
+static int run_lanes(Thread *warp, int lanes)
+{
+    Thread *together[WARP];
+    int count = 0, first = INT_MAX, stop = INT_MAX, parted = 0;
+    for (int lane = 0; lane < lanes; lane++) {
+        int next = warp[lane].state == READY ? warp[lane].next : INT_MAX;
+        stop = next < first ? first : next > first && next < stop ? next : stop;
+        count = next < first ? 0 : count;
+        first = next < first ? next : first;
+        if (next == first && next < INT_MAX) {
+            together[count++] = &warp[lane];
         }
     }
+    for (int next = first; count && next < stop && !parted; next++) {
+        const PtxInstruction *i = &block.kernel->code[next];
+        parted = i->op == PTX_BRA || i->op == PTX_SHFL || i->op == PTX_WARP ||
+                 i->op == PTX_BARRIER || i->op == PTX_RET;
+        int often = i->op == PTX_FMA && i->type.bits == 32 && !i->guarded;
+        steps += (size_t)count;
+        for (int n = 0; n < count; n++) {
+            Thread *t = together[n];
+            t->next = next + 1;
+            if (often) {
+                multiply_add(i, t);
+            } else if (!i->guarded || (*at_slot(t, i->guard) & 1) == i->guard_is) {
+                run_instruction(i, t);
+            }
+        }
+    }
+    return count;
 }
 
 /* The lanes that wait with t for each other exchange their values and go on. */
@@ -332,37 +386,37 @@ static void release(Thread *warp, int lanes, Thread *t)
 {
     const PtxInstruction *i = &block.kernel->code[t->next - 1];
     int shuffle = i->op == PTX_SHFL, mask_at = i->slot[shuffle ? 5 : 0];
-    uint32_t mask = (uint32_t)t->slot[mask_at];
+    uint32_t mask = (uint32_t)*at_slot(t, mask_at);
     uint64_t given[WARP];
     for (int lane = 0; lane < WARP; lane++) {
         if (mask >> lane & 1) {
             Thread *other = &warp[lane];
             if (lane >= lanes || other->state != AT_WARP || other->next != t->next ||
-                (uint32_t)other->slot[mask_at] != mask) {
+                (uint32_t)*at_slot(other, mask_at) != mask) {
                 fail(i, t, "a lane of the mask does not come");
             }
-            given[lane] = other->slot[i->slot[shuffle ? 2 : 0]];
+            given[lane] = *at_slot(other, i->slot[shuffle ? 2 : 0]);
         }
     }
     if (!(mask >> (t - warp) & 1)) {
         fail(i, t, "the mask is without this lane");
     }
     for (int lane = 0; lane < lanes; lane++) {
-        uint64_t *slot = warp[lane].slot;
+        Thread *other = &warp[lane];
         if (!(mask >> lane & 1)) {
             continue;
         }
-        warp[lane].state = READY;
+        other->state = READY;
         if (shuffle) {
-            int clamp = (int)slot[i->slot[4]], segment = clamp >> 8 & 31,
+            int clamp = (int)*at_slot(other, i->slot[4]), segment = clamp >> 8 & 31,
                 last = (lane & segment) | (clamp & 31 & ~segment),
-                from = lane ^ (int)(slot[i->slot[3]] & 31);
-            slot[i->slot[1]] = from <= last;
+                from = lane ^ (int)(*at_slot(other, i->slot[3]) & 31);
+            *at_slot(other, i->slot[1]) = from <= last;
             from = from <= last ? from : lane;
             if (!(mask >> from & 1)) {
-                fail(i, &warp[lane], "reads a lane that is not in the mask");
+                fail(i, other, "reads a lane that is not in the mask");
             }
-            slot[i->slot[0]] = given[from];
+            *at_slot(other, i->slot[0]) = given[from];
         }
     }
 }
@@ -372,10 +426,7 @@ static void run_warp(Thread *warp, int lanes)
 {
     for (int waiting = 1; waiting;) {
         waiting = 0;
-        for (int lane = 0; lane < lanes; lane++) {
-            if (warp[lane].state == READY) {
-                run_thread(&warp[lane]);
-            }
+        while (run_lanes(warp, lanes)) {
         }
         for (int lane = 0; lane < lanes; lane++) {
             if (warp[lane].state == AT_WARP) {
@@ -388,20 +439,18 @@ static void run_warp(Thread *warp, int lanes)
 
 static void run_block(const unsigned size[3], const unsigned grid[3])
 {
-    size_t slots = (size_t)block.kernel->slots;
     memset(block.shared, 0xFF, PTX_DYNAMIC + block.dynamic); /* NaN until somebody writes */
     for (unsigned n = 0; n < block.threads; n++) {
         Thread *t = &block.thread[n];
         unsigned index[3] = {n % size[0], n / size[0] % size[1], n / size[0] / size[1]};
-        memcpy(t->slot, block.kernel->initial, slots * sizeof *t->slot);
         t->state = READY;
         t->next = 0;
-        t->slot[PTX_LANEID] = n % WARP;
+        *at_slot(t, PTX_LANEID) = n % WARP;
         for (int axis = 0; axis < 3; axis++) {
-            t->slot[PTX_TID + axis] = index[axis];
-            t->slot[PTX_NTID + axis] = size[axis];
-            t->slot[PTX_CTAID + axis] = block.index[axis];
-            t->slot[PTX_NCTAID + axis] = grid[axis];
+            *at_slot(t, PTX_TID + axis) = index[axis];
+            *at_slot(t, PTX_NTID + axis) = size[axis];
+            *at_slot(t, PTX_CTAID + axis) = block.index[axis];
+            *at_slot(t, PTX_NCTAID + axis) = grid[axis];
         }
     }
     const Thread *waits, *done;
@@ -443,9 +492,13 @@ void ptx_run(const PtxKernel *kernel, const unsigned grid[3], const unsigned siz
     block.dynamic = dynamic_shared;
     block.threads = (unsigned)threads;
     block.shared = memory_alloc(PTX_DYNAMIC + dynamic_shared, 1);
-    uint64_t *slots = memory_alloc(threads * (size_t)kernel->slots, sizeof *slots);
+    size_t slots = (size_t)kernel->slots, warps = (threads + WARP - 1) / WARP;
+    uint64_t *values = memory_alloc(warps * WARP * slots, sizeof *values);
     for (unsigned n = 0; n < block.threads; n++) {
-        block.thread[n].slot = slots + n * (size_t)kernel->slots;
+        block.thread[n].values = values + n / WARP * WARP * slots + n % WARP;
+        for (int slot = 0; slot < kernel->slots; slot++) {
+            *at_slot(&block.thread[n], slot) = kernel->initial[slot];
+        }
     }
     unsigned *at = block.index;
     for (at[2] = 0; at[2] < grid[2]; at[2]++) {
@@ -455,6 +508,11 @@ void ptx_run(const PtxKernel *kernel, const unsigned grid[3], const unsigned siz
             }
         }
     }
-    free(slots);
+    free(values);
     free(block.shared);
+}
+
+size_t ptx_steps(void)
+{
+    return steps;
 }
