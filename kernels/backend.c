@@ -319,6 +319,23 @@ int backend_check_plan(const Backend *backend, Error *error)
     return 0;
 }
 
+int backend_exact(const Backend *backend)
+{
+    static const char *const classes[] = {
+#define VARIANT(op, variant, class, ...) class,
+#include "variants.def"
+#undef VARIANT
+    };
+    char list[sizeof backend->variants + 2];
+    snprintf(list, sizeof list, ",%s,", backend->variants);
+    for (int i = 0; i < VARIANTS; i++) {
+        if (listed(list, i) && strcmp(classes[i], "exact") != 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 void backend_list_variants(FILE *out)
 {
 #define VARIANT(op, variant, class, what, replaced)                                                \

@@ -40,6 +40,9 @@ int backend_check_plan(const Backend *backend, Error *error);
  * many, at most 3. */
 int backend_builds(const char *names[3]);
 
+/* Whether all variants that were chosen are of class exact: the same bits on every machine. */
+int backend_exact(const Backend *backend);
+
 /* "OP=VARIANT (class): what it is" lines, for --help. */
 void backend_list_variants(FILE *out);
 

@@ -49,6 +49,7 @@ static const Device cpu = {.name = "cpu",
                            .get = copy_now,
                            .wait = cpu_wait,
                            .alloc_shared = arena_alloc,
+                           .memory = memory_machine,
                            .peak = cpu_peak};
 
 /* The fence: all of its memory is one range of addresses, handed out once from the start on, so
@@ -186,6 +187,7 @@ static const Device fenced = {.name = "fence",
                               .wait = fence_wait,
                               .open = fence_open,
                               .close = fence_close,
+                              .memory = memory_machine,
                               .peak = cpu_peak};
 
 extern const Device device_sim, device_cuda __attribute__((weak)); /* there where nvcc was */

@@ -176,6 +176,13 @@ static void *device_alloc_shared(size_t bytes)
     return memory;
 }
 
+static size_t device_memory(void)
+{
+    size_t room = 0, all = 0;
+    check("cudaMemGetInfo", cudaMemGetInfo(&room, &all));
+    return all;
+}
+
 static void device_release(void *memory, size_t bytes)
 {
     (void)bytes;
@@ -253,4 +260,4 @@ static const char *device_close(void)
 extern "C" const Device KERNEL(device) = {
     NAME,          device_start,        device_alloc,      device_release, device_view,
     device_unview, device_put,          device_get,        device_wait,    device_open,
-    device_close,  device_alloc_shared, KERNEL(peak_flops)};
+    device_close,  device_alloc_shared, device_memory, KERNEL(peak_flops)};

@@ -124,4 +124,6 @@ run_kind() {
     grep -aq '"kernels": *"matmul_forward=tf32"' "$work"/fast/*.bin
     grep -q 'matmul_forward=tf32' "$work"/fast/*.jsonl
     ! grep -aq 'tf32' "$work"/exact/*.bin
+    grep -aq '"arithmetic": *"fast"' "$work"/fast/*.bin
+    grep -aq '"arithmetic": *"exact"' "$work"/exact/*.bin
 }

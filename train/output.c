@@ -111,7 +111,7 @@ static json_t *metadata(const Run *run)
         {"checkpoint", study->recipe.select_best ? epoch : "last"},
         {"status", "ok"},
         {"device", strcmp(study->backend.device->name, "cuda") ? "cpu" : "cuda"},
-        {"arithmetic", "exact"},
+        {"arithmetic", backend_exact(&study->backend) ? "exact" : "fast"},
         {"kernels", study->backend.variants},
         {"kernels_sha256", kernels_sha256()},
         {"tool_version", TOOL_VERSION},

@@ -277,19 +277,21 @@ void study_close(Study *study)
 /* More steps than a step's number, and more tokens of a step than its counts, have room for. */
 enum { MOST_STEPS = 1000000000, MOST_TOKENS = 1 << 30 };
 
-/* Whether the planned memory is more than the machine's. The mapped model needs none. */
+/* Whether the planned memory is more than the device has. A model that is mapped needs none. */
 static int check_memory(const Study *study, Error *error)
 {
-    size_t machine = memory_machine();
+    const Device *device = study->backend.device;
+    size_t most = device->memory();
     double gib = 1.0 / (1 << 30),
            bytes = 4.0 * (double)study->model.params.frozen + (double)study->state_bytes +
                    (double)study->work.acts_bytes + (double)study->work.scratch_bytes;
-    return bytes <= (double)machine
+    return bytes <= (double)most
                ? 0
                : error_set(error, EXIT_NO_MEMORY,
-                           "this run needs %.1f GiB of memory, the machine has %.1f; use a smaller "
+                           "this run needs %.1f GiB of memory, the %s has %.1f; use a smaller "
                            "model, --micro-batch or --max-len, --recompute or --lora",
-                           bytes * gib, (double)machine * gib);
+                           bytes * gib, device->start ? "device" : "machine",
+                           (double)most * gib);
 }
 
 /* Every op of a run is planned: one that is missing is refused now, and a variant of none of them.
