@@ -193,7 +193,7 @@ static void digest_of(char digest[65], Case *c, const Way *way, int lora)
 void golden_check_exactness(Case *c)
 {
     const char *builds[3];
-    int count = backend_builds(builds);
+    int count = rig_builds(builds);
     for (int lora = 0; lora < 2; lora++) {
         char first[65] = "", digest[65] = "";
         for (int b = 0; b < count; b++) {

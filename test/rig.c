@@ -3,6 +3,19 @@
 
 #include <stdlib.h>
 
+int rig_builds(const char *names[3])
+{
+    int count = backend_builds(names);
+    Backend backend;
+    Error error;
+    if (backend_init(&backend, "auto", names[0], 1, &error)) {
+        names[0] = "auto";
+        return 1;
+    }
+    backend_free(&backend);
+    return count;
+}
+
 int rig_open(Rig *rig, const char *build, int threads, Config config, Problem problem, int classes,
              const LoraConfig *lora, Error *error)
 {

@@ -12,6 +12,10 @@ typedef struct Rig {
     Batch batch;
 } Rig;
 
+/* The builds that rig_open takes on $SEEDBED_DEVICE: backend_builds, or "auto" alone on a device
+ * that has kernels of its own. */
+int rig_builds(const char *names[3]);
+
 /* Backend (of $SEEDBED_DEVICE), model (config is taken over) and state; rig_plan makes workspace
  * and batch. Return 0 or an error. */
 int rig_open(Rig *rig, const char *build, int threads, Config config, Problem problem, int classes,

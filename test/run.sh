@@ -70,6 +70,7 @@ if [ -d "$shared" ]; then
     run models "$build/test_golden" $shared/models/roberta* $shared/models/bert* $shared/models/llama* \
         $shared/models/lora*
     run "models on the cpu" env SEEDBED_DEVICE=cpu "$build/test_golden" $shared/models/roberta-tiny $shared/models/lora-llama-all
+    run "models on the emulator" env SEEDBED_DEVICE=sim "$build/test_golden" $shared/models/roberta-odd $shared/models/lora-llama
     smollm=${SEEDBED_SMOLLM2:-../shared/models/SmolLM2-135M-Instruct}
     if [ -d "$smollm" ]; then
         run "real decoder" "$build/test_smollm" "$smollm" $shared/real/smollm2_exact

@@ -240,7 +240,7 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     const char *builds[3];
-    int count = backend_builds(builds);
+    int count = rig_builds(builds);
     for (int i = 1; i < argc; i++) {
         Case c = {.folder = argv[i]};
         Error error;
