@@ -8,33 +8,6 @@ enum {
     PART = 2 * GROUP,      /* keys of a part */
 };
 
-static __device__ __forceinline__ void strip_put(float *strip, int strip_row, float sums[8][4])
-{
-#pragma unroll
-    for (int i = 0; i < 8; i++) {
-#pragma unroll
-        for (int j = 0; j < 4; j++) {
-            strip[row_of(i) * strip_row + column_of(j)] = sums[i][j];
-        }
-    }
-}
-
-/* strip[i][j] = chain over d of q k for the first `columns` keys of k, and on to a tile's end. */
-template <int WIDE>
-static __device__ __forceinline__ void strip_scores(float *strip, int strip_row, int columns,
-                                                    Rows q, Rows k, int D, float *stages)
-{
-    for (int first = 0; first < columns; first += 2 * TILE) {
-        Rows k0 = rows_from(k, first), k1 = rows_from(k0, TILE);
-        Scores scores = scores_of(q, k0, q, k1, D);
-        float sums[8][4];
-        scores_tile<WIDE, 0>(sums, stages, &scores);
-        strip_put(strip + first, strip_row, sums);
-        scores_tile<WIDE, 1>(sums, stages, &scores);
-        strip_put(strip + first + TILE, strip_row, sums);
-    }
-}
-
 /* The largest of n scores and of max, in every lane. */
 static __device__ __forceinline__ float row_max(const float *scores, int n, float scale, float max)
 {
@@ -110,8 +83,11 @@ static __global__ void __launch_bounds__(THREADS, 3)
         for (int first = 0; first == 0 || first < seen; first += width) {
             int columns = seen - first < width ? seen - first : width;
             int last = first + columns == seen;
-            strip_scores<WIDE>(strip, strip_row, columns, q_rows, rows_from(k_rows, first), D,
-                               stages);
+            for (int j = 0; j < columns; j += 2 * TILE) {
+                Rows k0 = rows_from(k_rows, first + j), k1 = rows_from(k0, TILE);
+                strip_pair<WIDE>(strip + j, strip + j + TILE, strip_row, q_rows, k0, q_rows, k1, D,
+                                 stages);
+            }
             __syncthreads(); /* the scores are there */
             for (int i = warp; i < rows; i += WARPS) {
                 float *scores = strip + i * strip_row;

@@ -194,6 +194,31 @@ static __device__ __forceinline__ void scores_tile(float sums[8][4], float *stag
     }
 }
 
+static __device__ __forceinline__ void strip_put(float *strip, int strip_row, float sums[8][4])
+{
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            strip[row_of(i) * strip_row + column_of(j)] = sums[i][j];
+        }
+    }
+}
+
+/* Two tiles of scores, to shared memory: s0[i][j] = chain over d from 0 of a0[i][d] b0[j][d], and so
+ * s1; rows of strip_row floats. Where b1 has no rows s1 is all 0. */
+template <int WIDE>
+static __device__ __forceinline__ void strip_pair(float *s0, float *s1, int strip_row, Rows a0,
+                                                  Rows b0, Rows a1, Rows b1, int D, float *stages)
+{
+    Scores scores = scores_of(a0, b0, a1, b1, D);
+    float sums[8][4];
+    scores_tile<WIDE, 0>(sums, stages, &scores);
+    strip_put(s0, strip_row, sums);
+    scores_tile<WIDE, 1>(sums, stages, &scores);
+    strip_put(s1, strip_row, sums);
+}
+
 /* Where sum_rows puts its sums: rows of D values. */
 typedef struct Output {
     float *to;
