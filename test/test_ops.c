@@ -7,7 +7,8 @@
  * NAME is an op or a file of kernels/. test: bits, values, variants. grad: gradients. perf: time,
  * GB/s and GFLOP/s at the shapes of RoBERTa-large and Llama-3.2-3B, all builds side by side, and of
  * what share of this machine's ceilings. support: which build has which op. Without --mode: test
- * and grad. --device: of that device alone, in memory that it shares, each shape N times (4).
+ * and grad. --device: of that device alone, in memory that it shares, each op N
+ * times with normal inputs, spread over its shapes (4 times each shape).
  *
  * Tolerances: a sum of n float32 operations on terms t_i is off by at most n 2^-24 sum |t_i|
  * (Higham 2002, section 3.1), to first order; each comparison states its n and its sum. Differences
@@ -67,7 +68,7 @@ static void chain_hash(void *user, const char *op, const char *name, int layer, 
 
 /* Of --device and --repeat: the one device that is tested, or NULL. */
 static const char *only_device;
-static int varieties = 4;
+static int repeat;
 
 static const Device *shared_memory(void)
 {
@@ -129,7 +130,12 @@ static void test_bits(const OpCase *c)
 {
     static const int threads[] = {1, 2, 3, 8};
     const char *builds[4];
-    int count = tested_builds(builds);
+    int count = tested_builds(builds), varieties = 4, shapes = 0;
+    for (; !shape_ends(c->shapes + shapes); shapes++) {
+    }
+    if (repeat) {
+        varieties = (repeat + shapes - 1) / shapes;
+    }
     for (const Shape *shape = c->shapes; !shape_ends(shape); shape++) {
         for (Fill fill = 0; fill < FILLS; fill++) {
             Run *run = run_new(c, shape->n, fill, shared_memory());
@@ -354,7 +360,7 @@ int main(int argc, char **argv)
                    (!strcmp(value, "sim") || !strcmp(value, "cuda"))) {
             only_device = value;
         } else if (!strcmp(argv[i], "--repeat") && atoi(value) > 0 && only_device) {
-            varieties = atoi(value);
+            repeat = atoi(value);
         } else {
             return usage();
         }
