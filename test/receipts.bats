@@ -44,7 +44,7 @@ holds() {
 @test "receipts: the kernels' digest is that of the sources, and the commit says where they were changed" {
     command -v git >/dev/null && git rev-parse HEAD >/dev/null 2>&1 || skip "needs a git repository"
     $train $short --model tiny --preds "$work/preds" >"$work/out" 2>&1
-    sum=$(for f in $(ls base/rng.h base/scalar.h kernels/*.c kernels/*.h kernels/*.def | LC_ALL=C sort); do echo "$f"; cat "$f"; done | sha256sum | cut -d ' ' -f 1)
+    sum=$(for f in $(ls base/rng.h base/scalar.h kernels/*.c kernels/*.h kernels/*.cu kernels/*.cuh kernels/*.def | LC_ALL=C sort); do echo "$f"; cat "$f"; done | sha256sum | cut -d ' ' -f 1)
     [ "$(value kernels_sha256 "$work"/preds/*.bin)" = "$sum" ]
     git clone -q . "$work/clone" 2>/dev/null
     version() { make -s -C "$work/clone" -f "$work/print.mk" print; }
