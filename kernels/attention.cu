@@ -1,6 +1,6 @@
-/* CUDA twin of attention.c's forward pass, bit for bit. A block owns a strip of queries of one head.
- * Their scores stand in shared memory as far as it goes; where there are more keys they come in
- * parts, first for the largest score of each row, then again for the weights. */
+/* CUDA twin of attention.c's forward pass, bit for bit. A block owns a strip of queries of one
+ * head. Their scores stand in shared memory as far as it goes; where there are more keys they come
+ * in parts, first for the largest score of each row, then again for the weights. */
 #include "attention.cuh"
 
 enum {
@@ -47,11 +47,12 @@ static __device__ __forceinline__ float row_weights(float *scores, int n, int co
 }
 
 /* out, max, rsum of TILE queries of a head. The sums are ops.def's: chains over d of q k, a warp's
- * lanes and tree for lanes(e), chains over the keys of e v. A thread owns 8 x 4 scores of a tile, and
- * 8 x 4 outputs of each 64 channels, whose chains wait in out from part to part. 2 D fma for a query
- * and key that it sees, 3 D in parts; a tile of scores takes 128 D floats from the L2 cache, its
- * part of out 64 D. Bound by fma: 12 reads of 16 bytes of shared memory for 128 of them (computed).
- * Grid: the strips of all heads, the last ones first, as causal ones see the most keys. */
+ * lanes and tree for lanes(e), chains over the keys of e v. A thread owns 8 x 4 scores of a tile,
+ * and 8 x 4 outputs of each 64 channels, whose chains wait in out from part to part. 2 D fma for a
+ * query and key that it sees, 3 D in parts; a tile of scores takes 128 D floats from the L2 cache,
+ * its part of out 64 D. Bound by fma: 12 reads of 16 bytes of shared memory for 128 of them
+ * (computed). Grid: the strips of all heads, the last ones first, as causal ones see the most
+ * keys. */
 template <int WIDE>
 static __global__ void __launch_bounds__(THREADS, 3)
     forward_strips(float *out, float *max, float *rsum, const float *q, const float *k,

@@ -1,12 +1,12 @@
-/* What attention.cu and attention_backward.cu share: the two products that attention is made of, over
- * tiles of TILE x TILE by blocks of THREADS threads. A thread owns 8 x 4 values of a tile, and each
- * is one chain in the order of ops.def, whatever the tile.
+/* What attention.cu and attention_backward.cu share: the two products that attention is made of,
+ * over tiles of TILE x TILE by blocks of THREADS threads. A thread owns 8 x 4 values of a tile, and
+ * each is one chain in the order of ops.def, whatever the tile.
  *
  * Rows and columns that are not there come as zeros. ops.def says why a masked key may come as a
  * product with zero, and the same holds here of every other zero: it can change but the sign of a
  * sum that is zero, which nothing sees behind the + 0 of each output. So no tile has a case of its
- * own at its edges. Shared memory does not depend on D, and is below the 99 KB that every device from
- * sm_80 on has for a block. */
+ * own at its edges. Shared memory does not depend on D, and is below the 99 KB that every device
+ * from sm_80 on has for a block. */
 #ifndef ATTENTION_CUH
 #define ATTENTION_CUH
 
@@ -23,7 +23,8 @@ enum {
     STAGE = 2 * TILE * SLAB_ROW,
 };
 
-/* The rows of one sequence and head in q, k, v ...: row i begins at x + i stride; count are there. */
+/* The rows of one sequence and head in q, k, v ...: row i begins at x + i stride; count are
+ * there. */
 typedef struct Rows {
     const float *x;
     int stride, count;
@@ -84,14 +85,6 @@ static __device__ __forceinline__ int row_of(int i)
 static __device__ __forceinline__ int column_of(int j)
 {
     return (int)threadIdx.x / 8 + 16 * j;
-}
-
-/* x, but the compiler does not know: what depends on it is computed where it is used, and takes no
- * registers through the loops in between. */
-static __device__ __forceinline__ int opaque(int x)
-{
-    asm volatile("" : "+r"(x));
-    return x;
 }
 
 /* Starts copies of R rows of C columns from column `first` on, of D, to `to` [R][TO_ROW]. WIDE: 16
@@ -205,8 +198,8 @@ static __device__ __forceinline__ void strip_put(float *strip, int strip_row, fl
     }
 }
 
-/* Two tiles of scores, to shared memory: s0[i][j] = chain over d from 0 of a0[i][d] b0[j][d], and so
- * s1; rows of strip_row floats. Where b1 has no rows s1 is all 0. */
+/* Two tiles of scores, to shared memory: s0[i][j] = chain over d from 0 of a0[i][d] b0[j][d], and
+ * so s1; rows of strip_row floats. Where b1 has no rows s1 is all 0. */
 template <int WIDE>
 static __device__ __forceinline__ void strip_pair(float *s0, float *s1, int strip_row, Rows a0,
                                                   Rows b0, Rows a1, Rows b1, int D, float *stages)

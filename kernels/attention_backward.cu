@@ -1,12 +1,12 @@
-/* CUDA twin of attention.c's backward pass, bit for bit, without atomics: one kernel whose blocks own
- * strips of queries makes dq, a second one whose blocks own strips of keys makes dk and dv. Both
- * compute the scores they need again. */
+/* CUDA twin of attention.c's backward pass, bit for bit, without atomics: one kernel whose blocks
+ * own strips of queries makes dq, a second one whose blocks own strips of keys makes dk and dv.
+ * Both compute the scores they need again. */
 #include "attention.cuh"
 
 enum { TILE_ROW = TILE + GAP }; /* floats of a row of a strip */
 
-/* Of a query: the largest score, one over the sum of its weights, the mean of its gradient; how many
- * keys of the sequence it sees. */
+/* Of a query: the largest score, one over the sum of its weights, the mean of its gradient; how
+ * many keys of the sequence it sees. */
 typedef struct Row {
     float max, rsum, mean;
     int seen;
@@ -14,8 +14,8 @@ typedef struct Row {
 
 /* A tile, of queries i0 and on by keys j0 and on, or of keys by queries: what key_gradients and
  * query_gradients do between their products. s, the scores before scale, becomes the dropped p, and
- * dp becomes ds, both [TILE][TILE_ROW]; 0 where a query does not see a key. A thread takes what it has
- * put there itself, two keys at a time, 32 apart: one block of words has both. */
+ * dp becomes ds, both [TILE][TILE_ROW]; 0 where a query does not see a key. A thread takes what it
+ * has put there itself, two keys at a time, 32 apart: one block of words has both. */
 template <int KEYS_BY_QUERIES>
 static __device__ __forceinline__ void tile_backward(float *s, float *dp, const Row *row_at, int i0,
                                                      int j0, int position, int head, uint32_t slot,
@@ -51,9 +51,9 @@ static __device__ __forceinline__ void tile_backward(float *s, float *dp, const 
 /* dq of TILE queries of a head, and their means for key_gradients. The sums are ops.def's: a warp's
  * lanes and tree for a mean; chains over d for s and dp, over the keys for dq. A thread owns 8 x 4
  * scores of a tile and 8 x 4 values of dq of each 64 channels, whose chains wait in dq from tile to
- * tile. 3 D fma for a query and key that it sees; 64 x 64 of them take 256 D floats from the L2 cache
- * for s and dp, and 192 D for dq, which they read and write. Bound by fma (computed). Grid: as
- * forward_strips. */
+ * tile. 3 D fma for a query and key that it sees; 64 x 64 of them take 256 D floats from the L2
+ * cache for s and dp, and 192 D for dq, which they read and write. Bound by fma (computed). Grid:
+ * as forward_strips. */
 template <int WIDE>
 static __global__ void __launch_bounds__(THREADS, 3)
     query_gradients(float *dq, float *means, const float *dout, const float *q, const float *k,
@@ -108,9 +108,10 @@ static __global__ void __launch_bounds__(THREADS, 3)
 /* dk and dv of TILE keys of a key/value head: chains over the heads of its group, and for each its
  * queries ascending; means are query_gradients'. A thread owns 8 x 4 scores of a tile of keys by
  * queries, and 8 x 4 values of dk and dv of each 64 channels, whose chains wait there from tile to
- * tile. 4 D fma for a key and each query that sees it; 64 x 64 of them take 256 D floats from the L2
- * cache for s and dp, and 384 D for dk and dv, which they read and write. Bound by fma (computed).
- * Grid: the strips of all key/value heads, the first ones first, as most causal queries see them. */
+ * tile. 4 D fma for a key and each query that sees it; 64 x 64 of them take 256 D floats from the
+ * L2 cache for s and dp, and 384 D for dk and dv, which they read and write. Bound by fma
+ * (computed). Grid: the strips of all key/value heads, the first ones first, as most causal queries
+ * see them. */
 template <int WIDE>
 static __global__ void __launch_bounds__(THREADS, 3)
     key_gradients(float *dk, float *dv, const float *means, const float *dout, const float *q,

@@ -31,6 +31,14 @@ static __device__ __forceinline__ float warp_max(float x)
     return x;
 }
 
+/* x, but the compiler does not know: what depends on it is computed where it is used, and takes no
+ * registers through the loops in between. */
+static __device__ __forceinline__ int opaque(int x)
+{
+    asm volatile("" : "+r"(x));
+    return x;
+}
+
 /* Element i of a stored weight, widened if it is bf16. */
 static __device__ __forceinline__ float weight_at(Weight x, size_t i)
 {

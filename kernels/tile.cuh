@@ -32,14 +32,6 @@ template <int EDGE, int DEEP, int OWN> struct Slab {
     enum { SIZE = ROWS * ROW, RUN = DEEP || OWN < 4 ? 1 : 4 };
 };
 
-/* x, of which the compiler does not know that it had it before: what is made of it is computed
- * again rather than kept in a register while slabs go by. */
-static __device__ __forceinline__ int anew(int x)
-{
-    asm volatile("" : "+r"(x));
-    return x;
-}
-
 /* From the first value of a thread to its value i. */
 template <int RUN, int PLACES> static __device__ __forceinline__ int step_to(int i)
 {
@@ -117,7 +109,7 @@ static __device__ __forceinline__ void copy_slab(Stored *slab, const Stored *x, 
 {
     typedef Slab<EDGE, DEEP, 1> Shape;
     const int ACROSS = Shape::WIDTH / 4, STEP = THREADS / ACROSS;
-    int thread = anew((int)threadIdx.x), row = thread / ACROSS, column = thread % ACROSS * 4;
+    int thread = opaque((int)threadIdx.x), row = thread / ACROSS, column = thread % ACROSS * 4;
     int rows = DEEP ? count - first : K - k0, columns = DEEP ? K - k0 : count - first;
     size_t row_size = (size_t)(DEEP ? K : count);
     const Stored *from = x + (size_t)(DEEP ? first : k0) * row_size + (size_t)(DEEP ? k0 : first);
@@ -295,8 +287,8 @@ static __device__ __forceinline__ void tile_product(const Product &p, const Stor
             multiply_last<T, A_DEEP, B_DEEP>(sum, a_slab, b_slab, m, n, depth);
         }
     }
-    m = m_of<T, A::RUN>(anew((int)threadIdx.x));
-    n = n_of<T, B::RUN>(anew((int)threadIdx.x));
+    m = m_of<T, A::RUN>(opaque((int)threadIdx.x));
+    n = n_of<T, B::RUN>(opaque((int)threadIdx.x));
     float *out = p.out + (size_t)(m0 + m) * (size_t)p.N + (size_t)(n0 + n);
 #pragma unroll
     for (int i = 0; i < T::M_OWN; i++) {
