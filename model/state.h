@@ -11,7 +11,7 @@ typedef struct Evaluation {
     int *pred;     /* [examples] classes */
     double metric, majority, loss;
     int collapsed; /* a single class, or a constant */
-    int epoch;
+    int step, epoch;
 } Evaluation;
 
 typedef struct State {

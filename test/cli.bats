@@ -155,6 +155,15 @@ make_data() {
     [ ! -e "$work/dry" ]
 }
 
+@test "--eval-every in steps: where it says so and at the end; the predictions are those of the last evaluation" {
+    $train $short --max-steps 7 --batch 8 --eval-every 3steps --preds "$work/steps" >/dev/null 2>"$work/err"
+    [ "$(sed -n 's/.*"event":"epoch".*"step":\([0-9]*\).*/\1/p' "$work"/steps/*.jsonl | tr '\n' ' ')" = '3 6 7 ' ]
+    $train $short --max-steps 7 --batch 8 --eval-every 0 --preds "$work/last" >/dev/null 2>&1
+    cmp "$work"/steps/*.bin "$work"/last/*.bin
+    $train $short --max-steps 6 --batch 8 --lr 0.01 --eval-every 2steps --select best --preds "$work/best" >/dev/null 2>&1
+    grep -aoE '"checkpoint":"step:[246]"' "$work"/best/*.bin
+}
+
 @test "the log of a run: rates of the schedule, each example once an epoch in another order, losses that add up" {
     # 42 examples in batches of 16 are 3 steps an epoch; evaluated after the second epoch and at the end
     $train $short --max-train 42 --epochs 3 --batch 16 --lr 0.01 --warmup 2 --eval-every 2 --preds "$work/preds" >/dev/null 2>&1

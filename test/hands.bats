@@ -88,6 +88,8 @@ planned() {
     planned 1 --seed-init 1 --seed-data 2 --seed-dropout 3
     planned 2 --seeds 1,2 --seed-init 1 --seed-data 2
     fails 64 'select best with --eval-every 0' $train --task rte --select best --eval-every 0
+    fails 64 'eval-every 3step: not a whole number .* of epochs, or Nsteps' $train --task rte --eval-every 3step
+    fails 64 'eval-every steps: not a whole number' $train --task rte --eval-every steps
     fails 64 'max-steps 3 with --epochs 0' $train --task rte --max-steps 3 --epochs 0
     fails 64 'max-steps 1 with --epochs 0' $train --task rte --epochs 0.0 --max-steps 1
     fails 64 'layernorm_forward=float64 was chosen before' $train --task rte --kernel layernorm_forward=float64 --kernel layernorm_forward=serial

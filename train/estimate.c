@@ -73,11 +73,23 @@ static double tokens_of(const Encoded *encoded)
     return (double)(encoded->start[sequences] - encoded->start[0]);
 }
 
+/* Steps from one evaluation to the next; 0: the last alone. */
+static long steps_between(const Study *study)
+{
+    const char *every = study->options->eval_every;
+    return (option_in_steps(every) ? 1L : study->steps_per_epoch) * option_count(every);
+}
+
 int study_evaluations(const Study *study)
 {
-    int epochs = study->steps ? (study->steps - 1) / study->steps_per_epoch + 1 : 1,
-        every = option_count(study->options->eval_every);
-    return every ? (epochs - 1) / every + 1 : 1;
+    long every = steps_between(study);
+    return every && study->steps ? (int)((study->steps - 1) / every) + 1 : 1;
+}
+
+int study_evaluates(const Study *study, int step)
+{
+    long every = steps_between(study);
+    return step == study->steps || (every && step % every == 0);
 }
 
 int study_estimate(Study *study, double seconds[2])

@@ -79,6 +79,7 @@ int evaluate(Run *run, Evaluation *e, Error *error)
                          run->state.step);
     }
     e->epoch = run->state.epoch;
+    e->step = run->state.step;
     if (study->task->kind == KIND_LANGUAGE) {
         e->metric = exp(e->loss);
         e->majority = NAN;

@@ -3,7 +3,7 @@
  *     examples of the step -> micro-batches: pack -> pass_forward -> pass_loss, which adds losses
  *     and gradients up
  *     -> optim_step: norm, clipping, AdamW -> loss and norm come to the host, once a step
- *     -> progress; at the end of an epoch the evaluation */
+ *     -> progress; where --eval-every says so the evaluation */
 #include "evaluate.h"
 #include "metrics.h"
 #include "pack.h"
@@ -96,13 +96,13 @@ double run_train_loss(const Run *run)
     return run->state.terms > 0 ? run->state.loss / run->state.terms : 0;
 }
 
-/* Evaluates at the end of an epoch and decides what to keep. */
-static int end_epoch(Run *run, int first, Error *error)
+/* Evaluates and decides what to keep. */
+static int evaluate_and_keep(Run *run, int first, Error *error)
 {
     const Study *study = run->study;
     if (evaluate(run, &run->now, error) ||
-        progress_epoch(&run->progress, run->state.epoch + 1, run_train_loss(run), run->now.loss,
-                       metric_name(study->task->metric), run->now.metric, error)) {
+        progress_evaluation(&run->progress, &run->now, run_train_loss(run),
+                            metric_name(study->task->metric), error)) {
         return error->code;
     }
     if (first || !study->recipe.select_best ||
@@ -116,8 +116,8 @@ int run_loop(Run *run, Error *error)
 {
     const Study *study = run->study;
     State *state = &run->state;
-    int examples = study->train.count, every = option_count(study->options->eval_every), code = 0,
-        evaluations = 0, *order = memory_alloc((size_t)examples, sizeof *order);
+    int examples = study->train.count, code = 0, evaluations = 0,
+        *order = memory_alloc((size_t)examples, sizeof *order);
     while (state->step < study->steps && !code) {
         StepRange range = step_range(study, state->step);
         state->epoch = range.epoch;
@@ -126,9 +126,8 @@ int run_loop(Run *run, Error *error)
             epoch_order(order, examples, run->seeds->data, range.epoch);
         }
         code = train_step(run, &range, order, error);
-        int evaluates = every && range.end == examples && (range.epoch + 1) % every == 0;
-        if (!code && (evaluates || state->step == study->steps)) {
-            code = end_epoch(run, evaluations++ == 0, error);
+        if (!code && study_evaluates(study, state->step)) {
+            code = evaluate_and_keep(run, evaluations++ == 0, error);
         }
     }
     free(order);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum Kind { TEXT, COUNT, REAL, SEED, FLAG } Kind;
+typedef enum Kind { TEXT, COUNT, EVERY, REAL, SEED, FLAG } Kind;
 
 static const struct {
     const char *name; /* with hyphens, as typed */
@@ -58,6 +58,11 @@ int option_count(const char *text)
     return text ? atoi(text) : 0;
 }
 
+int option_in_steps(const char *text)
+{
+    return text && strchr(text, 's') != NULL;
+}
+
 uint64_t option_seed(const char *text)
 {
     return text ? strtoull(text, NULL, 10) : 0;
@@ -71,11 +76,12 @@ static int check_value(const char *name, Kind kind, const char *text, Error *err
         return error_set(error, EXIT_USAGE,
                          "--%s: the value is empty; name one, or leave the option out", name);
     }
-    if (kind == COUNT) {
+    if (kind == COUNT || kind == EVERY) {
         long number = strtol(text, &end, 10);
-        if (*end || errno || number < 0 || number > 1000000000) {
-            return error_set(error, EXIT_USAGE, "--%s %s: not a whole number from 0 to 1000000000",
-                             name, text);
+        int steps = kind == EVERY && end > text && !strcmp(end, "steps");
+        if ((*end && !steps) || errno || number < 0 || number > 1000000000) {
+            return error_set(error, EXIT_USAGE, "--%s %s: not a whole number from 0 to 1000000000%s",
+                             name, text, kind == EVERY ? " of epochs, or Nsteps" : "");
         }
     } else if (kind == REAL) {
         double number = strtod(text, &end);

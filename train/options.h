@@ -23,6 +23,7 @@ int options_parse(Options *options, int argc, char **argv, Error *error);
 /* Values by kind; the form was checked by options_parse. 0 if the option was not given. */
 double option_real(const char *text);
 int option_count(const char *text);
+int option_in_steps(const char *text); /* whether an EVERY counts steps */
 uint64_t option_seed(const char *text);
 
 /* The seeds of a list, in its order: numbers and ranges, FIRST-LAST or FIRST:LAST:STEP with LAST

@@ -85,8 +85,11 @@ static json_t *metadata(const Run *run)
     for (int k = 0; k < task->K; k++) {
         json_array_append_new(names, json_string(task->labels[k]));
     }
-    char *label_names = json_canonical(names), epoch[32];
-    snprintf(epoch, sizeof epoch, "epoch:%d", run->state.kept.epoch + 1);
+    const Evaluation *kept = &run->state.kept;
+    int in_steps = option_in_steps(study->options->eval_every);
+    char *label_names = json_canonical(names), best[32];
+    snprintf(best, sizeof best, in_steps ? "step:%d" : "epoch:%d",
+             in_steps ? kept->step : kept->epoch + 1);
     static const char *const problems[] = {"single", "multichoice",
                                            "regression"}; /* lm writes none */
     const struct {
@@ -108,7 +111,7 @@ static json_t *metadata(const Run *run)
         {"tokenizer_sha256", tokenizer_sha256(study->tokenizer)},
         {"hparams", text},
         {"recipe_sha256", digest},
-        {"checkpoint", study->recipe.select_best ? epoch : "last"},
+        {"checkpoint", study->recipe.select_best ? best : "last"},
         {"status", "ok"},
         {"device", strcmp(study->backend.device->name, "cuda") ? "cpu" : "cuda"},
         {"arithmetic", backend_exact(&study->backend) ? "exact" : "fast"},

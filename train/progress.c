@@ -93,21 +93,23 @@ int progress_step(Progress *p, int step, double loss, double norm, double lr, lo
     return 0;
 }
 
-int progress_epoch(Progress *p, int epoch, double train_loss, double dev_loss, const char *metric,
-                   double value, Error *error)
+int progress_evaluation(Progress *p, const Evaluation *e, double train_loss, const char *metric,
+                        Error *error)
 {
     char text[32] = "null";
-    if (isfinite(value)) {
-        snprintf(text, sizeof text, "%.9g", value);
+    if (isfinite(e->metric)) {
+        snprintf(text, sizeof text, "%.9g", e->metric);
     }
     int code = log_line(p, error,
                         "{\"event\":\"epoch\",\"epoch\":%d,\"train_loss\":%.9g,\"dev_loss\":%.9g,"
-                        "\"metric\":\"%s\",\"value\":%s}\n",
-                        epoch, train_loss, dev_loss, metric, text);
+                        "\"step\":%d,\"metric\":\"%s\",\"value\":%s}\n",
+                        e->epoch + 1, train_loss, e->loss, e->step, metric, text);
     if (!code && !p->quiet) {
+        int steps = option_in_steps(p->study->options->eval_every);
         clear_line(p);
-        fprintf(stderr, "epoch %d: train loss %.4f, dev loss %.4f, dev %s %.4f\n", epoch,
-                train_loss, dev_loss, metric, value);
+        fprintf(stderr, "%s %d: train loss %.4f, dev loss %.4f, dev %s %.4f\n",
+                steps ? "step" : "epoch", steps ? e->step : e->epoch + 1, train_loss, e->loss,
+                metric, e->metric);
     }
     return code;
 }

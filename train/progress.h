@@ -24,8 +24,8 @@ int progress_open(Progress *progress, const Study *study, const Seeds *seeds, co
 /* Errors: 74 if the log cannot be written. */
 int progress_step(Progress *progress, int step, double loss, double norm, double lr, long tokens,
                   Error *error);
-int progress_epoch(Progress *progress, int epoch, double train_loss, double dev_loss,
-                   const char *metric, double value, Error *error);
+int progress_evaluation(Progress *progress, const Evaluation *evaluation, double train_loss,
+                        const char *metric, Error *error);
 
 /* Ends the log with the code of the run, and returns it, or 74 for a run whose log cannot be
  * written. */

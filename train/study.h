@@ -42,8 +42,9 @@ void study_close(Study *study);
  * than the machine has. */
 int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error);
 
-/* How often a planned run evaluates. */
+/* How often a planned run evaluates, and whether it does behind this step, from 1 on. */
 int study_evaluations(const Study *study);
+int study_evaluates(const Study *study, int step);
 
 /* How many seconds a planned run will take, at least and at most, from a measurement of 0.1 s of
  * this machine. Returns 0 if it is too busy to say. */
