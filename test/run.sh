@@ -50,6 +50,7 @@ else
     echo "SKIPPED: what nvcc makes of the CUDA kernels is not run: there is no nvcc"
 fi
 run watch "$build/test_watch"
+run trace "$build/test_trace"
 run device "$build/test_device"
 run attention "$build/test_attention"
 run curand "$build/test_curand"
