@@ -132,9 +132,9 @@ $(BUILD)/cudasim/trials.o: $(BUILD)/sim/trials.cu | $(BUILD)/cudasim
 $(BUILD)/ptx/%.o: test/ptx/%.c | $(BUILD)/ptx
 	$(CC) $(CFLAGS) $(INCLUDE_test) -Itest/ptx -I$(CUDA_INCLUDE) -MMD -MP -c $< -o $@
 # ThreadSanitizer is to see kernels, not what runs them
-$(BUILD)/cudasim/cudasim.o $(BUILD)/cudasim/runtime.o: override SANITIZE_SIM := $(if $(findstring thread,$(SANITIZE_SIM)),-DCUDASIM_TSAN,$(SANITIZE_SIM))
+$(EMULATOR): override SANITIZE_SIM := $(if $(findstring thread,$(SANITIZE_SIM)),-DCUDASIM_TSAN,$(SANITIZE_SIM))
 $(BUILD)/cudasim/%.o: test/cudasim/%.cc | $(BUILD)/cudasim
-	$(COMPILE_sim) -MMD -MP -c $< -o $@
+	$(COMPILE_sim) -Ibase -MMD -MP -c $< -o $@
 
 $(BUILD)/%.o: %.c | $(addprefix $(BUILD)/,base kernels model data train eval tools test)
 	$(CC) $(CFLAGS) $(INCLUDE_$(firstword $(subst /, ,$*))) -MMD -MP -c $< -o $@

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Devices of CUDA's kind: what is not there is said, and what fails is one line with its exit code. The failures are
-# made in the emulator ($CUDASIM_FAIL, test/cudasim/runtime.cc).
+# made in the emulator ($CUDASIM_FAIL, test/cudasim/environment.cc).
 
 load common
 
@@ -37,6 +37,26 @@ setup() {
     CUDASIM_FAIL=getcount:999 fails 69 'unrecognized error code (999)' "$train" $short --device sim
     CUDASIM_FAIL=image:1 fails 69 'no machine code for emulated GPU (compute capability 9.0).*make GPUS=90' "$train" $short --device sim
     CUDASIM_FAIL=mallochost:1 fails 69 'cudaMallocHost: out of memory' "$train" $short --device sim
+}
+
+@test "a variable of the emulator that says nothing is refused" {
+    while read -r variable pattern; do
+        fails 64 "$pattern" env "$variable" "$train" $short --device sim
+    done <<'END'
+CUDASIM_ORDER=rnadom ^cudasim: $CUDASIM_ORDER: no such order: rnadom; did you mean random; there are forward, reverse, random, warps$
+CUDASIM_ORDER= no such order: ; there are forward
+CUDASIM_FAIL=maloc:3 $CUDASIM_FAIL: no such call: maloc; did you mean malloc; there are .*getcount$
+CUDASIM_FAIL=launch $CUDASIM_FAIL, N: not a number from 1 to 1000000: ; did you mean 1$
+CUDASIM_FAIL=launch:0 not a number from 1 to 1000000: 0; did you mean 1$
+CUDASIM_FAIL=launch:7x : 7x; did you mean 7$
+CUDASIM_MEMORY=16GB $CUDASIM_MEMORY: not a number from 1 to 1048576: 16GB; did you mean 16$
+CUDASIM_MEMORY=-4 : -4; did you mean 1$
+CUDASIM_MEMORY=99999999999999999999 did you mean 1048576$
+CUDASIM_DRIVER=11.4 $CUDASIM_DRIVER: not a number from 1 to 1000000: 11.4; did you mean 11$
+END
+    for order in forward reverse random warps; do
+        CUDASIM_ORDER=$order "$train" $short --device sim --dry-run
+    done
 }
 
 # one_line CODE PATTERN COMMAND...: that exit code, and one line on stderr that matches

@@ -462,7 +462,7 @@ void cudasim_copy_wait(unsigned groups)
 
 /* --- launches --- */
 
-static const char *const order_names[CUDASIM_ORDERS] = {"forward", "reverse", "random", "warps"};
+const char *const cudasim_order_names[CUDASIM_ORDERS] = {"forward", "reverse", "random", "warps"};
 
 void cudasim_set_order(CudasimOrder chosen)
 {
@@ -471,15 +471,7 @@ void cudasim_set_order(CudasimOrder chosen)
 
 const char *cudasim_order(void)
 {
-    return order_names[thread_order];
-}
-
-__attribute__((constructor)) static void order_from_environment(void)
-{
-    const char *name = getenv("CUDASIM_ORDER");
-    for (int i = 0; name && i < CUDASIM_ORDERS; i++) {
-        thread_order = strcmp(name, order_names[i]) ? thread_order : (CudasimOrder)i;
-    }
+    return cudasim_order_names[thread_order];
 }
 
 static void run_block(void)

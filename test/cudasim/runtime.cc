@@ -1,12 +1,8 @@
 /* The host's side of CUDA: memory, one stream, errors. What a device may do later is done as late
  * as it may: launches and copies wait in a queue until somebody waits for them, so a host that
- * changes pinned memory too early, or reads too early what was copied, is found out.
- *
- * $CUDASIM_FAIL is CALL:N and lets the Nth such call fail: malloc, mallochost, memcpy, launch,
- * sync, image (no machine code for the device); address: the Nth kernel reads what it may not,
- * after which every call fails; getcount:N fails at once with the error N of CUDA.
- * $CUDASIM_MEMORY is what the device has, in MiB. */
+ * changes pinned memory too early, or reads too early what was copied, is found out. */
 #include "cudasim.h"
+#include "environment.h"
 #include "launch.h"
 
 #include <stdio.h>
@@ -37,32 +33,10 @@ static void *allocate(size_t bytes)
 
 /* --- failures --- */
 
-static struct {
-    const char *call;
-    size_t length;
-    long left;
-} failure;
-
 /* Whether this call is the one that is to fail. */
 static int fails(const char *call)
 {
-    return failure.call && strlen(call) == failure.length &&
-           !strncmp(failure.call, call, failure.length) && --failure.left == 0;
-}
-
-static size_t memory_all = (size_t)16 << 30, memory_used;
-
-__attribute__((constructor)) static void read_environment(void)
-{
-    const char *fail = getenv("CUDASIM_FAIL"), *memory = getenv("CUDASIM_MEMORY");
-    if (fail && strchr(fail, ':')) {
-        failure.call = fail;
-        failure.length = (size_t)(strchr(fail, ':') - fail);
-        failure.left = strtol(fail + failure.length + 1, NULL, 10);
-    }
-    if (memory) {
-        memory_all = (size_t)strtoul(memory, NULL, 10) << 20;
-    }
+    return environment.fail && !strcmp(environment.fail, call) && --environment.fail_at == 0;
 }
 
 /* --- the stream --- */
@@ -204,9 +178,16 @@ cudaError_t cudaMallocHost(void **memory, size_t bytes)
 /* Its size stands before it. */
 enum { HEADER = 256 };
 
+static size_t memory_used;
+
+static size_t memory_all(void)
+{
+    return (size_t)environment.memory << 20;
+}
+
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
-    if (fails("malloc") || bytes > memory_all - memory_used) {
+    if (fails("malloc") || bytes > memory_all() - memory_used) {
         return result(cudaErrorMemoryAllocation);
     }
     char *all = (char *)aligned_alloc(HEADER, HEADER + (bytes + HEADER - 1) / HEADER * HEADER);
@@ -243,8 +224,8 @@ cudaError_t cudaFree(void *memory)
 
 cudaError_t cudaMemGetInfo(size_t *room, size_t *all)
 {
-    *room = memory_all - memory_used;
-    *all = memory_all;
+    *room = memory_all() - memory_used;
+    *all = memory_all();
     return cudaSuccess;
 }
 
@@ -347,8 +328,8 @@ void cudasim_launch(const char *name, dim3 grid, dim3 block, size_t shared, cons
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
-    if (failure.call && !strncmp(failure.call, "getcount:", 9)) {
-        return result((cudaError_t)failure.left);
+    if (environment.fail && !strcmp(environment.fail, "getcount")) {
+        return result((cudaError_t)environment.fail_at);
     }
     *count = 1;
     return cudaSuccess;
@@ -357,7 +338,7 @@ cudaError_t cudaGetDeviceCount(int *count)
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device)
 {
     (void)device;
-    *properties = {"emulated GPU", memory_all, 9, 0};
+    *properties = {"emulated GPU", memory_all(), 9, 0};
     return cudaSuccess;
 }
 
@@ -369,11 +350,9 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int dev
     return cudaSuccess;
 }
 
-/* getcount:35 with $CUDASIM_DRIVER unset is no driver at all. */
 cudaError_t cudaDriverGetVersion(int *version)
 {
-    const char *driver = getenv("CUDASIM_DRIVER");
-    *version = driver ? atoi(driver) : 0;
+    *version = (int)environment.driver;
     return cudaSuccess;
 }
 
