@@ -3,6 +3,7 @@
 #include "inference.h"
 #include "intervals.h"
 #include "metrics.h"
+#include "paired.h"
 #include "result.h"
 
 #include <math.h>
@@ -106,6 +107,7 @@ json_t *compare_groups(const Group *joined, double level)
         table_free(&ta);
         table_free(&tb);
     }
+    json_object_set_new(o, "paired", compare_paired(&a, &b, x, y, level));
     free(x);
     free(y);
     return o;

@@ -6,8 +6,8 @@
 
 /* What changes from side 1 to side 0 of a joined group: differences are A minus B, A = side 0.
  * Metric by name; delta_CON and delta_CCON with an interval and a t test over seeds and examples,
- * delta_zeta with Welch's and a permutation test, agreement across the sides, and of runs of equal
- * seeds. The caller owns it. */
+ * delta_zeta with Welch's and a permutation test, agreement across the sides, and "paired" for the
+ * runs of equal seeds. The caller owns it. */
 json_t *compare_groups(const Group *joined, double level);
 
 /* Over the comparisons of several tasks: adds Holm's and Benjamini and Hochberg's adjusted p to

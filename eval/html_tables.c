@@ -221,6 +221,53 @@ void html_sources(FILE *out, const json_t *groups, const Arguments *o)
     }
 }
 
+/* Estimates of runs of equal seeds, and what they come to in words. */
+static void html_paired(FILE *out, const json_t *comparisons, const Arguments *o)
+{
+    static const char *const parts[][3] = {
+        {"change", "flips", "distance"},   {"seed", "flips", "distance"},
+        {"change_over_seed", "ratio", ""}, {"delta_zeta", "delta", ""},
+        {"delta_CON", "delta", ""},        {"VAR_ratio", "ratio", ""}};
+    json_t *c;
+    size_t i;
+    fputs("<h3>Does the change matter?</h3><div class=wide><table><thead><tr><th>task</th>"
+          "<th>equal seeds</th><th>the change flips</th><th>the seed flips</th><th>ratio</th>"
+          "<th>Δζ</th><th>ΔCON</th><th>VAR A/B</th></tr></thead><tbody>\n",
+          out);
+    json_array_foreach((json_t *)comparisons, i, c)
+    {
+        const json_t *paired = json_object_get(c, "paired");
+        fputs("<tr><td>", out);
+        html_text(out, text_of(c, "task"));
+        fprintf(out, "</td><td>%.0f</td>", number_of(paired, "seeds"));
+        for (int k = 0; k < 6; k++) {
+            const json_t *d = json_object_get(paired, parts[k][0]);
+            char a[32], key[32];
+            double ends[2], value = number_of(d, parts[k][1]);
+            int plain = isnan(value) && k < 2; /* of a regression, in units of the target */
+            double scale = plain || *parts[k][1] == 'r' ? 1 : 100;
+            int decimals = plain ? 4 : 2;
+            fprintf(out, "<td>%s",
+                    decimal(a, plain ? number_of(d, parts[k][2]) : value, scale, decimals));
+            if (!ends_of(ends, json_object_get(d, leveled(key, "ci", o->level)))) {
+                fprintf(out, "<small>%.*f to %.*f</small>", decimals, scale * ends[0], decimals,
+                        scale * ends[1]);
+            }
+            fputs("</td>", out);
+        }
+        fputs("</tr>\n", out);
+    }
+    fputs("</tbody></table></div>\n", out);
+    json_array_foreach((json_t *)comparisons, i, c)
+    {
+        fputs("<p><b>", out);
+        html_text(out, text_of(c, "task"));
+        fputs("</b> ", out);
+        html_text(out, text_of(json_object_get(c, "paired"), "sentence"));
+        fputs("</p>\n", out);
+    }
+}
+
 void html_comparisons(FILE *out, const json_t *comparisons, const Arguments *o)
 {
     static const char *const names[] = {"zeta", "CON", "CCON"};
@@ -257,6 +304,7 @@ void html_comparisons(FILE *out, const json_t *comparisons, const Arguments *o)
         fprintf(out, "<td>%s</td></tr>\n", decimal(a, number_of(c, "CON_across"), 100, 2));
     }
     fputs("</tbody></table></div>\n", out);
+    html_paired(out, comparisons, o);
 }
 
 void html_audit(FILE *out, const json_t *audit)

@@ -78,6 +78,29 @@ static double cluster_variance(const double *a, const int *cluster, size_t N, do
     return G > 1 ? (double)G / (double)(G - 1) * total / (n * n) : NAN;
 }
 
+TwoWay two_way_variance(const double *value, const double *influence, size_t S, size_t N,
+                        const int *cluster)
+{
+    TwoWay v = {0};
+    double n = (double)N, runs = (double)S * (double)(S - 1), centre = mean(value, N);
+    for (size_t i = 0; i < N; i++) {
+        v.examples += (value[i] - centre) * (value[i] - centre) / (n * (n - 1));
+    }
+    for (size_t s = 0; s < S; s++) {
+        const double *e = influence + s * N;
+        double of_run = mean(e, N);
+        v.seeds += of_run * of_run / runs;
+        for (size_t i = 0; i < N; i++) {
+            v.both += (e[i] - of_run) * (e[i] - of_run) / (runs * n * (n - 1));
+        }
+    }
+    if (cluster) {
+        v.examples = cluster_variance(value, cluster, N, centre);
+    }
+    v.all = fmax(v.examples + v.seeds - v.both, fmax(v.examples, v.seeds));
+    return v;
+}
+
 json_t *two_way(const Table *t, int right, const int *cluster, double level)
 {
     size_t S = t->S, N = t->N;
@@ -86,41 +109,27 @@ json_t *two_way(const Table *t, int right, const int *cluster, double level)
     }
     double (*pairs)(const Table *, size_t) = right ? pairs_right : pairs_same;
     double con = agreement(t, pairs), scale = 1 / ((double)S * (double)(S - 1));
-    double *a = memory_alloc(N, sizeof *a), *u_mean = memory_alloc(S, sizeof *u_mean);
-    double examples = 0, jackknife = 0, interaction = 0, n = (double)N;
-    double f = (double)(S - 1) / (double)S * 4 / ((double)(S - 2) * (double)(S - 2));
+    double *a = memory_alloc(N, sizeof *a), *influence = memory_alloc(S * N, sizeof *influence);
     for (size_t i = 0; i < N; i++) {
         a[i] = pairs(t, i) * scale;
-        examples += (a[i] - con) * (a[i] - con) / (n * (n - 1));
-    }
-    for (size_t s = 0; s < S; s++) {
-        u_mean[s] = 0;
-        for (size_t i = 0; i < N; i++) {
-            u_mean[s] += agreement_of(t, right, s, i);
-        }
-        u_mean[s] /= n;
-        jackknife += f * (u_mean[s] - con) * (u_mean[s] - con);
     }
     for (size_t s = 0; s < S; s++) {
         for (size_t i = 0; i < N; i++) {
-            double r = agreement_of(t, right, s, i) - u_mean[s] - a[i] + con;
-            interaction += f * r * r / (n * (n - 1));
+            influence[s * N + i] = 2 * (double)(S - 1) / (double)(S - 2) *
+                                   (agreement_of(t, right, s, i) - a[i]);
         }
     }
-    if (cluster) {
-        examples = cluster_variance(a, cluster, N, con);
-    }
-    double v = fmax(examples + jackknife - interaction, fmax(examples, jackknife)), se = sqrt(v);
-    double half = t_quantile(1 - (1 - level) / 2, (double)S - 1) * se;
+    TwoWay v = two_way_variance(a, influence, S, N, cluster);
+    double half = t_quantile(1 - (1 - level) / 2, (double)S - 1) * sqrt(v.all);
     char key[32];
     json_t *o = json_object();
-    put(o, "V_examples", examples);
-    put(o, "V_seed_jackknife", jackknife);
-    put(o, "V_interaction", interaction);
-    put(o, "SE", se);
+    put(o, "V_examples", v.examples);
+    put(o, "V_seed_jackknife", v.seeds);
+    put(o, "V_interaction", v.both);
+    put(o, "SE", sqrt(v.all));
     json_object_set_new(o, leveled(key, "ci", level),
                         interval(fmax(0, con - half), fmin(1, con + half)));
     free(a);
-    free(u_mean);
+    free(influence);
     return o;
 }

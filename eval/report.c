@@ -255,7 +255,8 @@ char *methods_text(const json_t *report, const Arguments *options)
             &text,
             " Two sets of runs were compared on the same examples by a t test of the difference "
             "of CON and CCON over seeds and examples, and by a permutation test of the scores; p "
-            "values over tasks are adjusted after Holm.");
+            "values over tasks are adjusted after Holm. Runs of equal seeds were also compared "
+            "pair by pair: what the change flips against what another seed flips.");
     }
     free(interval);
     free(collapsed);

@@ -41,6 +41,17 @@ static void csv_group(FILE *out, const json_t *g)
 }
 
 /* Every number of the group, nested ones as outer.inner; intervals beside their values. */
+/* Whether "ci" beside this number is its interval. */
+static int is_estimate(const char *key)
+{
+    static const char *const keys[] = {"delta", "flips", "distance", "ratio"};
+    int found = 0;
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+        found = found || !strcmp(key, keys[k]);
+    }
+    return found;
+}
+
 static void csv_values(FILE *out, const json_t *g, const json_t *object, const char *prefix,
                        const Arguments *o)
 {
@@ -61,6 +72,8 @@ static void csv_values(FILE *out, const json_t *g, const json_t *object, const c
             } else if (!*prefix && !strcmp(key, "zeta")) {
                 strcat((char *)leveled(interval, "mean_ci", o->level), "_t");
                 (void)ends_of(ends, json_object_get(g, interval));
+            } else if (*prefix && is_estimate(key)) {
+                (void)ends_of(ends, json_object_get(object, leveled(interval, "ci", o->level)));
             }
             csv_group(out, g);
             fprintf(out, "%s,", name);
@@ -73,8 +86,11 @@ static void csv_values(FILE *out, const json_t *g, const json_t *object, const c
             csv_number(out, ends[0]);
             fputc(',', out);
             csv_number(out, ends[1]);
-            fprintf(out, ",%s,%.0f,%.0f\n", json_is_integer(value) ? "count" : "number",
-                    number_of(g, "S"), number_of(g, "N"));
+            fprintf(out, ",%s,", json_is_integer(value) ? "count" : "number");
+            csv_number(out, number_of(g, "S")); /* a comparison has two */
+            fputc(',', out);
+            csv_number(out, number_of(g, "N"));
+            fputc('\n', out);
         }
     }
 }
@@ -120,6 +136,28 @@ static void csv_examples(FILE *out, const json_t *groups)
     }
 }
 
+/* What a comparison says of equal seeds; an estimate stands with its interval. */
+static void csv_paired(FILE *out, const json_t *comparison, const Arguments *o)
+{
+    const json_t *paired = json_object_get(comparison, "paired");
+    const char *key;
+    json_t *value;
+    csv_values(out, comparison, paired, "comparison paired", o);
+    json_object_foreach((json_t *)paired, key, value)
+    {
+        char name[64];
+        snprintf(name, sizeof name, "comparison paired %s", key);
+        if (json_is_object(value)) {
+            csv_values(out, comparison, value, name, o);
+        } else if (json_is_string(value)) {
+            csv_group(out, comparison);
+            fprintf(out, "%s,", name);
+            csv_text(out, json_string_value(value));
+            fprintf(out, ",,,text,,%.0f\n", number_of(comparison, "N"));
+        }
+    }
+}
+
 /* Comparisons, correlations and audited cells as rows of the same shape. */
 static void csv_rest(FILE *out, const json_t *report, const Arguments *o)
 {
@@ -142,6 +180,7 @@ static void csv_rest(FILE *out, const json_t *report, const Arguments *o)
                     snprintf(name, sizeof name, "comparison %s", parts[p]);
                     csv_values(out, entry, json_object_get(entry, parts[p]), name, o);
                 }
+                csv_paired(out, entry, o);
             }
         }
     }

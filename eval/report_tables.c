@@ -117,6 +117,15 @@ static void md_comparisons(FILE *out, const json_t *report)
         }
         fputs(" |\n", out);
     }
+    fputc('\n', out);
+    json_array_foreach(json_object_get(report, "comparisons"), i, c)
+    {
+        fputs("- ", out);
+        put_escaped(out, text_of(c, "task"), 0);
+        fputs(": ", out);
+        put_escaped(out, text_of(json_object_get(c, "paired"), "sentence"), 0);
+        fputc('\n', out);
+    }
 }
 
 static void md_rest(FILE *out, const json_t *report, const Arguments *o)

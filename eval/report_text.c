@@ -311,6 +311,29 @@ static void print_delta(FILE *out, const char *name, const json_t *d, const Argu
             p_text(b, number_of(d, "p_holm")));
 }
 
+/* What equal seeds say: differences, the ratio of VAR, and a sentence. */
+static void print_paired(FILE *out, const json_t *paired, const Arguments *o)
+{
+    static const char *const names[] = {"delta_zeta", "delta_CON", "delta_CCON", "VAR_ratio"},
+                             *const shown[] = {"zeta", "CON", "CCON", "VAR A/B"};
+    for (int k = 0; k < 4; k++) {
+        const json_t *d = json_object_get(paired, names[k]);
+        char a[32], b[32], key[32];
+        double ends[2], scale = k < 3 ? 100 : 1;
+        if (d) {
+            fprintf(out, "  %s%-7s %7s", k ? "              " : "equal seeds:  ", shown[k],
+                    decimal(a, number_of(d, k < 3 ? "delta" : "ratio"), scale, 2));
+            if (!ends_of(ends, json_object_get(d, leveled(key, "ci", o->level)))) {
+                fprintf(out, " [%.2f, %.2f]", scale * ends[0], scale * ends[1]);
+            }
+            fprintf(out, "  p %s\n", p_text(b, number_of(d, "p")));
+        }
+    }
+    fputs("  ", out);
+    print_words(out, 2, 2, text_of(paired, "sentence"));
+    fputc('\n', out);
+}
+
 static void print_comparisons(FILE *out, const json_t *report, const Arguments *o)
 {
     json_t *c;
@@ -348,6 +371,7 @@ static void print_comparisons(FILE *out, const json_t *report, const Arguments *
             }
             fputc('\n', out);
         }
+        print_paired(out, json_object_get(c, "paired"), o);
     }
     const json_t *across = json_object_get(report, "across_tasks");
     if (json_array_size(json_object_get(report, "comparisons")) > 1) {

@@ -251,6 +251,23 @@ three_runs() {
     # (1 + 7/8 + 1) / 3 - (1/2 + 1/2 + 5/8) / 3; 2 of 20 splits are as far apart
     grep -q '"permutation_splits": 20' "$work/a" && grep -q '"permutation_at_least": 2' "$work/a"
     grep -q '"equal_seeds": 3' "$work/a"
+    # 4, 3 and 4 of 8 flip
+    grep -q 'Of 3 seeds that A and B share, the change flips 46 % ' <(tr -s ' \n' ' ' <"$work/out")
+    grep -q '^equal' <(sed 's/^ *//' "$work/out")
+    for format in json jsonl csv md html; do
+        $consistency --format $format --compare "$work/A" "$work/B" "$work"/?/seed?.csv >"$work/b"
+        grep -q 'A and B share, the change flips 46 %' "$work/b"
+    done
+    $consistency --format csv --compare "$work/A" "$work/B" "$work"/?/seed?.csv >"$work/b"
+    grep -q ',comparison paired change.flips,0\.458333[0-9]*,0\.[0-9]*,0\.[0-9]*,number,' "$work/b"
+    # no seed in both; some
+    make_csv "$work/C/seed7.csv" aabbaabb abababab
+    make_csv "$work/C/seed8.csv" aabbaabb aabbaabb
+    $consistency --compare "$work/A" "$work/C" "$work"/[AC]/seed?.csv >"$work/out"
+    grep -q 'A and B share no seed, so what the change flips' <(tr -s ' \n' ' ' <"$work/out")
+    make_csv "$work/C/seed2.csv" aabbaabb aabbaaba
+    $consistency --compare "$work/A" "$work/C" "$work"/[AC]/seed?.csv >"$work/out"
+    grep -q 'Of 1 seed that A and B share (2 of A and 2 of B have no partner and no part in it)' <(tr -s ' \n' ' ' <"$work/out")
     refuses 64 "no file is of 'none'" --compare none "$work/B" "$work"/?/seed?.csv
     refuses 64 'is of both sides' --compare "$work/A" metric=accuracy "$work"/?/seed?.csv
     # variants of a kernel are recipes

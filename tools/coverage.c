@@ -226,6 +226,146 @@ static void sources_table(int repeats)
     }
 }
 
+/* A change of the runs: run s of A and of B share their shift and rho of the noise's variance, and B
+ * is better by shift. Collapses are each run's own. */
+typedef struct Change {
+    const char *name;
+    double rho, shift;
+    Model model;
+} Change;
+
+static const Change changes[] = {{"tiny", 0.998, 0, {NULL, 0, 0}},
+                                 {"small", 0.9, 0, {NULL, 0, 0}},
+                                 {"as a seed", 0, 0, {NULL, 0, 0}},
+                                 {"shift", 0.9, 0.3, {NULL, 0.4, 0}},
+                                 {"collapse", 0.9, 0, {NULL, 0, 0.2}}};
+
+/* P(right) of a run on an example of difficulty d. */
+static double p_right(const Model *m, double d)
+{
+    return (1 - m->collapse) * phi(d / sqrt(1 + m->tau * m->tau));
+}
+
+enum { CHANGE, SEED, RATIO, MINUS, DELTA_CON, DELTA_ZETA, VAR_RATIO, TRUTHS };
+
+/* The population's values of all but the last two, which are those of the examples drawn. */
+static void paired_population(double truth[TRUTHS], const Change *c)
+{
+    const Model *m = &c->model;
+    double own = sqrt(1 - c->rho), common = sqrt(c->rho + m->tau * m->tau), sum = 0, change = 0,
+           seed[2] = {0};
+    for (int k = -400; k <= 400; k++) {
+        double z = k / 50.0, weight = exp(-z * z / 2), d = centre + width * z, both = 0, all = 0;
+        for (int j = -800; j <= 800; j++) {
+            double u = j / 100.0, w = exp(-u * u / 2);
+            both += w * phi((d + common * u) / own) * phi((d + c->shift + common * u) / own);
+            all += w;
+        }
+        double a = p_right(m, d), b = p_right(m, d + c->shift);
+        both *= (1 - m->collapse) * (1 - m->collapse) / all;
+        change += weight * (a + b - 2 * both);
+        seed[0] += weight * 2 * a * (1 - a);
+        seed[1] += weight * 2 * b * (1 - b);
+        sum += weight;
+    }
+    truth[CHANGE] = change / sum;
+    truth[SEED] = (seed[0] + seed[1]) / 2 / sum;
+    truth[RATIO] = truth[CHANGE] / truth[SEED];
+    truth[MINUS] = truth[SEED] - truth[CHANGE];
+    truth[DELTA_CON] = (seed[1] - seed[0]) / sum;
+}
+
+/* The variance of the accuracy of runs on these examples. */
+static double score_variance(const Model *m, double shift, const double *d, size_t N)
+{
+    double sum = 0, first = 0, second = 0, own = 0, n = (double)N;
+    for (int j = -20; j <= 20; j++) {
+        double b = j / 5.0, w = exp(-b * b / 2), score = 0;
+        for (size_t i = 0; i < N; i++) {
+            double p = phi(d[i] + shift + m->tau * b);
+            score += p / n;
+            own += w * p * (1 - p) / (n * n);
+        }
+        first += w * score;
+        second += w * score * score;
+        sum += w;
+    }
+    return own / sum + second / sum - first / sum * (first / sum);
+}
+
+static void draw_paired(Sample *sample, const Change *c, double truth[TRUTHS], Stream *r)
+{
+    size_t n = sample->group.S / 2, N = sample->group.N;
+    const Model *m = &c->model;
+    double *d = memory_alloc(N, sizeof *d), own = sqrt(1 - c->rho), common = sqrt(c->rho);
+    truth[DELTA_ZETA] = 0;
+    for (size_t i = 0; i < N; i++) {
+        d[i] = centre + width * normal(r);
+        truth[DELTA_ZETA] += (p_right(m, d[i]) - p_right(m, d[i] + c->shift)) / (double)N;
+    }
+    truth[VAR_RATIO] = c->shift == 0
+                           ? 1
+                           : sqrt(score_variance(m, 0, d, N) / score_variance(m, c->shift, d, N));
+    for (size_t s = 0; s < n; s++) {
+        double shift = m->tau * normal(r);
+        int a = uniform(r) >= m->collapse, b = uniform(r) >= m->collapse;
+        for (size_t i = 0; i < N; i++) {
+            double x = d[i] + shift + common * normal(r);
+            sample->runs[s].pred[i] = a && x + own * normal(r) > 0;
+            sample->runs[n + s].pred[i] = b && x + c->shift + own * normal(r) > 0;
+        }
+    }
+    free(d);
+}
+
+static void paired_table(int repeats)
+{
+    static const size_t seeds[] = {5, 10, 20}, sizes[] = {56, 277};
+    static const char *const names[TRUTHS] = {
+        "change",    "seed",       "change_over_seed", "seed_minus_change",
+        "delta_CON", "delta_zeta", "VAR_ratio"};
+    printf("\ncoverage of 95 %% intervals of runs that share seeds, %d repeats\n\n"
+           "| change | seeds | N |",
+           repeats);
+    for (int t = 0; t < TRUTHS; t++) {
+        printf(" %s |", names[t]);
+    }
+    puts("\n|---|---:|---:|---|---|---|---|---|---|---|");
+    for (size_t k = 0; k < sizeof changes / sizeof *changes; k++) {
+        double truth[TRUTHS];
+        paired_population(truth, &changes[k]);
+        for (int a = 0; a < 3; a++) {
+            for (int b = 0; b < 2; b++) {
+                Sample sample = sample_make(2 * seeds[a], sizes[b], seeds[a]);
+                Stream r = {rng_key((uint64_t)(100 * a + 10 * b) + k, "paired"), 0};
+                int hits[TRUTHS] = {0};
+                for (size_t s = 0; s < seeds[a]; s++) {
+                    json_object_set(sample.runs[seeds[a] + s].metadata, "seed",
+                                    json_object_get(sample.runs[s].metadata, "seed"));
+                }
+                for (int i = 0; i < repeats; i++) {
+                    draw_paired(&sample, &changes[k], truth, &r);
+                    json_t *o = compare_groups(&sample.group, 0.95);
+                    for (int t = 0; t < TRUTHS; t++) {
+                        const json_t *part = json_object_get(json_object_get(o, "paired"),
+                                                             names[t]);
+                        hits[t] += covers(json_object_get(part, "ci95"), truth[t]);
+                    }
+                    json_decref(o);
+                }
+                printf("| %s %.1f:%.1f %% | %zu | %zu |", changes[k].name, 100 * truth[CHANGE],
+                       100 * truth[SEED], seeds[a], sizes[b]);
+                for (int t = 0; t < TRUTHS; t++) {
+                    printf(" %.3f |", (double)hits[t] / repeats);
+                }
+                putchar('\n');
+                fflush(stdout);
+                sample_free(&sample);
+            }
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     int repeats = argc > 1 ? atoi(argv[1]) : 2000;
@@ -233,5 +373,6 @@ int main(int argc, char **argv)
     intervals_table(repeats);
     tests_table(repeats / 2);
     sources_table(repeats);
+    paired_table(repeats / 4);
     return 0;
 }
