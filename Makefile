@@ -62,7 +62,7 @@ SANITIZE_SIM = $(SANITIZE)
 CU = $(filter-out peak,$(patsubst kernels/%.cu,%,$(wildcard kernels/*.cu)))
 EMULATOR = $(patsubst test/cudasim/%.cc,$(BUILD)/cudasim/%.o,$(wildcard test/cudasim/*.cc))
 SIM = $(foreach k,$(CU) table,$(BUILD)/kernels/$(k).sim.o) $(EMULATOR)
-KERNELS = gemm matmul attention norm rope elementwise embedding lora loss optimizer table
+KERNELS = gemm matmul attention norm rope elementwise embedding lora loss optimizer hash table
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
 BASE = $(call objects,base)

@@ -154,4 +154,7 @@ enum { VOCABULARY_BLOCK = 2048 };
 /* sum_squares: floats of x per partial sum. */
 enum { SUM_GROUP = 4096 };
 
+/* hash: words of a block; sketch: its sums; and the most blocks of threads that CUDA takes. */
+enum { HASH_BLOCK = LANES * LANES, SKETCH_SUMS = 256, HASH_PARTS = 1024, SKETCH_PARTS = 128 };
+
 #endif

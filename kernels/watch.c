@@ -11,12 +11,24 @@ const char *const op_names[OPS] = {
 #undef OP
 };
 
+#define OUT(pointer, ...)                             #pointer,
+#define STRIDED                                       OUT
+#define LISTED                                        OUT
+#define OP(name, parameters, arguments, outputs, ...) {outputs},
+const char *const op_outputs[OPS][MOST_OUTPUTS + 1] = {
+#include "ops.def"
+};
+#undef OP
+#undef OUT
+#undef STRIDED
+#undef LISTED
+
 typedef enum Kind { KIND_OTHER, KIND_FLOAT, KIND_DOUBLE } Kind;
 
 /* An output of ops.def. Row r begins stride elements behind row r - 1, or is row list[r]. */
 typedef struct Span {
     const char *name;
-    const void *data;
+    void *data;
     size_t size; /* of an element */
     Kind kind;
     size_t rows, columns, stride;
@@ -31,34 +43,11 @@ typedef struct Call {
     double flops, reads, start;
 } Call;
 
-/* splitmix64's finalizer (Steele, Lea and Flood 2014) of a place and what stands there: another
- * word at the same place always gives another value. */
-static uint64_t mix(uint64_t index, uint32_t bits)
-{
-    uint64_t x = (index + 1) * 0x9E3779B97F4A7C15u ^ bits;
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-    return x ^ x >> 31;
-}
-
 /* A part of a row of an output, as the host has it. */
 typedef struct Part {
     const char *data;
     size_t row, first, columns;
 } Part;
-
-static uint64_t part_hash(const Span *span, const Part *part)
-{
-    size_t words = part->columns * span->size / sizeof(uint32_t),
-           first = (part->row * span->columns + part->first) * span->size / sizeof(uint32_t);
-    uint64_t sum = 0;
-    for (size_t w = 0; w < words; w++) {
-        uint32_t bits;
-        memcpy(&bits, part->data + w * sizeof bits, sizeof bits);
-        sum += mix(first + w, bits);
-    }
-    return sum;
-}
 
 static void find_nonfinite(Context *ctx, const Call *call, const Span *span, const Part *part)
 {
@@ -85,8 +74,8 @@ static void fetch(Watch *watch, void *host, const void *from, size_t bytes)
     }
 }
 
-/* Hashes an output and looks for values that are not finite: about 1 MiB at a time, as many rows as
- * there are in it, or a part of one. */
+/* Looks for values that are not finite: about 1 MiB at a time, as many rows as there are in it, or
+ * a part of one. */
 static void look_at(Context *ctx, const Call *call, const Span *span)
 {
     enum { MOST = 1 << 20 };
@@ -95,7 +84,6 @@ static void look_at(Context *ctx, const Call *call, const Span *span)
     size_t rows = pitch && pitch < MOST && !span->list ? MOST / pitch : 1;
     int *list = NULL;
     char *data = memory_alloc(MOST, 1);
-    uint64_t hash = 0;
     if (span->list) {
         list = memory_alloc(span->rows + 1, sizeof *list);
         fetch(watch, list, span->list, span->rows * sizeof *list);
@@ -108,17 +96,9 @@ static void look_at(Context *ctx, const Call *call, const Span *span)
                   (n - 1) * pitch + columns * span->size);
             for (size_t r = 0; r < n; r++) {
                 Part part = {data + r * pitch, at + r, column, columns};
-                if (watch->what & WATCH_HASH) {
-                    hash += part_hash(span, &part);
-                }
-                if (watch->what & WATCH_FINITE) {
-                    find_nonfinite(ctx, call, span, &part);
-                }
+                find_nonfinite(ctx, call, span, &part);
             }
         }
-    }
-    if (watch->what & WATCH_HASH) {
-        watch->hashed(watch->hashed_user, op_names[call->op], span->name, ctx->layer, hash);
     }
     free(list);
     free(data);
@@ -185,9 +165,17 @@ static void call_end(Context *ctx, const Call *call)
         }
         tally(&watch->timed[call->op], call, clock_seconds() - call->start);
     }
-    for (size_t i = 0; i < call->spans; i++) {
-        if (call->span[i].data && watch->what & (WATCH_HASH | WATCH_FINITE)) {
-            look_at(ctx, call, &call->span[i]);
+    for (size_t i = 0; i < call->spans && !watch->inside; i++) {
+        const Span *span = &call->span[i];
+        if (span->data && watch->what & WATCH_OUTPUTS) {
+            WatchOutput output = {call->op,   (int)i,        ctx->layer,   span->data, span->size,
+                                  span->rows, span->columns, span->stride, span->list};
+            watch->inside = 1;
+            watch->output(watch->output_user, ctx, &output);
+            watch->inside = 0;
+        }
+        if (span->data && watch->what & WATCH_FINITE) {
+            look_at(ctx, call, span);
         }
     }
 }
@@ -222,6 +210,13 @@ static const Ops watched = {
 #include "ops.def"
 #undef OP
 };
+
+void watch_hash(Context *ctx, uint64_t *sum, const WatchOutput *output)
+{
+    size_t words = output->size / sizeof(uint32_t);
+    watched.hash(ctx, sum, output->data, output->list, output->rows, output->columns * words,
+                 output->stride * words, 0);
+}
 
 const Watch *watch_begin(Backend *backend, unsigned what)
 {

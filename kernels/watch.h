@@ -19,13 +19,17 @@ enum {
 };
 extern const char *const op_names[OPS];
 
+/* The outputs of each op by number, NULL behind the last. */
+enum { MOST_OUTPUTS = 4 };
+extern const char *const op_outputs[OPS][MOST_OUTPUTS + 1];
+
 /* What may be asked for. */
 enum {
-    WATCH_PLAN = 1,   /* nothing is called: planned, scratch, error 64 for an op without a kernel */
-    WATCH_TIME = 2,   /* timed */
-    WATCH_HASH = 4,   /* hashed is called with every output */
-    WATCH_FINITE = 8, /* found: the first value that is not finite */
-    WATCH_DEVICE = 16 /* the device is opened before an op and closed behind it */
+    WATCH_PLAN = 1, /* nothing is called: planned, scratch, error 64 for an op without a kernel */
+    WATCH_TIME = 2, /* timed */
+    WATCH_OUTPUTS = 4, /* output is called with every output, behind the op */
+    WATCH_FINITE = 8,  /* found: the first value that is not finite */
+    WATCH_DEVICE = 16  /* the device is opened before an op and closed behind it */
 };
 
 /* Calls of one op, with FLOPs and bytes (inputs and outputs, each once) as ops.def has them. */
@@ -43,16 +47,27 @@ typedef struct Finding {
     double value;
 } Finding;
 
+/* An output of a call, as ops.def has it. Row r begins stride elements behind row r - 1, or is row
+ * list[r] of a table. */
+typedef struct WatchOutput {
+    int op, output; /* by number */
+    int layer;      /* ctx->layer */
+    void *data;     /* the device's */
+    size_t size;    /* of an element: 4 a float, 8 a double, else a struct or a sum */
+    size_t rows, columns, stride;
+    const int *list;
+} WatchOutput;
+
 typedef struct Watch {
     unsigned what;
     size_t scratch; /* floats: the most that a planned op needs */
     OpTally planned[OPS], timed[OPS];
     Finding found;
     Error error; /* the first */
-    /* The hash of an output: the sum, wrapping, over its elements of a mixture of place and bits.
-     * It depends on no order, so any grid of threads gives the same, and on every bit. */
-    void (*hashed)(void *user, const char *op, const char *output, int layer, uint64_t hash);
-    void *hashed_user;
+    /* May call ops; of these it sees nothing. */
+    void (*output)(void *user, Context *ctx, const WatchOutput *output);
+    void *output_user;
+    int inside;           /* the call of it */
     const Device *device; /* of the backend */
 } Watch;
 
@@ -60,6 +75,9 @@ typedef struct Watch {
  * gathered stays in backend->ctx.watch, until it begins anew or the backend is freed. */
 const Watch *watch_begin(Backend *backend, unsigned what);
 void watch_end(Backend *backend, unsigned what);
+
+/* *sum += the op hash of the output; the scratch must have room for it. */
+void watch_hash(Context *ctx, uint64_t *sum, const WatchOutput *output);
 
 /* "dx[17, 5] of layernorm_backward in layer 3 (inf)", or "" where nothing was found. Returns text.
  */

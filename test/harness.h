@@ -36,7 +36,7 @@ typedef struct OpCase {
 
 /* The cases of one file of kernels/; each list ends with one without an op. */
 extern const OpCase matmul_cases[], lora_cases[], attention_cases[], norm_cases[], rope_cases[],
-    elementwise_cases[], embedding_cases[], loss_cases[], optimizer_cases[];
+    elementwise_cases[], embedding_cases[], loss_cases[], optimizer_cases[], hash_cases[];
 
 /* --- what a case is written with --- */
 

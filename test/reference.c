@@ -428,3 +428,42 @@ void REFERENCE(adamw)(Context *ctx, float *parameter, float *m, float *v, float 
         gradient[i] = 0.0f;
     }
 }
+
+/* splitmix64's finalizer of a number at a place. */
+static uint64_t mix(uint64_t place, uint64_t x)
+{
+    x ^= (place + 1) * 0x9E3779B97F4A7C15u;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return x ^ (x >> 31);
+}
+
+void REFERENCE(hash)(Context *ctx, uint64_t *sum, const void *data, const int *list, size_t rows,
+                     size_t columns, size_t stride, size_t place)
+{
+    (void)ctx;
+    for (size_t r = 0; r < rows; r++) {
+        size_t row = list ? (size_t)list[r] : r;
+        const uint32_t *words = (const uint32_t *)data + row * stride;
+        for (size_t b = 0; b * 1024 < columns; b++) {
+            for (size_t l = 0; l < 32 && 1024 * b + l < columns; l++) {
+                uint64_t lane = 0;
+                for (size_t j = 0; j < 32 && 1024 * b + 32 * j + l < columns; j++) {
+                    lane += (mix(j, 0) | 1) * words[1024 * b + 32 * j + l];
+                }
+                sum[0] += mix(32 * (place + row * ((columns + 1023) / 1024) + b) + l, lane);
+            }
+        }
+    }
+}
+
+void REFERENCE(sketch)(Context *ctx, uint64_t *sums, const float *x, size_t n)
+{
+    (void)ctx;
+    for (size_t i = 0; i < n; i++) {
+        size_t b = i / 256, l = i % 256;
+        int64_t value = fabsf(x[i]) < 0x1p22f ? (int64_t)((double)x[i] * 0x1p40) : 0;
+        uint64_t minus = mix(4 * b + l / 64, 1) >> (l % 64) & 1;
+        sums[(l + mix(b, 2) % 256) % 256] += (uint64_t)(minus ? -value : value);
+    }
+}

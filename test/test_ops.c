@@ -30,6 +30,7 @@ static const struct {
     {"matmul", matmul_cases},       {"lora", lora_cases}, {"attention", attention_cases},
     {"norm", norm_cases},           {"rope", rope_cases}, {"elementwise", elementwise_cases},
     {"embedding", embedding_cases}, {"loss", loss_cases}, {"optimizer", optimizer_cases},
+    {"hash", hash_cases},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 
@@ -59,10 +60,24 @@ static int shape_ends(const Shape *shape)
 
 /* --- modes --- */
 
-/* Chains the hashes of all outputs. */
-static void chain_hash(void *user, const char *op, const char *name, int layer, uint64_t hash)
+/* Chains the hashes of all outputs. The scratch that the op has is not that of the op hash. */
+static void chain_hash(void *user, Context *ctx, const WatchOutput *output)
 {
-    (void)op, (void)name, (void)layer;
+    const Device *device = ctx->watch->device;
+    size_t floats = 2 * HASH_PARTS, own = ctx->scratch_size;
+    float *scratch = ctx->scratch;
+    uint64_t *sum = device->alloc(sizeof *sum), hash = 0;
+    Error error;
+    device->put(sum, &hash, sizeof hash);
+    ctx->scratch = device->alloc(floats * sizeof(float));
+    ctx->scratch_size = floats;
+    watch_hash(ctx, sum, output);
+    device->get(&hash, sum, sizeof hash);
+    CHECK(!device->wait(&error), "%s", error.text);
+    device->release(ctx->scratch, floats * sizeof(float));
+    device->release(sum, sizeof *sum);
+    ctx->scratch = scratch;
+    ctx->scratch_size = own;
     *(uint64_t *)user = *(uint64_t *)user * 31 + hash;
 }
 
@@ -118,9 +133,9 @@ static Backend reference_backend(void)
 static uint64_t run_watched(Run *run, Backend *backend, int same_bits, int check)
 {
     uint64_t hash = 0;
-    watch_begin(backend, WATCH_HASH);
-    backend->ctx.watch->hashed = chain_hash;
-    backend->ctx.watch->hashed_user = &hash;
+    watch_begin(backend, WATCH_OUTPUTS);
+    backend->ctx.watch->output = chain_hash;
+    backend->ctx.watch->output_user = &hash;
     run_case(run, backend, same_bits, check);
     CHECK(!backend->ctx.watch->error.code, "%s: %s", run->what, backend->ctx.watch->error.text);
     return hash;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What hashed was called with. */
+/* What output was called with. */
 static struct {
     int count;
     char name[64];
@@ -15,13 +15,21 @@ static struct {
     uint64_t hash;
 } seen;
 
-static void see(void *user, const char *op, const char *output, int layer, uint64_t hash)
+static void see(void *user, Context *ctx, const WatchOutput *output)
 {
+    const Device *device = ctx->watch->device;
+    uint64_t *sum = device->alloc(sizeof *sum), none = 0;
+    Error error;
     (void)user;
+    device->put(sum, &none, sizeof none);
+    watch_hash(ctx, sum, output);
+    device->get(&seen.hash, sum, sizeof seen.hash);
+    CHECK(!device->wait(&error), "%s", error.text);
+    device->release(sum, sizeof *sum);
     seen.count++;
-    seen.layer = layer;
-    seen.hash = hash;
-    snprintf(seen.name, sizeof seen.name, "%s %s", op, output);
+    seen.layer = output->layer;
+    snprintf(seen.name, sizeof seen.name, "%s %s", op_names[output->op],
+             op_outputs[output->op][output->output]);
 }
 
 static Backend start(const char *build, int threads, unsigned what)
@@ -30,8 +38,9 @@ static Backend start(const char *build, int threads, unsigned what)
     Error error;
     CHECK(!backend_init(&backend, "cpu", build, threads, &error), "%s", error.text);
     backend.ctx.pace.grain = 0;
+    backend_reserve(&backend, what & WATCH_OUTPUTS ? 2 * HASH_PARTS : 0);
     watch_begin(&backend, what);
-    backend.ctx.watch->hashed = see;
+    backend.ctx.watch->output = see;
     return backend;
 }
 
@@ -53,17 +62,28 @@ static uint64_t hash_of(Backend *backend, const float *x, size_t n)
     return seen.hash;
 }
 
-/* The definition, in words of 32 bits. */
+static uint64_t mix(uint64_t place, uint64_t x)
+{
+    uint64_t z = ((place + 1) * 0x9E3779B97F4A7C15u) ^ x;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+/* The definition, of one row of words of 32 bits. */
 static uint64_t hash_here(const void *data, size_t words)
 {
     uint64_t sum = 0;
-    for (size_t i = 0; i < words; i++) {
-        uint32_t bits;
-        memcpy(&bits, (const char *)data + 4 * i, 4);
-        uint64_t z = ((i + 1) * 0x9E3779B97F4A7C15u) ^ bits;
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-        sum += z ^ (z >> 31);
+    for (size_t b = 0; b < words; b += 1024) {
+        for (size_t l = b; l < words && l < b + 32; l++) {
+            uint64_t lane = 0;
+            for (size_t i = l; i < words && i < b + 1024; i += 32) {
+                uint32_t bits;
+                memcpy(&bits, (const char *)data + 4 * i, 4);
+                lane += (mix((i - l) / 32, 0) | 1) * bits;
+            }
+            sum += mix(b / 1024 * 32 + l - b, lane);
+        }
     }
     return sum;
 }
@@ -71,7 +91,7 @@ static uint64_t hash_here(const void *data, size_t words)
 static void test_hash(void)
 {
     static float x[E], y[E];
-    Backend b = start("auto", 2, WATCH_HASH);
+    Backend b = start("auto", 2, WATCH_OUTPUTS);
     fill(x, E, 1);
     uint64_t whole = hash_of(&b, x, E);
     CHECK(whole == hash_here(x, E), "the hash is not what is documented");
@@ -373,8 +393,9 @@ static void watch_on(const char *name, uint64_t hash[3], char text[160])
     device->put(from, x, bytes);
     const int *list = device->view(rows, sizeof rows),
               *at = device->view(positions, sizeof positions);
-    watch_begin(&b, WATCH_HASH | WATCH_TIME);
-    b.ctx.watch->hashed = see;
+    backend_reserve(&b, 2 * HASH_PARTS);
+    watch_begin(&b, WATCH_OUTPUTS | WATCH_TIME);
+    b.ctx.watch->output = see;
     b.ops.copy(&b.ctx, to, from, (size_t)ROWS * C);
     hash[0] = seen.hash;
     CHECK(hash[0] == hash_here(x, ROWS * C), "%s: the hash of many", name);
