@@ -60,7 +60,7 @@ typedef struct TraceStep {
     uint32_t parameters;    /* as many as the header has */
     uint32_t hashes;        /* of each parameter: TraceHash */
     uint32_t sketch;        /* TRACE_SKETCH, or 0 at steps without one */
-    uint32_t losses;        /* of the examples (lm: tokens), in the batch's order; or 0 */
+    uint32_t losses;        /* of the examples in the order of the batch; lm: 0 */
     uint32_t logits;        /* floats of all examples; or 0 */
 } TraceStep;
 

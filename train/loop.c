@@ -29,8 +29,11 @@ static long run_passes(Run *run, const StepRange *range, const int *order, int t
     for (int at = range->first; at < range->end; at += study->micro) {
         int count = int_min(study->micro, range->end - at);
         pack(batch, &study->train_ids, order, at, count, at - range->first);
+        tracer_part(run->tracer, TRACE_EMBED);
         pass_forward(&pass);
+        tracer_part(run->tracer, TRACE_LOSS);
         pass_loss(&pass, 1.0f / (float)terms, 1);
+        tracer_micro_batch(run->tracer);
         tokens += batch->N;
     }
     return tokens;
@@ -61,10 +64,14 @@ static int train_step(Run *run, const StepRange *range, const int *order, Error 
     int terms = step_terms(study, range, order);
     double lr = study->recipe.lr * schedule_factor(study->recipe.schedule, run->state.step,
                                                    study->warmup, study->steps);
+    tracer_begin(run->tracer);
     long tokens = run_passes(run, range, order, terms);
     StepSums sums;
-    if (optim_step(&run->state, &study->model, &study->recipe.optim, lr, &sums, error)) {
-        return error->code;
+    tracer_part(run->tracer, TRACE_OPTIMIZER);
+    int code = optim_step(&run->state, &study->model, &study->recipe.optim, lr, &sums, error);
+    tracer_pause(run->tracer);
+    if (code) {
+        return code;
     }
     if (!sums.finite) {
         return diverged(run, range, order, terms, isfinite(sums.loss) ? "gradient norm" : "loss",
@@ -72,6 +79,9 @@ static int train_step(Run *run, const StepRange *range, const int *order, Error 
     }
     run->state.loss += sums.loss;
     run->state.terms += terms;
+    if (tracer_step(run->tracer, &sums, terms, lr, error)) {
+        return error->code;
+    }
     return progress_step(&run->progress, run->state.step, sums.loss / terms, sums.norm, lr, tokens,
                          error);
 }
@@ -100,7 +110,7 @@ double run_train_loss(const Run *run)
 static int evaluate_and_keep(Run *run, int first, Error *error)
 {
     const Study *study = run->study;
-    if (evaluate(run, &run->now, error) ||
+    if (evaluate(run, &run->now, error) || tracer_evaluation(run->tracer, &run->now, error) ||
         progress_evaluation(&run->progress, &run->now, run_train_loss(run),
                             metric_name(study->task->metric), error)) {
         return error->code;
@@ -118,7 +128,7 @@ int run_loop(Run *run, Error *error)
     State *state = &run->state;
     int examples = study->train.count, code = 0, evaluations = 0,
         *order = memory_alloc((size_t)examples, sizeof *order);
-    while (state->step < study->steps && !code) {
+    while (state->step < study->stop && !code) {
         StepRange range = step_range(study, state->step);
         state->epoch = range.epoch;
         if (range.first == 0) {
@@ -132,7 +142,9 @@ int run_loop(Run *run, Error *error)
     }
     free(order);
     if (!code && !study->steps) { /* evaluate only */
-        code = evaluate(run, &run->now, error);
+        code = evaluate(run, &run->now, error) || tracer_evaluation(run->tracer, &run->now, error)
+                   ? error->code
+                   : 0;
         if (!code) {
             keep(run);
         }

@@ -139,6 +139,13 @@ static void show_idle_options(const Study *s)
 /* Metric, majority, time, file, next command. */
 static void show_outcome(const Study *s, const Seeds *seeds, const Outcome *o)
 {
+    if (o->stopped) {
+        printf("seed %llu: stopped behind step %d; no predictions were written\n",
+               (unsigned long long)seeds->seed, o->stopped);
+        show_time(o->seconds);
+        fflush(stdout);
+        return;
+    }
     printf("seed %llu: dev %s %.4f (loss %.4f)\n", (unsigned long long)seeds->seed,
            metric_name(s->task->metric), o->metric, o->dev_loss);
     if (s->task->kind == KIND_REGRESSION) {

@@ -205,6 +205,29 @@ static int check_together(const Options *o, Error *error)
                          "out",
                          o->max_steps);
     }
+    if (!o->trace && (is_given(o, "trace_level") || is_given(o, "trace_every") || o->trace_until)) {
+        return error_set(error, EXIT_USAGE,
+                         "--trace-%s without --trace changes nothing; add --trace FILE",
+                         o->trace_until                ? "until"
+                         : is_given(o, "trace_every") ? "every"
+                                                       : "level");
+    }
+    if (o->trace && o->seeds) {
+        return error_set(error, EXIT_USAGE,
+                         "--trace with --seeds: a trace is of one run; give --seed");
+    }
+    if (strcmp(o->trace_level, "weights") != 0 && strcmp(o->trace_level, "outputs") != 0) {
+        return error_set(error, EXIT_USAGE, "--trace-level %s: choose weights or outputs",
+                         o->trace_level);
+    }
+    if (!option_count(o->trace_every) || (o->trace_until && !option_count(o->trace_until))) {
+        return error_set(error, EXIT_USAGE, "--trace-%s 0: steps count from 1",
+                         option_count(o->trace_every) ? "until" : "every");
+    }
+    if (o->trace_until && o->save) {
+        return error_set(error, EXIT_USAGE,
+                         "--trace-until with --save: no model is written; leave one of them out");
+    }
     if (o->profile && o->dry_run) {
         return error_set(error, EXIT_USAGE,
                          "--profile with --dry-run, which runs nothing; leave one of them out");
@@ -233,7 +256,7 @@ int options_parse(Options *options, int argc, char **argv, Error *error)
 {
     struct option long_options[2 * OPTIONS + 1] = {0}; /* seed_init is --seed-init or --seed_init */
     char names[OPTIONS][32];
-    *options = (Options){0};
+    *options = (Options){.argc = argc, .argv = argv};
     for (int i = 0; i < OPTIONS; i++) {
         int argument = table[i].kind == FLAG ? no_argument : required_argument;
         long_options[2 * i] = (struct option){typed_name(names[i], i), argument, NULL, 1000 + i};

@@ -13,6 +13,8 @@ typedef struct Options {
 #undef OPTION
     const char *kernels[MAX_KERNELS]; /* every --kernel */
     int kernel_count;
+    int argc; /* of the command line */
+    char **argv;
 } Options;
 
 /* Parses and checks the form of every value, and that none would be without effect beside the

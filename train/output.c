@@ -27,11 +27,12 @@ static int compare_files(int *same, const char *a, const char *b, Error *error)
 
 /* A second name for the file, so that it is never without one. Of a link the file at its end is
  * meant: that is the one that is written anew. */
-static int keep_file(char **kept, const char *path, Error *error)
+int output_keep(char **kept, const char *path, Error *error)
 {
-    int stem = (int)(strlen(path) - strlen(".bin"));
+    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+    int stem = dot ? (int)(dot - path) : (int)strlen(path);
     for (int i = 1;; i++) {
-        *kept = string_format("%.*s.%d.bin", stem, path, i);
+        *kept = string_format("%.*s.%d%s", stem, path, i, dot ? dot : "");
         if (!linkat(AT_FDCWD, path, AT_FDCWD, *kept, AT_SYMLINK_FOLLOW)) {
             return 0;
         }
@@ -62,7 +63,7 @@ static int write_beside(Preds *preds, char **kept, int *same, Error *error)
     if (code || *same) {
         return code;
     }
-    return keep_file(kept, path, error) || preds_write(preds, error) ? error->code : 0;
+    return output_keep(kept, path, error) || preds_write(preds, error) ? error->code : 0;
 }
 
 static json_t *number_text(const char *format, double value)
@@ -126,6 +127,9 @@ static json_t *metadata(const Run *run)
     static const char *const seeds[] = {"seed", "seed_init", "seed_data", "seed_dropout"};
     for (int i = 0; i < 4; i++) {
         json_object_set(m, seeds[i], json_object_get(hparams, seeds[i]));
+    }
+    if (*run->trace_sha256) {
+        json_object_set_new(m, "trace_sha256", json_string(run->trace_sha256));
     }
     json_object_set_new(m, "max_len", number_text("%.0f", study->recipe.max_len));
     json_object_set_new(m, "steps", number_text("%.0f", run->state.step));

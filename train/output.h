@@ -7,6 +7,10 @@
 /* The path of a run's prediction file and log, without .bin and .jsonl. The caller frees it. */
 char *output_name(const Study *study, const Seeds *seeds);
 
+/* Gives a file that is in the way the name NAME.1.bin, or the first number that is free: *kept, for
+ * the caller to free. Errors: those of rename. */
+int output_keep(char **kept, const char *path, Error *error);
+
 /* Writes the kept evaluation to outcome->path, which ends in ".bin". A file of other bytes that has
  * the name goes on as NAME.1.bin, or the first number that is free: outcome->kept is its path;
  * outcome->same: the file was there, with the same bytes. Errors: those of preds_write and

@@ -52,7 +52,12 @@ static int train(Run *run, const char *log, Error *error)
     if (progress_open(&run->progress, run->study, run->seeds, log, error)) {
         return error->code;
     }
-    int code = run_loop(run, error) || files_unchanged(error) ? error->code : 0;
+    int code = tracer_open(&run->tracer, run->study, &run->state, run->seeds, error) ||
+                       run_loop(run, error) || files_unchanged(error)
+                   ? error->code
+                   : 0;
+    code = tracer_close(run->tracer, !run->study->options->trace_until, run->trace_sha256, code,
+                        error);
     return progress_close(&run->progress, code, error);
 }
 
@@ -67,6 +72,10 @@ static int write_all(Run *run, const char *path, const char *save, Outcome *outc
                          .dev_loss = state->kept.loss,
                          .seconds = run->progress.seconds,
                          .collapsed = state->kept.collapsed};
+    if (study->options->trace_until) {
+        outcome->stopped = state->step;
+        return 0;
+    }
     if (study->task->kind != KIND_LANGUAGE) {
         outcome->path = string_copy(path);
         if (output_write(run, outcome, error)) {

@@ -3,6 +3,7 @@
 #define RUN_H
 
 #include "progress.h"
+#include "tracer.h"
 
 typedef struct Run {
     Study *study;
@@ -11,6 +12,8 @@ typedef struct Run {
     Evaluation now;    /* the last one; the one to write is state.kept */
     float *dev_logits; /* [dev examples, K] on the device */
     Progress progress;
+    Tracer *tracer;        /* NULL without --trace */
+    char trace_sha256[65]; /* its chain, or "" */
 } Run;
 
 /* Trains from the state as it is to the last step and leaves the evaluation to write in it. Errors:

@@ -326,6 +326,12 @@ int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error
                          r->epochs, r->batch, examples, steps, MOST_STEPS);
     }
     study->steps = r->max_steps && r->epochs > 0 ? r->max_steps : (int)steps;
+    int until = option_count(study->options->trace_until);
+    study->stop = until ? until : study->steps;
+    if (until > study->steps) {
+        return error_set(error, EXIT_USAGE, "--trace-until %d: the run has %d steps", until,
+                         study->steps);
+    }
     study->warmup = schedule_warmup(r->warmup, study->steps);
     study->tokens = 0;
     int longest = int_max(study->train_ids.longest, study->dev_ids.longest),

@@ -27,6 +27,7 @@ typedef struct Study {
     int builtin;           /* the data are the built-in sample */
     int micro;             /* examples of a micro-batch */
     int steps_per_epoch, steps, warmup;
+    int stop;       /* the last step that is made: steps, or that of --trace-until */
     long tokens;    /* of all training steps */
     size_t state_bytes; /* of a run's State */
     char made[512]; /* parameters that were made from the seed; "" for none */
@@ -73,6 +74,7 @@ typedef struct Outcome {
     char *path;    /* prediction file; free it */
     char *kept;    /* where an earlier one of other bytes is now, or NULL; free it */
     int same;      /* an earlier one had the same bytes */
+    int stopped;   /* behind this step, by --trace-until; or 0 */
 } Outcome;
 
 /* Trains from the seeds and writes the prediction file, the log and the model folder (save, or

@@ -1,0 +1,89 @@
+# train_gpt --trace: the same chain however a run is computed; files in the way; refusals.
+setup() {
+    cd "$BATS_TEST_DIRNAME/.."
+    train="${PROGRAMS:-.}/train_gpt"
+    work=$(mktemp -d)
+    short="--task rte --model tiny --data builtin --max-train 24 --max-eval 8 --batch 8 --epochs 2 --quiet"
+}
+
+teardown() {
+    rm -rf "$work"
+}
+
+# chain NAME OPTIONS...: the chain that stands in the prediction file of this run
+chain() {
+    name=$1
+    shift
+    $train $short --preds "$work/$name" --trace "$work/$name.trace" "$@" >/dev/null 2>&1 || return 1
+    grep -ao '"trace_sha256":"[0-9a-f]*"' "$work/$name"/*.bin
+}
+
+fails() {
+    run "${@:3}"
+    [ "$status" -eq "$1" ] || { echo "$status: $output"; return 1; }
+    [[ "$output" == *"$2"* ]] || { echo "$output"; return 1; }
+}
+
+@test "threads, instruction sets, fence and emulator write one trace" {
+    for level in weights outputs; do
+        first=$(chain $level --trace-level $level --device cpu --threads 1)
+        [ -n "$first" ]
+        [ "$(chain $level-2 --trace-level $level --device cpu --threads 2)" = "$first" ]
+        [ "$(chain $level-scalar --trace-level $level --device cpu --simd scalar)" = "$first" ]
+        [ "$(chain $level-fence --trace-level $level --device fence)" = "$first" ]
+        [ "$(chain $level-sim --trace-level $level --device sim --max-steps 2 --max-train 8)" = \
+            "$(chain $level-few --trace-level $level --device cpu --max-steps 2 --max-train 8)" ]
+    done
+}
+
+@test "weights do not depend on micro-batches or recomputation; another seed has another chain" {
+    first=$(chain one)
+    [ "$(chain micro --micro-batch 3)" = "$first" ]
+    [ "$(chain again --recompute)" = "$first" ]
+    [ "$(chain other --seed-data 7)" != "$first" ]
+    [ "$(chain outputs --trace-level outputs)" != "$(chain cut --trace-level outputs --micro-batch 3)" ]
+}
+
+@test "a trace changes no prediction" {
+    $train $short --preds "$work/plain" >/dev/null 2>&1
+    $train $short --preds "$work/plain2" >/dev/null 2>&1
+    cmp "$work"/plain/*.bin "$work"/plain2/*.bin
+    ! grep -aq trace_sha256 "$work"/plain/*.bin
+    chain traced --trace-level outputs
+    [ "$(tail -c 100 "$work"/plain/*.bin | sha256sum)" = "$(tail -c 100 "$work"/traced/*.bin | sha256sum)" ]
+}
+
+@test "--trace-until stops behind the step and begins like the whole trace" {
+    chain whole --trace-level outputs
+    $train $short --preds "$work/until" --trace "$work/until.trace" --trace-level outputs --trace-until 2 >"$work/out" 2>&1
+    grep -q 'stopped behind step 2' "$work/out"
+    [ -z "$(ls "$work"/until/*.bin 2>/dev/null)" ]
+    length=$(stat -c %s "$work/until.trace")
+    [ "$length" -gt 20000 ]
+    # the headers differ in command and time: the blocks are the last bytes of one, and within the other
+    tail -c 10000 "$work/until.trace" | od -An -v -tx1 | tr -d ' \n' >"$work/end"
+    od -An -v -tx1 "$work/whole.trace" | tr -d ' \n' | grep -qF -f "$work/end"
+}
+
+@test "a file in the way is kept" {
+    echo mine >"$work/one.trace"
+    chain one
+    [ "$(cat "$work/one.1.trace")" = mine ]
+    head -c 8 "$work/one.trace" | grep -q sb-trace
+}
+
+@test "adapters and an evaluation alone are traced" {
+    [ -n "$(chain lora --lora --trace-level outputs)" ]
+    [ -n "$(chain none --epochs 0)" ]
+}
+
+@test "refusals" {
+    fails 64 'without --trace' $train $short --preds "$work/p" --trace-level outputs
+    fails 64 'choose weights or outputs' $train $short --preds "$work/p" --trace "$work/t" --trace-level all
+    fails 64 'the run has 6 steps' $train $short --preds "$work/p" --trace "$work/t" --trace-until 7
+    fails 64 'one run' $train $short --preds "$work/p" --trace "$work/t" --seeds 1,2
+    fails 64 'count from 1' $train $short --preds "$work/p" --trace "$work/t" --trace-every 0
+    fails 73 'cannot create' $train $short --preds "$work/p" --trace "$work/none/t"
+    [ -e /dev/full ] || skip "no /dev/full"
+    fails 74 'cannot write' $train $short --preds "$work/p" --trace /dev/full
+}

@@ -1,0 +1,373 @@
+#include "tracer.h"
+#include "output.h"
+#include "version.h"
+#include "watch.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CHUNK = 4096 }; /* hashes of op records that are allocated at a time */
+
+struct Tracer {
+    TraceWriter writer;
+    Study *study;
+    const State *state;
+    int outputs; /* level */
+    int every;
+    int on;    /* this step is traced */
+    int quiet; /* what is called now is the tracer's own */
+    TracePass pass;
+    int micro;
+    TraceOp *ops;
+    uint64_t **chunks; /* [.][CHUNK] on the device: the hash of op record i is [i / CHUNK] */
+    size_t count, room, chunk_count;
+    size_t parameters;           /* those that are trained */
+    uint64_t *sums, *host_sums;  /* [parameters * TRACE_HASHES + TRACE_SKETCH] device, host */
+    float *values, *host_values; /* losses [batch], logits [batch, K]: device, host */
+    size_t losses, most_losses, classes;
+};
+
+static size_t sums_size(const Tracer *t)
+{
+    return t->parameters * TRACE_HASHES + TRACE_SKETCH;
+}
+
+static size_t values_size(const Tracer *t)
+{
+    return t->most_losses * (1 + t->classes);
+}
+
+/* Steps 1, 2, 3, 4, 6, 8, 12, 16 ... and the last one. */
+static int has_sketch(const Tracer *t, int step)
+{
+    int n = step;
+    while (n > 4 && n % 2 == 0) {
+        n /= 2;
+    }
+    return n <= 4 || step == t->study->stop;
+}
+
+/* The hashes of one arena, kind by kind of each parameter. */
+static void hash_arena(Tracer *t, const float *arena, TraceHash kind)
+{
+    const Params *params = &t->study->model.params;
+    Backend *backend = &t->study->backend;
+    size_t i = 0, kinds = t->outputs ? TRACE_HASHES : 1;
+    for (int p = 0; p < params->count; p++) {
+        const Param *param = &params->list[p];
+        if (param->trainable) {
+            backend->ops.hash(&backend->ctx, t->sums + i++ * kinds + kind, arena + param->offset,
+                              NULL, 1, param->count, param->count, 0);
+        }
+    }
+}
+
+/* Called with every output of an op. Those of adamw are the hashes of the parameters. */
+static void record(void *user, Context *ctx, const WatchOutput *output)
+{
+    Tracer *t = user;
+    if (t->quiet || output->op == OP_adamw) {
+        return;
+    }
+    if (t->pass == TRACE_EMBED && ctx->layer >= 0) {
+        t->pass = TRACE_FORWARD;
+    } else if (t->pass == TRACE_FORWARD && ctx->layer < 0) {
+        t->pass = TRACE_HEAD;
+    } else if (t->pass == TRACE_LOSS && ctx->layer >= 0) {
+        t->pass = TRACE_BACKWARD;
+    }
+    if (t->count == t->room) {
+        t->room += CHUNK;
+        t->ops = memory_realloc(t->ops, t->room, sizeof *t->ops);
+        t->chunks = memory_realloc(t->chunks, t->chunk_count + 1, sizeof *t->chunks);
+        t->chunks[t->chunk_count++] = t->study->backend.device->alloc(CHUNK * sizeof(uint64_t));
+    }
+    t->ops[t->count] = (TraceOp){.rows = output->rows,
+                                 .columns = output->columns,
+                                 .micro = (uint16_t)t->micro,
+                                 .layer = (int16_t)output->layer,
+                                 .op = (uint16_t)output->op,
+                                 .output = (uint8_t)output->output,
+                                 .pass = (uint8_t)t->pass};
+    watch_hash(ctx, t->chunks[t->count / CHUNK] + t->count % CHUNK, output);
+    t->count++;
+    if (output->op == OP_gradient_norm) { /* adamw makes them 0 */
+        hash_arena(t, t->state->gradients, TRACE_GRADIENT);
+    }
+}
+
+void tracer_begin(Tracer *tracer)
+{
+    Tracer *t = tracer;
+    int step = t ? t->state->step + 1 : 0;
+    if (!t || (step % t->every && step != t->study->stop)) {
+        return;
+    }
+    Backend *backend = &t->study->backend;
+    for (size_t i = 0; i < t->chunk_count; i++) {
+        backend->ops.fill_zero(&backend->ctx, (float *)(void *)t->chunks[i], 2 * CHUNK);
+    }
+    backend->ops.fill_zero(&backend->ctx, (float *)(void *)t->sums, 2 * sums_size(t));
+    t->on = 1;
+    t->micro = 0;
+    t->count = t->losses = 0;
+    if (t->outputs) {
+        watch_begin(backend, WATCH_OUTPUTS);
+        backend->ctx.watch->output = record;
+        backend->ctx.watch->output_user = t;
+    }
+}
+
+void tracer_part(Tracer *tracer, TracePass pass)
+{
+    if (tracer) {
+        tracer->pass = pass;
+    }
+}
+
+void tracer_micro_batch(Tracer *tracer)
+{
+    Tracer *t = tracer;
+    if (!t || !t->on || !t->outputs) {
+        return;
+    }
+    Backend *backend = &t->study->backend;
+    size_t examples = (size_t)t->study->batch.examples;
+    t->quiet = 1;
+    if (t->most_losses) {
+        backend->ops.copy(&backend->ctx, t->values + t->losses, t->study->work.losses, examples);
+        backend->ops.copy(&backend->ctx, t->values + t->most_losses + t->losses * t->classes,
+                          t->study->work.logits, examples * t->classes);
+        t->losses += examples;
+    }
+    t->quiet = 0;
+    t->micro++;
+}
+
+void tracer_pause(Tracer *tracer)
+{
+    if (tracer && tracer->on && tracer->outputs) {
+        watch_end(&tracer->study->backend, WATCH_OUTPUTS);
+    }
+}
+
+int tracer_step(Tracer *tracer, const StepSums *sums, double terms, double lr, Error *error)
+{
+    Tracer *t = tracer;
+    if (!t || !t->on) {
+        return 0;
+    }
+    Backend *backend = &t->study->backend;
+    const Device *device = backend->device;
+    const State *state = t->state;
+    size_t kinds = t->outputs ? TRACE_HASHES : 1, hashes = t->parameters * kinds;
+    int sketch = has_sketch(t, state->step);
+    t->on = 0;
+    hash_arena(t, state->weights, TRACE_WEIGHT);
+    if (t->outputs) {
+        hash_arena(t, state->m, TRACE_M);
+        hash_arena(t, state->v, TRACE_V);
+    }
+    if (sketch) {
+        backend->ops.sketch(&backend->ctx, t->sums + hashes, state->weights,
+                            t->study->model.params.trained);
+    }
+    uint64_t *of_ops = memory_alloc(t->chunk_count * CHUNK + 1, sizeof *of_ops);
+    for (size_t i = 0; i < t->chunk_count; i++) {
+        device->get(of_ops + i * CHUNK, t->chunks[i], CHUNK * sizeof *of_ops);
+    }
+    device->get(t->host_sums, t->sums, sums_size(t) * sizeof *t->sums);
+    device->get(t->host_values, t->values, values_size(t) * sizeof *t->values);
+    int code = backend_wait(backend, error);
+    for (size_t i = 0; i < t->count; i++) {
+        t->ops[i].hash = of_ops[i];
+    }
+    free(of_ops);
+    if (code) {
+        return code;
+    }
+    TraceBlock block = {.tag = TRACE_STEP,
+                        .number = (uint32_t)state->step,
+                        .ops = t->ops,
+                        .hashes = t->host_sums,
+                        .sketch = t->host_sums + hashes,
+                        .losses = t->host_values,
+                        .logits = t->host_values ? t->host_values + t->most_losses : NULL};
+    block.step = (TraceStep){.loss = sums->loss,
+                             .terms = terms,
+                             .norm = sums->norm,
+                             .lr = lr,
+                             .epoch = (uint32_t)state->epoch,
+                             .micro_batches = (uint32_t)t->micro,
+                             .ops = (uint32_t)t->count,
+                             .parameters = (uint32_t)t->parameters,
+                             .hashes = (uint32_t)kinds,
+                             .sketch = sketch ? TRACE_SKETCH : 0,
+                             .losses = (uint32_t)t->losses,
+                             .logits = (uint32_t)(t->losses * t->classes)};
+    return trace_write(&t->writer, &block, error);
+}
+
+int tracer_evaluation(Tracer *tracer, const Evaluation *evaluation, Error *error)
+{
+    Tracer *t = tracer;
+    if (!t) {
+        return 0;
+    }
+    int language = t->study->task->kind == KIND_LANGUAGE;
+    TraceBlock block = {
+        .tag = TRACE_EVALUATION, .number = (uint32_t)t->state->step, .logits = evaluation->logits};
+    block.evaluation = (TraceEvaluation){.metric = evaluation->metric,
+                                         .loss = evaluation->loss,
+                                         .epoch = (uint32_t)t->state->epoch,
+                                         .rows = language ? 0 : (uint32_t)t->study->dev.count,
+                                         .columns = language ? 0 : (uint32_t)t->study->task->K};
+    return trace_write(&t->writer, &block, error);
+}
+
+/* --- the header --- */
+
+static json_t *ops_json(void)
+{
+    json_t *ops = json_array();
+    for (int i = 0; i < OPS; i++) {
+        json_t *outputs = json_array();
+        for (int o = 0; op_outputs[i][o]; o++) {
+            json_array_append_new(outputs, json_string(op_outputs[i][o]));
+        }
+        json_array_append_new(ops,
+                              json_pack("{s:s, s:o}", "name", op_names[i], "outputs", outputs));
+    }
+    return ops;
+}
+
+static json_t *parameters_json(const Params *params)
+{
+    json_t *list = json_array();
+    for (int p = 0; p < params->count; p++) {
+        const Param *param = &params->list[p];
+        json_t *shape = json_array();
+        for (int i = 0; i < param->rank; i++) {
+            json_array_append_new(shape, json_integer(param->shape[i]));
+        }
+        json_t *entry = json_pack("{s:o, s:o, s:s}", "name", json_text(param->name), "shape", shape,
+                                  "group", param->decay ? "decay" : "no decay");
+        if (param->trainable) {
+            json_array_append_new(list, entry);
+        } else {
+            json_decref(entry);
+        }
+    }
+    return list;
+}
+
+static json_t *header_json(const Tracer *t, const Seeds *seeds)
+{
+    const Study *s = t->study;
+    const Options *o = s->options;
+    char created[32], folder[4096];
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    json_t *command = json_array();
+    for (int i = 0; i < o->argc; i++) {
+        json_array_append_new(command, json_text(o->argv[i]));
+    }
+    json_t *cut = json_pack("{s:i, s:b}", "micro_batch", s->micro, "recompute",
+                            s->work.recompute != 0);
+    json_t *run = json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:i}", "recipe",
+                            recipe_json(&s->recipe, seeds), "task", s->task->name, "benchmark",
+                            s->task->benchmark, "model_sha256", s->model_sha256, "adapter_sha256",
+                            s->recipe.start, "tokenizer_sha256", tokenizer_sha256(s->tokenizer),
+                            "train_sha256", s->train.sha256, "dataset_sha256", s->dev.sha256,
+                            "steps", s->steps, "level", t->outputs ? "outputs" : "weights", "every",
+                            t->every);
+    json_t *machine = json_pack(
+        "{s:s, s:i, s:s, s:s, s:s, s:s, s:s}", "device", s->backend.device->name, "threads",
+        s->backend.ctx.threads, "simd", s->backend.ops.build, "tool_version", TOOL_VERSION,
+        "git_commit", git_commit(), "kernels_sha256", kernels_sha256(), "created", created);
+    json_object_update(t->outputs ? run : machine, cut); /* records depend on both */
+    json_decref(cut);
+    json_object_set_new(machine, "model", json_text(s->model_name));
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:i}", "run", run, "machine", machine, "command", command,
+        "folder", json_text(getcwd(folder, sizeof folder) ? folder : ""), "parameters",
+        parameters_json(&s->model.params), "ops", ops_json(), "layers", s->model.config.L);
+}
+
+int tracer_open(Tracer **tracer, Study *study, const State *state, const Seeds *seeds, Error *error)
+{
+    const Options *o = study->options;
+    const Device *device = study->backend.device;
+    struct stat status;
+    *tracer = NULL;
+    if (!o->trace) {
+        return 0;
+    }
+    if (!stat(o->trace, &status) && S_ISREG(status.st_mode)) {
+        char *kept, *path = realpath(o->trace, NULL); /* of a link the file at its end */
+        if (!path || output_keep(&kept, path, error)) {
+            int code = path ? error->code : error_set_create(error, o->trace);
+            free(path);
+            return code;
+        }
+        unlink(path); /* it has its other name */
+        free(path);
+        fprintf(stderr, "NOTE: an earlier file was in the way of the trace; it is now %s.\n", kept);
+        free(kept);
+    }
+    Tracer *t = memory_calloc(1, sizeof *t);
+    t->study = study;
+    t->state = state;
+    t->outputs = !strcmp(o->trace_level, "outputs");
+    t->every = option_count(o->trace_every);
+    for (int p = 0; p < study->model.params.count; p++) {
+        t->parameters += study->model.params.list[p].trainable != 0;
+    }
+    if (study->task->kind != KIND_LANGUAGE && t->outputs) {
+        t->most_losses = (size_t)study->recipe.batch;
+        t->classes = (size_t)study->task->K;
+    }
+    if (trace_create(&t->writer, o->trace, header_json(t, seeds), error)) {
+        free(t);
+        return error->code;
+    }
+    backend_reserve(&study->backend, 2 * SKETCH_SUMS * SKETCH_PARTS);
+    t->sums = device->alloc(sums_size(t) * sizeof *t->sums);
+    t->host_sums = memory_calloc(sums_size(t), sizeof *t->host_sums);
+    t->values = device->alloc(values_size(t) * sizeof *t->values);
+    t->host_values = memory_calloc(values_size(t), sizeof *t->host_values);
+    *tracer = t;
+    return 0;
+}
+
+int tracer_close(Tracer *tracer, int whole, char hex[65], int code, Error *error)
+{
+    Tracer *t = tracer;
+    Error first = *error;
+    *hex = 0;
+    if (!t) {
+        return code;
+    }
+    const Device *device = t->study->backend.device;
+    trace_chain_text(hex, t->writer.chain);
+    int failed = trace_finish(&t->writer, whole && !code, error);
+    for (size_t i = 0; i < t->chunk_count; i++) {
+        device->release(t->chunks[i], CHUNK * sizeof(uint64_t));
+    }
+    device->release(t->sums, sums_size(t) * sizeof *t->sums);
+    device->release(t->values, values_size(t) * sizeof *t->values);
+    free(t->chunks);
+    free(t->ops);
+    free(t->host_sums);
+    free(t->host_values);
+    free(t);
+    if (code) { /* what ended the run matters more */
+        *error = first;
+        return code;
+    }
+    return failed;
+}

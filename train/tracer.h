@@ -1,0 +1,31 @@
+/* Writes the trace of a run (eval/trace.h) while it goes. Without --trace there is no tracer: all of
+ * these take NULL and do nothing then. */
+#ifndef TRACER_H
+#define TRACER_H
+
+#include "study.h"
+#include "trace.h"
+
+typedef struct Tracer Tracer;
+
+/* Creates the file of --trace; an earlier one goes on as NAME.1.trace, or the first number that is
+ * free. Errors: those of trace_create. */
+int tracer_open(Tracer **tracer, Study *study, const State *state, const Seeds *seeds,
+                Error *error);
+
+/* Before the passes of the step that follows state->step; before each part of it; behind the passes
+ * of a micro-batch; behind the op calls of the step. */
+void tracer_begin(Tracer *tracer);
+void tracer_part(Tracer *tracer, TracePass pass);
+void tracer_micro_batch(Tracer *tracer);
+void tracer_pause(Tracer *tracer);
+
+/* Appends the step that was made, or an evaluation. Errors: 70, 74. */
+int tracer_step(Tracer *tracer, const StepSums *sums, double terms, double lr, Error *error);
+int tracer_evaluation(Tracer *tracer, const Evaluation *evaluation, Error *error);
+
+/* Ends the file: with its end if the run went through. hex gets the chain, or "". Returns code, or
+ * 74. */
+int tracer_close(Tracer *tracer, int whole, char hex[65], int code, Error *error);
+
+#endif
