@@ -77,11 +77,40 @@ fails() {
     [ -n "$(chain none --epochs 0)" ]
 }
 
+@test "one unit in the last place is the first record that differs" {
+    record="--trace-level outputs --trace-until 2"
+    values() { tail -c "$2" "$work/$1.st" | od -An -v -tx4 -w4 | tr -d ' '; }
+    for device in cpu fence; do
+        $train $short --device $device --preds "$work/p" --trace "$work/a.trace" $record.20 --trace-tensor "$work/a.st" >/dev/null 2>&1
+        $train $short --device $device --preds "$work/p" --trace "$work/b.trace" $record.20 --trace-tensor "$work/b.st" --perturb 2.20.5 >/dev/null 2>&1
+        $train $short --device $device --preds "$work/p" --trace "$work/c.trace" $record.19 --trace-tensor "$work/c.st" --perturb 2.20.5 >/dev/null 2>&1
+        $train $short --device $device --preds "$work/p" --trace "$work/d.trace" $record.19 --trace-tensor "$work/d.st" >/dev/null 2>&1
+        cmp "$work/c.st" "$work/d.st"
+        [ "$(cmp -l "$work/a.st" "$work/b.st" | wc -l)" -ge 1 ]
+        [ "$(cmp -l "$work/a.st" "$work/b.st" | wc -l)" -le 4 ]
+    done
+    chain perturbed --trace-level outputs --perturb 1.3.0
+    grep -aq '"kernels":"perturb=1.3.0"' "$work"/perturbed/*.bin
+    grep -aq '"arithmetic":"fast"' "$work"/perturbed/*.bin
+    chain plain --trace-level outputs
+    [ "$(chain plain2 --trace-level outputs)" = "$(chain plain3 --trace-level outputs)" ]
+}
+
 @test "refusals" {
+    traced="$train $short --preds $work/p --trace $work/t.trace"
+    fails 64 'not STEP.RECORD.ELEMENT' $traced --trace-level outputs --perturb 1.2
+    fails 64 'need each other' $traced --trace-level outputs --trace-until 1.2
+    fails 64 'need each other' $traced --trace-level outputs --trace-until 1 --trace-tensor "$work/x"
+    fails 64 'level outputs' $traced --perturb 1.2.3
+    fails 64 'records, from 0 on' $traced --trace-level outputs --perturb 1.99999.0
+    fails 64 'elements' $traced --trace-level outputs --perturb 1.0.99999999
+    fails 64 'neither STEP' $traced --trace-until 1.2.3
     fails 64 'without --trace' $train $short --preds "$work/p" --trace-level outputs
     fails 64 'choose weights or outputs' $train $short --preds "$work/p" --trace "$work/t" --trace-level all
     fails 64 'the run has 6 steps' $train $short --preds "$work/p" --trace "$work/t" --trace-until 7
     fails 64 'one run' $train $short --preds "$work/p" --trace "$work/t" --seeds 1,2
+    fails 64 'neither STEP' $train $short --preds "$work/p" --trace "$work/t" --trace-until 0
+    fails 64 'without --trace' $train $short --preds "$work/p" --perturb 1.2.3
     fails 64 'count from 1' $train $short --preds "$work/p" --trace "$work/t" --trace-every 0
     fails 73 'cannot create' $train $short --preds "$work/p" --trace "$work/none/t"
     [ -e /dev/full ] || skip "no /dev/full"

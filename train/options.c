@@ -68,6 +68,50 @@ uint64_t option_seed(const char *text)
     return text ? strtoull(text, NULL, 10) : 0;
 }
 
+int option_places(uint64_t places[3], const char *text)
+{
+    for (int count = 0; text && count < 3;) {
+        size_t digits = strspn(text, "0123456789");
+        if (!digits || digits > 18) {
+            return 0;
+        }
+        places[count++] = strtoull(text, NULL, 10);
+        text += digits;
+        if (!*text) {
+            return count;
+        }
+        if (*text++ != '.') {
+            return 0;
+        }
+    }
+    return 0;
+}
+
+/* Places of outputs, which count from step 1 and record 0 on. */
+static int check_places(const Options *o, Error *error)
+{
+    uint64_t until[3] = {1}, perturb[3] = {1};
+    int places = option_places(until, o->trace_until), outputs = *o->trace_level == 'o';
+    if (o->trace_until && (places < 1 || places > 2 || until[0] < 1 || until[0] > 1000000000)) {
+        return error_set(error, EXIT_USAGE, "--trace-until %s: neither STEP nor STEP.RECORD",
+                         o->trace_until);
+    }
+    if (o->perturb && (option_places(perturb, o->perturb) != 3 || !perturb[0])) {
+        return error_set(error, EXIT_USAGE, "--perturb %s: not STEP.RECORD.ELEMENT", o->perturb);
+    }
+    if ((o->trace_tensor != NULL) != (places == 2)) {
+        return error_set(error, EXIT_USAGE,
+                         "--trace-tensor FILE and --trace-until STEP.RECORD need each other");
+    }
+    if ((o->trace_tensor || o->perturb) && (!outputs || option_count(o->trace_every) != 1)) {
+        return error_set(error, EXIT_USAGE,
+                         "--%s: records are those of --trace FILE --trace-level outputs, every "
+                         "step",
+                         o->perturb ? "perturb" : "trace-tensor");
+    }
+    return 0;
+}
+
 static int check_value(const char *name, Kind kind, const char *text, Error *error)
 {
     char *end = NULL;
@@ -205,12 +249,13 @@ static int check_together(const Options *o, Error *error)
                          "out",
                          o->max_steps);
     }
-    if (!o->trace && (is_given(o, "trace_level") || is_given(o, "trace_every") || o->trace_until)) {
+    if (!o->trace && (is_given(o, "trace_level") || is_given(o, "trace_every") || o->trace_until || o->perturb)) {
         return error_set(error, EXIT_USAGE,
-                         "--trace-%s without --trace changes nothing; add --trace FILE",
-                         o->trace_until                ? "until"
-                         : is_given(o, "trace_every") ? "every"
-                                                       : "level");
+                         "--%s without --trace changes nothing; add --trace FILE",
+                         o->perturb                    ? "perturb"
+                         : o->trace_until              ? "trace-until"
+                         : is_given(o, "trace_every") ? "trace-every"
+                                                       : "trace-level");
     }
     if (o->trace && o->seeds) {
         return error_set(error, EXIT_USAGE,
@@ -220,9 +265,11 @@ static int check_together(const Options *o, Error *error)
         return error_set(error, EXIT_USAGE, "--trace-level %s: choose weights or outputs",
                          o->trace_level);
     }
-    if (!option_count(o->trace_every) || (o->trace_until && !option_count(o->trace_until))) {
-        return error_set(error, EXIT_USAGE, "--trace-%s 0: steps count from 1",
-                         option_count(o->trace_every) ? "until" : "every");
+    if (!option_count(o->trace_every)) {
+        return error_set(error, EXIT_USAGE, "--trace-every 0: steps count from 1");
+    }
+    if (check_places(o, error)) {
+        return error->code;
     }
     if (o->trace_until && o->save) {
         return error_set(error, EXIT_USAGE,

@@ -28,6 +28,9 @@ int option_count(const char *text);
 int option_in_steps(const char *text); /* whether an EVERY counts steps */
 uint64_t option_seed(const char *text);
 
+/* "4.17.3": how many numbers, at most 3, are in places; 0 for none or what is no such text. */
+int option_places(uint64_t places[3], const char *text);
+
 /* The seeds of a list, in its order: numbers and ranges, FIRST-LAST or FIRST:LAST:STEP with LAST
  * included, between commas or spaces. Returns how many, or -1 after setting error (64). */
 int options_seeds(uint64_t seeds[MAX_SEEDS], const char *text, Error *error);

@@ -115,7 +115,7 @@ static json_t *metadata(const Run *run)
         {"checkpoint", study->recipe.select_best ? best : "last"},
         {"status", "ok"},
         {"device", strcmp(study->backend.device->name, "cuda") ? "cpu" : "cuda"},
-        {"arithmetic", backend_exact(&study->backend) ? "exact" : "fast"},
+        {"arithmetic", backend_exact(&study->backend) && !study->options->perturb ? "exact" : "fast"},
         {"kernels", study->backend.variants},
         {"kernels_sha256", kernels_sha256()},
         {"tool_version", TOOL_VERSION},

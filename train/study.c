@@ -207,6 +207,11 @@ int study_open(Study *study, const Options *options, Error *error)
                   open_model_files(study, &config, error))) {
         code = error->code;
     }
+    if (options->perturb) {
+        size_t used = strlen(study->backend.variants);
+        snprintf(study->backend.variants + used, sizeof study->backend.variants - used,
+                 "%sperturb=%s", used ? "," : "", options->perturb);
+    }
     study->recipe.kernels = study->backend.variants;
     if (!code) {
         int longest = config_longest(&config), most = tokenizer_longest(study->tokenizer);
@@ -326,7 +331,8 @@ int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error
                          r->epochs, r->batch, examples, steps, MOST_STEPS);
     }
     study->steps = r->max_steps && r->epochs > 0 ? r->max_steps : (int)steps;
-    int until = option_count(study->options->trace_until);
+    uint64_t places[3] = {0};
+    int until = option_places(places, study->options->trace_until) ? (int)places[0] : 0;
     study->stop = until ? until : study->steps;
     if (until > study->steps) {
         return error_set(error, EXIT_USAGE, "--trace-until %d: the run has %d steps", until,

@@ -1,5 +1,6 @@
 #include "tracer.h"
 #include "output.h"
+#include "safetensors.h"
 #include "version.h"
 #include "watch.h"
 
@@ -28,6 +29,10 @@ struct Tracer {
     uint64_t *sums, *host_sums;  /* [parameters * TRACE_HASHES + TRACE_SKETCH] device, host */
     float *values, *host_values; /* losses [batch], logits [batch, K]: device, host */
     size_t losses, most_losses, classes;
+    uint64_t wanted[3], perturbed[3]; /* step, record and element; step 0: none */
+    void *tensor;                     /* the output of the record that is wanted */
+    size_t element;                   /* bytes of its elements */
+    Error error;                      /* of what was asked for */
 };
 
 static size_t sums_size(const Tracer *t)
@@ -65,6 +70,105 @@ static void hash_arena(Tracer *t, const float *arena, TraceHash kind)
     }
 }
 
+/* An output whose elements are numbers. */
+static int is_numbers(Tracer *t, const WatchOutput *output)
+{
+    int numbers = output->size == sizeof(float) || output->size == sizeof(double);
+    if (!numbers) {
+        error_set(&t->error, EXIT_USAGE, "record %zu of step %d, %s of %s, is no array of numbers",
+                  t->count, t->state->step + 1, op_outputs[output->op][output->output],
+                  op_names[output->op]);
+    }
+    return numbers;
+}
+
+/* Where row r of an output is. */
+static char *row_of(Tracer *t, const WatchOutput *output, size_t r)
+{
+    int row = 0;
+    if (output->list) {
+        t->study->backend.device->get(&row, output->list + r, sizeof row);
+        (void)t->study->backend.device->wait(&t->error);
+    }
+    return (char *)output->data + (output->list ? (size_t)row : r) * output->stride * output->size;
+}
+
+/* One more in the last place, away from zero. */
+static void perturb(Tracer *t, const WatchOutput *output)
+{
+    const Device *device = t->study->backend.device;
+    size_t element = (size_t)t->perturbed[2];
+    uint64_t bits = 0; /* the lower half is a float's */
+    if (!is_numbers(t, output)) {
+        return;
+    }
+    if (element >= output->rows * output->columns) {
+        error_set(&t->error, EXIT_USAGE, "--perturb %s: that output has %zu elements",
+                  t->study->options->perturb, output->rows * output->columns);
+        return;
+    }
+    char *at = row_of(t, output, element / output->columns) +
+               element % output->columns * output->size;
+    device->get(&bits, at, output->size);
+    (void)device->wait(&t->error);
+    if (output->size == sizeof(float)) {
+        uint32_t half = (uint32_t)bits + 1;
+        device->put(at, &half, sizeof half);
+    } else {
+        bits++;
+        device->put(at, &bits, sizeof bits);
+    }
+    t->perturbed[0] = 0;
+}
+
+/* Brings an output to the host, row by row as the op lists them. */
+static void keep_tensor(Tracer *t, const WatchOutput *output)
+{
+    const Device *device = t->study->backend.device;
+    size_t bytes = output->columns * output->size;
+    if (!is_numbers(t, output)) {
+        return;
+    }
+    t->tensor = memory_alloc(output->rows, bytes);
+    t->element = output->size;
+    for (size_t r = 0; r < output->rows; r++) {
+        device->get((char *)t->tensor + r * bytes, row_of(t, output, r), bytes);
+    }
+    (void)device->wait(&t->error);
+}
+
+static int write_tensor(const Tracer *t, Error *error)
+{
+    const TraceOp *op = &t->ops[t->wanted[1]];
+    char step[24], record[24], layer[24], micro[24];
+    snprintf(step, sizeof step, "%llu", (unsigned long long)t->wanted[0]);
+    snprintf(record, sizeof record, "%llu", (unsigned long long)t->wanted[1]);
+    snprintf(layer, sizeof layer, "%d", op->layer);
+    snprintf(micro, sizeof micro, "%d", op->micro);
+    json_t *metadata = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "step", step, "record", record,
+                                 "layer", layer, "micro_batch", micro, "op", op_names[op->op],
+                                 "pass", trace_passes[op->pass]);
+    TensorSource source = {.name = op_outputs[op->op][op->output],
+                           .dtype = t->element == sizeof(float) ? DTYPE_F32 : DTYPE_F64,
+                           .rank = 2,
+                           .shape = {op->rows, op->columns},
+                           .data = t->tensor};
+    int code = safetensors_write(t->study->options->trace_tensor, &source, 1, metadata, error);
+    json_decref(metadata);
+    return code;
+}
+
+/* Whether a place of this step was reached by none of its records. */
+static int check_reached(Tracer *t, const uint64_t place[3], const char *option, Error *error)
+{
+    if (!t->error.code && place[0] == (uint64_t)t->state->step && place[1] >= t->count) {
+        error_set(&t->error, EXIT_USAGE, "--%s: step %d has %zu records, from 0 on", option,
+                  t->state->step, t->count);
+    }
+    *error = t->error.code ? t->error : *error;
+    return t->error.code;
+}
+
 /* Called with every output of an op. Those of adamw are the hashes of the parameters. */
 static void record(void *user, Context *ctx, const WatchOutput *output)
 {
@@ -92,6 +196,13 @@ static void record(void *user, Context *ctx, const WatchOutput *output)
                                  .op = (uint16_t)output->op,
                                  .output = (uint8_t)output->output,
                                  .pass = (uint8_t)t->pass};
+    uint64_t step = (uint64_t)t->state->step + 1;
+    if (t->perturbed[0] == step && t->perturbed[1] == t->count) {
+        perturb(t, output);
+    }
+    if (t->wanted[0] == step && t->wanted[1] == t->count && !t->tensor) {
+        keep_tensor(t, output);
+    }
     watch_hash(ctx, t->chunks[t->count / CHUNK] + t->count % CHUNK, output);
     t->count++;
     if (output->op == OP_gradient_norm) { /* adamw makes them 0 */
@@ -186,8 +297,9 @@ int tracer_step(Tracer *tracer, const StepSums *sums, double terms, double lr, E
         t->ops[i].hash = of_ops[i];
     }
     free(of_ops);
-    if (code) {
-        return code;
+    if (code || check_reached(t, t->perturbed, "perturb", error) ||
+        check_reached(t, t->wanted, "trace-until", error)) {
+        return error->code;
     }
     TraceBlock block = {.tag = TRACE_STEP,
                         .number = (uint32_t)state->step,
@@ -208,7 +320,9 @@ int tracer_step(Tracer *tracer, const StepSums *sums, double terms, double lr, E
                              .sketch = sketch ? TRACE_SKETCH : 0,
                              .losses = (uint32_t)t->losses,
                              .logits = (uint32_t)(t->losses * t->classes)};
-    return trace_write(&t->writer, &block, error);
+    return trace_write(&t->writer, &block, error) || (t->tensor && write_tensor(t, error))
+               ? error->code
+               : 0;
 }
 
 int tracer_evaluation(Tracer *tracer, const Evaluation *evaluation, Error *error)
@@ -324,6 +438,10 @@ int tracer_open(Tracer **tracer, Study *study, const State *state, const Seeds *
     t->state = state;
     t->outputs = !strcmp(o->trace_level, "outputs");
     t->every = option_count(o->trace_every);
+    (void)option_places(t->perturbed, o->perturb);
+    if (o->trace_tensor) {
+        (void)option_places(t->wanted, o->trace_until);
+    }
     for (int p = 0; p < study->model.params.count; p++) {
         t->parameters += study->model.params.list[p].trainable != 0;
     }
@@ -364,6 +482,7 @@ int tracer_close(Tracer *tracer, int whole, char hex[65], int code, Error *error
     free(t->ops);
     free(t->host_sums);
     free(t->host_values);
+    free(t->tensor);
     free(t);
     if (code) { /* what ended the run matters more */
         *error = first;
