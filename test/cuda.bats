@@ -59,6 +59,16 @@ END
     done
 }
 
+@test "test_ops --mode races is of the emulator alone, each shape in two orders" {
+    ops="${BUILD:-build}/test_ops"
+    for wrong in "" "--device cuda" "--device sim --repeat 2"; do
+        status=0
+        "$ops" --mode races $wrong >/dev/null 2>"$work/err" || status=$?
+        [ "$status" -eq 64 ] && grep -q '^usage: test_ops.*races' "$work/err"
+    done
+    "$ops" --mode races --device sim --only gelu_forward | grep -q ' 0 failed$'
+}
+
 # one_line CODE PATTERN COMMAND...: that exit code, and one line on stderr that matches
 one_line() {
     local code=$1 pattern=$2

@@ -2,12 +2,14 @@
  * 2, 3 and 8 threads, and from the CUDA kernels in the emulator with its four orders of threads;
  * values against float64; gradients against central differences of float64.
  *
- *     test_ops [--only NAME] [--mode test|grad|perf|support] [--device cuda|sim] [--repeat N]
+ *     test_ops [--only NAME] [--mode test|grad|perf|support|races] [--device cuda|sim]
+ *              [--repeat N]
  *
  * NAME is an op or a file of kernels/. test: bits, values, variants. grad: gradients. perf: time,
  * GB/s and GFLOP/s at the shapes of RoBERTa-large and Llama-3.2-3B, all builds side by side, and of
- * what share of this machine's ceilings. support: which build has which op. Without --mode: test
- * and grad. --device: of that device alone, in memory that it shares, each op N
+ * what share of this machine's ceilings. support: which build has which op. races: for a program under ThreadSanitizer; with --device sim,
+ * every shape and variant with one fill in two orders: values and the other orders make no race.
+ * Without --mode: test and grad. --device: of that device alone, in memory that it shares, each op N
  * times with normal inputs, spread over its shapes (4 times each shape).
  *
  * Tolerances: a sum of n float32 operations on terms t_i is off by at most n 2^-24 sum |t_i|
@@ -85,6 +87,10 @@ static void chain_hash(void *user, Context *ctx, const WatchOutput *output)
 static const char *only_device;
 static int repeat;
 
+/* Of --mode races. Random order does some copies of cp.async at once and has all shared memory;
+ * warps, the next one, does all of them late and has little. */
+static int races;
+
 static const Device *shared_memory(void)
 {
     return only_device ? device_find(only_device) : NULL;
@@ -152,12 +158,13 @@ static void test_bits(const OpCase *c)
         varieties = (repeat + shapes - 1) / shapes;
     }
     for (const Shape *shape = c->shapes; !shape_ends(shape); shape++) {
-        for (Fill fill = 0; fill < FILLS; fill++) {
+        for (Fill fill = 0; fill < (races ? 1 : FILLS); fill++) {
             Run *run = run_new(c, shape->n, fill, shared_memory());
             Backend backend = reference_backend();
-            uint64_t hash = run_watched(run, &backend, 0, fill == FILL_NORMAL && !c->gradient);
+            uint64_t hash = run_watched(run, &backend, 0,
+                                        fill == FILL_NORMAL && !c->gradient && !races);
             backend_free(&backend);
-            for (int k = 0; k < varieties * count; k++) {
+            for (int k = races ? CUDASIM_RANDOM : 0; k < varieties * count; k++) {
                 int b = k / varieties, variety = k % varieties;
                 backend = backend_of(builds[b], b < count - 1 ? threads[variety] : variety);
                 if (has_op(&backend.ctx.inner, c->op) &&
@@ -205,7 +212,7 @@ static void test_variant(const OpCase *c, const char *choice, int exact)
         Run *run = run_new(c, shape->n, FILL_NORMAL, shared_memory()),
             *plain = run_new(c, shape->n, FILL_NORMAL, shared_memory());
         uint64_t plain_hash = 0;
-        for (int k = 0; k < 3 * count; k++) {
+        for (int k = races ? 1 : 0; k < 3 * count; k++) { /* threads, or the order: 2 and 3 */
             Backend backend = backend_of(builds[k / 3], threads[k % 3]);
             Error error;
             if (!backend_choose(&backend, choice, &error) && has_variant(&backend, c->op)) {
@@ -214,7 +221,7 @@ static void test_variant(const OpCase *c, const char *choice, int exact)
                     plain_hash = run_watched(plain, &default_ops, 0, 0);
                     backend_free(&default_ops);
                 }
-                int check = !exact || !run->kept;
+                int check = !races && (!exact || !run->kept);
                 differs += run_watched(run, &backend, exact, check) != plain_hash;
                 runs++;
             }
@@ -348,15 +355,15 @@ static int selected(const char *only, const char *family, const char *op)
 
 static int usage(void)
 {
-    fputs("usage: test_ops [--only OP|FILE] [--mode test|grad|perf|support] [--device cuda|sim] "
-          "[--repeat N]\n",
+    fputs("usage: test_ops [--only OP|FILE] [--mode test|grad|perf|support|races] "
+          "[--device cuda|sim] [--repeat N]\n",
           stderr);
     return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
 {
-    static const char *const modes[] = {"test", "grad", "perf", "support"};
+    static const char *const modes[] = {"test", "grad", "perf", "support", "races"};
     const char *only = NULL, *mode = "";
     int found[OPS] = {0}, count = 0;
     for (int i = 1; i < argc; i += 2) {
@@ -368,7 +375,7 @@ int main(int argc, char **argv)
             only = value;
         } else if (!strcmp(argv[i], "--mode")) {
             mode = NULL;
-            for (int m = 0; m < 4; m++) {
+            for (int m = 0; m < 5; m++) {
                 mode = strcmp(modes[m], value) ? mode : modes[m];
             }
         } else if (!strcmp(argv[i], "--device") &&
@@ -382,6 +389,10 @@ int main(int argc, char **argv)
         if (!mode) {
             return usage();
         }
+    }
+    races = !strcmp(mode, "races");
+    if (races && (repeat || !only_device || strcmp(only_device, "sim") != 0)) {
+        return usage();
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     guarded_start();
@@ -401,13 +412,13 @@ int main(int argc, char **argv)
                 continue;
             }
             count++;
-            if (!*mode || !strcmp(mode, "test")) {
+            if (!*mode || !strcmp(mode, "test") || races) {
                 test_bits(c);
             }
             if ((!*mode || !strcmp(mode, "grad")) && c->gradient) {
                 test_gradients(c);
             }
-            if (!*mode || !strcmp(mode, c->gradient ? "grad" : "test")) {
+            if (!*mode || !strcmp(mode, c->gradient ? "grad" : "test") || races) {
                 test_variants(c);
             }
             if (!strcmp(mode, "perf")) {
