@@ -78,6 +78,9 @@ TESTS = $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c)) $(BUILD)/make_
 TEST_OPS = $(patsubst test/%.c,$(BUILD)/test/%.o,test/check.c test/guarded.c test/harness.c $(wildcard test/op_*.c test/reference*.c)) \
     $(KERNEL_OBJECTS) $(BASE)
 
+# scalar.h and rng.h in every build, for test_ops
+WORDS = $(BUILD)/test/words_compare.o $(foreach s,$(SIMDS) sim $(if $(CUDART),cuda),$(BUILD)/test/words.$(s).o)
+
 # make K=norm is make ops K=norm
 .DEFAULT_GOAL := $(if $(K),ops,all)
 all: report $(PROGRAMS)/train_gpt $(PROGRAMS)/consistency $(PROGRAMS)/merge $(BUILD)/bench $(BUILD)/digests $(CUDA)
@@ -98,7 +101,7 @@ $(BUILD)/coverage: $(BUILD)/tools/coverage.o $(EVAL) $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/unicode_tables: $(BUILD)/tools/unicode_tables.o $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
-$(BUILD)/test_ops: $(BUILD)/test/test_ops.o $(TEST_OPS)
+$(BUILD)/test_ops: $(BUILD)/test/test_ops.o $(WORDS) $(TEST_OPS)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) $(FOR_STUB)
 $(BUILD)/test_ptx: $(patsubst test/%.c,$(BUILD)/%.o,$(wildcard test/ptx/*.c)) $(filter-out $(CUDA),$(TEST_OPS)) $(PTX)
 	$(CC) $(CFLAGS) -o $@ $^ $(filter-out $(CUDART),$(LDLIBS))
@@ -113,6 +116,8 @@ $(filter-out $(BUILD)/test_ops $(BUILD)/test_cudasim,$(TESTS)): $(BUILD)/%: $(BU
 define kernel_rule
 $(BUILD)/kernels/%.$(1).o: kernels/%.$(2) | $(BUILD)/kernels
 	$$(COMPILE_$(1)) $$(INCLUDE_kernels) -DBUILD=$(1) -MMD -MP -c $$< -o $$@
+$(BUILD)/test/%.$(1).o: test/%.$(2) | $(BUILD)/test
+	$$(COMPILE_$(1)) $$(INCLUDE_kernels) -Itest -DBUILD=$(1) -MMD -MP -c $$< -o $$@
 endef
 $(foreach s,$(SIMDS),$(eval $(call kernel_rule,$(s),c)))
 $(foreach s,cuda ptx,$(eval $(call kernel_rule,$(s),cu)))
@@ -127,6 +132,10 @@ $(foreach s,sim cuda ptx,$(BUILD)/kernels/table.$(s).o): $(BUILD)/kernels/table.
 	$(CC) $(CFLAGS) $(INCLUDE_kernels) -DBUILD=$* -DPARTIAL_BUILD -MMD -MP -c $< -o $@
 $(BUILD)/sim/trials.cu: test/cudasim/trials.cu test/cudasim/cudasim.sed | $(BUILD)/sim
 	{ echo '#line 1 "$<"'; sed -zE -f test/cudasim/cudasim.sed $<; } > $@
+$(BUILD)/sim/words.cu: test/words.cu test/cudasim/cudasim.sed | $(BUILD)/sim
+	{ echo '#line 1 "$<"'; sed -zE -f test/cudasim/cudasim.sed $<; } > $@
+$(BUILD)/test/words.sim.o: $(BUILD)/sim/words.cu $(BUILD)/sim/cuda.cuh | $(BUILD)/test
+	$(COMPILE_sim) $(INCLUDE_kernels) -Itest -DBUILD=sim -MMD -MP -x c++ -c $< -o $@
 $(BUILD)/cudasim/trials.o: $(BUILD)/sim/trials.cu | $(BUILD)/cudasim
 	$(COMPILE_sim) -MMD -MP -x c++ -c $< -o $@
 $(BUILD)/ptx/%.o: test/ptx/%.c | $(BUILD)/ptx

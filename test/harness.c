@@ -242,9 +242,15 @@ static const Ops plan_ops = {
 
 /* --- calls --- */
 
-/* In perf, at least 3 calls, and until half a second has passed. */
-enum { TIMED_CALLS = 50 };
+/* In perf, at least 3 samples, and until half a second has passed. */
+enum { SAMPLES = 50, CALLS_ON_GPU = 20 };
 static const double timed_seconds = 0.5;
+
+/* Calls of a sample: a GPU is waited for behind the last one. */
+static int calls_per_sample(const Run *run)
+{
+    return run->began && !strcmp(run->table->build, "cuda") ? CALLS_ON_GPU : 1;
+}
 
 void call_begin(Run *run)
 {
@@ -258,16 +264,20 @@ void call_begin(Run *run)
 /* The first call is of plan_ops, all others of the table. */
 int call_again(Run *run)
 {
-    int calls = run->calls++, again = calls < 1;
+    int calls = run->calls++, per_sample = calls_per_sample(run), again = calls < 1;
     Error error;
     run->ops = calls < 0 ? &plan_ops : run->table;
-    if (calls >= 0 && backend_wait(run->backend, &error)) {
+    if (calls >= 0 && calls % per_sample == 0 && backend_wait(run->backend, &error)) {
         CHECK(0, "%s: %s", run->what, error.text);
     }
     if (run->began && calls >= 0) {
-        run->began[calls] = clock_seconds();
-        again = calls < 3 ||
-                (calls < TIMED_CALLS && run->began[calls] - run->began[0] < timed_seconds);
+        int sample = calls / per_sample;
+        if (calls % per_sample == 0) {
+            run->began[sample] = clock_seconds();
+        }
+        again = calls % per_sample > 0 || (!sample && run->flops <= run->most) ||
+                (sample && sample < 3) ||
+                (sample && sample < SAMPLES && run->began[sample] - run->began[0] < timed_seconds);
     }
     guarded_begin(again ? run->what : NULL);
     return again;
@@ -481,14 +491,16 @@ int run_has_nan(const Run *run)
     return 0;
 }
 
-double run_seconds(Run *run, const Backend *backend)
+double run_seconds(Run *run, const Backend *backend, double most)
 {
-    double began[TIMED_CALLS + 1], fastest = INFINITY;
+    double began[SAMPLES + 1], fastest = INFINITY;
     run->began = began;
+    run->most = most;
     run_backend(run, backend);
+    int per_sample = calls_per_sample(run), samples = (run->calls - 1) / per_sample;
     run->began = NULL;
-    for (int i = 1; i + 1 < run->calls; i++) { /* the first has everything to fetch */
-        fastest = fmin(fastest, began[i + 1] - began[i]);
+    for (int i = 1; i < samples; i++) { /* the first has everything to fetch */
+        fastest = fmin(fastest, (began[i + 1] - began[i]) / per_sample);
     }
     return fastest;
 }

@@ -59,6 +59,7 @@ struct Run {
     const Ops *table; /* that is run */
     int kept;         /* whether a first run is */
     double *began;    /* when each call did, if they are timed, else NULL */
+    double most;      /* FLOPs of a call that is timed */
     int calls;
     double **temporary; /* of doubles */
     size_t temporaries;
@@ -126,7 +127,8 @@ void run_case(Run *run, const Backend *backend, int same_bits, int check);
 /* Whether there is one among the values that the last run left: its bits are not defined. */
 int run_has_nan(const Run *run);
 
-/* The fastest of several calls, in seconds. */
-double run_seconds(Run *run, const Backend *backend);
+/* Seconds of a call, the fastest of several; on a GPU of several in a row, without a wait between
+ * them. INFINITY, and nothing is called, if it has more than most FLOPs. */
+double run_seconds(Run *run, const Backend *backend, double most);
 
 #endif

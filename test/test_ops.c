@@ -1,16 +1,19 @@
 /* Every op of ops.def: the bits of its reference (reference.c) from every build of the CPU with 1,
  * 2, 3 and 8 threads, and from the CUDA kernels in the emulator with its four orders of threads;
- * values against float64; gradients against central differences of float64.
+ * values against float64; gradients against central differences of float64; and scalar.h and rng.h
+ * (words.def), the same from every build.
  *
- *     test_ops [--only NAME] [--mode test|grad|perf|support|races] [--device cuda|sim]
+ *     test_ops [--only NAME] [--mode test|grad|words|perf|support|races] [--device cuda|sim]
  *              [--repeat N]
  *
- * NAME is an op or a file of kernels/. test: bits, values, variants. grad: gradients. perf: time,
- * GB/s and GFLOP/s at the shapes of RoBERTa-large and Llama-3.2-3B, all builds side by side, and of
- * what share of this machine's ceilings. support: which build has which op. races: for a program under ThreadSanitizer; with --device sim,
- * every shape and variant with one fill in two orders: values and the other orders make no race.
- * Without --mode: test and grad. --device: of that device alone, in memory that it shares, each op N
- * times with normal inputs, spread over its shapes (4 times each shape).
+ * NAME is an op or a file of kernels/. test: bits, values, variants. grad: gradients. words: scalar.h
+ * and rng.h, of a GPU over all 2^32 words. perf: time, GB/s and GFLOP/s at the shapes of
+ * RoBERTa-large and Llama-3.2-3B, all builds side by side, and of what share of this machine's
+ * ceilings; of a device with its variants. support: which build has which op. races: for a program
+ * under ThreadSanitizer; with --device sim, every shape and variant with one fill in two orders:
+ * values and the other orders make no race. Without --mode: test, grad and words. --device: of that
+ * device alone, in memory that it shares. --repeat: the bits alone, each op N times with normal
+ * inputs, spread over its shapes; else each shape 4 times, with other inputs too.
  *
  * Tolerances: a sum of n float32 operations on terms t_i is off by at most n 2^-24 sum |t_i|
  * (Higham 2002, section 3.1), to first order; each comparison states its n and its sum. Differences
@@ -21,6 +24,7 @@
 #include "harness.h"
 #include "reference.h"
 #include "watch.h"
+#include "words.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -158,15 +162,17 @@ static void test_bits(const OpCase *c)
         varieties = (repeat + shapes - 1) / shapes;
     }
     for (const Shape *shape = c->shapes; !shape_ends(shape); shape++) {
-        for (Fill fill = 0; fill < (races ? 1 : FILLS); fill++) {
+        for (Fill fill = 0; fill < (races || repeat ? FILL_NORMAL + 1 : FILLS); fill++) {
             Run *run = run_new(c, shape->n, fill, shared_memory());
             Backend backend = reference_backend();
             uint64_t hash = run_watched(run, &backend, 0,
                                         fill == FILL_NORMAL && !c->gradient && !races);
-            backend_free(&backend);
-            for (int k = races ? CUDASIM_RANDOM : 0; k < varieties * count; k++) {
+            for (int first = races ? CUDASIM_RANDOM : 0, k = first; k < varieties * count; k++) {
                 int b = k / varieties, variety = k % varieties;
-                backend = backend_of(builds[b], b < count - 1 ? threads[variety] : variety);
+                if (k == first || strcmp(builds[b], "cuda") != 0) { /* a GPU has one variety */
+                    backend_free(&backend);
+                    backend = backend_of(builds[b], b < count - 1 ? threads[variety] : variety);
+                }
                 if (has_op(&backend.ctx.inner, c->op) &&
                     (fill == FILL_NORMAL || variety == 2 % varieties)) {
                     int failed = checks_failed;
@@ -174,8 +180,8 @@ static void test_bits(const OpCase *c)
                     CHECK(again == hash || checks_failed > failed || run_has_nan(run),
                           "%s: another hash", run->what);
                 }
-                backend_free(&backend);
             }
+            backend_free(&backend);
             run_free(run);
         }
     }
@@ -258,31 +264,62 @@ static Backend measured_backend(int b)
 /* The emulator is not measured beside the CPU. */
 static void measure_ceilings(void)
 {
-    enum { FLOATS = 1 << 26, TIMES = 6 };
-    size_t size = FLOATS * sizeof(float);
+    enum { TIMES = 6 };
     const char *names[4];
     measured_count = only_device ? tested_builds(names) : backend_builds(names);
     for (int b = 0; b < measured_count; b++) {
         measured[b].build = names[b];
         Backend backend = measured_backend(b);
         const Device *device = backend.device;
+        double flops = measured[b].flops = device->peak(&backend.ctx);
+        size_t count = flops > 0 ? (size_t)1 << 26 : (size_t)1 << 20, /* the emulator is slow */
+            size = count * sizeof(float);
         float *from = device->alloc(size), *to = device->alloc(size);
         double fastest = INFINITY;
         Error error;
         for (int i = 0; i < TIMES; i++) {
             double start = clock_seconds();
-            backend.ops.copy(&backend.ctx, to, from, FLOATS);
+            backend.ops.copy(&backend.ctx, to, from, count);
             CHECK(!backend_wait(&backend, &error), "%s", error.text);
             fastest = i ? fmin(fastest, clock_seconds() - start) : fastest;
         }
         measured[b].bytes = 2.0 * (double)size / fastest;
-        measured[b].flops = device->peak(&backend.ctx);
         printf("%-8s ceilings: copy %.1f GB/s, fma %.1f GFLOP/s\n", names[b],
-               1e-9 * measured[b].bytes, 1e-9 * measured[b].flops);
+               1e-9 * measured[b].bytes, 1e-9 * flops);
         device->release(from, size);
         device->release(to, size);
         backend_free(&backend);
     }
+}
+
+/* FLOPs of a shape that are too much to wait for; the emulator has no peak. */
+static double most_flops(int b)
+{
+    return !strcmp(measured[b].build, "cuda") ? INFINITY : measured[b].flops > 0 ? 4e9 : 1e7;
+}
+
+/* A line of what the op takes. */
+static void measure_run(Run *run, const char *op, int b, const Backend *backend, const char *name)
+{
+    double most = measured[b].flops;
+    double seconds = run_seconds(run, backend, most_flops(b));
+    if (seconds < INFINITY) {
+        double bytes = run->bytes / seconds, flops = run->flops / seconds;
+        printf("%-28s %-8s %10.1f us %7.1f GB/s %3.0f%% %8.1f GFLOP/s %3.0f%%   %s\n", op, name,
+               1e6 * seconds, 1e-9 * bytes, 100 * bytes / measured[b].bytes, 1e-9 * flops,
+               most > 0 ? 100 * flops / most : 0.0, run->sizes);
+    }
+}
+
+/* Where one device is measured, a variant beside its op: cublas, tf32 and others. */
+static void measure_variant(Run *run, const OpCase *c, const char *choice)
+{
+    Backend backend = measured_backend(0);
+    Error error;
+    if (!backend_choose(&backend, choice, &error) && has_variant(&backend, c->op)) {
+        measure_run(run, c->op, 0, &backend, strchr(choice, '=') + 1);
+    }
+    backend_free(&backend);
 }
 
 static void measure(const OpCase *c)
@@ -292,15 +329,16 @@ static void measure(const OpCase *c)
         for (int b = 0; b < measured_count; b++) {
             Backend backend = measured_backend(b);
             if (has_op(&backend.ctx.inner, c->op)) {
-                double seconds = run_seconds(run, &backend), bytes = run->bytes / seconds,
-                       flops = run->flops / seconds, most = measured[b].flops;
-                printf("%-28s %-8s %10.1f us %7.1f GB/s %3.0f%% %8.1f GFLOP/s %3.0f%%   %s\n",
-                       c->op, measured[b].build, 1e6 * seconds, 1e-9 * bytes,
-                       100 * bytes / measured[b].bytes, 1e-9 * flops,
-                       most > 0 ? 100 * flops / most : 0.0, run->sizes);
+                measure_run(run, c->op, b, &backend, measured[b].build);
             }
             backend_free(&backend);
         }
+#define VARIANT(op, variant, ...)                                                                  \
+    if (only_device) {                                                                             \
+        measure_variant(run, c, #op "=" #variant);                                                 \
+    }
+#include "variants.def"
+#undef VARIANT
         run_free(run);
     }
 }
@@ -355,7 +393,7 @@ static int selected(const char *only, const char *family, const char *op)
 
 static int usage(void)
 {
-    fputs("usage: test_ops [--only OP|FILE] [--mode test|grad|perf|support|races] "
+    fputs("usage: test_ops [--only OP|FILE] [--mode test|grad|words|perf|support|races] "
           "[--device cuda|sim] [--repeat N]\n",
           stderr);
     return EXIT_USAGE;
@@ -363,7 +401,7 @@ static int usage(void)
 
 int main(int argc, char **argv)
 {
-    static const char *const modes[] = {"test", "grad", "perf", "support", "races"};
+    static const char *const modes[] = {"test", "grad", "words", "perf", "support", "races"};
     const char *only = NULL, *mode = "";
     int found[OPS] = {0}, count = 0;
     for (int i = 1; i < argc; i += 2) {
@@ -375,7 +413,7 @@ int main(int argc, char **argv)
             only = value;
         } else if (!strcmp(argv[i], "--mode")) {
             mode = NULL;
-            for (int m = 0; m < 5; m++) {
+            for (size_t m = 0; m < sizeof modes / sizeof *modes; m++) {
                 mode = strcmp(modes[m], value) ? mode : modes[m];
             }
         } else if (!strcmp(argv[i], "--device") &&
@@ -418,7 +456,7 @@ int main(int argc, char **argv)
             if ((!*mode || !strcmp(mode, "grad")) && c->gradient) {
                 test_gradients(c);
             }
-            if (!*mode || !strcmp(mode, c->gradient ? "grad" : "test") || races) {
+            if ((!repeat && (!*mode || !strcmp(mode, c->gradient ? "grad" : "test"))) || races) {
                 test_variants(c);
             }
             if (!strcmp(mode, "perf")) {
@@ -435,6 +473,9 @@ int main(int argc, char **argv)
     }
     if (!strcmp(mode, "perf") || !strcmp(mode, "support")) {
         return 0;
+    }
+    if (!only && (!*mode || !strcmp(mode, "words"))) {
+        test_words(only_device);
     }
 #define VARIANT(op, variant, ...) check_variant(#op "=" #variant);
 #include "variants.def"
