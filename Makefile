@@ -221,9 +221,12 @@ verify-update: $(PROGRAMS)/train_gpt $(BUILD)/digests $(BUILD)/make_llama $(BUIL
 bench: $(BUILD)/bench
 	@$(BUILD)/bench
 
-# writes 6.4 GB of random weights to build/llama-3b-random once
-bench-large: $(BUILD)/bench
-	@$(BUILD)/bench large 0
+# 6.4 GB of random weights, once
+build/llama-3b-random/config.json: | $(BUILD)/make_llama
+	@$(BUILD)/make_llama build/llama-3b-random 3B
+
+bench-large: $(BUILD)/bench build/llama-3b-random/config.json
+	@$(BUILD)/bench large 0 build/llama-3b-random
 
 coverage: $(BUILD)/coverage
 	@$(BUILD)/coverage

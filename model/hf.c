@@ -60,7 +60,6 @@ static int read_classes(Model *model, State *state, Param *param, const Tensor *
 int model_read(Model *model, State *state, const char *folder, uint64_t seed_init, char sha256[65],
                char **made, Error *error)
 {
-    const Device *device = model->backend->device;
     int first_time = !model->shards, code = 0;
     *made = NULL;
     if (first_time && shards_open(&model->shards, folder, error)) {
@@ -89,9 +88,10 @@ int model_read(Model *model, State *state, const char *folder, uint64_t seed_ini
         } else if (tensor) {
             code = param_read(model, state, param, tensor, path, NULL, digested, error);
         } else if (param->adapter) {
-            param_init(param, state->weights, seed_init, 0.0f, device);
+            param_init(param, state->weights, seed_init, 0.0f, model->backend);
         } else if (param->head) {
-            param_init(param, state->weights, seed_init, model->config.init_std, device);
+            param_init(param, state->weights, seed_init, model->config.init_std,
+                       model->backend);
             char *longer = string_format("%s%s%s", list, *list ? ", " : "", param->name);
             free(list);
             list = longer;
@@ -122,7 +122,7 @@ void model_make(Model *model, State *state, uint64_t seed_init)
 {
     for (int i = 0; i < model->params.count; i++) {
         param_init(&model->params.list[i], state->weights, seed_init, model->config.init_std,
-                   model->backend->device);
+                   model->backend);
     }
 }
 

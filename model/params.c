@@ -1,5 +1,6 @@
 #include "params.h"
 #include "rng.h"
+#include "threads.h"
 
 #include <stdlib.h>
 
@@ -125,17 +126,25 @@ static float initial_value(const Param *param, uint64_t key, float std, float bo
     }
 }
 
-void param_init(Param *param, float *weights, uint64_t seed, float std, const Device *device)
+void param_init(Param *param, float *weights, uint64_t seed, float std, const Backend *backend)
 {
-    enum { BLOCK = 1 << 14 };
-    float *to = own_memory(param, weights, device), values[BLOCK];
+    enum { BLOCK = 1 << 20 };
+    const Device *device = backend->device;
+    float *to = own_memory(param, weights, device);
     uint64_t key = rng_key(seed, param->name);
     float bound = 1.0f / sqrtf((float)param->shape[1]);
+    size_t most = size_min(param->count, BLOCK);
+    /* a device computes by one thread of the host, but this is the host's own work */
+    int all = device->start ? threads_available() : backend->ctx.threads,
+        threads = most < 1 << 14 ? 1 : all;
+    float *values = memory_alloc(most, sizeof *values);
     for (size_t first = 0; first < param->count; first += BLOCK) {
-        size_t count = param->count - first < BLOCK ? param->count - first : BLOCK;
+        size_t count = size_min(param->count - first, BLOCK);
+#pragma omp parallel for num_threads(threads)
         for (size_t i = 0; i < count; i++) {
             values[i] = initial_value(param, key, std, bound, first + i);
         }
         device->put(to + first, values, count * sizeof *values);
     }
+    free(values);
 }

@@ -2,9 +2,8 @@
 #ifndef PARAMS_H
 #define PARAMS_H
 
+#include "backend.h"
 #include "base.h"
-#include "device.h"
-#include "ops.h"
 
 #include <stdint.h>
 
@@ -64,6 +63,7 @@ void param_get(const Param *param, const float *weights, void *values, size_t fi
 
 /* Initial values of one parameter from the seed, keyed by its name: normal numbers have mean 0 and
  * this deviation. */
-void param_init(Param *param, float *weights, uint64_t seed, float std, const Device *device);
+void param_init(Param *param, float *weights, uint64_t seed, float std,
+                const Backend *backend);
 
 #endif

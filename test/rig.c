@@ -114,6 +114,6 @@ void rig_param_normal(Rig *rig, Param *param, uint64_t seed, float std)
 {
     Init own = param->init;
     param->init = INIT_NORMAL;
-    param_init(param, rig->state.weights, seed, std, rig->backend.device);
+    param_init(param, rig->state.weights, seed, std, &rig->backend);
     param->init = own;
 }

@@ -1,13 +1,14 @@
 /* Measures this machine in one run: its float32 FMA peak, and training steps and statistics beside
- * it. bench [step|roberta-large|lora|large|statistics] [threads]; on the device of $SEEDBED_DEVICE.
+ * it. bench [step|lora|statistics] [threads], bench roberta-large [threads [LAYERS WIDTH]], or bench large threads FOLDER with a
+ * decoder of make_llama; on the device of $SEEDBED_DEVICE.
  * Single ops are measured by test_ops --mode perf. docs/BENCH.md is the diary. */
 #include "hf.h"
 #include "optim.h"
 #include "pass.h"
 #include "rng.h"
-#include "safetensors.h"
 #include "statistics.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,12 @@
 static double peak_of(const Backend *backend)
 {
     return 1e-9 * backend->device->peak(&backend->ctx);
+}
+
+/* Steps are short there: more of them are measured. */
+static int is_gpu(const Backend *backend)
+{
+    return !strcmp(backend->device->name, "cuda");
 }
 
 /* RoBERTa token counts of the first 64 training examples. */
@@ -70,12 +77,22 @@ static void rig_plan(Rig *rig, int B, int T, int recompute)
     batch_init(&rig->batch, &rig->model, B * T, B);
 }
 
-static void rig_close(Rig *rig)
+static void rig_unplan(Rig *rig)
 {
     batch_free(&rig->batch);
     workspace_free(&rig->work, &rig->model);
+}
+
+static void rig_free(Rig *rig)
+{
     state_free(&rig->state, &rig->model);
     model_free(&rig->model);
+}
+
+static void rig_close(Rig *rig)
+{
+    rig_unplan(rig);
+    rig_free(rig);
 }
 
 /* A batch of B sequences of these lengths; number makes their tokens. */
@@ -114,11 +131,11 @@ static Config roberta_config(const char *name, int C, int F, int L, int H)
 {
     Config config;
     Error error;
-    json_t *json =
-        json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f}", "model_type", "roberta",
-                  "vocab_size", 50265, "hidden_size", C, "intermediate_size", F,
-                  "num_hidden_layers", L, "num_attention_heads", H, "max_position_embeddings", 514,
-                  "type_vocab_size", 1, "pad_token_id", 1, "layer_norm_eps", 1e-5);
+    json_t *json = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f}", "model_type",
+                             "roberta", "vocab_size", 50265, "hidden_size", C, "intermediate_size",
+                             F, "num_hidden_layers", L, "num_attention_heads", H,
+                             "max_position_embeddings", 514, "type_vocab_size", 1, "pad_token_id",
+                             1, "layer_norm_eps", 1e-5);
     if (config_from_json(&config, json, name, &error)) {
         fprintf(stderr, "bench: %s\n", error.text);
         exit(error.code);
@@ -128,52 +145,60 @@ static Config roberta_config(const char *name, int C, int F, int L, int H)
 
 enum { STEP_B = 16, STEP_BATCHES = 4, STEP_LONGEST = 128 };
 
-/* Steps of a model of random weights, a batch each; lengths [STEP_BATCHES STEP_B]. */
-static void bench_step(Backend *backend, const char *model, Config config, const char *name,
-                       const int *lengths)
+/* Steps of a rig, a batch each; lengths [STEP_BATCHES STEP_B]. */
+static void bench_step(Rig *rig, const char *model, const char *name, const int *lengths)
 {
-    Rig rig;
-    rig_open(&rig, config, NULL, backend);
-    rig_plan(&rig, STEP_B, STEP_LONGEST, 0);
-    model_make(&rig.model, &rig.state, 42);
-    rig.adamw = (OptimConfig){0.9, 0.98, 1e-6, 0.1, 1.0};
+    const Backend *backend = rig->model.backend;
     double best = 1e9, rate = 0, share = 0, fastest = 0;
-    for (int step = 0; step < STEP_BATCHES; step++) {
-        const int *own = lengths + step * STEP_B;
-        rig_fill(&rig, own, STEP_B, step);
-        double peak = peak_of(backend), seconds = rig_step(&rig, step);
-        int N = rig.batch.N;
+    for (int step = 0; step < STEP_BATCHES * (is_gpu(backend) ? 5 : 1); step++) {
+        const int *own = lengths + step % STEP_BATCHES * STEP_B;
+        rig_fill(rig, own, STEP_B, step % STEP_BATCHES);
+        double peak = peak_of(backend), seconds = rig_step(rig, step);
+        int N = rig->batch.N;
         if (step && seconds / N < best) { /* the first step touches fresh memory */
             best = seconds / N;
             rate = N / seconds;
             fastest = seconds;
-            share = peak > 0 ? step_flops(&config, own, STEP_B) * 1e-9 / seconds / peak : 0.0;
+            share = peak > 0 ? step_flops(&rig->model.config, own, STEP_B) * 1e-9 / seconds / peak
+                             : 0.0;
         }
     }
-    printf("%s step, batch %d, %s lengths: %.0f tokens/s, %.1f ms, %.0f%% of the FMA peak, peak "
-           "memory %.2f GB\n",
+    printf("%s step, batch %d, %s: %.0f tokens/s, %.1f ms, %.0f%% of the FMA peak, peak memory of "
+           "the host %.2f GB\n",
            model, STEP_B, name, rate, 1e3 * fastest, 100 * share, (double)memory_peak() * 1e-9);
-    rig_close(&rig);
+    fflush(stdout);
+}
+
+/* A model of random weights. */
+static void rig_open_random(Rig *rig, Config config, Backend *backend)
+{
+    rig_open(rig, config, NULL, backend);
+    rig_plan(rig, STEP_B, STEP_LONGEST, 0);
+    model_make(&rig->model, &rig->state, 42);
+    rig->adamw = (OptimConfig){0.9, 0.98, 1e-6, 0.1, 1.0};
 }
 
 static void bench_base(Backend *backend)
 {
-    bench_step(backend, "RoBERTa-base", roberta_config("RoBERTa-base", 768, 3072, 12, 12), "MRPC",
-               mrpc_lengths);
-    bench_step(backend, "RoBERTa-base", roberta_config("RoBERTa-base", 768, 3072, 12, 12), "CoLA",
-               cola_lengths);
+    Rig rig;
+    rig_open_random(&rig, roberta_config("RoBERTa-base", 768, 3072, 12, 12), backend);
+    bench_step(&rig, "RoBERTa-base", "MRPC's lengths", mrpc_lengths);
+    bench_step(&rig, "RoBERTa-base", "CoLA's lengths", cola_lengths);
+    rig_close(&rig);
 }
 
-static void bench_roberta_large(Backend *backend)
+/* Or of another depth and width. */
+static void bench_roberta_large(Backend *backend, int L, int C)
 {
+    Rig rig;
     int padded[STEP_BATCHES * STEP_B];
     for (int i = 0; i < STEP_BATCHES * STEP_B; i++) {
         padded[i] = STEP_LONGEST;
     }
-    bench_step(backend, "RoBERTa-large", roberta_config("RoBERTa-large", 1024, 4096, 24, 16),
-               "128 tokens, padded", padded);
-    bench_step(backend, "RoBERTa-large", roberta_config("RoBERTa-large", 1024, 4096, 24, 16),
-               "MRPC", mrpc_lengths);
+    rig_open_random(&rig, roberta_config("RoBERTa-large", C, 4 * C, L, C / 64), backend);
+    bench_step(&rig, "RoBERTa-large", "128 tokens, padded", padded);
+    bench_step(&rig, "RoBERTa-large", "MRPC's lengths", mrpc_lengths);
+    rig_close(&rig);
 }
 
 static Config llama_config(const char *name, int V, int C, int F, int L, int H, int K, int D)
@@ -224,90 +249,55 @@ static void bench_lora(Backend *backend)
     rig_close(&rigs[1]);
 }
 
-/* Random bf16 weights of the base, in our own file; one buffer serves all tensors. */
-static void write_large(const Model *model, const char *path)
-{
-    Error error;
-    size_t most = 0, count = 0;
-    const Params *params = &model->params;
-    TensorSource *sources = memory_calloc((size_t)params->count, sizeof *sources);
-    for (int i = 0; i < params->count; i++) {
-        most = params->list[i].count > most ? params->list[i].count : most;
-    }
-    uint16_t *values = memory_alloc(most, sizeof *values), *ones = memory_alloc(1 << 16, 2);
-    for (size_t i = 0; i < most; i++) { /* magnitudes of 2^-7 to 2^-5, either sign */
-        uint32_t word = (uint32_t)(i * 2654435761u) ^ (uint32_t)(i >> 7);
-        values[i] = (uint16_t)((word & 0x8000u) | (0x3C00u + (word >> 16 & 0xFFu)));
-    }
-    for (size_t i = 0; i < 1 << 16; i++) {
-        ones[i] = 0x3F80;
-    }
-    for (int i = 0; i < params->count; i++) {
-        const Param *param = &params->list[i];
-        if (!param->adapter && !param->head) {
-            sources[count++] = (TensorSource){
-                .name = param->name,
-                .dtype = DTYPE_BF16,
-                .rank = param->rank,
-                .shape = {(size_t)param->shape[0], (size_t)param->shape[1]},
-                .data = param->rank == 2 ? (void *)values : ones};
-        }
-    }
-    json_t *metadata = json_pack("{s:s}", "format", "pt");
-    if (safetensors_write(path, sources, count, metadata, &error)) {
-        fprintf(stderr, "bench: %s\n", error.text);
-        exit(error.code);
-    }
-    json_decref(metadata);
-    free(values);
-    free(ones);
-    free(sources);
-}
-
-/* One LoRA step of Llama-3.2-3B's shape with a mapped bf16 base, recomputing. The work is what is
- * done: two forward passes and the gradients of the inputs. */
+/* LoRA steps of a decoder whose base is mapped, recomputing. The work is what is done: two forward
+ * passes and the gradients of the inputs. */
 static void bench_large(Backend *backend, const char *folder)
 {
-    enum { B = 4, T = 128, N = B * T };
-    static const int lengths[B] = {T, T, T, T};
+    enum { BATCHES = 2 };
+    static const int batches[BATCHES] = {4, 16}; /* of 128 tokens each */
     Error error;
-    Rig rig;
-    char *path = string_format("%s/model.safetensors", folder), *made;
-    Config config = llama_config("Llama-3.2-3B", 128256, 3072, 8192, 28, 24, 8, 128);
-    rig_open(&rig, config, &lora_q_v, backend);
-    if (!path_exists(path)) {
-        fprintf(stderr, "writing %s: random weights, 6.4 GB\n", path);
-        if (folder_make(folder, &error)) {
-            fprintf(stderr, "bench: %s\n", error.text);
-            exit(error.code);
-        }
-        write_large(&rig.model, path);
+    char *path = string_format("%s/config.json", folder), *made;
+    Config config;
+    if (config_read(&config, path, &error)) {
+        fprintf(stderr, "bench: %s; make it with build/make_llama %s 3B\n", error.text, folder);
+        exit(error.code);
     }
+    Rig rig;
+    rig_open(&rig, config, &lora_q_v, backend);
     if (model_read(&rig.model, &rig.state, folder, 42, NULL, &made, &error)) {
         fprintf(stderr, "bench: %s\n", error.text);
         exit(error.code);
     }
-    rig_plan(&rig, B, T, 1);
-    rig_fill(&rig, lengths, B, 0);
     ModelCounts counts = model_counts(&rig.model);
-    printf("Llama-3.2-3B's shape: %zu parameters, %zu of adapters, %zu of the head\n", counts.all,
-           counts.adapters, counts.head);
-    double peak = peak_of(backend), C = 3072, F = 8192, KV = 1024, L = 28;
-    double matrices = L * (2 * C * C + 2 * C * KV + 3 * C * F) * N,
-           causal = L * 2 * C * B * T * (T + 1) / 2;
-    for (int step = 0; step < 2; step++) {
-        double seconds = rig_step(&rig, step);
-        double flops = 3 * 2 * matrices + 2 * causal * (2 + 3.5 - 1);
-        printf(
-            "one LoRA step, batch %d x %d, --recompute: %.1f s, %.1f GF/s, %.0f%% of the FMA peak "
-            "of %.1f; peak memory %.2f GB with the mapped file\n",
-            B, T, seconds, flops * 1e-9 / seconds, 100 * flops * 1e-9 / seconds / peak, peak,
-            (double)memory_peak() * 1e-9);
+    printf("%zu parameters, %zu of adapters, %zu of the head\n", counts.all, counts.adapters,
+           counts.head);
+    double C = config.C, F = config.F, KV = config.K * config.D, L = config.L;
+    for (int i = 0; i < (is_gpu(backend) ? BATCHES : 1); i++) {
+        int B = batches[i], lengths[16];
+        for (int b = 0; b < B; b++) {
+            lengths[b] = STEP_LONGEST;
+        }
+        rig_plan(&rig, B, STEP_LONGEST, 1);
+        rig_fill(&rig, lengths, B, 0);
+        double peak = peak_of(backend), N = B * STEP_LONGEST,
+               matrices = L * (2 * C * C + 2 * C * KV + 3 * C * F) * N,
+               causal = L * 2 * C * N * (STEP_LONGEST + 1) / 2,
+               flops = 3 * 2 * matrices + 2 * causal * (2 + 3.5 - 1), fastest = INFINITY;
+        for (int step = 0; step < (is_gpu(backend) ? 6 : 2); step++) {
+            fastest = fmin(fastest, rig_step(&rig, step));
+        }
+        printf("LoRA step of %s, batch %d x %d, --recompute: %.1f ms, %.0f tokens/s, %.1f GF/s, "
+               "%.0f%% of the FMA peak of %.1f; peak memory of the host %.2f GB with the mapped "
+               "file\n",
+               folder, B, STEP_LONGEST, 1e3 * fastest, N / fastest, flops * 1e-9 / fastest,
+               peak > 0 ? 100 * flops * 1e-9 / fastest / peak : 0.0, peak,
+               (double)memory_peak() * 1e-9);
         fflush(stdout);
+        rig_unplan(&rig);
     }
     free(made);
     free(path);
-    rig_close(&rig);
+    rig_free(&rig);
 }
 
 /* The statistics of the table of S runs over N examples of two classes; time is linear in S N. */
@@ -366,7 +356,8 @@ int main(int argc, char **argv)
         bench_base(&backend);
     }
     if (!strcmp(what, "roberta-large")) {
-        bench_roberta_large(&backend);
+        bench_roberta_large(&backend, argc > 4 ? atoi(argv[3]) : 24,
+                            argc > 4 ? atoi(argv[4]) : 1024);
     }
     if (all || !strcmp(what, "lora")) {
         bench_lora(&backend);
