@@ -19,7 +19,7 @@ replace() {
 
 @test "without a device there is one line and 69" {
     if command -v nvidia-smi >/dev/null; then skip "there is an nvidia-smi"; fi
-    DEVICE=cuda run tools/gpu_check.sh
+    DEVICE=cuda run tools/gpu_check.sh bits
     [ "$status" -eq 69 ]
     [ "${#lines[@]}" -eq 1 ]
     [[ $output == "device "*"FAILED"* ]]
@@ -32,7 +32,6 @@ replace() {
     [ "$status" -eq 0 ]
     grep -qE '^run: RoBERTa-large, 2 steps +ok .* 47 digests of weights and predictions are the same$' "$REPORT/table.txt"
     grep -qE '^profile: RoBERTa-large +ok ' "$REPORT/table.txt"
-    [ ! -e "$REPORT/roberta-large" ]
 }
 
 @test "a part that fails has its line, the others run, and the exit code is 1" {
@@ -46,6 +45,36 @@ replace() {
     grep -qE '^ops, every bit +FAILED .*exit code 1: FAILED add: another bit' "$REPORT/table.txt"
     grep -qE '^run: RoBERTa-large, 2 steps +FAILED .*DIFFERENT' "$REPORT/table.txt"
     grep -qE '^steps: RoBERTa-large +ok .* roberta-large on fence$' "$REPORT/table.txt"
+}
+
+@test "a group fits one call" {
+    run tools/gpu_check.sh list
+    [ "$status" -eq 0 ]
+    for group in bits models speed faults; do
+        sum=$(awk -v g=$group '$1 == g { s += $2 } END { print s + 0 }' <<<"$output")
+        echo "$group $sum"
+        [ "$sum" -gt 0 ] && [ "$sum" -le 570 ]
+    done
+    run tools/gpu_check.sh
+    [ "$status" -eq 64 ]
+}
+
+@test "a decoder with adapters trains alike on two devices" {
+    LLAMA=48 run tools/gpu_check.sh '^run: Llama'
+    echo "$output"
+    [ "$status" -eq 0 ]
+    grep -qE '^run: Llama of 3.2 B, LoRA, 2 steps +ok .* [0-9]+ digests of weights and predictions are the same$' "$REPORT/table.txt"
+}
+
+@test "all of a group runs; sanitizers that are not there are skipped" {
+    replace test_ops 'echo "$@"'
+    if command -v compute-sanitizer >/dev/null || [ -x /usr/local/cuda/bin/compute-sanitizer ]; then skip "there is one"; fi
+    run tools/gpu_check.sh faults
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [ "$(grep -c '^sanitizer: .*SKIPPED .*not installed' "$REPORT/table.txt")" -eq 4 ]
+    grep -qE '^ops, 1,000 times +ok .*--device fence --repeat 1000 --mode test' "$REPORT/table.txt"
+    [ "$(ls "$REPORT" | wc -l)" -le 4 ]
 }
 
 @test "test_ops runs each shape as often as the parts ask" {
