@@ -71,7 +71,7 @@ KERNEL_OBJECTS = $(foreach k,backend cublas device openblas peak threads watch,$
 MODEL = $(call objects,model)
 DATA = $(call objects,data)
 TRAIN = $(filter-out $(BUILD)/train/main.o,$(call objects,train))
-EVAL = $(filter-out $(BUILD)/eval/consistency.o,$(call objects,eval))
+EVAL = $(filter-out $(patsubst %,$(BUILD)/eval/%.o,consistency tracediff check),$(call objects,eval))
 ALL = $(TRAIN) $(MODEL) $(DATA) $(EVAL) $(KERNEL_OBJECTS) $(BASE)
 TESTS = $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c)) $(BUILD)/make_llama $(BUILD)/make_roberta
 # Test ops without a model: after an edit of a kernel only its builds are compiled again.
@@ -83,13 +83,13 @@ WORDS = $(BUILD)/test/words_compare.o $(foreach s,$(SIMDS) sim $(if $(CUDART),cu
 
 # make K=norm is make ops K=norm
 .DEFAULT_GOAL := $(if $(K),ops,all)
-all: report $(PROGRAMS)/train_gpt $(PROGRAMS)/consistency $(PROGRAMS)/merge $(BUILD)/bench $(BUILD)/digests $(CUDA)
+all: report $(patsubst %,$(PROGRAMS)/%,train_gpt consistency tracediff merge) $(BUILD)/bench $(BUILD)/digests $(CUDA)
 
 # test/cublas_stub.c waits for the emulator
 FOR_STUB = -Wl,--export-dynamic-symbol=_Z21cudaStreamSynchronizeP11CUstream_st
 $(PROGRAMS)/train_gpt: $(BUILD)/train/main.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) $(FOR_STUB)
-$(PROGRAMS)/consistency: $(BUILD)/eval/consistency.o $(EVAL) $(DATA) $(BASE)
+$(PROGRAMS)/consistency $(PROGRAMS)/tracediff: $(PROGRAMS)/%: $(BUILD)/eval/%.o $(EVAL) $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ -ljansson -lxxhash -lmd -lm
 $(PROGRAMS)/merge: $(BUILD)/tools/merge.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
@@ -172,7 +172,7 @@ report:
 	    echo "openblas  not found (optional; Debian package libopenblas0)"
 
 help:
-	@echo "make            build ./train_gpt, ./consistency and ./merge"
+	@echo "make            build ./train_gpt, ./consistency, ./tracediff and ./merge"
 	@echo "make deps       install what the build and the tests need (Debian packages)"
 	@echo "make test       run every test; ends with: N passed, N failed"
 	@echo "make K=norm     build and test the ops of kernels/norm.c and norm.cu, or one op (MODE=perf: measure them)"

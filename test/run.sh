@@ -51,6 +51,7 @@ else
 fi
 run watch "$build/test_watch"
 run trace "$build/test_trace"
+run tracediff "$build/test_tracediff"
 run device "$build/test_device"
 run attention "$build/test_attention"
 run curand "$build/test_curand"

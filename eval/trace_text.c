@@ -1,0 +1,112 @@
+/* A comparison of traces as text. */
+#include "result.h"
+#include "trace_compare.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The part of an op's place behind the step. */
+static void append_op(char **text, const json_t *op)
+{
+    const json_t *layer = json_object_get(op, "layer");
+    string_append(text, "micro-batch %.0f, %s", number_of(op, "micro_batch"), text_of(op, "pass"));
+    if (json_is_integer(layer)) {
+        string_append(text, ", layer %d", (int)json_integer_value(layer));
+    }
+    string_append(text, ": %s [%.0f, %.0f] of %s", text_of(op, "output"), number_of(op, "rows"),
+                  number_of(op, "columns"), text_of(op, "op"));
+}
+
+char *trace_place(const json_t *first)
+{
+    const char *kind = text_of(first, "kind");
+    char *text = string_format("step %.0f", number_of(first, "step"));
+    if (!strcmp(kind, "op") || !strcmp(kind, "calls")) {
+        string_append(&text, ", ");
+        append_op(&text, first);
+    } else if (json_object_get(first, "parameter")) {
+        string_append(&text, ": %s of %s", kind, text_of(first, "parameter"));
+    } else {
+        string_append(&text, ": %s", kind);
+    }
+    return text;
+}
+
+static void show_first(FILE *out, const json_t *result, const json_t *first)
+{
+    const char *kind = text_of(first, "kind");
+    int op = !strcmp(kind, "op");
+    char *place = trace_place(first);
+    fprintf(out, "first difference: %s\n", place);
+    free(place);
+    if (op) {
+        fprintf(out, "  record %.0f.%.0f, hash %s against %s\n", number_of(first, "step"),
+                number_of(first, "record"), text_of(first, "hash"),
+                text_of(json_object_get(first, "in_b"), "hash"));
+    } else if (json_object_get(first, "only_in")) {
+        fprintf(out, "  there is no such record in %s\n",
+                strcmp(text_of(first, "only_in"), "a") ? "A" : "B");
+    } else if (json_object_get(first, "in_b")) {
+        char *other = string_copy("");
+        append_op(&other, json_object_get(first, "in_b"));
+        fprintf(out, "  B has in its place %s\n", other);
+        free(other);
+    } else if (json_object_get(first, "a")) {
+        if (json_object_get(first, "example")) {
+            fprintf(out, "  example %.0f, column %.0f:", number_of(first, "example"),
+                    number_of(first, "column"));
+        }
+        fprintf(out, "  %.9g against %.9g\n", number_of(first, "a"), number_of(first, "b"));
+    }
+    const json_t *before = json_object_get(result, "equal_before"),
+                 *last = json_object_get(first, "last_equal");
+    fprintf(out, "equal before it: %.0f steps, %.0f evaluations", number_of(before, "steps"),
+            number_of(before, "evaluations"));
+    if (op || last) {
+        fprintf(out, ", %.0f records of this step", number_of(before, "records"));
+    }
+    fputc('\n', out);
+    if (last) {
+        char *text = string_copy("");
+        append_op(&text, last);
+        fprintf(out, "  the last of them: %s\n", text);
+        free(text);
+    }
+    if (number_of(first, "of") > 1) {
+        fprintf(out, "in this step %.0f of %.0f %s differ\n", number_of(first, "differ"),
+                number_of(first, "of"),
+                json_object_get(first, "parameter")           ? "parameters"
+                : op || json_object_get(first, "micro_batch") ? "records"
+                                                              : "examples");
+    }
+}
+
+void trace_compare_text(FILE *out, const json_t *result)
+{
+    const json_t *receipts = json_object_get(result, "receipts"),
+                 *first = json_object_get(result, "first"), *entry;
+    static const char *const sides[] = {"a", "b"};
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)receipts, i, entry)
+    {
+        fprintf(out, "%s %s: %s against %s\n", text_of(entry, "part"), text_of(entry, "key"),
+                text_of(entry, "a"), text_of(entry, "b"));
+    }
+    if (!json_is_true(json_object_get(result, "same_packing"))) {
+        fputs("micro-batches differ: what depends on packing is not compared\n", out);
+    }
+    if (first) {
+        show_first(out, result, first);
+        return;
+    }
+    const json_t *before = json_object_get(result, "equal_before");
+    fprintf(out, "equal: %.0f steps, %.0f evaluations\n", number_of(before, "steps"),
+            number_of(before, "evaluations"));
+    for (i = 0; i < 2; i++) {
+        const json_t *side = json_object_get(result, sides[i]);
+        if (!json_is_true(json_object_get(side, "whole"))) {
+            fprintf(out, "%s has no end behind step %.0f: its run goes on, or was stopped\n",
+                    text_of(side, "trace"), number_of(side, "step"));
+        }
+    }
+}
