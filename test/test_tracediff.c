@@ -66,8 +66,9 @@ static void write_trace(const char *path, const Made *m, const Change *c)
                                .op = (uint16_t)(m->numbered_otherwise ? 1 - op : op),
                                .output = i == 2,
                                .pass = (uint8_t)passes[i]};
-            if (m->micro != plain.micro && passes[i] != TRACE_OPTIMIZER) {
-                ops[i].hash ^= 1u << 20;
+            if (m->micro != plain.micro) {
+                ops[i].hash ^= passes[i] == TRACE_OPTIMIZER ? 0 : 1u << 20;
+                ops[i].micro++;
             }
         }
         for (int i = 0; i < PARAMETERS * TRACE_HASHES; i++) {
