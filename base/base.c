@@ -6,9 +6,7 @@
 #include <sha256.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -59,41 +57,6 @@ int error_set_create(Error *error, const char *path)
     return error->code = code == EXIT_NO_INPUT ? EXIT_BUSY : code;
 }
 
-static void out_of_memory(size_t count, size_t size)
-{
-    fprintf(stderr,
-            "out of memory: %zu x %zu bytes were asked for; use a smaller model, batch or file\n",
-            count, size);
-    exit(EXIT_NO_MEMORY);
-}
-
-void *memory_realloc(void *old, size_t count, size_t size)
-{
-    size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) {
-        out_of_memory(count, size);
-    }
-    void *memory = realloc(old, bytes ? bytes : 1);
-    if (!memory) {
-        out_of_memory(count, size);
-    }
-    return memory;
-}
-
-void *memory_alloc(size_t count, size_t size)
-{
-    return memory_realloc(NULL, count, size);
-}
-
-void *memory_calloc(size_t count, size_t size)
-{
-    void *memory = calloc(count ? count : 1, size ? size : 1);
-    if (!memory) {
-        out_of_memory(count, size);
-    }
-    return memory;
-}
-
 char *string_copy(const char *text)
 {
     size_t size = strlen(text) + 1;
@@ -104,7 +67,7 @@ static char *format_list(const char *format, va_list arguments)
 {
     char *text;
     if (vasprintf(&text, format, arguments) < 0) {
-        out_of_memory(1, strlen(format));
+        memory_refused("vasprintf", strlen(format), memory_machine(), 0);
     }
     return text;
 }
@@ -128,47 +91,6 @@ void string_append(char **text, const char *format, ...)
     *text = memory_realloc(*text, old + size, 1);
     memcpy(*text + old, more, size);
     free(more);
-}
-
-enum { HUGE_PAGE = 2 << 20, SMALL_ARENA = 1 << 16 };
-
-/* Of huge pages; but where one would not be filled of small ones, for its first byte takes all of
- * it. SMALL_ARENA is a multiple of every machine's page. */
-static size_t arena_size(size_t bytes)
-{
-    size_t page = bytes < HUGE_PAGE ? SMALL_ARENA : HUGE_PAGE;
-    return (bytes + page) / page * page;
-}
-
-void *arena_alloc(size_t bytes)
-{
-    /* Ask for one huge page more, then give back what lies before and after the aligned part. */
-    size_t size = arena_size(bytes), total = size + HUGE_PAGE;
-    if (size < bytes || total < size) {
-        out_of_memory(bytes, 1);
-    }
-    char *start = mmap(NULL, total, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (start == MAP_FAILED) {
-        out_of_memory(bytes, 1);
-    }
-    char *arena = (char *)(((uintptr_t)start + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
-    if (arena > start) {
-        munmap(start, (size_t)(arena - start));
-    }
-    if (arena + size < start + total) {
-        munmap(arena + size, (size_t)(start + total - arena) - size);
-    }
-    /* Advice only: a kernel without transparent huge pages gives small ones. */
-    (void)madvise(arena, size, MADV_HUGEPAGE);
-    return arena;
-}
-
-void arena_free(void *arena, size_t bytes)
-{
-    if (arena) {
-        munmap(arena, arena_size(bytes));
-    }
 }
 
 int path_is_folder(const char *path)
@@ -356,28 +278,4 @@ double clock_seconds(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-size_t memory_machine(void)
-{
-    struct sysinfo info;
-    return sysinfo(&info) ? SIZE_MAX
-                          : ((size_t)info.totalram + (size_t)info.totalswap) * info.mem_unit;
-}
-
-size_t memory_peak(void)
-{
-    /* getrusage would give what the process that started this one had, if that was more */
-    FILE *status = fopen("/proc/self/status", "re");
-    char line[256];
-    unsigned long long kib = 0;
-    while (status && fgets(line, sizeof line, status)) {
-        if (sscanf(line, "VmHWM: %llu kB", &kib) == 1) {
-            break;
-        }
-    }
-    if (status) {
-        fclose(status);
-    }
-    return (size_t)kib * 1024;
 }

@@ -70,8 +70,7 @@ int error_set_errno(Error *error, const char *verb, const char *path);
 /* For "cannot create PATH", an output: 73 where its folder is missing, else 73, 74 or 77. */
 int error_set_create(Error *error, const char *path);
 
-/* Memory that is never NULL: on failure prints one line and exits with 71. Sizes are count * size,
- * checked. */
+/* Memory that is never NULL: on failure memory_refused. Sizes are count * size, checked. */
 void *memory_alloc(size_t count, size_t size);
 void *memory_calloc(size_t count, size_t size);
 void *memory_realloc(void *old, size_t count, size_t size);
@@ -184,8 +183,30 @@ const char *nearest_word(const char *word, const char *const *candidates, int co
 /* Seconds of a monotonic clock. */
 double clock_seconds(void);
 
-/* Memory and swap space of this machine in bytes. */
+/* "1.5 GiB", "1.5 MiB" or "1.5 KiB". Returns text. */
+enum { BYTES_TEXT = 32 };
+const char *bytes_text(char text[BYTES_TEXT], size_t bytes);
+
+/* What a run is told to do that could have so many bytes in all, the tensors that it has among them.
+ * Whoever plans it says so here; advise NULL: nobody did. */
+enum { ADVICE_TEXT = 256 };
+typedef struct MemoryAdvice {
+    void (*advise)(char text[ADVICE_TEXT], const void *user, size_t bytes);
+    const void *user;
+} MemoryAdvice;
+extern MemoryAdvice memory_advice;
+
+/* Ends the program with 71 and one line: the call that wanted more memory, how much, how much is
+ * free, and the advice. held: bytes of the tensors that there are. */
+void memory_refused(const char *call, size_t bytes, size_t room, size_t held)
+    __attribute__((noreturn));
+
+/* Bytes of memory that this process may have: the machine's memory and swap space, or what a cgroup
+ * leaves of them; or what is left of ulimit's, if that is less. */
 size_t memory_machine(void);
+
+/* Bytes that the cgroups of this file allow, whose files are under this folder; -1: any number. */
+double memory_quota(const char *cgroups, const char *mount);
 
 /* Largest resident set of this process so far, in bytes; 0 where the system does not say. */
 size_t memory_peak(void);

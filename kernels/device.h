@@ -42,7 +42,7 @@ typedef struct Device {
     const char *(*close)(void);
     /* Memory that the host too may touch, between wait and the next op: for tests. */
     void *(*alloc_shared)(size_t bytes);
-    /* Bytes of memory that there are, free or not. */
+    /* Bytes of memory that a run may have: of a GPU what is free. */
     size_t (*memory)(void);
     /* Float32 operations a second, if all of it does nothing but fma; 0 where that is not known. */
     double (*peak)(const struct Context *ctx);

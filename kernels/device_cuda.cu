@@ -2,6 +2,7 @@
  * GPU, device_sim on the emulator. There is one stream, and everything goes through it in order. */
 #include "cuda.cuh"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 extern "C" {
@@ -24,6 +25,7 @@ static struct {
         cudaEvent_t copied;
     } slot[SLOTS];
     int next;
+    size_t held; /* bytes that were allocated and not released */
     /* The first call that failed, and how. */
     const char *call;
     cudaError_t error;
@@ -111,10 +113,13 @@ static int device_start(Context *ctx, char description[DEVICE_TEXT], Error *erro
         call = "cudaStreamCreate";
         code = cudaStreamCreate(&device.stream);
     }
-    for (int i = 0; i < SLOTS && code == cudaSuccess && !device.slot[i].copied; i++) {
-        call = "cudaMallocHost";
-        code = cudaMallocHost(&device.slot[i].memory, SLOT_BYTES);
-        if (code == cudaSuccess) {
+    /* what an earlier start left out comes now */
+    for (int i = 0; i < SLOTS && code == cudaSuccess; i++) {
+        if (!device.slot[i].memory) {
+            call = "cudaMallocHost";
+            code = cudaMallocHost(&device.slot[i].memory, SLOT_BYTES);
+        }
+        if (code == cudaSuccess && !device.slot[i].copied) {
             call = "cudaEventCreate";
             code = cudaEventCreateWithFlags(&device.slot[i].copied, cudaEventDisableTiming);
         }
@@ -135,33 +140,27 @@ static int device_start(Context *ctx, char description[DEVICE_TEXT], Error *erro
 
 /* --- memory and copies --- */
 
-[[noreturn]] static void end(int code, const char *text)
+[[noreturn]] static void refused(const char *call, size_t bytes, cudaError_t code)
 {
-    fprintf(stderr, "device " NAME ": %s\n", text);
-    exit(code);
+    if (code == cudaErrorMemoryAllocation) {
+        size_t room = 0, all = 0;
+        (void)cudaGetLastError();
+        (void)cudaMemGetInfo(&room, &all);
+        memory_refused(call, bytes, room, device.held);
+    }
+    fprintf(stderr, "%s: %s of %zu bytes: %s (%d)\n", program_invocation_short_name, call, bytes,
+            cudaGetErrorString(code), (int)code);
+    exit(EXIT_BUG);
 }
 
 static void *device_alloc(size_t bytes)
 {
     void *memory = NULL;
-    size_t room = 0, all = 0;
-    char text[320];
-    double mib = 1.0 / (1 << 20);
     cudaError_t code = cudaMalloc(&memory, bytes ? bytes : 1);
-    if (code == cudaErrorMemoryAllocation) {
-        (void)cudaGetLastError();
-        (void)cudaMemGetInfo(&room, &all);
-        snprintf(text, sizeof text,
-                 "out of memory: %.1f MiB more are needed, %.1f of %.1f are free; use a smaller "
-                 "model, --micro-batch or --max-len, --recompute or --lora, or --device cpu",
-                 (double)bytes * mib, (double)room * mib, (double)all * mib);
-        end(EXIT_NO_MEMORY, text);
-    }
     if (code != cudaSuccess) {
-        snprintf(text, sizeof text, "cudaMalloc of %zu bytes: %s (%d)", bytes,
-                 cudaGetErrorString(code), (int)code);
-        end(EXIT_BUG, text);
+        refused("device " NAME ": cudaMalloc", bytes, code);
     }
+    device.held += bytes;
     check("cudaMemsetAsync", cudaMemsetAsync(memory, 0, bytes, device.stream));
     return memory;
 }
@@ -171,8 +170,9 @@ static void *device_alloc_shared(size_t bytes)
     void *memory = NULL;
     cudaError_t code = cudaMallocManaged(&memory, bytes ? bytes : 1);
     if (code != cudaSuccess) {
-        end(EXIT_NO_MEMORY, cudaGetErrorString(code));
+        refused("device " NAME ": cudaMallocManaged", bytes, code);
     }
+    device.held += bytes;
     return memory;
 }
 
@@ -180,13 +180,13 @@ static size_t device_memory(void)
 {
     size_t room = 0, all = 0;
     check("cudaMemGetInfo", cudaMemGetInfo(&room, &all));
-    return all;
+    return room;
 }
 
 static void device_release(void *memory, size_t bytes)
 {
-    (void)bytes;
     if (memory) {
+        device.held -= bytes;
         check("cudaStreamSynchronize", cudaStreamSynchronize(device.stream));
         check("cudaFree", cudaFree(memory));
     }

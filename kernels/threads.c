@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "threads.h"
 #include "base.h"
+#include "cgroup.h"
 
 #include <omp.h>
 #include <stdlib.h>
@@ -35,89 +36,22 @@ static double read_cpu_max(const char *folder)
         }
         fclose(file);
     }
-    return cores;
-}
-
-static double read_number(const char *folder, const char *name)
-{
-    char *path = string_format("%s/%s", folder, name);
-    double number = -1;
-    FILE *file = fopen(path, "re");
-    free(path);
-    if (file) {
-        if (fscanf(file, "%lf", &number) != 1) {
-            number = -1;
-        }
-        fclose(file);
-    }
-    return number;
+    return cores > 0 ? cores : -1;
 }
 
 /* The same from cgroup v1's two files. */
 static double read_cfs_quota(const char *folder)
 {
-    double quota = read_number(folder, "cpu.cfs_quota_us"),
-           period = read_number(folder, "cpu.cfs_period_us");
+    double quota = cgroup_number(folder, "cpu.cfs_quota_us"),
+           period = cgroup_number(folder, "cpu.cfs_period_us");
     return quota > 0 && period > 0 ? quota / period : -1;
-}
-
-/* The smaller of two quotas, of which -1 is none. */
-static double smaller(double a, double b)
-{
-    return b > 0 && (a < 0 || b < a) ? b : a;
-}
-
-/* The smallest quota from root + path up to root itself. Inside of a container the path of
- * /proc/self/cgroup may be the host's, whose folder is not there: then root's own files count. */
-static double smallest_quota(const char *root, const char *path, double (*read)(const char *))
-{
-    char *folder = string_format("%s%s", root, path);
-    double smallest = -1;
-    for (size_t length = strlen(folder);; length--) {
-        if (!folder[length] || folder[length] == '/') {
-            folder[length] = 0;
-            smallest = smaller(smallest, read(folder));
-        }
-        if (length <= strlen(root)) {
-            free(folder);
-            return smallest;
-        }
-    }
 }
 
 double threads_quota(const char *cgroups, const char *mount)
 {
-    char line[4096];
-    double smallest = -1;
-    FILE *file = fopen(cgroups, "re");
-    while (file && fgets(line, sizeof line, file)) { /* "ID:CONTROLLERS:PATH" */
-        line[strcspn(line, "\n")] = 0;
-        char *controllers = strchr(line, ':'),
-             *path = controllers ? strchr(controllers + 1, ':') : NULL;
-        if (!path) {
-            continue;
-        }
-        *path++ = 0;
-        controllers++;
-        double cores = -1;
-        char list[256];
-        snprintf(list, sizeof list, ",%s,", controllers);
-        if (!*controllers) {
-            cores = smallest_quota(mount, path, read_cpu_max);
-        } else if (strstr(list, ",cpu,")) {
-            static const char *const names[] = {"cpu", "cpu,cpuacct", "cpuacct,cpu"};
-            for (int i = 0; i < 3 && cores < 0; i++) {
-                char *root = string_format("%s/%s", mount, names[i]);
-                cores = smallest_quota(root, path, read_cfs_quota);
-                free(root);
-            }
-        }
-        smallest = smaller(smallest, cores);
-    }
-    if (file) {
-        fclose(file);
-    }
-    return smallest;
+    static const CgroupLimit limit = {
+        {"cpu", "cpu,cpuacct", "cpuacct,cpu"}, read_cpu_max, read_cfs_quota};
+    return cgroup_smallest(&limit, cgroups, mount);
 }
 
 int threads_available(void)

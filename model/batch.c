@@ -26,6 +26,12 @@ static void lay_out(Batch *batch, int *memory)
     }
 }
 
+size_t batch_bytes(const Model *model, int max_tokens, int max_sequences)
+{
+    size_t N = (size_t)int_max(max_tokens, max_sequences), B = (size_t)max_sequences + 1;
+    return (6 * N + 7 * B + (size_t)model->trained_tables * (3 * N + 1)) * sizeof(int);
+}
+
 void batch_init(Batch *batch, const Model *model, int max_tokens, int max_sequences)
 {
     const Config *c = &model->config;
@@ -33,8 +39,7 @@ void batch_init(Batch *batch, const Model *model, int max_tokens, int max_sequen
     *batch = (Batch){.model = model,
                      .max_tokens = int_max(max_tokens, max_sequences),
                      .max_sequences = max_sequences};
-    size_t N = (size_t)batch->max_tokens, B = (size_t)max_sequences + 1;
-    batch->bytes = (6 * N + 7 * B + (size_t)model->trained_tables * (3 * N + 1)) * sizeof(int);
+    batch->bytes = batch_bytes(model, max_tokens, max_sequences);
     batch->host = memory_calloc(batch->bytes, 1);
     batch->device = model->backend->device->alloc(batch->bytes);
     batch->counts = memory_calloc((size_t)int_max(int_max(c->V, c->positions), c->types),

@@ -35,7 +35,8 @@ typedef struct Batch {
     int *counts;        /* [rows of the largest table], 0 between calls */
 } Batch;
 
-/* Memory for batches of at most this size. */
+/* Memory for batches of at most this size, and how much that is. */
+size_t batch_bytes(const Model *model, int max_tokens, int max_sequences);
 void batch_init(Batch *batch, const Model *model, int max_tokens, int max_sequences);
 void batch_free(Batch *batch);
 

@@ -57,6 +57,30 @@ static int read_classes(Model *model, State *state, Param *param, const Tensor *
     return 0;
 }
 
+size_t model_frozen_bytes(const Model *model, const char *folder)
+{
+    Shards *shards = NULL;
+    Error none; /* whoever reads the files reports what is wrong with them */
+    int copied = model->backend->device->start != NULL;
+    size_t bytes = model->params.frozen * sizeof(float);
+    if (folder && shards_open(&shards, folder, &none)) {
+        shards = NULL;
+    }
+    for (int i = 0; i < model->params.count; i++) {
+        const Param *param = &model->params.list[i];
+        if (!param->trainable && param->rank == 2) {
+            const char *path;
+            const Tensor *tensor = shards ? shards_find(shards, param->name, &path) : NULL;
+            int bf16 = tensor && tensor->dtype == DTYPE_BF16,
+                viewed = tensor && (bf16 || tensor->dtype == DTYPE_F32);
+            bytes += copied || !viewed ? param->count * (bf16 ? sizeof(uint16_t) : sizeof(float))
+                                       : 0;
+        }
+    }
+    shards_free(shards);
+    return bytes;
+}
+
 int model_read(Model *model, State *state, const char *folder, uint64_t seed_init, char sha256[65],
                char **made, Error *error)
 {

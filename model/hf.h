@@ -15,6 +15,10 @@
 int model_read(Model *model, State *state, const char *folder, uint64_t seed_init, char sha256[65],
                char **made, Error *error);
 
+/* Bytes of what is frozen in the device's memory; of a folder's files the headers are read. folder
+ * NULL: a model without a file. */
+size_t model_frozen_bytes(const Model *model, const char *folder);
+
 /* Every parameter from the seed: a model without a file. */
 void model_make(Model *model, State *state, uint64_t seed_init);
 

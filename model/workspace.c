@@ -65,18 +65,18 @@ static void lay_out(Workspace *work, Layout *layout, const Model *model)
 
 void workspace_call_ops(const Workspace *work, const Model *model)
 {
-    State state = state_of_addresses(work->memory);
+    State state = state_of_addresses(work->hidden[0]);
     Batch batch = batch_of_size(model, work->max_tokens, work->max_sequences, work->max_length);
     Pass pass = {model, &state, work, &batch, .step = {.train = work->train}};
     pass_forward(&pass);
     pass_loss(&pass, 1.0f, work->train);
 }
 
-int workspace_init(Workspace *work, const Model *model, int max_tokens, int max_sequences,
-                    int max_length, int train, int recompute, Error *error)
+int workspace_plan(Workspace *work, const Model *model, int max_tokens, int max_sequences,
+                   int max_length, int train, int recompute, Error *error)
 {
     const Network *network = model->network;
-    const Device *device = model->backend->device;
+    Backend *backend = model->backend;
     size_t L = (size_t)model->config.L;
     *work = (Workspace){.max_tokens = max_tokens,
                         .max_sequences = max_sequences,
@@ -90,22 +90,27 @@ int workspace_init(Workspace *work, const Model *model, int max_tokens, int max_
     Layout layout = {0};
     lay_out(work, &layout, model);
     work->acts_bytes = layout.used * sizeof(float);
-    work->memory = device->alloc(work->acts_bytes);
-    lay_out(work, &(Layout){.memory = work->memory}, model);
-    if (network->prepare) {
-        network->prepare(work, model);
-    }
-    Backend *backend = model->backend;
     const Watch *watch = watch_begin(backend, WATCH_PLAN);
     workspace_call_ops(work, model);
     watch_end(backend, WATCH_PLAN);
+    work->scratch_bytes = watch->scratch * sizeof(float);
     if (watch->error.code) {
         *error = watch->error;
         return error->code;
     }
-    work->scratch_bytes = watch->scratch * sizeof(float);
-    backend_reserve(backend, watch->scratch);
     return 0;
+}
+
+void workspace_alloc(Workspace *work, const Model *model)
+{
+    const Network *network = model->network;
+    Backend *backend = model->backend;
+    work->memory = backend->device->alloc(work->acts_bytes);
+    lay_out(work, &(Layout){.memory = work->memory}, model);
+    if (network->prepare) {
+        network->prepare(work, model);
+    }
+    backend_reserve(backend, work->scratch_bytes / sizeof(float));
 }
 
 void workspace_free(Workspace *work, const Model *model)

@@ -21,10 +21,13 @@ typedef struct Workspace {
     void *acts, *other;          /* of the network's own types: [L] layers, and the rest */
 } Workspace;
 
-/* Plans and allocates for batches of at most this size, and the scratch of the backend. Errors: 64
- * an op that the model needs and the backend lacks. */
-int workspace_init(Workspace *work, const Model *model, int max_tokens, int max_sequences,
+/* Counts what batches of at most this size need, scratch of the backend included: nothing is
+ * allocated on the device. Errors: 64 an op that the model needs and the backend lacks. */
+int workspace_plan(Workspace *work, const Model *model, int max_tokens, int max_sequences,
                    int max_length, int train, int recompute, Error *error);
+
+/* Allocates what was planned. */
+void workspace_alloc(Workspace *work, const Model *model);
 
 /* Calls every op of a pass over the largest batch, forward and, with training, backward: for
  * planning, while the backend is watched for WATCH_PLAN and runs none of them. */

@@ -96,12 +96,24 @@ files_stay() {
     run="$train $short --seed 4 --device sim --preds $work/preds"
     n=1
     while [ "$n" -lt 40 ] && ! CUDASIM_FAIL=malloc:$n $run >/dev/null 2>&1; do
-        CUDASIM_FAIL=malloc:$n one_line 71 'device sim: out of memory: .* MiB more are needed, .* are free; use a smaller .*--micro-batch' $run
+        CUDASIM_FAIL=malloc:$n one_line 71 '^train_gpt: device sim: cudaMalloc: out of memory: [0-9.]* [KM]iB more are needed, 16.0 GiB are free; [a-z-]' $run
         files_stay
         n=$((n + 1))
     done
     [ "$n" -gt 6 ] && [ "$n" -lt 40 ]
-    CUDASIM_MEMORY=1 one_line 71 'this run needs .* the device has' $run --seed 5
+}
+
+@test "a run that needs more memory than a device has names what fits, and that does" {
+    run="$train ${short/--max-train 8/--max-train 64} --device sim --preds $work/preds"
+    CUDASIM_MEMORY=1 one_line 71 'needs 3\.[0-9] MiB of memory, the device has room for .*; not even one example fits .*--recompute or not; try --lora' $run
+    CUDASIM_MEMORY=1 one_line 71 'not even one example fits .*; try a smaller --max-len or model' $run --model tiny --max-len 256 --lora --lora-r 256 --lora-targets all
+    for memory in 2 3; do
+        CUDASIM_MEMORY=$memory one_line 71 "this run needs .*; --micro-batch [0-9]* fits" $run
+        fitting=$(sed -n 's/.*; \(--micro-batch [0-9]*\) fits.*/\1/p' "$work/message")
+        CUDASIM_MEMORY=$memory $run $fitting
+    done
+    # a call that fails once much is there: what fits into that
+    CUDASIM_FAIL=malloc:8 one_line 71 'cudaMalloc: out of memory: .*; --micro-batch [0-9]* fits' $run
 }
 
 @test "a launch, a copy or a wait that fails: 70 with the op's or the call's name, and earlier files stay" {

@@ -279,8 +279,16 @@ stops() {
     $train $short --preds "$work/p" --save "$work/base" >/dev/null 2>&1
     sed -i 's/"vocab_size": [0-9]*/"vocab_size": 16777216/; s/"hidden_size": [0-9]*/"hidden_size": 4096/; s/"num_attention_heads": 4/"num_attention_heads": 32/' "$work/base/config.json"
     [ "$(awk '/^MemTotal/ { print $2 }' /proc/meminfo)" -lt 1000000000 ] || skip "a machine of this size can run the model"
-    fails 71 '^train_gpt: this run needs [0-9.]* GiB of memory, the machine has' $train $short --model "$work/base"
+    fails 71 '^train_gpt: this run needs [0-9.]* GiB of memory, the machine has room for .*; not even one example' $train $short --model "$work/base"
     [ ! -e "$work/preds" ]
+}
+
+@test "where ulimit leaves too little memory, a micro-batch that fits is named" {
+    local run="$train --task mnli --model tiny --data builtin --max-train 2048 --max-eval 16 --batch 2048 --max-steps 1 --threads 1 --dry-run"
+    (ulimit -v 600000 && $run --quiet >/dev/null 2>&1) || skip "a program that takes more address space, as a sanitizer's does"
+    (ulimit -v 100000 && fails 71 'this run needs [0-9.]* MiB of memory, the machine has room for .*; --micro-batch [0-9]* fits, with the same result' $run)
+    local fitting=$(sed -n 's/.*; \(--micro-batch [0-9]*\) fits.*/\1/p' "$work/message")
+    (ulimit -v 100000 && $run $fitting --quiet)
 }
 
 @test "the cases of ../shared: the damaged file is named" {

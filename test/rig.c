@@ -34,10 +34,11 @@ int rig_open(Rig *rig, const char *build, int threads, Config config, Problem pr
 int rig_plan(Rig *rig, int max_tokens, int max_sequences, int max_length, int recompute,
              Error *error)
 {
-    if (workspace_init(&rig->work, &rig->model, max_tokens, max_sequences, max_length, 1, recompute,
+    if (workspace_plan(&rig->work, &rig->model, max_tokens, max_sequences, max_length, 1, recompute,
                        error)) {
         return error->code;
     }
+    workspace_alloc(&rig->work, &rig->model);
     batch_init(&rig->batch, &rig->model, max_tokens, max_sequences);
     return 0;
 }

@@ -39,6 +39,16 @@ static void check_quota(const char *cgroups, double expected)
     free(mount);
 }
 
+static void check_memory(const char *cgroups, double expected)
+{
+    put("self", cgroups);
+    char *self = scratch_path("self"), *mount = scratch_path("mount");
+    double quota = memory_quota(self, mount);
+    CHECK(quota == expected, "cgroups '%s': memory %g, expected %g", cgroups, quota, expected);
+    free(self);
+    free(mount);
+}
+
 static void check_quotas(void)
 {
     put("mount/slice/job/cpu.max", "max 100000\n");
@@ -63,6 +73,14 @@ static void check_quotas(void)
     check_quota("nonsense\n", -1);
     put("mount/cpu.max", "150000 100000\n"); /* a container sees its own folder as the root */
     check_quota("0::/a/path/of/the/host\n", 1.5);
+    put("mount/slice/memory.max", "max\n");
+    put("mount/slice/job/memory.max", "3000000000\n");
+    put("mount/memory/old/memory.limit_in_bytes", "9223372036854771712\n");
+    put("mount/memory/memory.limit_in_bytes", "4096\n");
+    check_memory("0::/slice/job\n", 3e9);
+    check_memory("0::/slice\n", -1);
+    check_memory("7:memory:/old\n3:cpu,cpuacct:/old\n0::/\n", 4096);
+    check_memory("3:cpu:/old\n", -1);
     double none = threads_quota("/no/such/file", "/no/such/mount");
     CHECK(none < 0, "no file: quota %g", none);
     CHECK(threads_available() >= 1, "no thread at all");

@@ -70,10 +70,11 @@ static void rig_open(Rig *rig, Config config, const LoraConfig *lora, Backend *b
 static void rig_plan(Rig *rig, int B, int T, int recompute)
 {
     Error error;
-    if (workspace_init(&rig->work, &rig->model, B * T, B, T, 1, recompute, &error)) {
+    if (workspace_plan(&rig->work, &rig->model, B * T, B, T, 1, recompute, &error)) {
         fprintf(stderr, "bench: %s\n", error.text);
         exit(error.code);
     }
+    workspace_alloc(&rig->work, &rig->model);
     batch_init(&rig->batch, &rig->model, B * T, B);
 }
 

@@ -266,6 +266,7 @@ int study_open(Study *study, const Options *options, Error *error)
 
 void study_close(Study *study)
 {
+    memory_advice = (MemoryAdvice){0};
     encoded_free(&study->train_ids);
     encoded_free(&study->dev_ids);
     dataset_free(&study->train);
@@ -277,104 +278,4 @@ void study_close(Study *study)
     backend_free(&study->backend);
     free(study->model_name);
     *study = (Study){0};
-}
-
-/* More steps than a step's number, and more tokens of a step than its counts, have room for. */
-enum { MOST_STEPS = 1000000000, MOST_TOKENS = 1 << 30 };
-
-/* Whether the planned memory is more than the device has. A model that is mapped needs none. */
-static int check_memory(const Study *study, Error *error)
-{
-    const Device *device = study->backend.device;
-    size_t most = device->memory();
-    double gib = 1.0 / (1 << 30),
-           bytes = 4.0 * (double)study->model.params.frozen + (double)study->state_bytes +
-                   (double)study->work.acts_bytes + (double)study->work.scratch_bytes;
-    return bytes <= (double)most
-               ? 0
-               : error_set(error, EXIT_NO_MEMORY,
-                           "this run needs %.1f GiB of memory, the %s has %.1f; use a smaller "
-                           "model, --micro-batch or --max-len, --recompute or --lora",
-                           bytes * gib, device->start ? "device" : "machine",
-                           (double)most * gib);
-}
-
-/* Every op of a run is planned: one that is missing is refused now, and a variant of none of them.
- */
-static int plan_ops(Study *study, Error *error)
-{
-    Backend *backend = &study->backend;
-    State state = state_of_addresses(study->work.memory);
-    int code = 0;
-    watch_begin(backend, WATCH_PLAN);
-    workspace_call_ops(&study->work, &study->model);
-    if (study->steps) {
-        state_reset(&state, &study->model);
-        StepSums sums;
-        code = optim_step(&state, &study->model, &study->recipe.optim, 0, &sums, error);
-    }
-    watch_end(backend, WATCH_PLAN);
-    return code ? code : backend_check_plan(backend, error);
-}
-
-int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error)
-{
-    Recipe *r = &study->recipe;
-    int examples = study->train.count, micro = option_count(study->options->micro_batch);
-    study->micro = micro && micro < r->batch ? micro : r->batch;
-    study->steps_per_epoch = (examples - 1) / r->batch + 1;
-    double steps = ceil(r->epochs * study->steps_per_epoch);
-    if (!(r->max_steps && r->epochs > 0) && steps > MOST_STEPS) {
-        return error_set(error, EXIT_USAGE,
-                         "--epochs %g: with batch %d and %d examples that makes %.0f steps, at "
-                         "most %d can be counted; lower it",
-                         r->epochs, r->batch, examples, steps, MOST_STEPS);
-    }
-    study->steps = r->max_steps && r->epochs > 0 ? r->max_steps : (int)steps;
-    uint64_t places[3] = {0};
-    int until = option_places(places, study->options->trace_until) ? (int)places[0] : 0;
-    study->stop = until ? until : study->steps;
-    if (until > study->steps) {
-        return error_set(error, EXIT_USAGE, "--trace-until %d: the run has %d steps", until,
-                         study->steps);
-    }
-    study->warmup = schedule_warmup(r->warmup, study->steps);
-    study->tokens = 0;
-    int longest = int_max(study->train_ids.longest, study->dev_ids.longest),
-        sequences = study->micro * study->train_ids.choices,
-        most = longest * study->dev_ids.choices; /* tokens of a pass */
-    int *order = memory_alloc((size_t)examples, sizeof *order);
-    size_t largest = 0; /* tokens of a whole step */
-    for (int s = 0; s < count && largest <= MOST_TOKENS; s++) {
-        for (int step = 0; step < study->steps && largest <= MOST_TOKENS; step++) {
-            StepRange range = step_range(study, step);
-            if (range.first == 0) {
-                epoch_order(order, examples, data_seeds[s], range.epoch);
-            }
-            size_t whole = 0;
-            for (int at = range.first; at < range.end; at += study->micro) {
-                int n = int_min(study->micro, range.end - at);
-                size_t tokens = encoded_tokens(&study->train_ids, order, at, n);
-                whole += tokens;
-                most = tokens <= MOST_TOKENS ? int_max(most, (int)tokens) : most;
-                study->tokens += s == 0 ? (long)tokens : 0;
-            }
-            largest = whole > largest ? whole : largest;
-        }
-    }
-    free(order);
-    if (largest > MOST_TOKENS) {
-        return error_set(error, EXIT_USAGE,
-                         "--batch %d: one step has %zu tokens, at most %d can be counted; lower "
-                         "it, or --max-len",
-                         r->batch, largest, MOST_TOKENS);
-    }
-    if (workspace_init(&study->work, &study->model, most, sequences, longest, study->steps > 0,
-                       study->options->recompute != NULL, error)) {
-        return error->code;
-    }
-    batch_init(&study->batch, &study->model, most, sequences);
-    study->state_bytes = state_bytes(&study->model, study->steps > 0,
-                                     study->options->save && r->select_best);
-    return plan_ops(study, error) || check_memory(study, error) ? error->code : 0;
 }

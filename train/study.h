@@ -29,7 +29,7 @@ typedef struct Study {
     int steps_per_epoch, steps, warmup;
     int stop;       /* the last step that is made: steps, or that of --trace-until */
     long tokens;    /* of all training steps */
-    size_t state_bytes; /* of a run's State */
+    size_t state_bytes, frozen_bytes; /* of a run's State; of what is frozen, on the device */
     char made[512]; /* parameters that were made from the seed; "" for none */
     int told;       /* how the labels of the head were understood was said */
 } Study;
@@ -40,7 +40,7 @@ void study_close(Study *study);
 
 /* Finds the largest micro-batch of all epochs of all these seeds, allocates for it, and counts
  * steps and tokens. Errors: 64 more steps, or tokens of a step, than are counted; 71 more memory
- * than the machine has. */
+ * than there is: with what it could be done. */
 int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error);
 
 /* How often a planned run evaluates, and whether it does behind this step, from 1 on. */
