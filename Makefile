@@ -260,7 +260,7 @@ fuzz: $(PROGRAMS)/train_gpt
 	    printf '\002index\tprediction\n0\ta\n1\tb\n' > build-fuzz/corpus/index; \
 	    printf '\003{"m": {"RTE": [80, 1, 90, 75]}}' > build-fuzz/corpus/json
 	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(EXACT) $(INCLUDE_eval) \
-	    -o build-fuzz/fuzz_preds test/fuzz_preds.c $(filter-out eval/consistency.c,$(wildcard eval/*.c)) $(wildcard base/*.c data/*.c) \
+	    -o build-fuzz/fuzz_preds test/fuzz_preds.c $(filter-out eval/consistency.c eval/tracediff.c,$(wildcard eval/*.c)) $(wildcard base/*.c data/*.c) \
 	    -ljansson -lxxhash -lmd -lm
 	build-fuzz/fuzz_preds -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 build-fuzz/corpus
 
