@@ -98,7 +98,7 @@ fails() {
 
 @test "refusals" {
     traced="$train $short --preds $work/p --trace $work/t.trace"
-    fails 64 'not STEP.RECORD.ELEMENT' $traced --trace-level outputs --perturb 1.2
+    fails 64 'not STEP.RECORD.I' $traced --trace-level outputs --perturb 1.2
     fails 64 'need each other' $traced --trace-level outputs --trace-until 1.2
     fails 64 'need each other' $traced --trace-level outputs --trace-until 1 --trace-tensor "$work/x"
     fails 64 'level outputs' $traced --perturb 1.2.3

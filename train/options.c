@@ -97,7 +97,7 @@ static int check_places(const Options *o, Error *error)
                          o->trace_until);
     }
     if (o->perturb && (option_places(perturb, o->perturb) != 3 || !perturb[0])) {
-        return error_set(error, EXIT_USAGE, "--perturb %s: not STEP.RECORD.ELEMENT", o->perturb);
+        return error_set(error, EXIT_USAGE, "--perturb %s: not STEP.RECORD.I", o->perturb);
     }
     if ((o->trace_tensor != NULL) != (places == 2)) {
         return error_set(error, EXIT_USAGE,
