@@ -1,7 +1,7 @@
 #include "arguments.h"
 #include "folders.h"
+#include "tool_options.h"
 
-#include <getopt.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -10,16 +10,10 @@
 
 enum { MAX_DRAWS = 10000000 };
 
-typedef struct Known {
-    const char *name, *value;
-    size_t at; /* of the member that takes the text, or that becomes 1; 0: set() reads the value */
-    const char *help;
-} Known;
-
 #define AT(member) offsetof(Arguments, member)
 
 /* One table: what is parsed and what --help prints. */
-static const Known known[] = {
+static const ToolOption known[] = {
     {"format", "FORMAT", 0, "text (default), json, jsonl, csv, md, latex or html"},
     {"output", "FILE", AT(output),
      "write there instead of standard output (also -o FILE), in the format "
@@ -85,14 +79,7 @@ void arguments_help(FILE *out)
           "  CON   share of examples on which two runs predict the same, mean over pairs\n"
           "  CCON  the same, and both are right\n\n",
           out);
-    for (int i = 0; i < KNOWN; i++) {
-        char *name = string_format("--%s%s%s", known[i].name, known[i].value ? " " : "",
-                                   known[i].value ? known[i].value : "");
-        fprintf(out, "  %-20s", name);
-        print_words(out, 22, 22, known[i].help);
-        fputc('\n', out);
-        free(name);
-    }
+    tool_options_help(out, known, KNOWN);
     fputs("\nNO_COLOR is honoured. docs/STATISTICS.md defines every number.\n"
           "Exit codes: 0 done, 3 a warning with --strict, 4 expectation missed, 64 usage,\n"
           "65 damaged or unfitting file, 66 missing file, 73, 74, 77 output not writable.\n",
@@ -145,9 +132,9 @@ static void format_from(Arguments *o)
     }
 }
 
-static int set(Arguments *o, const Known *option, const char *value, Error *error)
+static int set(void *into, const char *name, const char *value, Error *error)
 {
-    const char *name = option->name;
+    Arguments *o = into;
     static const char *const formats[] = {"text", "json", "jsonl", "csv", "md", "latex", "html"};
     static const char *const intervals[] = {"two-way", "boot", "none"};
     static const char *const ddofs[] = {"0", "1"};
@@ -155,12 +142,8 @@ static int set(Arguments *o, const Known *option, const char *value, Error *erro
                                           "pearson",  "spearman", "mae"};
     int chosen = 0;
     uint64_t number = 0;
-    char *end, *member = (char *)o + option->at;
-    if (option->at && option->value) {
-        *(const char **)(void *)member = value;
-    } else if (option->at) {
-        *(int *)(void *)member = 1;
-    } else if (!strcmp(name, "format")) {
+    char *end;
+    if (!strcmp(name, "format")) {
         if (choice(&chosen, name, value, formats, 7, error)) {
             return error->code;
         }
@@ -211,69 +194,21 @@ static int set(Arguments *o, const Known *option, const char *value, Error *erro
     return 0;
 }
 
-static int unknown(const char *given, Error *error)
-{
-    const char *names[KNOWN];
-    char *plain = string_format("%.*s", (int)strcspn(given, "="), given + strspn(given, "-"));
-    for (int i = 0; i < KNOWN; i++) {
-        names[i] = known[i].name;
-    }
-    const char *near = nearest_word(plain, names, KNOWN);
-    char *quoted = shell_quote(given);
-    free(plain);
-    (void)error_set(error, EXIT_USAGE, "%s: no such option%s%s; a file of that name is ./%s", given,
-                    near ? "; did you mean --" : "", near ? near : "", quoted);
-    free(quoted);
-    return error->code;
-}
-
 int arguments_parse(Arguments *o, int argc, char **argv, Error *error)
 {
-    struct option list[KNOWN + 1] = {0};
-    int option, index = 0;
-    for (int i = 0; i < KNOWN; i++) {
-        list[i] = (struct option){known[i].name, known[i].value ? required_argument : no_argument,
-                                  NULL, 1};
-    }
+    int first;
     *o = (Arguments){
         .level = 0.95, .tolerance = 1e-9, .min_seeds = 3, .examples = 10, .metric = "accuracy"};
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":ho:", list, &index)) >= 0) {
-        if (option == ':') {
-            return error_set(error, EXIT_USAGE, "%s: a value is missing", argv[optind - 1]);
-        }
-        if (option == '?') {
-            /* of a cluster of short options, getopt stands at its word until the last letter */
-            int inside = optopt && optind < argc && argv[optind][0] == '-' &&
-                         strchr(argv[optind], optopt) != NULL;
-            return unknown(argv[inside ? optind : optind - 1], error);
-        }
-        if (option != 1) { /* -o and -h: the name that begins so */
-            for (index = 0; *known[index].name != option; index++) {
-            }
-        }
-        if (optarg && !*optarg) {
-            return error_set(error, EXIT_USAGE, "--%s '': an empty value; name one",
-                             known[index].name);
-        }
-        if (set(o, &known[index], optarg, error)) {
-            return error->code;
-        }
-        if (!strcmp(known[index].name, "compare")) {
-            if (optind >= argc || !*argv[optind]) {
-                return error_set(error, EXIT_USAGE, "--compare %s: name two sets: --compare A B",
-                                 optarg);
-            }
-            o->side[1] = argv[optind++];
-        }
+    if (tool_options_parse(known, KNOWN, set, o, argc, argv, &first, error)) {
+        return error->code;
     }
     if (o->output && !o->format_named) {
         format_from(o);
     }
-    size_t named = (size_t)(argc - optind);
+    size_t named = (size_t)(argc - first);
     o->boot = o->ci == INTERVAL_BOOT && !o->boot ? 2000 : o->boot;
     for (size_t i = 0; i < named; i++) {
-        if (!*argv[optind + (int)i]) {
+        if (!*argv[first + (int)i]) {
             return error_set(error, EXIT_USAGE, "'': an empty file name; name a file or a folder");
         }
     }
@@ -281,7 +216,7 @@ int arguments_parse(Arguments *o, int argc, char **argv, Error *error)
         return error_set(error, EXIT_USAGE,
                          "no files; name prediction files: ./consistency preds/*.bin");
     }
-    return folders_expand(&o->files, &o->count, argv + optind, named, error);
+    return folders_expand(&o->files, &o->count, argv + first, named, error);
 }
 
 void arguments_free(Arguments *o)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_OPTIONS = 32 };
+enum { MOST_OPTIONS = 64 };
 
 static int unknown(const ToolOption *options, int count, const char *given, Error *error)
 {
@@ -14,44 +14,59 @@ static int unknown(const ToolOption *options, int count, const char *given, Erro
         names[i] = options[i].name;
     }
     const char *near = nearest_word(plain, names, count);
+    char *quoted = shell_quote(given);
     free(plain);
-    return error_set(error, EXIT_USAGE, "%s: no such option%s%s; --help lists them", given,
-                     near ? "; did you mean --" : "", near ? near : "");
+    (void)error_set(error, EXIT_USAGE, "%s: no such option%s%s; a file of that name is ./%s", given,
+                    near ? "; did you mean --" : "", near ? near : "", quoted);
+    free(quoted);
+    return error->code;
 }
 
-int tool_options_parse(const ToolOption *options, int count, int argc, char **argv, int *first,
-                       Error *error)
+int tool_options_parse(const ToolOption *options, int count, ToolOptionReader *read, void *into,
+                       int argc, char **argv, int *first, Error *error)
 {
     struct option list[MOST_OPTIONS + 1] = {0};
+    int option, index = 0;
     for (int i = 0; i < count; i++) {
         list[i] = (struct option){options[i].name,
-                                  options[i].value ? required_argument : no_argument, NULL,
-                                  *options[i].name == 'h' || *options[i].name == 'o'
-                                      ? *options[i].name
-                                      : 1000 + i};
+                                  options[i].value ? required_argument : no_argument, NULL, 1};
     }
     opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, ":ho:", list, NULL)) >= 0;) {
-        int i = option - 1000;
+    while ((option = getopt_long(argc, argv, ":ho:", list, &index)) >= 0) {
         if (option == ':') {
             return error_set(error, EXIT_USAGE, "%s: a value is missing", argv[optind - 1]);
         }
-        if (option == '?' && optopt >= 1000) {
-            return error_set(error, EXIT_USAGE, "--%s takes no value; write it alone",
-                             options[optopt - 1000].name);
+        if (option == '?') {
+            /* of a cluster of short options, getopt stands at its word until the last letter */
+            int inside = optopt && optind < argc && argv[optind][0] == '-' &&
+                         strchr(argv[optind], optopt) != NULL;
+            return unknown(options, count, argv[inside ? optind : optind - 1], error);
         }
-        if (option < 1000) { /* -h and -o: the option that begins so */
-            for (i = 0; i < count && *options[i].name != option; i++) {
+        if (option != 1) { /* -o and -h: the name that begins so */
+            for (index = 0; *options[index].name != option; index++) {
             }
         }
-        if (option == '?' || i == count) {
-            return unknown(options, count, argv[optind - 1], error);
-        }
+        const ToolOption *o = &options[index];
+        char *member = (char *)into + o->at;
         if (optarg && !*optarg) {
-            return error_set(error, EXIT_USAGE, "--%s '': an empty value; name one",
-                             options[i].name);
+            return error_set(error, EXIT_USAGE, "--%s '': an empty value; name one", o->name);
         }
-        *options[i].at = options[i].value ? optarg : "yes";
+        if (!o->at) {
+            if (read(into, o->name, optarg, error)) {
+                return error->code;
+            }
+        } else if (!o->value) {
+            *(int *)(void *)member = 1;
+        } else {
+            ((const char **)(void *)member)[0] = optarg;
+            if (strchr(o->value, ' ')) {
+                if (optind >= argc || !*argv[optind]) {
+                    return error_set(error, EXIT_USAGE, "--%s %s: two values are needed: --%s %s",
+                                     o->name, optarg, o->name, o->value);
+                }
+                ((const char **)(void *)member)[1] = argv[optind++];
+            }
+        }
     }
     *first = optind;
     return 0;
@@ -62,22 +77,9 @@ void tool_options_help(FILE *out, const ToolOption *options, int count)
     for (int i = 0; i < count; i++) {
         char *name = string_format("--%s%s%s", options[i].name, options[i].value ? " " : "",
                                    options[i].value ? options[i].value : "");
-        fprintf(out, "  %-20s ", name);
-        print_words(out, 23, 23, options[i].help);
+        fprintf(out, "  %-20s", name);
+        print_words(out, 22, 22, options[i].help);
         fputc('\n', out);
         free(name);
     }
-}
-
-int tool_number(uint32_t *number, const char *option, const char *text, uint32_t least,
-                Error *error)
-{
-    enum { MOST = 1000000000 };
-    unsigned long value = strlen(text) < 12 ? strtoul(text, NULL, 10) : MOST + 1UL;
-    if (strspn(text, "0123456789") != strlen(text) || value < least || value > MOST) {
-        return error_set(error, EXIT_USAGE, "--%s %s: not a whole number from %u to %d", option,
-                         text, least, MOST);
-    }
-    *number = (uint32_t)value;
-    return 0;
 }

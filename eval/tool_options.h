@@ -1,22 +1,25 @@
-/* The command lines of tracediff and check: one table that is parsed and printed by --help. */
+/* Command lines of the programs of eval/: one table that is parsed and that --help prints. */
 #ifndef TOOL_OPTIONS_H
 #define TOOL_OPTIONS_H
 
 #include "base.h"
 
 typedef struct ToolOption {
-    const char *name, *value, *help; /* value NULL: a flag, which becomes "yes" */
-    const char **at;
+    const char *name, *value; /* value NULL: a flag; of two words: two values follow */
+    size_t
+        at; /* of the int that becomes 1, or of the const char * (two of them) that take the text,
+                * in the struct of the program; 0: the program's function reads the value */
+    const char *help;
 } ToolOption;
 
-/* What is no option moves to the end of argv; *first is its index. A "--" ends the options. Errors:
- * 64 with the nearest name. */
-int tool_options_parse(const ToolOption *options, int count, int argc, char **argv, int *first,
-                       Error *error);
-void tool_options_help(FILE *out, const ToolOption *options, int count);
+/* Reads the value of an option. Errors: 64. */
+typedef int ToolOptionReader(void *into, const char *name, const char *value, Error *error);
 
-/* A whole number from least on. Errors: 64. */
-int tool_number(uint32_t *number, const char *option, const char *text, uint32_t least,
-                Error *error);
+/* Fills the struct `into` from the arguments. What is no option moves to the end of argv; *first is
+ * its index. "--" ends the options; -h and -o are those that begin so. read NULL: there is no option
+ * without a place. Errors: 64 with the nearest name; those of read. */
+int tool_options_parse(const ToolOption *options, int count, ToolOptionReader *read, void *into,
+                       int argc, char **argv, int *first, Error *error);
+void tool_options_help(FILE *out, const ToolOption *options, int count);
 
 #endif

@@ -5,26 +5,31 @@
 #include "trace_growth.h"
 #include "version.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 enum { EXIT_DIFFERENT = 1 };
 
-static const char *growth, *as_json, *output, *help, *version;
+static struct Arguments {
+    int first; /* argument that is no option */
+    int growth, json, help, version;
+    const char *output;
+} arguments;
+
+#define AT(member) offsetof(struct Arguments, member)
 
 static const ToolOption options[] = {
-    {"growth", NULL,
-     "how the difference grew, over steps and evaluations; with C D the curve of another pair, such "
-     "as two seeds, beside it",
-     &growth},
-    {"json", NULL, "one JSON object (docs/FORMATS.md)", &as_json},
-    {"output", "FILE",
-     "write there instead of standard output (also -o FILE); .json is JSON, .html, with --growth, a "
-     "page with pictures",
-     &output},
-    {"help", NULL, "this text", &help},
-    {"version", NULL, "which seedbed this is", &version},
+    {"growth", NULL, AT(growth),
+     "how the difference grew, over steps and evaluations; with C D the curve of another "
+     "pair, such as two seeds, beside it"},
+    {"json", NULL, AT(json), "one JSON object (docs/FORMATS.md)"},
+    {"output", "FILE", AT(output),
+     "write there instead of standard output (also -o FILE); .json is JSON, .html, with "
+     "--growth, a page with pictures"},
+    {"help", NULL, AT(help), "this text"},
+    {"version", NULL, AT(version), "which seedbed this is"},
 };
 enum { OPTIONS = sizeof options / sizeof *options };
 
@@ -43,9 +48,9 @@ static void show_help(void)
           "the runs rest on.\n\n",
           stdout);
     tool_options_help(stdout, options, OPTIONS);
-    fputs("\nExit codes: 0 all that both record is equal, 1 it differs (--growth: 0), 64 usage,\n"
-          "65 damaged, or of runs that cannot be compared, 66 missing file, 73, 74, 77 output\n"
-          "not writable.\n",
+    fputs("\nExit codes: 0 all that both record is equal, 1 it differs (--growth: 0),\n"
+          "64 usage, 65 damaged, or of runs that cannot be compared, 66 missing file,\n"
+          "73, 74, 77 output not writable.\n",
           stdout);
 }
 
@@ -59,16 +64,16 @@ static int ends_in(const char *name, const char *end)
 static int show(const json_t *result, void (*text)(FILE *out, const json_t *result), Error *error)
 {
     Writer writer = {.stream = stdout};
-    if (output && writer_open(&writer, output, error)) {
+    if (arguments.output && writer_open(&writer, arguments.output, error)) {
         return error->code;
     }
-    if (as_json || ends_in(output, ".json")) {
+    if (arguments.json || ends_in(arguments.output, ".json")) {
         json_dumpf(result, writer.stream, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_ENSURE_ASCII);
         fputc('\n', writer.stream);
     } else {
         text(writer.stream, result);
     }
-    return output ? writer_commit(&writer, error) : 0;
+    return arguments.output ? writer_commit(&writer, error) : 0;
 }
 
 static int compare(char **files, int *different, Error *error)
@@ -80,7 +85,7 @@ static int compare(char **files, int *different, Error *error)
     }
     int code = trace_open(&b, files[1], error);
     if (!code) {
-        code = trace_compare(&result, &a, &b, 0, error);
+        code = trace_compare(&result, &a, &b, error);
         trace_close(&b);
     }
     trace_close(&a);
@@ -109,7 +114,8 @@ static int grow(char **files, int count, Error *error)
         }
     }
     code = code ? code
-                : show(result, ends_in(output, ".html") ? trace_growth_html : trace_growth_text,
+                : show(result,
+                       ends_in(arguments.output, ".html") ? trace_growth_html : trace_growth_text,
                        error);
     json_decref(result);
     return code;
@@ -117,13 +123,14 @@ static int grow(char **files, int count, Error *error)
 
 static int check_usage(int files, Error *error)
 {
-    if (files != 2 && !(growth && files == 4)) {
+    if (files != 2 && !(arguments.growth && files == 4)) {
         return error_set(error, EXIT_USAGE, "%d files; name two traces%s: tracediff%s A B%s", files,
-                         growth ? ", or two pairs" : "", growth ? " --growth" : "",
-                         growth ? " [C D]" : "");
+                         arguments.growth ? ", or two pairs" : "",
+                         arguments.growth ? " --growth" : "", arguments.growth ? " [C D]" : "");
     }
-    if (ends_in(output, ".html") && (!growth || as_json)) {
-        return error_set(error, EXIT_USAGE, "-o %s: a page is written with --growth alone", output);
+    if (ends_in(arguments.output, ".html") && (!arguments.growth || arguments.json)) {
+        return error_set(error, EXIT_USAGE, "-o %s: a page is written with --growth alone",
+                         arguments.output);
     }
     return 0;
 }
@@ -131,21 +138,22 @@ static int check_usage(int files, Error *error)
 int main(int argc, char **argv)
 {
     Error error = {0};
-    int first, different = 0;
+    int different = 0;
     process_start("tracediff");
-    if (tool_options_parse(options, OPTIONS, argc, argv, &first, &error)) {
+    if (tool_options_parse(options, OPTIONS, NULL, &arguments, argc, argv, &arguments.first,
+                           &error)) {
         return fail(&error);
     }
-    int code = 0;
-    if (help) {
+    int code = 0, count = argc - arguments.first;
+    char **files = argv + arguments.first;
+    if (arguments.help) {
         show_help();
-    } else if (version) {
+    } else if (arguments.version) {
         printf("tracediff of seedbed %s, commit %s\n", TOOL_VERSION, git_commit());
     } else {
-        code = check_usage(argc - first, &error)
-                   ? error.code
-                   : growth ? grow(argv + first, argc - first, &error)
-                            : compare(argv + first, &different, &error);
+        code = check_usage(count, &error) ? error.code
+               : arguments.growth         ? grow(files, count, &error)
+                                          : compare(files, &different, &error);
     }
     code = code ? code : stdout_close(&error);
     return code ? fail(&error) : different ? EXIT_DIFFERENT : 0;

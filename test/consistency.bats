@@ -57,7 +57,7 @@ three_runs() {
     refuses 64 'a value is missing' "$1" --boot
     refuses 64 'not a whole number' --boot many "$1"
     refuses 64 'from 0.5' --level 95 "$1"
-    refuses 64 'name two sets' --compare A
+    refuses 64 'two values are needed' --compare A
     head -c 2000 "$1" >"$work/cut.bin"
     refuses 65 'cut.bin' "$1" "$work/cut.bin"
     : >"$work/empty.bin"

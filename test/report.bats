@@ -176,7 +176,7 @@ ends() {
         refuses 64 "^consistency: --$option '': an empty value" "--$option=" "$work/seed1.csv"
     done
     refuses 64 "^consistency: --output '': an empty value" -o '' "$work/seed1.csv"
-    refuses 64 'name two sets' --compare A '' "$work/seed1.csv"
+    refuses 64 'two values are needed' --compare A '' "$work/seed1.csv"
     refuses 64 "'': an empty file name" "$work/seed1.csv" ''
     refuses 64 'did you mean --version' --versoin
 }
