@@ -31,6 +31,18 @@ static __device__ __forceinline__ float warp_max(float x)
     return x;
 }
 
+/* Of N values in shared memory, one a thread of a block of N, the sum at the first: values l and l +
+ * N / 2 are added, then l and l + N / 4, down to 1 and 0. The first thread may read it at once. */
+template <typename T, unsigned N> static __device__ __forceinline__ void block_sum(T *value)
+{
+    for (unsigned half = N / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) {
+            value[threadIdx.x] += value[threadIdx.x + half];
+        }
+    }
+}
+
 /* x, but the compiler does not know: what depends on it is computed where it is used, and takes no
  * registers through the loops in between. */
 static __device__ __forceinline__ int opaque(int x)

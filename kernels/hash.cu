@@ -29,13 +29,8 @@ static __global__ void __launch_bounds__(THREADS)
         }
     }
     part[threadIdx.x] = total;
-    for (unsigned half = THREADS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) {
-            part[threadIdx.x] += part[threadIdx.x + half];
-        }
-    }
-    if (threadIdx.x == 0) { /* whose own the last sum is */
+    block_sum<uint64_t, THREADS>(part);
+    if (threadIdx.x == 0) {
         partial[blockIdx.x] = part[0];
     }
 }

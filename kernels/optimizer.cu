@@ -43,13 +43,8 @@ static __global__ void __launch_bounds__(NORM_LANES)
         sum += (double)partial[i];
     }
     lane[threadIdx.x] = sum;
-    for (unsigned half = NORM_LANES / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) {
-            lane[threadIdx.x] += lane[threadIdx.x + half];
-        }
-    }
-    if (threadIdx.x == 0) { /* whose own the last sum is */
+    block_sum<double, NORM_LANES>(lane);
+    if (threadIdx.x == 0) {
         double norm = sqrt(lane[0]), scale = clip > 0.0 ? clip / (norm + 1e-6) : 1.0;
         sums->norm = norm;
         sums->gradient_scale = (float)(scale < 1.0 ? scale : 1.0);
