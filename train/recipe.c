@@ -113,6 +113,7 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, int tiny, Er
         .max_train = option_count(o->max_train),
         .max_eval = option_count(o->max_eval),
         .select_best = *o->select == 'b',
+        .eval_every = o->eval_every,
         .dropout = o->dropout ? option_real(o->dropout) : -1.0,
         .kernels = "",
     };
@@ -180,6 +181,9 @@ json_t *recipe_json(const Recipe *r, const Seeds *seeds)
                         r->dropout < 0 ? json_string("config") : real_json(r->dropout));
     json_object_set_new(object, "dtype", json_string("float32"));
     json_object_set_new(object, "epochs", real_json(r->epochs));
+    if (r->select_best) { /* among which evaluations */
+        json_object_set_new(object, "eval_every", json_string(r->eval_every));
+    }
     json_object_set_new(object, "eps", real_json(r->optim.eps));
     json_object_set_new(object, "kernels", json_string(r->kernels));
     json_object_set_new(object, "lr", real_json(r->lr));

@@ -15,6 +15,7 @@ typedef struct Recipe {
     double lr, warmup, epochs;
     int batch, max_steps, max_len, max_train, max_eval;
     int select_best;
+    const char *eval_every; /* as --eval-every has it: where the best is looked for */
     double dropout;      /* -1: as the model's config says */
     const char *kernels; /* variants in force */
     LoraConfig lora;     /* targets 0: full fine-tuning */
