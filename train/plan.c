@@ -75,10 +75,12 @@ static int largest_fitting(const Study *study, const size_t *tokens, int most, i
     return low;
 }
 
-/* What a run does with so many bytes. Micro-batches change no result, recomputation neither. */
+/* What a run does with so many bytes. Micro-batches change no result but with variants of sums over
+ * tokens; recomputation none. */
 static void advise(char text[ADVICE_TEXT], const void *user, size_t bytes)
 {
     const Study *study = user;
+    const char *same = *study->backend.variants ? "" : ", with the same result";
     char there[BYTES_TEXT];
     size_t *tokens = most_tokens(study);
     int again = study->work.recompute, train = study->work.train,
@@ -89,10 +91,9 @@ static void advise(char text[ADVICE_TEXT], const void *user, size_t bytes)
     size_t moments = study->state_bytes - study->model.params.trained * sizeof(float);
     int lora = train && !study->model.lora.targets && fits(study, tokens, 1, 1, bytes + moments);
     if (micro) {
-        snprintf(text, ADVICE_TEXT, "--micro-batch %d fits, with the same result", micro);
+        snprintf(text, ADVICE_TEXT, "--micro-batch %d fits%s", micro, same);
     } else if (recomputing) {
-        snprintf(text, ADVICE_TEXT, "--recompute with --micro-batch %d fits, with the same result",
-                 recomputing);
+        snprintf(text, ADVICE_TEXT, "--recompute with --micro-batch %d fits%s", recomputing, same);
     } else {
         snprintf(text, ADVICE_TEXT,
                  "not even one example fits into %s%s; try %sa smaller --max-len or model",
