@@ -39,8 +39,8 @@ static int same_op(const Pair *p, const TraceOp *x, const TraceOp *y)
         return 0;
     }
     /* the optimizer's are those of the last micro-batch, wherever that is */
-    return (x->micro == y->micro || !p->same_packing) && x->layer == y->layer && x->pass == y->pass &&
-           x->rows == y->rows && x->columns == y->columns;
+    return (x->micro == y->micro || !p->same_packing) && x->layer == y->layer &&
+           x->pass == y->pass && x->rows == y->rows && x->columns == y->columns;
 }
 
 static json_t *op_json(const TraceReader *r, const TraceOp *op)
@@ -230,10 +230,8 @@ int trace_next_pair(TraceReader *reader[2], TraceBlock block[2], Error *error)
             break;
         }
         /* an evaluation stands behind the step of its number */
-        int behind = a->number < b->number ||
-                             (a->number == b->number && a->tag == TRACE_STEP)
-                         ? 0
-                         : 1;
+        int behind = a->number < b->number || (a->number == b->number && a->tag == TRACE_STEP) ? 0
+                                                                                               : 1;
         if (trace_next(reader[behind], &block[behind], error)) {
             return error->code;
         }
@@ -260,7 +258,7 @@ static const json_t *run_value(const TraceReader *r, const char *key)
     return json_object_get(json_object_get(r->header, "run"), key);
 }
 
-int trace_compare(json_t **result, TraceReader *a, TraceReader *b, uint32_t until, Error *error)
+int trace_compare(json_t **result, TraceReader *a, TraceReader *b, Error *error)
 {
     json_t *receipts;
     *result = NULL;
@@ -282,7 +280,7 @@ int trace_compare(json_t **result, TraceReader *a, TraceReader *b, uint32_t unti
             json_decref(receipts);
             return error->code;
         }
-        if (!block[0].tag || !block[1].tag || (until && block[0].number > until)) {
+        if (!block[0].tag || !block[1].tag) {
             break;
         }
         int step = block[0].tag == TRACE_STEP;

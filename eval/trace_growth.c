@@ -6,15 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Steps of 1, 2, 3, 4, 6, 8, 12, 16 ...: on a logarithmic axis the others say little more. */
-static int is_shown(uint32_t step)
-{
-    while (step > 3 && step % 2 == 0) {
-        step /= 2;
-    }
-    return step <= 3;
-}
-
 /* Distance over the first one's norm; 0 where they are equal, even if both are 0. */
 static double relative(double squared_distance, double squared_norm)
 {
@@ -51,7 +42,7 @@ static json_t *step_point(const TraceBlock *a, const TraceBlock *b)
     const TraceStep *s = &a->step, *t = &b->step;
     json_t *o = json_object();
     put_count(o, "step", a->number);
-    put(o, "weights", s->sketch && s->sketch == t->sketch ? sketch_distance(a, b) : NAN);
+    put(o, "weights", s->sketch == t->sketch ? sketch_distance(a, b) : NAN);
     put(o, "train_loss", fabs(s->loss / s->terms - t->loss / t->terms));
     return o;
 }
@@ -95,7 +86,7 @@ int trace_growth(json_t **growth, TraceReader *a, TraceReader *b, Error *error)
     while (!(code = trace_next_pair(reader, block, error)) && block[0].tag && block[1].tag) {
         if (block[0].tag == TRACE_EVALUATION) {
             json_array_append_new(evaluations, evaluation_point(&block[0], &block[1]));
-        } else if (is_shown(block[0].number)) {
+        } else if (block[0].step.sketch && block[1].step.sketch) {
             json_array_append_new(steps, step_point(&block[0], &block[1]));
         }
     }

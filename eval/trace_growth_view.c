@@ -26,13 +26,21 @@ static const json_t *points_of(const json_t *pair, int c)
     return json_object_get(pair, curves[c].list);
 }
 
-static void show_number(FILE *out, double value, double scale, const char *format)
+/* The columns of evaluations; "-" where there is no number, as of a language model's logits. */
+static const struct {
+    const char *key, *title, *format;
+    double scale;
+} columns[] = {{"logits", "logits", "%.3g", 1},
+               {"flipped", "flipped, %", "%.2f", 100},
+               {"loss", "dev loss", "%.3g", 1},
+               {"metric_a", "metric A", "%.4f", 1},
+               {"metric_b", "metric B", "%.4f", 1}};
+enum { COLUMNS = sizeof columns / sizeof *columns };
+
+static const char *number_text(char text[32], double value, double scale, const char *format)
 {
-    char text[32] = "-";
-    if (!isnan(value)) {
-        snprintf(text, sizeof text, format, scale * value);
-    }
-    fprintf(out, " %12s", text);
+    snprintf(text, 32, isnan(value) ? "-" : format, scale * value);
+    return text;
 }
 
 static void show_receipts(FILE *out, const json_t *pair)
@@ -49,6 +57,7 @@ static void show_receipts(FILE *out, const json_t *pair)
 void trace_growth_text(FILE *out, const json_t *growth)
 {
     const json_t *pairs = json_object_get(growth, "pairs"), *pair, *point;
+    char text[32];
     size_t p, i;
     json_array_foreach((json_t *)(uintptr_t)pairs, p, pair)
     {
@@ -58,27 +67,30 @@ void trace_growth_text(FILE *out, const json_t *growth)
         json_array_foreach(json_object_get(pair, "steps"), i, point)
         {
             fprintf(out, "%10.0f", number_of(point, "step"));
-            show_number(out, number_of(point, "weights"), 1, "%.3g");
-            show_number(out, number_of(point, "train_loss"), 1, "%.3g");
-            fputc('\n', out);
+            fprintf(out, " %12s", number_text(text, number_of(point, "weights"), 1, "%.3g"));
+            fprintf(out, " %12s\n", number_text(text, number_of(point, "train_loss"), 1, "%.3g"));
         }
-        fprintf(out, "%10s %12s %12s %12s %12s %12s\n", "evaluation", "logits", "flipped", "dev loss",
-                "metric A", "metric B");
+        fprintf(out, "%10s", "evaluation");
+        for (int c = 0; c < COLUMNS; c++) {
+            fprintf(out, " %12s", columns[c].title);
+        }
+        fputc('\n', out);
         json_array_foreach(json_object_get(pair, "evaluations"), i, point)
         {
             fprintf(out, "%10.0f", number_of(point, "step"));
-            show_number(out, number_of(point, "logits"), 1, "%.3g");
-            show_number(out, number_of(point, "flipped"), 100, "%.2f %%");
-            show_number(out, number_of(point, "loss"), 1, "%.3g");
-            show_number(out, number_of(point, "metric_a"), 1, "%.4f");
-            show_number(out, number_of(point, "metric_b"), 1, "%.4f");
+            for (int c = 0; c < COLUMNS; c++) {
+                fprintf(out, " %12s",
+                        number_text(text, number_of(point, columns[c].key), columns[c].scale,
+                                    columns[c].format));
+            }
             fputc('\n', out);
         }
     }
-    fputs("weights, logits: norm of the difference over A's norm; of weights estimated by sketches, "
-          "within 9 % (two SD)\nflipped: share of dev examples with another prediction; losses: "
-          "absolute differences\n",
-          out);
+    fputs(
+        "weights, logits: norm of the difference over A's norm; of weights estimated by sketches, "
+        "within 9 % (two SD)\nflipped: share of dev examples with another prediction; losses: "
+        "absolute differences\n",
+        out);
 }
 
 /* --- the page --- */
@@ -134,8 +146,9 @@ static void draw_axes(FILE *out, const Axis *x, const Axis *y)
                 "%.0f</text>\n",
                 at, TOP, HIGH, at, TOP + HIGH + 16, pow(10, e));
     }
-    fprintf(out, "<path class=ax d=\"M%d %dv%dh%d\"/><text class=d x=%d y=%d text-anchor=end>step"
-                 "</text>\n",
+    fprintf(out,
+            "<path class=ax d=\"M%d %dv%dh%d\"/><text class=d x=%d y=%d text-anchor=end>step"
+            "</text>\n",
             LEFT, TOP, HIGH, WIDE, LEFT + WIDE, TOP + HIGH + 30);
 }
 
@@ -163,7 +176,9 @@ static void draw_curve(FILE *out, const json_t *points, const char *key, int sid
         double value = number_of(point, key), step = number_of(point, "step");
         if (value >= 0 && step >= 1) {
             fprintf(out, "<circle %s cx=%.1f cy=%.1f r=2.5 />",
-                    value > 0 ? (side ? "class=fb" : "class=fa") : side ? "class=\"sb\"" : "class=\"sa\"",
+                    value > 0 ? (side ? "class=fb" : "class=fa")
+                    : side    ? "class=\"sb\""
+                              : "class=\"sa\"",
                     place_x(x, step), value > 0 ? place_y(y, value) : TOP + HIGH);
         }
     }
@@ -189,11 +204,9 @@ static void draw_figure(FILE *out, const json_t *pairs, int c)
         return;
     }
     y = axis_closed(y);
-    char *description = string_format("%s over steps, both axes logarithmic; %s.%s",
-                                      curves[c].title, curves[c].what,
-                                      json_array_size(pairs) > 1
-                                          ? " Blue: the first pair of runs, orange: the second."
-                                          : "");
+    char *description = string_format(
+        "%s over steps, both axes logarithmic; %s.%s", curves[c].title, curves[c].what,
+        json_array_size(pairs) > 1 ? " Blue: the first pair of runs, orange: the second." : "");
     figure_open(out, LEFT + WIDE + 20, TOP + HIGH + 40, curves[c].title, NULL, description);
     free(description);
     draw_axes(out, &x, &y);
@@ -209,8 +222,9 @@ static void html_pair(FILE *out, const json_t *pair, size_t p)
 {
     const json_t *receipts = json_object_get(pair, "receipts"), *e;
     size_t i;
-    fprintf(out, "<p><svg viewBox=\"0 0 12 12\" style=\"width:.8em;display:inline\" aria-hidden="
-                 "true><rect class=%s width=12 height=12 /></svg> <b>%s</b> ",
+    fprintf(out,
+            "<p><svg viewBox=\"0 0 12 12\" style=\"width:.8em;display:inline\" aria-hidden="
+            "true><rect class=%s width=12 height=12 /></svg> <b>%s</b> ",
             p ? "fb" : "fa", p ? "Beside it" : "A against B");
     html_text(out, text_of(pair, "a"));
     fputs(" against ", out);
@@ -247,18 +261,21 @@ void trace_growth_html(FILE *out, const json_t *growth)
     fputs("</div>\n<h2>Evaluations</h2>\n", out);
     json_array_foreach((json_t *)(uintptr_t)pairs, p, pair)
     {
-        fputs("<div class=wide><table><thead><tr><th>step</th><th>logits</th><th>flipped, %</th>"
-              "<th>dev loss</th><th>metric A</th><th>metric B</th></tr></thead><tbody>\n",
-              out);
+        fputs("<div class=wide><table><thead><tr><th>step</th>", out);
+        for (int c = 0; c < COLUMNS; c++) {
+            fprintf(out, "<th>%s</th>", columns[c].title);
+        }
+        fputs("</tr></thead><tbody>\n", out);
         json_array_foreach(json_object_get(pair, "evaluations"), i, point)
         {
-            char flipped[32];
-            fprintf(out,
-                    "<tr><td>%.0f</td><td>%.3g</td><td>%s</td><td>%.3g</td><td>%.4f</td>"
-                    "<td>%.4f</td></tr>\n",
-                    number_of(point, "step"), number_of(point, "logits"),
-                    decimal(flipped, number_of(point, "flipped"), 100, 2), number_of(point, "loss"),
-                    number_of(point, "metric_a"), number_of(point, "metric_b"));
+            char text[32];
+            fprintf(out, "<tr><td>%.0f</td>", number_of(point, "step"));
+            for (int c = 0; c < COLUMNS; c++) {
+                fprintf(out, "<td>%s</td>",
+                        number_text(text, number_of(point, columns[c].key), columns[c].scale,
+                                    columns[c].format));
+            }
+            fputs("</tr>\n", out);
         }
         fputs("</tbody></table></div>\n", out);
     }

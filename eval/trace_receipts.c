@@ -20,9 +20,10 @@ static int may_differ(const char *key)
 
 static char *value_text(const json_t *value)
 {
-    return json_is_string(value) ? string_copy(json_string_value(value))
-           : value               ? json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS)
-                                 : string_copy("none");
+    const char *text = json_is_string(value) ? json_string_value(value) : NULL;
+    return (text && !*text) || !value ? string_copy("none")
+           : text                     ? string_copy(text)
+                                      : json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS);
 }
 
 /* Adds what differs in this key of two objects; where both have an object, in its keys. */

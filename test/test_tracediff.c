@@ -58,7 +58,8 @@ static void write_trace(const char *path, const Made *m, const Change *c)
         int here = c->step == n, passes[OPS] = {0, 1, 1, 2, 3, 4, 5};
         for (int i = 0; i < OPS; i++) {
             int op = i % 2;
-            ops[i] = (TraceOp){.hash = 1000 * n + (unsigned)i + (here && c->what == OP && c->at == i),
+            ops[i] = (TraceOp){.hash = 1000 * n + (unsigned)i +
+                                       (here && c->what == OP && c->at == i),
                                .rows = 3,
                                .columns = (unsigned)i + 1,
                                .micro = i == 5,
@@ -120,8 +121,8 @@ static void write_trace(const char *path, const Made *m, const Change *c)
                 logits[EXAMPLES * COLUMNS - 1] += n < c->step || c->what != EVALUATION ? 2 : 0;
             }
             TraceBlock e = {.tag = TRACE_EVALUATION, .number = n};
-            e.evaluation =
-                (TraceEvaluation){.metric = 0.5, .loss = 1, .rows = EXAMPLES, .columns = COLUMNS};
+            e.evaluation = (TraceEvaluation){
+                .metric = 0.5, .loss = 1, .rows = EXAMPLES, .columns = COLUMNS};
             e.logits = logits;
             CHECK(!trace_write(&writer, &e, &error), "%s", error.text);
         }
@@ -137,7 +138,7 @@ static json_t *compared(const char *a, const char *b, Error *error)
         return NULL;
     }
     if (!trace_open(&y, b, error)) {
-        (void)trace_compare(&result, &x, &y, 0, error);
+        (void)trace_compare(&result, &x, &y, error);
         trace_close(&y);
     }
     trace_close(&x);
@@ -262,8 +263,8 @@ static void test_growth(void)
                  *evaluations = json_object_get(pair, "evaluations");
     CHECK(json_array_size(steps) == STEPS, "%zu steps", json_array_size(steps));
     for (size_t n = 1; n <= STEPS; n++) {
-        double weights =
-            json_number_value(json_object_get(json_array_get(steps, n - 1), "weights"));
+        double weights = json_number_value(
+            json_object_get(json_array_get(steps, n - 1), "weights"));
         CHECK(fabs(weights - 1e-3 * (double)n) < 1e-9, "distance %g at step %zu", weights, n);
     }
     for (size_t i = 0; i < 2; i++) {

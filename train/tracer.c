@@ -45,10 +45,10 @@ static size_t values_size(const Tracer *t)
     return t->most_losses * (1 + t->classes);
 }
 
-/* Steps 1, 2, 3, 4, 6, 8, 12, 16 ... and the last one. */
+/* Of the traced steps the 1st, 2nd, 3rd, 4th, 6th, 8th, 12th, 16th ... and the last one. */
 static int has_sketch(const Tracer *t, int step)
 {
-    int n = step;
+    int n = step / t->every;
     while (n > 4 && n % 2 == 0) {
         n /= 2;
     }
