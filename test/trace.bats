@@ -116,3 +116,33 @@ fails() {
     [ -e /dev/full ] || skip "no /dev/full"
     fails 74 'cannot write' $train $short --preds "$work/p" --trace /dev/full
 }
+
+@test "tracediff: equal, different, refused" {
+    local tracediff="$(dirname "$train")/tracediff"
+    $train $short --preds "$work/p" --trace-level outputs --trace "$work/a.trace" >/dev/null 2>&1
+    $train $short --preds "$work/p" --trace-level outputs --trace "$work/b.trace" --kernel layernorm_backward=float64 >/dev/null 2>&1
+    $tracediff "$work/a.trace" "$work/a.trace" | grep -q '^equal: '
+    code=0
+    $tracediff "$work/a.trace" "$work/b.trace" >"$work/text" || code=$?
+    [ "$code" -eq 1 ]
+    grep -q '^first difference: step 1, micro-batch 0, backward, layer 1: dx .* of layernorm_backward$' "$work/text"
+    grep -q '^run kernels: none against layernorm_backward=float64$' "$work/text"
+    code=0
+    $tracediff -o "$work/first.json" "$work/a.trace" "$work/b.trace" || code=$?
+    [ "$code" -eq 1 ]
+    grep -q '"op": "layernorm_backward"' "$work/first.json"
+    $tracediff --growth -o "$work/growth.html" "$work/a.trace" "$work/b.trace"
+    grep -q '<h1>How did the difference grow?' "$work/growth.html"
+    ! grep -q nan "$work/growth.html"
+    fails 64 '1 files; name two traces' $tracediff "$work/a.trace"
+    fails 64 'did you mean --growth' $tracediff --growht "$work/a.trace" "$work/a.trace"
+    fails 64 'with --growth alone' $tracediff -o "$work/x.html" "$work/a.trace" "$work/a.trace"
+    fails 66 'no.trace' $tracediff "$work/a.trace" "$work/no.trace"
+    : >"$work/empty.trace"
+    fails 65 'empty.trace' $tracediff "$work/a.trace" "$work/empty.trace"
+    head -c -700 "$work/b.trace" >"$work/cut.trace"
+    code=0
+    $tracediff "$work/b.trace" "$work/cut.trace" >"$work/text" || code=$?
+    [ "$code" -eq 0 ]
+    grep -q 'its run goes on, or was stopped' "$work/text"
+}
