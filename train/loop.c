@@ -18,10 +18,7 @@ static long run_passes(Run *run, const StepRange *range, const int *order, int t
 {
     Study *study = run->study;
     Batch *batch = &study->batch;
-    Pass pass = {&study->model,
-                 &run->state,
-                 &study->work,
-                 batch,
+    Pass pass = {&study->model, &run->state, &study->work, batch,
                  .step = {.train = 1,
                           .step = (uint32_t)run->state.step,
                           .seed_dropout = run->seeds->dropout}};

@@ -61,8 +61,7 @@ static void show_plan(Study *s, int runs)
     const Model *m = &s->model;
     ModelCounts counts = model_counts(m);
     double mib = 1.0 / (1 << 20), trained = 4.0 * (double)counts.trained,
-           weights = trained + (double)s->frozen_bytes,
-           moments = (double)s->state_bytes - trained;
+           weights = trained + (double)s->frozen_bytes, moments = (double)s->state_bytes - trained;
     fprintf(stderr, "task      %s (%s): %d training and %d dev %s%s\n", s->task->name,
             s->task->benchmark, s->train.count, s->dev.count,
             s->task->kind == KIND_LANGUAGE ? "windows" : "examples",
@@ -90,7 +89,8 @@ static void show_plan(Study *s, int runs)
         "%.1f%s\n",
         (weights + moments + (double)s->work.acts_bytes + (double)s->work.scratch_bytes) * mib,
         weights * mib, moments * mib, (double)s->work.acts_bytes * mib,
-        (double)s->work.scratch_bytes * mib, m->lora.targets && !s->backend.device->start ? "; and the mapped model" : "");
+        (double)s->work.scratch_bytes * mib,
+        m->lora.targets && !s->backend.device->start ? "; and the mapped model" : "");
     fprintf(stderr, "machine   %s, %s kernels%s%s\n", s->backend.machine, s->backend.ops.build,
             *s->backend.variants ? ", variants " : "", s->backend.variants);
     if (s->train_ids.cut + s->dev_ids.cut) {

@@ -124,8 +124,9 @@ static int check_value(const char *name, Kind kind, const char *text, Error *err
         long number = strtol(text, &end, 10);
         int steps = kind == EVERY && end > text && !strcmp(end, "steps");
         if ((*end && !steps) || errno || number < 0 || number > 1000000000) {
-            return error_set(error, EXIT_USAGE, "--%s %s: not a whole number from 0 to 1000000000%s",
-                             name, text, kind == EVERY ? " of epochs, or Nsteps" : "");
+            return error_set(error, EXIT_USAGE,
+                             "--%s %s: not a whole number from 0 to 1000000000%s", name, text,
+                             kind == EVERY ? " of epochs, or Nsteps" : "");
         }
     } else if (kind == REAL) {
         double number = strtod(text, &end);
@@ -249,13 +250,14 @@ static int check_together(const Options *o, Error *error)
                          "out",
                          o->max_steps);
     }
-    if (!o->trace && (is_given(o, "trace_level") || is_given(o, "trace_every") || o->trace_until || o->perturb)) {
+    if (!o->trace && (is_given(o, "trace_level") || is_given(o, "trace_every") || o->trace_until ||
+                      o->perturb)) {
         return error_set(error, EXIT_USAGE,
                          "--%s without --trace changes nothing; add --trace FILE",
-                         o->perturb                    ? "perturb"
-                         : o->trace_until              ? "trace-until"
+                         o->perturb                   ? "perturb"
+                         : o->trace_until             ? "trace-until"
                          : is_given(o, "trace_every") ? "trace-every"
-                                                       : "trace-level");
+                                                      : "trace-level");
     }
     if (o->trace && o->seeds) {
         return error_set(error, EXIT_USAGE,
