@@ -39,7 +39,10 @@ enum { COLUMNS = sizeof columns / sizeof *columns };
 
 static const char *number_text(char text[32], double value, double scale, const char *format)
 {
-    snprintf(text, 32, isnan(value) ? "-" : format, scale * value);
+    if (isnan(value)) {
+        return "-";
+    }
+    snprintf(text, 32, format, scale * value);
     return text;
 }
 
