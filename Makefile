@@ -56,7 +56,7 @@ COMPILE_ptx = $(NVCC) $(CUDAFLAGS) -no-compress $(foreach g,$(GPUS),-gencode arc
 PTX = $(if $(NVCC),$(patsubst %,$(BUILD)/kernels/%.ptx.o,$(filter-out device_cuda,$(CU)) table))
 # No C++ library: the programs are linked as C.
 COMPILE_sim = $(CXX) -std=c++17 $(OPT_SIM) -Wall -Wextra -Wno-unused-function -Wno-unknown-pragmas $(EXACT) -fno-exceptions -fno-rtti \
-    -fno-threadsafe-statics -fsanitize=alignment $(SANITIZE_SIM) -Itest/cudasim -I$(BUILD)/sim
+    -fno-threadsafe-statics $(SANITIZE_SIM) -fsanitize=alignment -fsanitize-recover=alignment -Itest/cudasim -I$(BUILD)/sim
 OPT_SIM = -O2 -g
 SANITIZE_SIM = $(SANITIZE)
 CU = $(filter-out peak,$(patsubst kernels/%.cu,%,$(wildcard kernels/*.cu)))
