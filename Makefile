@@ -114,13 +114,16 @@ $(filter-out $(BUILD)/test_ops $(BUILD)/test_cudasim,$(TESTS)): $(BUILD)/%: $(BU
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 
 define kernel_rule
-$(BUILD)/kernels/%.$(1).o: kernels/%.$(2) | $(BUILD)/kernels
+$(BUILD)/kernels/%.$(1).o: kernels/%.$(2) $(3) | $(BUILD)/kernels
 	$$(COMPILE_$(1)) $$(INCLUDE_kernels) -DBUILD=$(1) -MMD -MP -c $$< -o $$@
-$(BUILD)/test/%.$(1).o: test/%.$(2) | $(BUILD)/test
+$(BUILD)/test/%.$(1).o: test/%.$(2) $(3) | $(BUILD)/test
 	$$(COMPILE_$(1)) $$(INCLUDE_kernels) -Itest -DBUILD=$(1) -MMD -MP -c $$< -o $$@
 endef
 $(foreach s,$(SIMDS),$(eval $(call kernel_rule,$(s),c)))
-$(foreach s,cuda ptx,$(eval $(call kernel_rule,$(s),cu)))
+$(foreach s,cuda ptx,$(eval $(call kernel_rule,$(s),cu,$(BUILD)/nvcc)))
+# Another NVCC, CUDAFLAGS or GPUS compiles again what nvcc compiles.
+$(BUILD)/nvcc: FORCE | $(BUILD)/kernels
+	@echo '$(COMPILE_cuda)' | cmp -s - $@ || echo '$(COMPILE_cuda)' > $@
 
 # The emulator's build: CUDA to C++, then as above; its table holds NULL for what no .cu has.
 $(BUILD)/sim/%: kernels/% test/cudasim/cudasim.sed | $(BUILD)/sim

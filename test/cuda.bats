@@ -134,3 +134,27 @@ files_stay() {
         files_stay
     done
 }
+
+# compiled OPTIONS...: the names of what nvcc compiles, with a compiler that notes them and makes empty objects, and whatever
+# else make does
+compiled() {
+    env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES make -s BUILD="$work/build" "$@" "$work"/build/kernels/{norm,rope,table}.cuda.o \
+        "$work/build/base/quote.o" >"$work/said" 2>&1 || return
+    cat "$work/said"
+}
+
+@test "another nvcc, other flags or GPUs compile the CUDA kernels again, and nothing else" {
+    mkdir "$work/bin"
+    printf '%s\n' '#!/bin/bash' 'to=${@: -1}' 'echo "nvcc ${to##*/}"' 'exec gcc -x c -c /dev/null -o "$to"' >"$work/bin/nvcc"
+    chmod +x "$work/bin/nvcc"
+    ln "$work/bin/nvcc" "$work/bin/other"
+    both=$'nvcc norm.cuda.o\nnvcc rope.cuda.o'
+    [ "$(compiled NVCC="$work/bin/nvcc")" = "$both" ]
+    touch "$work/before"
+    for options in "NVCC=$work/bin/other" "NVCC=$work/bin/other GPUS=75" "NVCC=$work/bin/other GPUS=75 CUDAFLAGS=-O1"; do
+        [ "$(compiled $options)" = "$both" ]
+        [ -z "$(compiled $options)" ]
+    done
+    [ "$work/before" -nt "$work/build/base/quote.o" ]
+    [ "$work/before" -nt "$work/build/kernels/table.cuda.o" ]
+}
