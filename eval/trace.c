@@ -264,7 +264,8 @@ static int read_counts(TraceReader *r, TraceBlock *block, uint64_t left, int *wh
     if (!counts) {
         return damaged(r, block, "a block of an unknown kind", error);
     }
-    if (block->tag == TRACE_STEP ? block->number <= r->step : block->number < r->step) {
+    if (block->number < r->step ||
+        (block->tag == TRACE_STEP && block->number == r->step && r->blocks)) {
         return damaged(r, block, "its steps do not ascend", error);
     }
     if (left < sizeof head + counts) {

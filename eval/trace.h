@@ -78,7 +78,7 @@ typedef struct TraceEvaluation {
 /* A block. Its arrays belong to the reader until its next call; a writer reads them. */
 typedef struct TraceBlock {
     TraceTag tag;
-    uint32_t number; /* of the step, from 1 on; of the last step, of an evaluation */
+    uint32_t number; /* of the step, or the last one; 0: before training, of weights alone */
     union {
         TraceStep step;
         TraceEvaluation evaluation;

@@ -288,7 +288,7 @@ int trace_compare(json_t **result, TraceReader *a, TraceReader *b, Error *error)
         if (found.first) {
             break;
         }
-        steps += (size_t)step;
+        steps += step && block[0].number;
         evaluations += (size_t)!step;
         last = block[0].number;
     }

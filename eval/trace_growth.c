@@ -86,7 +86,7 @@ int trace_growth(json_t **growth, TraceReader *a, TraceReader *b, Error *error)
     while (!(code = trace_next_pair(reader, block, error)) && block[0].tag && block[1].tag) {
         if (block[0].tag == TRACE_EVALUATION) {
             json_array_append_new(evaluations, evaluation_point(&block[0], &block[1]));
-        } else if (block[0].step.sketch && block[1].step.sketch) {
+        } else if (block[0].number && block[0].step.sketch && block[1].step.sketch) {
             json_array_append_new(steps, step_point(&block[0], &block[1]));
         }
     }

@@ -20,7 +20,8 @@ static void append_op(char **text, const json_t *op)
 char *trace_place(const json_t *first)
 {
     const char *kind = text_of(first, "kind");
-    char *text = string_format("step %.0f", number_of(first, "step"));
+    double step = number_of(first, "step");
+    char *text = step > 0 ? string_format("step %.0f", step) : string_copy("before step 1");
     if (!strcmp(kind, "op") || !strcmp(kind, "calls")) {
         string_append(&text, ", ");
         append_op(&text, first);

@@ -128,6 +128,12 @@ fails() {
     grep -q '^first difference: step 1, micro-batch 0, backward, layer 1: dx .* of layernorm_backward$' "$work/text"
     grep -q '^run kernels: none against layernorm_backward=float64$' "$work/text"
     code=0
+    $train $short --preds "$work/p" --trace-level outputs --trace "$work/init.trace" --seed-init 7 >/dev/null 2>&1
+    $tracediff "$work/a.trace" "$work/init.trace" >"$work/text" || code=$?
+    [ "$code" -eq 1 ]
+    grep -q '^first difference: before step 1: weight of bert.embeddings' "$work/text"
+    grep -q '^equal before it: 0 steps' "$work/text"
+    code=0
     $tracediff -o "$work/first.json" "$work/a.trace" "$work/b.trace" || code=$?
     [ "$code" -eq 1 ]
     grep -q '"op": "layernorm_backward"' "$work/first.json"

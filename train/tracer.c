@@ -55,12 +55,12 @@ static int has_sketch(const Tracer *t, int step)
     return n <= 4 || step == t->study->stop;
 }
 
-/* The hashes of one arena, kind by kind of each parameter. */
-static void hash_arena(Tracer *t, const float *arena, TraceHash kind)
+/* The hashes of one arena, one of so many kinds that stand side by side for each parameter. */
+static void hash_arena(Tracer *t, const float *arena, TraceHash kind, size_t kinds)
 {
     const Params *params = &t->study->model.params;
     Backend *backend = &t->study->backend;
-    size_t i = 0, kinds = t->outputs ? TRACE_HASHES : 1;
+    size_t i = 0;
     for (int p = 0; p < params->count; p++) {
         const Param *param = &params->list[p];
         if (param->trainable) {
@@ -206,7 +206,7 @@ static void record(void *user, Context *ctx, const WatchOutput *output)
     watch_hash(ctx, t->chunks[t->count / CHUNK] + t->count % CHUNK, output);
     t->count++;
     if (output->op == OP_gradient_norm) { /* adamw makes them 0 */
-        hash_arena(t, t->state->gradients, TRACE_GRADIENT);
+        hash_arena(t, t->state->gradients, TRACE_GRADIENT, TRACE_HASHES);
     }
 }
 
@@ -277,10 +277,10 @@ int tracer_step(Tracer *tracer, const StepSums *sums, double terms, double lr, E
     size_t kinds = t->outputs ? TRACE_HASHES : 1, hashes = t->parameters * kinds;
     int sketch = has_sketch(t, state->step);
     t->on = 0;
-    hash_arena(t, state->weights, TRACE_WEIGHT);
+    hash_arena(t, state->weights, TRACE_WEIGHT, kinds);
     if (t->outputs) {
-        hash_arena(t, state->m, TRACE_M);
-        hash_arena(t, state->v, TRACE_V);
+        hash_arena(t, state->m, TRACE_M, TRACE_HASHES);
+        hash_arena(t, state->v, TRACE_V, TRACE_HASHES);
     }
     if (sketch) {
         backend->ops.sketch(&backend->ctx, t->sums + hashes, state->weights,
@@ -412,6 +412,27 @@ static json_t *header_json(const Tracer *t, const Seeds *seeds)
         parameters_json(&s->model.params), "ops", ops_json(), "layers", s->model.config.L);
 }
 
+/* The block before step 1: the weights that the run starts from, read or drawn. */
+static int write_start(Tracer *t, Error *error)
+{
+    Backend *backend = &t->study->backend;
+    backend->ops.fill_zero(&backend->ctx, (float *)(void *)t->sums, 2 * sums_size(t));
+    hash_arena(t, t->state->weights, TRACE_WEIGHT, 1);
+    backend->ops.sketch(&backend->ctx, t->sums + t->parameters, t->state->weights,
+                        t->study->model.params.trained);
+    backend->device->get(t->host_sums, t->sums, sums_size(t) * sizeof *t->sums);
+    if (backend_wait(backend, error)) {
+        return error->code;
+    }
+    TraceBlock block = {.tag = TRACE_STEP,
+                        .hashes = t->host_sums,
+                        .sketch = t->host_sums + t->parameters,
+                        .step = {.parameters = (uint32_t)t->parameters,
+                                 .hashes = 1,
+                                 .sketch = TRACE_SKETCH}};
+    return trace_write(&t->writer, &block, error);
+}
+
 int tracer_open(Tracer **tracer, Study *study, const State *state, const Seeds *seeds, Error *error)
 {
     const Options *o = study->options;
@@ -459,7 +480,7 @@ int tracer_open(Tracer **tracer, Study *study, const State *state, const Seeds *
     t->values = device->alloc(values_size(t) * sizeof *t->values);
     t->host_values = memory_calloc(values_size(t), sizeof *t->host_values);
     *tracer = t;
-    return 0;
+    return write_start(t, error);
 }
 
 int tracer_close(Tracer *tracer, int whole, char hex[65], int code, Error *error)
