@@ -424,12 +424,11 @@ static int write_start(Tracer *t, Error *error)
     if (backend_wait(backend, error)) {
         return error->code;
     }
-    TraceBlock block = {.tag = TRACE_STEP,
-                        .hashes = t->host_sums,
-                        .sketch = t->host_sums + t->parameters,
-                        .step = {.parameters = (uint32_t)t->parameters,
-                                 .hashes = 1,
-                                 .sketch = TRACE_SKETCH}};
+    TraceBlock block = {
+        .tag = TRACE_STEP,
+        .hashes = t->host_sums,
+        .sketch = t->host_sums + t->parameters,
+        .step = {.parameters = (uint32_t)t->parameters, .hashes = 1, .sketch = TRACE_SKETCH}};
     return trace_write(&t->writer, &block, error);
 }
 
