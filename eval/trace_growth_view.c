@@ -120,7 +120,8 @@ static Axis axis_closed(Axis axis)
     return axis;
 }
 
-enum { LEFT = 56, TOP = 12, WIDE = 300, HIGH = 190 };
+/* 260 in all: a card (html.c) */
+enum { LEFT = 44, TOP = 12, WIDE = 200, HIGH = 190, RIGHT = 16 };
 
 static double place_x(const Axis *x, double step)
 {
@@ -210,7 +211,7 @@ static void draw_figure(FILE *out, const json_t *pairs, int c)
     char *description = string_format(
         "%s over steps, both axes logarithmic; %s.%s", curves[c].title, curves[c].what,
         json_array_size(pairs) > 1 ? " Blue: the first pair of runs, orange: the second." : "");
-    figure_open(out, LEFT + WIDE + 20, TOP + HIGH + 40, curves[c].title, NULL, description);
+    figure_open(out, LEFT + WIDE + RIGHT, TOP + HIGH + 40, curves[c].title, NULL, description);
     free(description);
     draw_axes(out, &x, &y);
     json_array_foreach((json_t *)(uintptr_t)pairs, p, pair)
@@ -221,6 +222,8 @@ static void draw_figure(FILE *out, const json_t *pairs, int c)
             curves[c].title, curves[c].what);
 }
 
+static const char *const side_names[] = {"A against B", "Beside it"};
+
 static void html_pair(FILE *out, const json_t *pair, size_t p)
 {
     const json_t *receipts = json_object_get(pair, "receipts"), *e;
@@ -228,7 +231,7 @@ static void html_pair(FILE *out, const json_t *pair, size_t p)
     fprintf(out,
             "<p><svg viewBox=\"0 0 12 12\" style=\"width:.8em;display:inline\" aria-hidden="
             "true><rect class=%s width=12 height=12 /></svg> <b>%s</b> ",
-            p ? "fb" : "fa", p ? "Beside it" : "A against B");
+            p ? "fb" : "fa", side_names[p]);
     html_text(out, text_of(pair, "a"));
     fputs(" against ", out);
     html_text(out, text_of(pair, "b"));
@@ -257,14 +260,14 @@ void trace_growth_html(FILE *out, const json_t *growth)
     {
         html_pair(out, pair, p);
     }
-    fputs("<div class=cards style=\"--w:22rem\">\n", out);
+    fputs("<div class=cards>\n", out);
     for (int c = 0; c < CURVES; c++) {
         draw_figure(out, pairs, c);
     }
     fputs("</div>\n<h2>Evaluations</h2>\n", out);
     json_array_foreach((json_t *)(uintptr_t)pairs, p, pair)
     {
-        fputs("<div class=wide><table><thead><tr><th>step</th>", out);
+        fprintf(out, "<h3>%s</h3>\n<div class=wide><table><thead><tr><th>step</th>", side_names[p]);
         for (int c = 0; c < COLUMNS; c++) {
             fprintf(out, "<th>%s</th>", columns[c].title);
         }
