@@ -263,9 +263,9 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
                          "another --device",
                          choice, backend->device->name);
     }
-    if ((strstr(choice, "=openblas") && openblas_open(error)) ||
+    if ((strstr(choice, "=openblas") && openblas_open(&backend->library, error)) ||
         ((strstr(choice, "=cublas") || strstr(choice, "=tf32")) &&
-         cublas_open(backend->device->name, error))) {
+         cublas_open(backend->device->name, &backend->library, error))) {
         return error->code;
     }
 #define OP(name, ...)                                                                              \

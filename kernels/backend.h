@@ -12,6 +12,7 @@ typedef struct Backend {
     Context ctx;
     char machine[DEVICE_TEXT]; /* what computes: "2 threads", or a device's name and memory */
     char variants[1024];       /* in force, "op=variant,..." sorted as in variants.def, or empty */
+    const char *library;       /* "cuBLAS 13.1.0": that a variant calls, or NULL */
 } Backend;
 
 /* device: "cpu", "cuda", "sim", "fence" or "auto": $SEEDBED_DEVICE, or else cuda if it can be

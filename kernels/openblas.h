@@ -10,7 +10,8 @@ extern void (*openblas_sgemm)(int order, int trans_a, int trans_b, int m, int n,
                               float alpha, const float *a, int lda, const float *b, int ldb,
                               float beta, float *c, int ldc);
 
-/* Loads OpenBLAS. Error 69 if it is not installed. */
-int openblas_open(Error *error);
+/* Loads OpenBLAS. *version lives as long as the program: "OpenBLAS 0.3.21 (Haswell)", with the
+ * processor whose kernels it chose. Error 69 if it is not installed, or its sizes have 64 bits. */
+int openblas_open(const char **version, Error *error);
 
 #endif

@@ -1,6 +1,7 @@
 /* A cuBLAS for tests of the variants cublas and tf32: its functions that kernels/cublas.c calls,
  * over the emulator's memory. variants.bats compiles it as libcublas_sim.so; $CUBLAS_FAIL names a
- * function that fails. */
+ * function that fails, $CUBLAS_MAJOR its version. Its default mode of math, which a program may not
+ * rely on, is TF32. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -20,11 +21,18 @@ int cublasCreate_v2(void **handle)
     return fails("create");
 }
 
-static int tf32;
+int cublasGetProperty(int type, int *value)
+{
+    const char *major = getenv("CUBLAS_MAJOR");
+    *value = type == 0 ? (major ? atoi(major) : 13) : 3 - type;
+    return fails("property");
+}
+
+static int tf32 = 1;
 
 int cublasSetMathMode(void *handle, int mode)
 {
-    tf32 = mode == 3;
+    tf32 = mode != 2;
     return handle == &token ? fails("math") : 1;
 }
 

@@ -106,6 +106,13 @@ run_kind() {
     ${CC:-cc} -shared -fPIC -o "$work/libcublas_sim.so" test/cublas_stub.c -ldl
     export LD_LIBRARY_PATH=$work
     CUBLAS_FAIL=create fails 69 'variant cublas: cublasCreate: status 13' $train $run
+    CUBLAS_FAIL=property fails 69 'libcublas_sim.so is cuBLAS of no known version, versions' $train $run
+    for major in 10 14; do
+        CUBLAS_MAJOR=$major fails 69 "libcublas_sim.so is cuBLAS $major.2.1, versions 11 to 13 are known; leave cublas, tf32 and --fast out" $train $run
+    done
+    NVIDIA_TF32_OVERRIDE=1 fails 64 '$NVIDIA_TF32_OVERRIDE is 1: cuBLAS computes what it says.*unset it' $train $run
+    NVIDIA_TF32_OVERRIDE=0 fails 64 '$NVIDIA_TF32_OVERRIDE is 0' $train ${run% --kernel*} --fast
+    CUBLAS_EMULATE_SINGLE_PRECISION=1 fails 64 '$CUBLAS_EMULATE_SINGLE_PRECISION is 1' $train $run
     "${BUILD:-build}/test_ops" --only matmul --mode test >"$work/out"
     grep -q ' 0 failed' "$work/out"
     CUBLAS_FAIL=math fails 69 'cublasSgemm: status 13' "${BUILD:-build}/test_ops" --only matmul_forward --mode test
@@ -119,11 +126,47 @@ run_kind() {
     ${CC:-cc} -shared -fPIC -o "$work/libcublas_sim.so" test/cublas_stub.c -ldl
     export LD_LIBRARY_PATH=$work
     $train $run --device sim --preds "$work/exact" --save "$work/exact/model"
-    $train $run --device sim --preds "$work/fast" --save "$work/fast/model" --fast
+    $train $run --device sim --preds "$work/fast" --save "$work/fast/model" --fast --trace "$work/trace"
     ! cmp -s "$work"/exact/model/model.safetensors "$work"/fast/model/model.safetensors
     grep -aq '"kernels": *"matmul_forward=tf32"' "$work"/fast/*.bin
     grep -q 'matmul_forward=tf32' "$work"/fast/*.jsonl
     ! grep -aq 'tf32' "$work"/exact/*.bin
     grep -aq '"arithmetic": *"fast"' "$work"/fast/*.bin
     grep -aq '"arithmetic": *"exact"' "$work"/exact/*.bin
+    # the library that computed it, once in each output
+    grep -aq '"library": *"cuBLAS 13.2.1"' "$work"/fast/*.bin
+    grep -q '"library":"cuBLAS 13.2.1"' "$work"/fast/*.jsonl
+    ! grep -aq '"library"' "$work"/exact/*.bin
+    grep -aq '"library": *"cuBLAS 13.2.1"' "$work/trace"
+    $train ${run% --quiet} --device sim --fast --dry-run 2>"$work/err"
+    grep -q '^machine .*, variants matmul_forward=tf32 by cuBLAS 13.2.1$' "$work/err"
+}
+
+@test "OpenBLAS is named with its version and processor; one with sizes of 64 bits is refused" {
+    cat >"$work/stub.c" <<'END'
+#include <stdlib.h>
+const char *openblas_get_config(void) { return getenv("OPENBLAS_SAYS"); }
+const char *openblas_get_corename(void) { return "Abacus"; }
+void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
+                 float beta, float *c, int ldc)
+{
+    for (int i = 0; i < m; i++) {
+        for (int j = 0; j < n; j++) {
+            float sum = 0;
+            for (int l = k - 1; l >= 0; l--) {
+                sum += a[i * lda + l] * b[j * ldb + l];
+            }
+            c[i * ldc + j] = sum + beta * c[i * ldc + j];
+        }
+    }
+}
+END
+    ${CC:-cc} -shared -fPIC -o "$work/libopenblas.so.0" "$work/stub.c"
+    export LD_LIBRARY_PATH=$work
+    local run="$(kind encoder) --kernel matmul_forward=openblas --device cpu"
+    OPENBLAS_SAYS="OpenBLAS 0.3.99 NO_LAPACK Abacus" $train $run --preds "$work/one"
+    grep -aq '"library": *"OpenBLAS 0.3.99 (Abacus)"' "$work"/one/*.bin
+    OPENBLAS_SAYS="OpenBLAS" $train $run --preds "$work/two"
+    grep -aq '"library": *"OpenBLAS (Abacus)"' "$work"/two/*.bin
+    OPENBLAS_SAYS="OpenBLAS 0.3.99 USE64BITINT" fails 69 'libopenblas.so.0 is OpenBLAS 0.3.99 (Abacus) with sizes of 64 bits' $train $run
 }

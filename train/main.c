@@ -91,8 +91,9 @@ static void show_plan(Study *s, int runs)
         weights * mib, moments * mib, (double)s->work.acts_bytes * mib,
         (double)s->work.scratch_bytes * mib,
         m->lora.targets && !s->backend.device->start ? "; and the mapped model" : "");
-    fprintf(stderr, "machine   %s, %s kernels%s%s\n", s->backend.machine, s->backend.ops.build,
-            *s->backend.variants ? ", variants " : "", s->backend.variants);
+    fprintf(stderr, "machine   %s, %s kernels%s%s%s%s\n", s->backend.machine, s->backend.ops.build,
+            *s->backend.variants ? ", variants " : "", s->backend.variants,
+            s->backend.library ? " by " : "", s->backend.library ? s->backend.library : "");
     if (s->train_ids.cut + s->dev_ids.cut) {
         fprintf(stderr, "cut       %d training and %d dev sequences are longer than %d tokens\n",
                 s->train_ids.cut, s->dev_ids.cut, s->recipe.max_len);

@@ -129,6 +129,9 @@ static json_t *metadata(const Run *run)
     for (int i = 0; i < 4; i++) {
         json_object_set(m, seeds[i], json_object_get(hparams, seeds[i]));
     }
+    if (study->backend.library) {
+        json_object_set_new(m, "library", json_text(study->backend.library));
+    }
     if (*run->trace_sha256) {
         json_object_set_new(m, "trace_sha256", json_string(run->trace_sha256));
     }

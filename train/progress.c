@@ -34,12 +34,12 @@ int progress_open(Progress *p, const Study *study, const Seeds *seeds, const cha
     process_last_words(fileno(p->log), "{\"event\":\"end\",\"code\":75}\n");
     json_t *hparams = recipe_json(&study->recipe, seeds);
     char *text = json_canonical(hparams);
-    int code = log_line(
-        p, error,
-        "{\"event\":\"start\",\"task\":\"%s\",\"threads\":%d,\"simd\":\"%s\",\"steps\":%d,"
-        "\"hparams\":%s}\n",
-        study->task->name, study->backend.ctx.threads, study->backend.ops.build, study->steps,
-        text);
+    const Backend *b = &study->backend;
+    int code = log_line(p, error,
+                        "{\"event\":\"start\",\"task\":\"%s\",\"threads\":%d,\"simd\":\"%s\","
+                        "\"library\":\"%s\",\"steps\":%d,\"hparams\":%s}\n",
+                        study->task->name, b->ctx.threads, b->ops.build,
+                        b->library ? b->library : "", study->steps, text);
     free(text);
     json_decref(hparams);
     return code ? progress_close(p, code, error) : 0;

@@ -406,6 +406,9 @@ static json_t *header_json(const Tracer *t, const Seeds *seeds)
     json_object_update(t->outputs ? run : machine, cut); /* records depend on both */
     json_decref(cut);
     json_object_set_new(machine, "model", json_text(s->model_name));
+    if (s->backend.library) {
+        json_object_set_new(machine, "library", json_text(s->backend.library));
+    }
     return json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:i}", "run", run, "machine", machine, "command", command,
         "folder", json_text(getcwd(folder, sizeof folder) ? folder : ""), "parameters",
