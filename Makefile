@@ -83,13 +83,13 @@ WORDS = $(BUILD)/test/words_compare.o $(foreach s,$(SIMDS) sim $(if $(CUDART),cu
 
 # make K=norm is make ops K=norm
 .DEFAULT_GOAL := $(if $(K),ops,all)
-all: report $(patsubst %,$(PROGRAMS)/%,train_gpt consistency tracediff merge) $(BUILD)/bench $(BUILD)/digests $(CUDA)
+all: report $(patsubst %,$(PROGRAMS)/%,train_gpt consistency tracediff check merge) $(BUILD)/bench $(BUILD)/digests $(CUDA)
 
 # test/cublas_stub.c waits for the emulator
 FOR_STUB = -Wl,--export-dynamic-symbol=_Z21cudaStreamSynchronizeP11CUstream_st
 $(PROGRAMS)/train_gpt: $(BUILD)/train/main.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) $(FOR_STUB)
-$(PROGRAMS)/consistency $(PROGRAMS)/tracediff: $(PROGRAMS)/%: $(BUILD)/eval/%.o $(EVAL) $(DATA) $(BASE)
+$(PROGRAMS)/consistency $(PROGRAMS)/tracediff $(PROGRAMS)/check: $(PROGRAMS)/%: $(BUILD)/eval/%.o $(EVAL) $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ -ljansson -lxxhash -lmd -lm
 $(PROGRAMS)/merge: $(BUILD)/tools/merge.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
@@ -175,7 +175,7 @@ report:
 	    echo "openblas  not found (optional; Debian package libopenblas0)"
 
 help:
-	@echo "make            build ./train_gpt, ./consistency, ./tracediff and ./merge"
+	@echo "make            build ./train_gpt, ./consistency, ./tracediff, ./check and ./merge"
 	@echo "make deps       install what the build and the tests need (Debian packages)"
 	@echo "make test       run every test; ends with: N passed, N failed"
 	@echo "make K=norm     build and test the ops of kernels/norm.c and norm.cu, or one op (MODE=perf: measure them)"
@@ -263,7 +263,7 @@ fuzz: $(PROGRAMS)/train_gpt
 	    printf '\002index\tprediction\n0\ta\n1\tb\n' > build-fuzz/corpus/index; \
 	    printf '\003{"m": {"RTE": [80, 1, 90, 75]}}' > build-fuzz/corpus/json
 	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(EXACT) $(INCLUDE_eval) \
-	    -o build-fuzz/fuzz_preds test/fuzz_preds.c $(filter-out eval/consistency.c eval/tracediff.c,$(wildcard eval/*.c)) $(wildcard base/*.c data/*.c) \
+	    -o build-fuzz/fuzz_preds test/fuzz_preds.c $(filter-out eval/consistency.c eval/tracediff.c eval/check.c,$(wildcard eval/*.c)) $(wildcard base/*.c data/*.c) \
 	    -ljansson -lxxhash -lmd -lm
 	build-fuzz/fuzz_preds -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 build-fuzz/corpus
 
@@ -278,7 +278,7 @@ format:
 	clang-format -i $(filter-out data/unicode_tables.c data/unicode_cased.c,$(SOURCES))
 
 clean:
-	rm -rf build build-fuzz build-asan build-ubsan build-tsan build-races train_gpt consistency merge
+	rm -rf build build-fuzz build-asan build-ubsan build-tsan build-races train_gpt consistency tracediff check merge
 
 FORCE:
 .PHONY: all report help deps ops test machine-code verify verify-update bench bench-large coverage fuzz asan ubsan tsan races unicode tidy format clean FORCE

@@ -78,6 +78,7 @@ static void compare_ops(const Pair *p, uint32_t at_a, uint32_t at_b, Found *foun
             json_object_update_new(found->first, op_json(p->reader[0], &x[i]));
             json_object_set_new(found->first, "in_b", op_json(p->reader[1], &y[i]));
             put_count(found->first, "record", at_a + i);
+            put_count(json_object_get(found->first, "in_b"), "record", at_b + i);
             if (i) {
                 json_object_set_new(found->first, "last_equal", op_json(p->reader[0], &x[i - 1]));
             }
@@ -258,6 +259,13 @@ static const json_t *run_value(const TraceReader *r, const char *key)
     return json_object_get(json_object_get(r->header, "run"), key);
 }
 
+/* Level weights, which has no op records, does not say what they depend on. */
+static int same_if_there(const TraceReader *a, const TraceReader *b, const char *key)
+{
+    const json_t *x = run_value(a, key), *y = run_value(b, key);
+    return !x || !y || json_equal(x, y);
+}
+
 int trace_compare(json_t **result, TraceReader *a, TraceReader *b, Error *error)
 {
     json_t *receipts;
@@ -270,10 +278,9 @@ int trace_compare(json_t **result, TraceReader *a, TraceReader *b, Error *error)
     Found found = {0};
     size_t steps = 0, evaluations = 0;
     uint32_t last = 0;
-    const json_t *micro[2] = {run_value(a, "micro_batch"), run_value(b, "micro_batch")};
     Pair pair = {{a, b},
                  {&block[0], &block[1]},
-                 !micro[0] || !micro[1] || json_equal(micro[0], micro[1]),
+                 same_if_there(a, b, "micro_batch") && same_if_there(a, b, "recompute"),
                  json_equal(json_object_get(a->header, "ops"), json_object_get(b->header, "ops"))};
     for (;;) {
         if (trace_next_pair(reader, block, error)) {

@@ -14,8 +14,9 @@ int trace_receipts(json_t **receipts, const TraceReader *a, const TraceReader *b
  * TRACE_NONE where one has ended. Errors: those of trace_next. */
 int trace_next_pair(TraceReader *reader[2], TraceBlock block[2], Error *error);
 
-/* Reads both up to the first difference, in memory of one block each. "equal"; "first", what differs first, by name; "equal_before" it. The caller owns it.
- * Errors: 65, also where they have no step in common. */
+/* Reads both up to the first difference, in memory of one block each. "equal"; "first", what differs
+ * first, by name; "equal_before" it. The caller owns it. Errors: 65, also where they have no step in
+ * common. */
 int trace_compare(json_t **result, TraceReader *a, TraceReader *b, Error *error);
 
 void trace_compare_text(FILE *out, const json_t *result);

@@ -8,8 +8,9 @@
 /* Keys in which the runs may differ: what is studied, and what the traces record. */
 static int may_differ(const char *key)
 {
-    static const char *const keys[] = {"seed",    "seed_init",   "seed_data", "seed_dropout",
-                                       "kernels", "micro_batch", "level",     "every"};
+    static const char *const keys[] = {"seed",         "seed_init", "seed_data",
+                                       "seed_dropout", "kernels",   "micro_batch",
+                                       "recompute",    "level",     "every"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         if (!strcmp(keys[i], key)) {
             return 1;
@@ -46,7 +47,8 @@ static void add_key(json_t *list, const char *part, const char *key, const json_
                     const json_t *b)
 {
     const json_t *x = json_object_get(a, key), *y = json_object_get(b, key);
-    if (!strcmp(key, "created") || (x && y && json_equal(x, y))) {
+    int moved = !strcmp(key, "micro_batch") || !strcmp(key, "recompute"); /* by the level */
+    if (!strcmp(key, "created") || (moved && (!x || !y)) || (x && y && json_equal(x, y))) {
         return;
     }
     if (json_is_object(x) && json_is_object(y)) {

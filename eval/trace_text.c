@@ -2,6 +2,7 @@
 #include "result.h"
 #include "trace_compare.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,6 +83,54 @@ static void show_first(FILE *out, const json_t *result, const json_t *first)
     }
 }
 
+static void show_element(FILE *out, const json_t *e, const char *what)
+{
+    const json_t *bound = json_object_get(e, "bound");
+    char ulps[32] = "no";
+    if (json_is_number(json_object_get(e, "ulps"))) {
+        snprintf(ulps, sizeof ulps, "%.0f", number_of(e, "ulps"));
+    }
+    fprintf(out, "  %s[%.0f, %.0f]: %.9g (%s) against %.9g (%s), %s ulp%s", what,
+            number_of(e, "row"), number_of(e, "column"), number_of(e, "a"), text_of(e, "a_bits"),
+            number_of(e, "b"), text_of(e, "b_bits"), ulps, strcmp(ulps, "1") ? "s" : "");
+    if (bound) {
+        fprintf(out, ", difference %.3g, bound %.3g", fabs(number_of(e, "a") - number_of(e, "b")),
+                number_of(e, "bound"));
+    }
+    fputc('\n', out);
+}
+
+/* The elements of the output that differs first. */
+static void show_elements(FILE *out, const json_t *elements)
+{
+    const json_t *inside = json_object_get(elements, "inside_bound"), *list, *e;
+    double differ = number_of(elements, "differ");
+    size_t i;
+    fprintf(out, "run again: %.0f of its %.0f elements differ\n", differ,
+            number_of(elements, "of"));
+    list = json_object_get(elements, "list");
+    json_array_foreach((json_t *)(uintptr_t)list, i, e)
+    {
+        show_element(out, e, "");
+    }
+    if (differ > (double)json_array_size(list)) {
+        fputs("  ...\n", out);
+        show_element(out, json_object_get(elements, "largest"), "farthest ");
+    }
+    if (!json_is_integer(inside)) {
+        fputs("no bound of this op's rounding error is known\n", out);
+    } else if ((double)json_integer_value(inside) == differ) {
+        fputs("all within the bounds of rounding: another order or precision of the same sum can "
+              "do this\n",
+              out);
+    } else {
+        fprintf(out,
+                "%.0f of them beyond the bounds of rounding: another formula or a fault, no other "
+                "order of sums\n",
+                differ - (double)json_integer_value(inside));
+    }
+}
+
 void trace_compare_text(FILE *out, const json_t *result)
 {
     const json_t *receipts = json_object_get(result, "receipts"),
@@ -94,10 +143,16 @@ void trace_compare_text(FILE *out, const json_t *result)
                 text_of(entry, "a"), text_of(entry, "b"));
     }
     if (!json_is_true(json_object_get(result, "same_packing"))) {
-        fputs("micro-batches differ: what depends on packing is not compared\n", out);
+        fputs("micro-batches or recomputation differ: what depends on them is not compared\n", out);
     }
     if (first) {
+        const json_t *elements = json_object_get(result, "elements");
         show_first(out, result, first);
+        if (elements) {
+            show_elements(out, elements);
+        } else if (*text_of(result, "unexplained")) {
+            fprintf(out, "nothing to run again: %s\n", text_of(result, "unexplained"));
+        }
         return;
     }
     const json_t *before = json_object_get(result, "equal_before");

@@ -2,6 +2,7 @@
 #include "process.h"
 #include "tool_options.h"
 #include "trace_compare.h"
+#include "trace_explain.h"
 #include "trace_growth.h"
 #include "version.h"
 
@@ -14,8 +15,10 @@ enum { EXIT_DIFFERENT = 1 };
 
 static struct Arguments {
     int first; /* argument that is no option */
-    int growth, json, help, version;
+    int growth, explain, json, help, version;
     const char *output;
+    const char *program_a, *program_b;
+    const char *window[2]; /* N, FILE */
 } arguments;
 
 #define AT(member) offsetof(struct Arguments, member)
@@ -24,6 +27,14 @@ static const ToolOption options[] = {
     {"growth", NULL, AT(growth),
      "how the difference grew, over steps and evaluations; with C D the curve of another "
      "pair, such as two seeds, beside it"},
+    {"explain", NULL, AT(explain),
+     "run both again to the first difference and show the elements that differ, in units in the "
+     "last place, and whether rounding can do that"},
+    {"program-a", "PATH", AT(program_a), "train_gpt that made A; else the one beside tracediff"},
+    {"program-b", "PATH", AT(program_b), "that made B"},
+    {"window", "N FILE", AT(window),
+     "with --explain: write N rows and columns of both around the element where they are farthest "
+     "apart, as safetensors"},
     {"json", NULL, AT(json), "one JSON object (docs/FORMATS.md)"},
     {"output", "FILE", AT(output),
      "write there instead of standard output (also -o FILE); .json is JSON, .html, with "
@@ -42,6 +53,7 @@ static int fail(const Error *error)
 static void show_help(void)
 {
     fputs("usage: tracediff [OPTION]... A B\n"
+          "       tracediff --explain [OPTION]... A B\n"
           "       tracediff --growth [OPTION]... A B [C D]\n"
           "Two traces of train_gpt --trace of the same recipe and data: which step, pass,\n"
           "layer and op differs first, what was equal before it, and what differs in what\n"
@@ -49,7 +61,8 @@ static void show_help(void)
           stdout);
     tool_options_help(stdout, options, OPTIONS);
     fputs("\nExit codes: 0 all that both record is equal, 1 it differs (--growth: 0),\n"
-          "64 usage, 65 damaged, or of runs that cannot be compared, 66 missing file,\n"
+          "64 usage, 65 damaged, of runs that cannot be compared, or that run otherwise\n"
+          "again, 66 missing file, folder or program,\n"
           "73, 74, 77 output not writable.\n",
           stdout);
 }
@@ -76,6 +89,17 @@ static int show(const json_t *result, void (*text)(FILE *out, const json_t *resu
     return arguments.output ? writer_commit(&writer, error) : 0;
 }
 
+static int explain(json_t *result, char **files, Error *error)
+{
+    TraceExplain how = {.traces = {files[0], files[1]},
+                        .programs = {arguments.program_a, arguments.program_b},
+                        .file = arguments.window[1]};
+    if (arguments.window[0]) {
+        how.window = strtoul(arguments.window[0], NULL, 10);
+    }
+    return trace_explain(result, &how, error);
+}
+
 static int compare(char **files, int *different, Error *error)
 {
     TraceReader a, b;
@@ -90,8 +114,13 @@ static int compare(char **files, int *different, Error *error)
     }
     trace_close(&a);
     if (!code) {
-        code = show(result, trace_compare_text, error);
         *different = !json_is_true(json_object_get(result, "equal"));
+        code = arguments.explain && *different ? explain(result, files, error) : 0;
+        Error shown = {0}; /* the comparison stands, explained or not */
+        if (show(result, trace_compare_text, &shown) && !code) {
+            *error = shown;
+            code = shown.code;
+        }
         json_decref(result);
     }
     return code;
@@ -127,6 +156,23 @@ static int check_usage(int files, Error *error)
         return error_set(error, EXIT_USAGE, "%d files; name two traces%s: tracediff%s A B%s", files,
                          arguments.growth ? ", or two pairs" : "",
                          arguments.growth ? " --growth" : "", arguments.growth ? " [C D]" : "");
+    }
+    const char *without = arguments.window[0]   ? "--window"
+                          : arguments.program_a ? "--program-a"
+                          : arguments.program_b ? "--program-b"
+                                                : NULL;
+    if (arguments.explain && arguments.growth) {
+        return error_set(error, EXIT_USAGE, "--explain with --growth: give one of the two");
+    }
+    if (!arguments.explain && without) {
+        return error_set(error, EXIT_USAGE, "%s changes nothing without --explain", without);
+    }
+    if (arguments.window[0]) {
+        size_t digits = strspn(arguments.window[0], "0123456789");
+        if (arguments.window[0][digits] || !digits || digits > 9 || atoi(arguments.window[0]) < 1) {
+            return error_set(error, EXIT_USAGE, "--window %s: how many rows and columns?",
+                             arguments.window[0]);
+        }
     }
     if (ends_in(arguments.output, ".html") && (!arguments.growth || arguments.json)) {
         return error_set(error, EXIT_USAGE, "-o %s: a page is written with --growth alone",

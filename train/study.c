@@ -106,6 +106,7 @@ static int open_data(Study *study, Error *error)
                                "(docs/TASKS.md says where to get them)",
                          folder);
     }
+    study->data_folder = folder;
     int bad = study->options->allow_bad_rows != NULL;
     return dataset_read(&study->train, study->task, folder, "train", r->max_train, bad, error) ||
                    dataset_read(&study->dev, study->task, folder, "validation", r->max_eval, bad,

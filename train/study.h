@@ -22,6 +22,7 @@ typedef struct Study {
     Workspace work;
     Batch batch;
     const char *model_folder; /* NULL for the tiny model */
+    const char *data_folder;  /* NULL for the built-in sample, and texts */
     char *model_name;
     char model_sha256[65]; /* of the first run's model_read; of the tiny model's shape */
     int builtin;           /* the data are the built-in sample */

@@ -52,7 +52,7 @@ static int has_sketch(const Tracer *t, int step)
     while (n > 4 && n % 2 == 0) {
         n /= 2;
     }
-    return n <= 4 || step == t->study->stop;
+    return n <= 4 || step == t->study->steps;
 }
 
 /* The hashes of one arena, one of so many kinds that stand side by side for each parameter. */
@@ -389,6 +389,15 @@ static json_t *header_json(const Tracer *t, const Seeds *seeds)
     json_t *command = json_array();
     for (int i = 0; i < o->argc; i++) {
         json_array_append_new(command, json_text(o->argv[i]));
+    }
+    /* what the environment and the folder decided, so that the command alone is the run */
+    if (!o->model) {
+        json_array_append_new(command, json_string("--model"));
+        json_array_append_new(command, json_text(s->model_folder ? s->model_folder : "tiny"));
+    }
+    if (!o->data) {
+        json_array_append_new(command, json_string("--data"));
+        json_array_append_new(command, json_text(s->builtin ? "builtin" : s->data_folder));
     }
     json_t *cut = json_pack("{s:i, s:b}", "micro_batch", s->micro, "recompute",
                             s->work.recompute != 0);

@@ -1,0 +1,258 @@
+/* check: whether this machine computes what a trace says. */
+#include "process.h"
+#include "tool_options.h"
+#include "trace_compare.h"
+#include "trace_rerun.h"
+#include "version.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum { EXIT_DIFFERENT = 1 };
+
+static struct Arguments {
+    int first; /* argument that is no option */
+    int help, version;
+    const char *step, *random, *program;
+} arguments;
+
+#define AT(member) offsetof(struct Arguments, member)
+
+static const ToolOption options[] = {
+    {"step", "K", AT(step), "compute this step again, and all before it"},
+    {"random", "N", AT(random), "N steps of the trace, drawn by this machine"},
+    {"program", "PATH", AT(program), "the train_gpt that computes; else the one beside check"},
+    {"help", NULL, AT(help), "this text"},
+    {"version", NULL, AT(version), "which seedbed this is"},
+};
+enum { OPTIONS = sizeof options / sizeof *options };
+
+static int fail(const Error *error)
+{
+    fprintf(stderr, "check: %s\n", error->text);
+    return error->code;
+}
+
+static void show_help(void)
+{
+    fputs("usage: check --step K RUN.trace [-- OPTIONS OF TRAIN_GPT]\n"
+          "       check --random N RUN.trace [-- OPTIONS OF TRAIN_GPT]\n"
+          "Runs the command of a trace again, in its folder, up to a step, and compares what\n"
+          "it computes with what the trace says. Nothing of the run's files is written. What\n"
+          "stands behind -- is added to the command: --threads 1 --simd scalar.\n\n",
+          stdout);
+    tool_options_help(stdout, options, OPTIONS);
+    fputs("\nExit codes: 0 equal, 1 it differs, 64 usage, 65 damaged, no such step, or no\n"
+          "command of this program, 66 missing trace, model, folder or program.\n",
+          stdout);
+}
+
+/* Steps of a trace in ascending order, and the chain behind each. */
+typedef struct Steps {
+    uint32_t *numbers;
+    unsigned char (*chains)[TRACE_CHAIN];
+    size_t count, room;
+} Steps;
+
+static void steps_free(Steps *steps)
+{
+    free(steps->numbers);
+    free(steps->chains);
+}
+
+/* Reads a trace through. */
+static int steps_read(Steps *steps, const char *path, Error *error)
+{
+    TraceReader trace;
+    TraceBlock block;
+    *steps = (Steps){0};
+    if (trace_open(&trace, path, error)) {
+        return error->code;
+    }
+    int code;
+    while (!(code = trace_next(&trace, &block, error)) && block.tag) {
+        if (block.tag != TRACE_STEP || !block.number) {
+            continue;
+        }
+        if (steps->count == steps->room) {
+            steps->room = 2 * steps->room + 1024;
+            steps->numbers = memory_realloc(steps->numbers, steps->room, sizeof *steps->numbers);
+            steps->chains = memory_realloc(steps->chains, steps->room, sizeof *steps->chains);
+        }
+        steps->numbers[steps->count] = block.number;
+        memcpy(steps->chains[steps->count++], block.chain, TRACE_CHAIN);
+    }
+    trace_close(&trace);
+    return code;
+}
+
+/* The place of a step; steps->count if the trace has no such one. */
+static size_t place_of(const Steps *steps, uint32_t number)
+{
+    size_t i = 0;
+    while (i < steps->count && steps->numbers[i] != number) {
+        i++;
+    }
+    return i;
+}
+
+static int number_read(uint32_t *number, const char *name, const char *text, Error *error)
+{
+    size_t digits = strspn(text, "0123456789");
+    *number = digits < 10 && !text[digits] ? (uint32_t)strtoul(text, NULL, 10) : 0;
+    return *number ? 0
+                   : error_set(error, EXIT_USAGE, "--%s %s: not a number from 1 on", name, text);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* N different steps of the trace, in ascending order. */
+static int draw(uint32_t **chosen, uint32_t *count, const Steps *steps, Error *error)
+{
+    if (number_read(count, "random", arguments.random, error)) {
+        return error->code;
+    }
+    *count = *count < steps->count ? *count : (uint32_t)steps->count;
+    uint32_t *list = memory_alloc(steps->count, sizeof *list);
+    memcpy(list, steps->numbers, steps->count * sizeof *list);
+    for (uint32_t i = 0; i < *count; i++) {
+        uint64_t drawn = 0;
+        if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn) {
+            free(list);
+            return error_set(error, EXIT_UNAVAILABLE, "no random numbers; choose with --step");
+        }
+        size_t other = i + drawn % (steps->count - i);
+        uint32_t kept = list[i];
+        list[i] = list[other];
+        list[other] = kept;
+    }
+    qsort(list, *count, sizeof *list, by_number);
+    *chosen = list;
+    return 0;
+}
+
+/* The steps that are asked for; the caller frees them. */
+static int choose(uint32_t **chosen, uint32_t *count, const Steps *steps, const char *path,
+                  Error *error)
+{
+    uint32_t step;
+    if (!steps->count) {
+        return REFUSE("%s has no step", path);
+    }
+    if (arguments.random) {
+        return draw(chosen, count, steps, error);
+    }
+    if (number_read(&step, "step", arguments.step, error)) {
+        return error->code;
+    }
+    if (step > steps->numbers[steps->count - 1]) {
+        return REFUSE("--step %u is beyond the end: %s ends with step %u", step, path,
+                      steps->numbers[steps->count - 1]);
+    }
+    if (place_of(steps, step) == steps->count) {
+        return REFUSE("%s has no record of step %u, but of every %u", path, step,
+                      steps->numbers[0]);
+    }
+    *count = 1;
+    *chosen = memory_alloc(1, sizeof **chosen);
+    **chosen = step;
+    return 0;
+}
+
+/* What differs first between the trace and what was computed. */
+static int show_difference(const char *path, const char *again, Error *error)
+{
+    TraceReader trace, computed;
+    json_t *result = NULL;
+    if (trace_open(&trace, path, error)) {
+        return error->code;
+    }
+    int code = trace_open(&computed, again, error);
+    if (!code) {
+        code = trace_compare(&result, &trace, &computed, error);
+        trace_close(&computed);
+    }
+    trace_close(&trace);
+    if (!code) {
+        trace_compare_text(stdout, result);
+    }
+    json_decref(result);
+    return code;
+}
+
+/* Computes up to the last step that is asked for and says of each whether it is the trace's. */
+static int compute(const char *path, const Steps *steps, const uint32_t *chosen, uint32_t count,
+                   TraceRerun *rerun, const char *const *more, int *different, Error *error)
+{
+    TraceReader trace;
+    Steps again = {0};
+    char until[16], hex[65];
+    snprintf(until, sizeof until, "%u", chosen[count - 1]);
+    if (trace_open(&trace, path, error)) {
+        return error->code;
+    }
+    int code = trace_rerun(rerun, &trace, arguments.program, until, more, error);
+    trace_close(&trace);
+    code = code ? code : steps_read(&again, rerun->trace, error);
+    for (uint32_t i = 0; i < count && !code && !*different; i++) {
+        size_t at = place_of(steps, chosen[i]), there = place_of(&again, chosen[i]);
+        *different = there == again.count ||
+                     memcmp(steps->chains[at], again.chains[there], TRACE_CHAIN) != 0;
+        if (!*different) {
+            trace_chain_text(hex, steps->chains[at]);
+            printf("step %u: equal, and so is all before it; chain %s\n", chosen[i], hex);
+        } else {
+            printf("step %u differs\n", chosen[i]);
+            code = show_difference(path, rerun->trace, error);
+        }
+    }
+    steps_free(&again);
+    return code;
+}
+
+static int check(const char *path, const char *const *more, int *different, Error *error)
+{
+    Steps steps;
+    TraceRerun rerun;
+    uint32_t *chosen = NULL, count = 0;
+    int code = steps_read(&steps, path, error);
+    code = code ? code : choose(&chosen, &count, &steps, path, error);
+    if (!code && !(code = trace_rerun_open(&rerun, error))) {
+        code = compute(path, &steps, chosen, count, &rerun, more, different, error);
+        trace_rerun_close(&rerun);
+    }
+    free(chosen);
+    steps_free(&steps);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    Error error = {0};
+    int different = 0;
+    process_start("check");
+    if (tool_options_parse(options, OPTIONS, NULL, &arguments, argc, argv, &arguments.first,
+                           &error)) {
+        return fail(&error);
+    }
+    int code = 0, count = argc - arguments.first;
+    char **files = argv + arguments.first;
+    if (arguments.help) {
+        show_help();
+    } else if (arguments.version) {
+        printf("check of seedbed %s, commit %s\n", TOOL_VERSION, git_commit());
+    } else if (!count || !arguments.step == !arguments.random) {
+        code = error_set(&error, EXIT_USAGE,
+                         "name a trace and either --step or --random; check --help shows how");
+    } else {
+        code = check(files[0], (const char *const *)(files + 1), &different, &error);
+    }
+    code = code ? code : stdout_close(&error);
+    return code ? fail(&error) : different ? EXIT_DIFFERENT : 0;
+}

@@ -1,0 +1,135 @@
+# Runs of traces that are run again: tracediff --explain, check.
+setup() {
+    cd "$BATS_TEST_DIRNAME/.."
+    programs="$(realpath "${PROGRAMS:-.}")"
+    tracediff="$programs/tracediff" check="$programs/check"
+    work=$(mktemp -d)
+    mkdir "$work/tmp"
+    export TMPDIR="$work/tmp" # of the runs that are run again
+}
+
+teardown() {
+    rm -rf "$work"
+}
+
+# traced NAME OPTIONS...: the trace NAME of a short run in the folder $work/run
+traced() {
+    mkdir -p "$work/run"
+    (cd "$work/run" && exec "$programs/train_gpt" --task rte --max-train 24 --max-eval 8 --batch 8 --epochs 2 --quiet \
+        --trace "../$1.trace" "${@:2}" >/dev/null 2>&1)
+}
+
+# says CODE TEXT COMMAND...: the exit code, a text of the output, and no temporary folder that is left
+says() {
+    run "${@:3}"
+    [ "$status" -eq "$1" ] || { echo "$status: $output"; return 1; }
+    [[ "$output" == *"$2"* ]] || { echo "$output"; return 1; }
+    [ -z "$(ls "$work/tmp")" ] || { ls "$work/tmp"; return 1; }
+}
+
+# What the user has: it stays as it is.
+files() {
+    (cd "$work" && find . -path ./tmp -prune -o -type f -exec sha256sum {} + | sort -k 2)
+}
+
+@test "explain: the elements of the first output that differs" {
+    traced a --trace-level outputs
+    traced b --trace-level outputs --perturb 3.20.6 --save=saved --profile p.json --verbose
+    before=$(files)
+    says 1 'first difference: step 3' $tracediff --explain "$work/a.trace" "$work/b.trace"
+    [[ "$output" == *'run again: 1 of its '*' elements differ'*'  [0, 6]: -'*' 1 ulp'* ]]
+    [ "$before" = "$(files)" ]
+    says 1 '' $tracediff --explain "$work/a.trace" "$work/b.trace" --window 2 "$work/w.safetensors"
+    head -c 300 "$work/w.safetensors" | grep -q '"a":.*"shape":\[2,2\]'
+    head -c 300 "$work/w.safetensors" | grep -q '"first_row":"0","first_column":"5"'
+}
+
+@test "explain: traces of weights name the op once both are run again" {
+    traced a --trace-every 2 --micro-batch 4
+    traced b --trace-every 2 --micro-batch 4 --kernel layernorm_backward=float64
+    says 1 'first difference: step 2: norm' $tracediff "$work/a.trace" "$work/b.trace"
+    says 1 'micro-batch 0, backward, layer 1: dx' $tracediff --explain "$work/a.trace" "$work/b.trace"
+    says 1 '"ulps": ' $tracediff --explain "$work/a.trace" "$work/b.trace" --json
+    traced c --trace-every 2 --kernel layernorm_backward=float64
+    says 65 'run both with the same --micro-batch' $tracediff --explain "$work/a.trace" "$work/c.trace"
+}
+
+@test "explain: nothing to run again" {
+    traced a
+    says 0 'equal: 6 steps' $tracediff --explain "$work/a.trace" "$work/a.trace"
+    traced b --seed-init 7
+    says 1 'start from other weights' $tracediff --explain "$work/a.trace" "$work/b.trace"
+}
+
+@test "check: this machine computes what the trace says" {
+    traced a --trace-level outputs --save saved
+    before=$(files)
+    says 0 'step 4: equal, and so is all before it; chain ' $check --step 4 "$work/a.trace"
+    says 0 'step 6: equal' $check --step 6 "$work/a.trace" -- --threads 1 --simd scalar
+    says 0 'step 6: equal' $check --step 6 "$work/a.trace" -- --device sim
+    says 0 '' $check --random 3 "$work/a.trace"
+    [ "$(grep -c equal <<<"$output")" -eq 3 ]
+    says 0 '' $check --random 10 "$work/a.trace"
+    [ "$(grep -c equal <<<"$output")" -eq 6 ]
+    says 1 'first difference: step 2, micro-batch 0, ' $check --step 3 "$work/a.trace" -- --perturb 2.9.1
+    [ "$before" = "$(files)" ]
+}
+
+@test "check: the environment and the folder of the run are in its trace" {
+    mkdir -p "$work/run" "$work/other"
+    build=${BUILD:-build}
+    "$build/make_llama" "$work/run/llama" >/dev/null
+    SEEDBED_MODEL=llama traced a --lora --max-steps 2
+    cd "$work/other"
+    SEEDBED_MODEL=tiny says 0 'step 2: equal' $check --step 2 ../a.trace
+    mv "$work/run/llama" "$work/run/moved"
+    says 66 'a.trace cannot be run again: train_gpt: llama: ' $check --step 1 ../a.trace
+    mv "$work/run" "$work/gone"
+    says 66 'is not there any more' $check --step 1 ../a.trace
+}
+
+@test "refused: other programs, steps that there are not, damaged traces" {
+    traced a --trace-every 3
+    says 65 'ends with step 6' $check --step 7 "$work/a.trace"
+    says 65 'no record of step 4' $check --step 4 "$work/a.trace"
+    says 64 'a trace and either' $check "$work/a.trace"
+    says 64 'a trace and either' $check --step 1 --random 1 "$work/a.trace"
+    says 64 'not a number' $check --step 0 "$work/a.trace"
+    says 64 'not a number' $check --random 1.5 "$work/a.trace"
+    says 66 'no.trace' $check --step 1 "$work/no.trace"
+    says 66 'no such program' $check --step 3 "$work/a.trace" --program "$work/none"
+    says 66 'cannot be started' $check --step 3 "$work/a.trace" --program "$work/a.trace"
+    says 65 'wrote no trace' $check --step 3 "$work/a.trace" --program /bin/true
+    says 65 'said nothing' $check --step 3 "$work/a.trace" --program /bin/false
+    says 65 'cannot be run again: train_gpt: --epoch' $check --step 3 "$work/a.trace" -- --epochz 2
+    printf '#!/bin/sh\nkill -9 $$\n' >"$work/killed"
+    chmod +x "$work/killed"
+    says 70 'ended by signal 9' $check --step 3 "$work/a.trace" --program "$work/killed"
+    cp "$work/a.trace" "$work/broken.trace"
+    printf 'x' | dd of="$work/broken.trace" bs=1 seek=$(($(stat -c %s "$work/a.trace") - 400)) conv=notrunc 2>/dev/null
+    says 65 'chain broken at step 6' $check --step 3 "$work/broken.trace"
+    traced b --trace-every 3 --seed-data 43 --trace-level outputs
+    says 64 'without --explain' $tracediff --window 2 "$work/w" "$work/a.trace" "$work/b.trace"
+    says 64 'give one of the two' $tracediff --explain --growth "$work/a.trace" "$work/b.trace"
+    says 64 'how many rows' $tracediff --explain --window x "$work/w" "$work/a.trace" "$work/b.trace"
+    # another program wrote B: the comparison stands, with the reason why it is not explained
+    sed "s/exec /exec $(sed 's/[/&]/\\&/g' <<<"$programs")\/train_gpt/" >"$work/other" <<<'#!/bin/sh
+exec  "$@" --seed-data 44'
+    chmod +x "$work/other"
+    says 65 'first difference: ' $tracediff --explain "$work/a.trace" "$work/b.trace" --program-b "$work/other"
+    [[ "$output" == *'b.trace is another run from'*'--program-b names'* ]]
+}
+
+@test "a signal ends the program too, and leaves nothing" {
+    traced a --epochs 2
+    printf '#!/bin/sh\necho $$ >%s/pid\nexec sleep 60\n' "$work" >"$work/slow"
+    chmod +x "$work/slow"
+    $check --step 3 "$work/a.trace" --program "$work/slow" >"$work/out" 2>&1 &
+    for i in $(seq 100); do [ ! -s "$work/pid" ] || break; sleep 0.05; done
+    kill -TERM $!
+    code=0
+    wait $! || code=$?
+    [ "$code" -eq 75 ]
+    ! kill -0 "$(cat "$work/pid")" 2>/dev/null
+    [ -z "$(ls "$work/tmp")" ]
+}
