@@ -66,7 +66,7 @@ KERNELS = gemm matmul attention norm rope elementwise embedding lora loss optimi
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
 BASE = $(call objects,base)
-KERNEL_OBJECTS = $(foreach k,backend cublas device openblas peak threads watch,$(BUILD)/kernels/$(k).o) \
+KERNEL_OBJECTS = $(foreach k,backend cublas device openblas peak rounding rounding_losses rounding_products threads watch,$(BUILD)/kernels/$(k).o) \
     $(foreach s,$(SIMDS),$(foreach k,$(KERNELS),$(BUILD)/kernels/$(k).$(s).o)) $(SIM) $(CUDA)
 MODEL = $(call objects,model)
 DATA = $(call objects,data)

@@ -72,7 +72,9 @@ static int output_open(Output *output, const char *path, Error *error)
     }
     for (size_t i = 0; i < output->file.count; i++) {
         const Tensor *t = &output->file.tensors[i];
-        *(strcmp(t->name, "bound") ? &output->values : &output->bound) = t;
+        if (strcmp(t->name, "float64") != 0) {
+            *(strcmp(t->name, "bound") ? &output->values : &output->bound) = t;
+        }
     }
     return 0;
 }

@@ -1,5 +1,5 @@
 /* The wrappers of watch.h and what they do; only the last part knows the ops. */
-#include "watch.h"
+#include "rounding.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -116,6 +116,21 @@ static void tally(OpTally *t, const Call *call, double seconds)
     }
 }
 
+/* The outputs of a call that are not NULL. */
+static size_t call_outputs(const Context *ctx, const Call *call, WatchOutput outputs[MOST_OUTPUTS])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < call->spans; i++) {
+        const Span *span = &call->span[i];
+        if (span->data) {
+            outputs[count++] = (WatchOutput){call->op,      (int)i,       ctx->layer,
+                                             span->data,    span->size,   span->rows,
+                                             span->columns, span->stride, span->list};
+        }
+    }
+    return count;
+}
+
 /* Whether the op is to be called. */
 static int call_begin(Context *ctx, Call *call, int has_kernel)
 {
@@ -165,19 +180,32 @@ static void call_end(Context *ctx, const Call *call)
         }
         tally(&watch->timed[call->op], call, clock_seconds() - call->start);
     }
+    WatchOutput outputs[MOST_OUTPUTS];
+    size_t count = watch->what & WATCH_OUTPUTS && !watch->inside ? call_outputs(ctx, call, outputs)
+                                                                 : 0;
+    for (size_t i = 0; i < count; i++) {
+        watch->inside = 1;
+        watch->output(watch->output_user, ctx, &outputs[i]);
+        watch->inside = 0;
+    }
     for (size_t i = 0; i < call->spans && !watch->inside; i++) {
-        const Span *span = &call->span[i];
-        if (span->data && watch->what & WATCH_OUTPUTS) {
-            WatchOutput output = {call->op,   (int)i,        ctx->layer,   span->data, span->size,
-                                  span->rows, span->columns, span->stride, span->list};
-            watch->inside = 1;
-            watch->output(watch->output_user, ctx, &output);
-            watch->inside = 0;
-        }
-        if (span->data && watch->what & WATCH_FINITE) {
-            look_at(ctx, call, span);
+        if (call->span[i].data && watch->what & WATCH_FINITE) {
+            look_at(ctx, call, &call->span[i]);
         }
     }
+}
+
+/* Whether ops_rounding is to be called before the op. */
+static int call_wants_rounding(Context *ctx, const Call *call)
+{
+    Watch *watch = ctx->watch;
+    WatchOutput outputs[MOST_OUTPUTS];
+    if (!(watch->what & WATCH_OUTPUTS) || !watch->before || watch->inside) {
+        return 0;
+    }
+    size_t count = call_outputs(ctx, call, outputs);
+    watch->rounding = watch->before(watch->output_user, outputs, count);
+    return watch->rounding != NULL;
 }
 
 #define SPAN(pointer, rows, columns, stride, list)                                                 \
@@ -197,6 +225,9 @@ static void call_end(Context *ctx, const Call *call)
     {                                                                                              \
         const Span span[] = {outputs};                                                             \
         Call call = {OP_##name, span, sizeof span / sizeof *span, scratch, flops, reads, 0.0};     \
+        if (call_wants_rounding(ctx, &call)) {                                                     \
+            ops_rounding.name arguments;                                                           \
+        }                                                                                          \
         if (call_begin(ctx, &call, ctx->inner.name != NULL)) {                                     \
             ctx->inner.name arguments;                                                             \
             call_end(ctx, &call);                                                                  \

@@ -66,9 +66,13 @@ typedef struct Watch {
     Error error; /* the first */
     /* May call ops; of these it sees nothing. */
     void (*output)(void *user, Context *ctx, const WatchOutput *output);
+    /* May be NULL. Called before an op with the count outputs that it will have; what it returns, if
+     * it does, ops_rounding fills (rounding.h). */
+    struct Rounding *(*before)(void *user, const WatchOutput *outputs, size_t count);
     void *output_user;
-    int inside;           /* the call of it */
-    const Device *device; /* of the backend */
+    struct Rounding *rounding; /* what before returned last */
+    int inside;                /* the call of it */
+    const Device *device;      /* of the backend */
 } Watch;
 
 /* Begins to watch for this too, or ends it: the plain table returns when nothing is left. What was

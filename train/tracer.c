@@ -1,5 +1,6 @@
 #include "tracer.h"
 #include "output.h"
+#include "rounding.h"
 #include "safetensors.h"
 #include "version.h"
 #include "watch.h"
@@ -32,6 +33,7 @@ struct Tracer {
     uint64_t wanted[3], perturbed[3]; /* step, record and element; step 0: none */
     void *tensor;                     /* the output of the record that is wanted */
     size_t element;                   /* bytes of its elements */
+    Rounding rounding;                /* of that record */
     Error error;                      /* of what was asked for */
 };
 
@@ -148,13 +150,26 @@ static int write_tensor(const Tracer *t, Error *error)
     json_t *metadata = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "step", step, "record", record,
                                  "layer", layer, "micro_batch", micro, "op", op_names[op->op],
                                  "pass", trace_passes[op->pass]);
-    TensorSource source = {.name = op_outputs[op->op][op->output],
-                           .dtype = t->element == sizeof(float) ? DTYPE_F32 : DTYPE_F64,
-                           .rank = 2,
-                           .shape = {op->rows, op->columns},
-                           .data = t->tensor};
-    int code = safetensors_write(t->study->options->trace_tensor, &source, 1, metadata, error);
+    size_t n = op->rows * op->columns;
+    const Rounded *rounded = t->rounding.output[op->output];
+    double *values = memory_alloc(2 * n + 1, sizeof *values), *bounds = values + n;
+    for (size_t i = 0; i < n; i++) {
+        values[i] = rounded[i].value;
+        bounds[i] = rounded[i].error;
+    }
+    TensorSource sources[] = {{.name = op_outputs[op->op][op->output],
+                               .dtype = t->element == sizeof(float) ? DTYPE_F32 : DTYPE_F64,
+                               .data = t->tensor},
+                              {.name = "float64", .dtype = DTYPE_F64, .data = values},
+                              {.name = "bound", .dtype = DTYPE_F64, .data = bounds}};
+    for (int i = 0; i < 3; i++) {
+        sources[i].rank = 2;
+        sources[i].shape[0] = op->rows;
+        sources[i].shape[1] = op->columns;
+    }
+    int code = safetensors_write(t->study->options->trace_tensor, sources, 3, metadata, error);
     json_decref(metadata);
+    free(values);
     return code;
 }
 
@@ -167,6 +182,19 @@ static int check_reached(Tracer *t, const uint64_t place[3], const char *option,
     }
     *error = t->error.code ? t->error : *error;
     return t->error.code;
+}
+
+/* Called before an op: whether its rounding errors are wanted. */
+static Rounding *before(void *user, const WatchOutput *outputs, size_t count)
+{
+    Tracer *t = user;
+    if (t->quiet || !count || outputs->op == OP_adamw || t->tensor ||
+        t->wanted[0] != (uint64_t)t->state->step + 1 || t->wanted[1] < t->count ||
+        t->wanted[1] >= t->count + count) {
+        return NULL;
+    }
+    rounding_want(&t->rounding, &outputs[t->wanted[1] - t->count]);
+    return &t->rounding;
 }
 
 /* Called with every output of an op. Those of adamw are the hashes of the parameters. */
@@ -228,6 +256,7 @@ void tracer_begin(Tracer *tracer)
     if (t->outputs) {
         watch_begin(backend, WATCH_OUTPUTS);
         backend->ctx.watch->output = record;
+        backend->ctx.watch->before = before;
         backend->ctx.watch->output_user = t;
     }
 }
@@ -515,6 +544,7 @@ int tracer_close(Tracer *tracer, int whole, char hex[65], int code, Error *error
     free(t->host_sums);
     free(t->host_values);
     free(t->tensor);
+    rounding_free(&t->rounding);
     free(t);
     if (code) { /* what ended the run matters more */
         *error = first;
