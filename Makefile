@@ -95,7 +95,7 @@ $(PROGRAMS)/merge: $(BUILD)/tools/merge.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/bench: $(BUILD)/tools/bench.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
-$(BUILD)/digests: $(BUILD)/tools/digests.o $(BASE)
+$(BUILD)/digests: $(BUILD)/tools/digests.o $(EVAL) $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/coverage: $(BUILD)/tools/coverage.o $(EVAL) $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
@@ -181,7 +181,7 @@ help:
 	@echo "make K=norm     build and test the ops of kernels/norm.c and norm.cu, or one op (MODE=perf: measure them)"
 	@echo "make test-long  the same, then break the code in small ways, each of which a test must find"
 	@echo "make machine-code  check what nvcc makes of the CUDA kernels; write docs/KERNELS.md's table of them"
-	@echo "make verify     train the demonstration, a decoder, adapters and lm; compare digests with docs/digests"
+	@echo "make verify     train the demonstration, a decoder, adapters and lm; compare with docs/digests"
 	@echo "make verify-update  write docs/digests anew, after an op's definition changed"
 	@echo "make bench      measure this machine: training steps as a share of its peak, statistics"
 	@echo "make bench-large  one LoRA step of a model of 3.2 billion parameters (6.4 GB on disk, 7.5 GB of memory)"

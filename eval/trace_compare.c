@@ -43,7 +43,7 @@ static int same_op(const Pair *p, const TraceOp *x, const TraceOp *y)
            x->pass == y->pass && x->rows == y->rows && x->columns == y->columns;
 }
 
-static json_t *op_json(const TraceReader *r, const TraceOp *op)
+json_t *trace_op_json(const TraceReader *r, const TraceOp *op)
 {
     char hash[20];
     json_t *o = json_object();
@@ -75,12 +75,13 @@ static void compare_ops(const Pair *p, uint32_t at_a, uint32_t at_b, Found *foun
         }
         if (!found->first) {
             found->first = new_first(p, same ? "op" : "calls");
-            json_object_update_new(found->first, op_json(p->reader[0], &x[i]));
-            json_object_set_new(found->first, "in_b", op_json(p->reader[1], &y[i]));
+            json_object_update_new(found->first, trace_op_json(p->reader[0], &x[i]));
+            json_object_set_new(found->first, "in_b", trace_op_json(p->reader[1], &y[i]));
             put_count(found->first, "record", at_a + i);
             put_count(json_object_get(found->first, "in_b"), "record", at_b + i);
             if (i) {
-                json_object_set_new(found->first, "last_equal", op_json(p->reader[0], &x[i - 1]));
+                json_object_set_new(found->first, "last_equal",
+                                    trace_op_json(p->reader[0], &x[i - 1]));
             }
             found->equal = i;
         }
@@ -89,7 +90,7 @@ static void compare_ops(const Pair *p, uint32_t at_a, uint32_t at_b, Found *foun
     if (!found->first && na != nb) {
         const TraceOp *more = na > nb ? x : y;
         found->first = new_first(p, "calls");
-        json_object_update_new(found->first, op_json(p->reader[na < nb], &more[n]));
+        json_object_update_new(found->first, trace_op_json(p->reader[na < nb], &more[n]));
         json_object_set_new(found->first, "only_in", json_string(na > nb ? "a" : "b"));
         put_count(found->first, "record", at_a + n);
         found->equal = n;

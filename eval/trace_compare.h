@@ -21,6 +21,10 @@ int trace_compare(json_t **result, TraceReader *a, TraceReader *b, Error *error)
 
 void trace_compare_text(FILE *out, const json_t *result);
 
+/* An op's record: "micro_batch", "pass", "layer", "op", "output", "rows", "columns", "hash". The
+ * caller owns it. */
+json_t *trace_op_json(const TraceReader *reader, const TraceOp *op);
+
 /* "step 3, micro-batch 0, backward, layer 1: dx of matmul_backward_input": the place of an op's
  * record. The caller frees it. */
 char *trace_place(const json_t *first);

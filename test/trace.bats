@@ -153,3 +153,16 @@ fails() {
     [ "$code" -eq 0 ]
     grep -q 'its run goes on, or was stopped' "$work/text"
 }
+
+@test "digests of a trace name the op of step 1, or the step, that differs" {
+    build="${BUILD:-build}"
+    $train $short --preds "$work/p" --trace-level outputs --trace "$work/a.trace" >/dev/null 2>&1
+    $train $short --preds "$work/p" --trace-level outputs --trace "$work/op.trace" --kernel layernorm_backward=float64 >/dev/null 2>&1
+    $train $short --preds "$work/p" --trace-level outputs --trace "$work/step.trace" --perturb 4.70.1 >/dev/null 2>&1
+    "$build/digests" "$work/a.trace" >"$work/expected"
+    [ "$("$build/digests" "$work/a.trace" "$work/expected")" = "" ]
+    [[ "$("$build/digests" "$work/op.trace" "$work/expected")" == "step 1, micro-batch 0, backward, layer 1: dx "*" of layernorm_backward" ]]
+    [ "$("$build/digests" "$work/step.trace" "$work/expected")" = "step 4, and none before it" ]
+    : >"$work/nothing" # a run of which nothing was expected
+    [[ "$("$build/digests" "$work/a.trace" "$work/nothing")" == "step 1, micro-batch 0, embed: "* ]]
+}

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Trains the built-in demonstration, a tiny decoder, adapters and language models, and compares digests of their weights,
-# tensor by tensor, and of their predictions with docs/digests. They must be the same on every machine. --update writes
+# tensor by tensor, of their predictions, of every op's outputs in step 1 and of each step with docs/digests; names the
+# first op, or the first step, that differs. They must be the same on every machine. --update writes
 # the file anew.
 set -u
 cd "$(dirname "$0")/.."
@@ -17,8 +18,10 @@ fail() {
 train() {
     name=$1
     shift
-    "$program" "$@" --seed 52 --quiet --preds "$work/$name.preds" --save "$work/$name" >/dev/null 2>"$work/message" ||
+    "$program" "$@" --seed 52 --quiet --preds "$work/$name.preds" --save "$work/$name" --trace "$work/$name.trace" \
+        --trace-level outputs >/dev/null 2>"$work/message" ||
         fail "training $name failed with exit code $?: $(grep -v ^NOTE "$work/message")"
+    "$build/digests" "$work/$name.trace" | sed "s/^/$name /"
     for file in "$work/$name"/*.safetensors; do
         "$build/digests" "$file" | sed "s/^/$name /"
     done
@@ -54,7 +57,9 @@ fi
 if cmp -s "$work/digests" docs/digests; then
     echo "verify: $(wc -l <docs/digests) digests of weights and predictions are the same"
 else
-    first=$(diff docs/digests "$work/digests" | sed -n 's/^[<>] //p' | head -n 1)
-    echo "verify: DIFFERENT: $(diff docs/digests "$work/digests" | grep -c '^>') of $(wc -l <docs/digests) digests; first: $first"
+    name=$(diff docs/digests "$work/digests" | sed -n 's/^[<>] //p' | head -n 1 | cut -d ' ' -f 1)
+    sed -n "s/^$name //p" docs/digests >"$work/expected"
+    echo "verify: DIFFERENT: $(diff docs/digests "$work/digests" | grep -c '^>') of $(wc -l <docs/digests) digests"
+    echo "verify: $name differs first in $("$build/digests" "$work/$name.trace" "$work/expected")"
     exit 1
 fi
