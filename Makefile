@@ -210,6 +210,7 @@ test: all $(TESTS) $(if $(NVCC),$(BUILD)/test_ptx)
 # test/mutants.txt: each mutant is built and tested in a copy of the tree
 test-long: test
 	@$(MAKE) races
+	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) $(BUILD)/test_injections 200
 	@CC=$(CC) test/mutants.sh
 
 machine-code:

@@ -52,6 +52,7 @@ fi
 run watch "$build/test_watch"
 run trace "$build/test_trace"
 run tracediff "$build/test_tracediff"
+run injections "$build/test_injections" 10
 run device "$build/test_device"
 run attention "$build/test_attention"
 run curand "$build/test_curand"

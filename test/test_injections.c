@@ -71,7 +71,9 @@ static void read_records(Kind *kind)
         uint32_t ops = block.tag == TRACE_STEP ? block.step.ops : 0;
         kind->records = memory_realloc(kind->records, kind->count + ops + 1, sizeof(Record));
         for (uint32_t i = 0; i < ops; i++) {
-            if (block.ops[i].rows && block.ops[i].columns) {
+            /* the sums of gradient_norm are a struct, which --perturb refuses */
+            if (block.ops[i].rows && block.ops[i].columns &&
+                strcmp(trace_op(&reader, block.ops[i].op), "gradient_norm")) {
                 kind->records[kind->count++] = (Record){block.ops[i], block.number, i};
             }
         }
