@@ -108,11 +108,6 @@ static __device__ __forceinline__ void load_slab(float *to, Rows from, int first
     }
 }
 
-static __device__ __forceinline__ float4 load4(const float *shared)
-{
-    return *(const float4 *)(const void *)shared;
-}
-
 /* Two tiles of scores, whose slabs come one behind the other: a[p] by b[p]. */
 typedef struct Scores {
     Rows a[2], b[2];
@@ -167,20 +162,20 @@ static __device__ __forceinline__ void scores_tile(float sums[8][4], float *stag
         const float *a = stages + s % STAGES * STAGE, *b = a + TILE * SLAB_ROW;
 #pragma unroll 2
         for (int d = 0; d < DEPTH; d += 4) {
-            float4 y[4];
+            float x[FOUR], y[4][FOUR];
 #pragma unroll
             for (int j = 0; j < 4; j++) {
-                y[j] = load4(b + column_of(j) * SLAB_ROW + d);
+                four_read(y[j], b + column_of(j) * SLAB_ROW + d);
             }
 #pragma unroll
             for (int i = 0; i < 8; i++) {
-                float4 x = load4(a + row_of(i) * SLAB_ROW + d);
+                four_read(x, a + row_of(i) * SLAB_ROW + d);
 #pragma unroll
                 for (int j = 0; j < 4; j++) {
-                    float sum = fmaf(x.x, y[j].x, sums[i][j]);
-                    sum = fmaf(x.y, y[j].y, sum);
-                    sum = fmaf(x.z, y[j].z, sum);
-                    sums[i][j] = fmaf(x.w, y[j].w, sum);
+#pragma unroll
+                    for (int k = 0; k < FOUR; k++) {
+                        sums[i][j] = fmaf(x[k], y[j][k], sums[i][j]);
+                    }
                 }
             }
         }
@@ -225,54 +220,13 @@ static __device__ __forceinline__ Output output_of(float *x, int stride, int row
     return out;
 }
 
-/* Row i, four channels from this one on: those of them that are there. */
+/* Where channels `first` to first + 3 of row i stand, and how many of them are there. */
 template <int WIDE>
-static __device__ __forceinline__ float4 output_get(const Output *out, int i, int channel)
+static __device__ __forceinline__ float *output_at(const Output *out, int i, int first, int *count)
 {
-    const float *from = out->to + (size_t)i * (size_t)out->stride + channel;
-    int there = i < out->rows ? out->D - channel : 0;
-    float4 x = {};
-    if (WIDE && there > 0) {
-        x = *(const float4 *)(const void *)from;
-    } else if (!WIDE) {
-        x.x = there > 0 ? from[0] : 0.0f;
-        x.y = there > 1 ? from[1] : 0.0f;
-        x.z = there > 2 ? from[2] : 0.0f;
-        x.w = there > 3 ? from[3] : 0.0f;
-    }
-    return x;
-}
-
-template <int WIDE>
-static __device__ __forceinline__ void output_put(const Output *out, int i, int channel, float4 x)
-{
-    float *to = out->to + (size_t)i * (size_t)out->stride + channel;
-    int there = i < out->rows ? out->D - channel : 0;
-    if (WIDE && there > 0) {
-        *(float4 *)(void *)to = x;
-    } else if (!WIDE) {
-        if (there > 0) {
-            to[0] = x.x;
-        }
-        if (there > 1) {
-            to[1] = x.y;
-        }
-        if (there > 2) {
-            to[2] = x.z;
-        }
-        if (there > 3) {
-            to[3] = x.w;
-        }
-    }
-}
-
-static __device__ __forceinline__ float4 fma4(float x, float4 y, float4 sum)
-{
-    sum.x = fmaf(x, y.x, sum.x);
-    sum.y = fmaf(x, y.y, sum.y);
-    sum.z = fmaf(x, y.z, sum.z);
-    sum.w = fmaf(x, y.w, sum.w);
-    return sum;
+    int left = i < out->rows ? out->D - first : 0;
+    *count = WIDE && left > 0 ? FOUR : left;
+    return out->to + (size_t)i * (size_t)out->stride + first;
 }
 
 /* out[i][d] = ((chain over k < depth of strip[i][k] x[k][d], from 0 or from what is there) + 0)
@@ -286,11 +240,12 @@ static __device__ __forceinline__ void sum_rows(const Output *out, const float *
     int slabs = (depth + DEPTH - 1) / DEPTH;
     for (int first = 0; first < out->D; first += TILE) {
         int column = (int)threadIdx.x / 8 * 4;
-        float4 sums[8] = {};
-        int top = opaque(row_of(0));
+        float sums[8][FOUR] = {};
+        int top = opaque(row_of(0)), count;
 #pragma unroll
         for (int i = 0; i < 8 && !from_zero; i++) {
-            sums[i] = output_get<WIDE>(out, top + 8 * i, first + column);
+            const float *from = output_at<WIDE>(out, top + 8 * i, first + column, &count);
+            four_get(sums[i], from, count, WIDE);
         }
         __syncthreads(); /* the strip is there, and the stages no longer read */
 #pragma unroll 1
@@ -311,18 +266,21 @@ static __device__ __forceinline__ void sum_rows(const Output *out, const float *
             const float *a = strip + s * DEPTH, *b = stages + s % STAGES * STAGE + column;
 #pragma unroll 2
             for (int k = 0; k < DEPTH; k += 4) {
-                float4 y[4];
+                float e[FOUR], y[4][FOUR];
 #pragma unroll
                 for (int m = 0; m < 4; m++) {
-                    y[m] = load4(b + (k + m) * TILE);
+                    four_read(y[m], b + (k + m) * TILE);
                 }
 #pragma unroll
                 for (int i = 0; i < 8; i++) {
-                    float4 e = load4(a + row_of(i) * strip_row + k);
-                    sums[i] = fma4(e.x, y[0], sums[i]);
-                    sums[i] = fma4(e.y, y[1], sums[i]);
-                    sums[i] = fma4(e.z, y[2], sums[i]);
-                    sums[i] = fma4(e.w, y[3], sums[i]);
+                    four_read(e, a + row_of(i) * strip_row + k);
+#pragma unroll
+                    for (int m = 0; m < 4; m++) {
+#pragma unroll
+                        for (int c = 0; c < FOUR; c++) {
+                            sums[i][c] = fmaf(e[m], y[m][c], sums[i][c]);
+                        }
+                    }
                 }
             }
         }
@@ -330,19 +288,14 @@ static __device__ __forceinline__ void sum_rows(const Output *out, const float *
 #pragma unroll
         for (int i = 0; i < 8; i++) {
             float r = factor ? factor[top + 8 * i] : 1.0f;
-            sums[i].x = (sums[i].x + 0.0f) * r;
-            sums[i].y = (sums[i].y + 0.0f) * r;
-            sums[i].z = (sums[i].z + 0.0f) * r;
-            sums[i].w = (sums[i].w + 0.0f) * r;
-            output_put<WIDE>(out, top + 8 * i, first + column, sums[i]);
+#pragma unroll
+            for (int c = 0; c < FOUR; c++) {
+                sums[i][c] = (sums[i][c] + 0.0f) * r;
+            }
+            float *to = output_at<WIDE>(out, top + 8 * i, first + column, &count);
+            four_put(to, sums[i], count, WIDE);
         }
     }
-}
-
-/* For launches: whether rows of this stride may be read and written 16 bytes at a time. */
-static inline int rows_aligned(const float *x, int stride)
-{
-    return (uintptr_t)x % 16 == 0 && stride % 4 == 0;
 }
 
 #endif

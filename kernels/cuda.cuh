@@ -51,10 +51,105 @@ static __device__ __forceinline__ int opaque(int x)
     return x;
 }
 
-/* Element i of a stored weight, widened if it is bf16. */
+/* An element of a stored weight: bf16 widened. */
+static __device__ __forceinline__ float widened(float x)
+{
+    return x;
+}
+
+static __device__ __forceinline__ float widened(uint16_t x)
+{
+    return bits_to_float((uint32_t)x << 16);
+}
+
 static __device__ __forceinline__ float weight_at(Weight x, size_t i)
 {
-    return x.f32 ? x.f32[i] : bits_to_float((uint32_t)x.bf16[i] << 16);
+    return x.f32 ? x.f32[i] : widened(x.bf16[i]);
+}
+
+/* --- four neighbours at a time --- */
+
+enum { FOUR = 4 };
+
+/* Whether four elements at once may be read and written from x on; from any fourth of a row on. */
+template <typename Stored> static __host__ __device__ __forceinline__ int aligned(const Stored *x)
+{
+    return (uintptr_t)x % (FOUR * sizeof(Stored)) == 0;
+}
+
+template <typename Stored>
+static __host__ __device__ __forceinline__ int rows_aligned(const Stored *x, int row)
+{
+    return aligned(x) && row % FOUR == 0;
+}
+
+static inline int weight_rows_aligned(Weight x, int row)
+{
+    return rows_aligned(x.f32, row) && rows_aligned(x.bf16, row); /* NULL is aligned */
+}
+
+/* x = the four from here on, which must be aligned: an access of 16 bytes, of bf16 one of 8. */
+static __device__ __forceinline__ void four_read(float x[FOUR], const float *from)
+{
+    float4 four = *(const float4 *)(const void *)from;
+    x[0] = four.x;
+    x[1] = four.y;
+    x[2] = four.z;
+    x[3] = four.w;
+}
+
+static __device__ __forceinline__ void four_read(float x[FOUR], const uint16_t *from)
+{
+    uint2 four = *(const uint2 *)(const void *)from;
+    x[0] = bits_to_float(four.x << 16);
+    x[1] = bits_to_float(four.x & 0xFFFF0000u);
+    x[2] = bits_to_float(four.y << 16);
+    x[3] = bits_to_float(four.y & 0xFFFF0000u);
+}
+
+/* The same where only `count` of the four are there; the others are 0. wide: they are aligned. */
+template <typename Stored>
+static __device__ __forceinline__ void four_get(float x[FOUR], const Stored *from, int count,
+                                                int wide)
+{
+    if (wide && count >= FOUR) {
+        four_read(x, from);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < FOUR; i++) {
+        x[i] = i < count ? widened(from[i]) : 0.0f;
+    }
+}
+
+static __device__ __forceinline__ void four_put(float *to, const float x[FOUR], int count, int wide)
+{
+    if (wide && count >= FOUR) {
+        *(float4 *)(void *)to = make_float4(x[0], x[1], x[2], x[3]);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < FOUR; i++) {
+        if (i < count) {
+            to[i] = x[i];
+        }
+    }
+}
+
+static __device__ __forceinline__ void weight_get(float x[FOUR], Weight weight, size_t i, int count,
+                                                  int wide)
+{
+    if (weight.f32) {
+        four_get(x, weight.f32 + i, count, wide);
+    } else {
+        four_get(x, weight.bf16 + i, count, wide);
+    }
+}
+
+/* How many of n there are from i on, no more than four; i < n. */
+static __device__ __forceinline__ int four_count(size_t i, size_t n)
+{
+    return n - i < FOUR ? (int)(n - i) : FOUR;
 }
 
 /* For launches: kernel<<<blocks_for(n, THREADS), THREADS, 0, stream_of(ctx)>>>(...). The grid of at

@@ -1,47 +1,11 @@
 /* CUDA twins of elementwise.c, bit for bit: each output element is a function of one to three
- * inputs. A thread owns four neighbours, which it reads and writes 16 bytes at a time where all
- * tensors of the call begin on such a boundary, else one by one. A thread has read what it writes,
+ * inputs. A thread owns four neighbours, which it reads and writes 16 bytes at a time (bf16 8) where
+ * all tensors of the call begin on such a boundary, else one by one. A thread has read what it writes,
  * so an output may be an input. Memory bounds all of them; the erf and exp of a gelu take about as
  * long as its bytes (computed). */
 #include "cuda.cuh"
 
-enum { THREADS = 256, FOUR = 4 };
-
-static int aligned(const void *pointer, size_t bytes)
-{
-    return (uintptr_t)pointer % bytes == 0;
-}
-
-/* Elements i to i + 3 of n; wide: 16 bytes at once. 0 beyond the end. */
-static __device__ __forceinline__ float4 read4(const float *x, size_t i, size_t n, int wide)
-{
-    if (wide && i + FOUR <= n) {
-        return *(const float4 *)(x + i);
-    }
-    float4 v = {i < n ? x[i] : 0.0f, i + 1 < n ? x[i + 1] : 0.0f, i + 2 < n ? x[i + 2] : 0.0f,
-                i + 3 < n ? x[i + 3] : 0.0f};
-    return v;
-}
-
-static __device__ __forceinline__ void write4(float *x, size_t i, size_t n, int wide, float4 v)
-{
-    if (wide && i + FOUR <= n) {
-        *(float4 *)(x + i) = v;
-        return;
-    }
-    if (i < n) {
-        x[i] = v.x;
-    }
-    if (i + 1 < n) {
-        x[i + 1] = v.y;
-    }
-    if (i + 2 < n) {
-        x[i + 2] = v.z;
-    }
-    if (i + 3 < n) {
-        x[i + 3] = v.w;
-    }
-}
+enum { THREADS = 256 };
 
 /* The first of a thread's four elements. */
 static __device__ __forceinline__ size_t first_element(void)
@@ -55,9 +19,17 @@ static __global__ void __launch_bounds__(THREADS)
     map(float *out, const float *a, size_t n, int wide)
 {
     size_t i = first_element();
-    float4 x = read4(a, i, n, wide);
-    float4 y = {function(x.x), function(x.y), function(x.z), function(x.w)};
-    write4(out, i, n, wide, y);
+    if (i >= n) {
+        return;
+    }
+    int count = four_count(i, n);
+    float x[FOUR];
+    four_get(x, a + i, count, wide);
+#pragma unroll
+    for (int j = 0; j < FOUR; j++) {
+        x[j] = function(x[j]);
+    }
+    four_put(out + i, x, count, wide);
 }
 
 template <float function(float, float)>
@@ -65,23 +37,32 @@ static __global__ void __launch_bounds__(THREADS)
     map2(float *out, const float *a, const float *b, size_t n, int wide)
 {
     size_t i = first_element();
-    float4 x = read4(a, i, n, wide), y = read4(b, i, n, wide);
-    float4 z = {function(x.x, y.x), function(x.y, y.y), function(x.z, y.z), function(x.w, y.w)};
-    write4(out, i, n, wide, z);
+    if (i >= n) {
+        return;
+    }
+    int count = four_count(i, n);
+    float x[FOUR], y[FOUR];
+    four_get(x, a + i, count, wide);
+    four_get(y, b + i, count, wide);
+#pragma unroll
+    for (int j = 0; j < FOUR; j++) {
+        x[j] = function(x[j], y[j]);
+    }
+    four_put(out + i, x, count, wide);
 }
 
 template <float function(float)>
 static void for_each(Context *ctx, float *out, const float *a, size_t n)
 {
     map<function><<<blocks_for(n, THREADS * FOUR), THREADS, 0, stream_of(ctx)>>>(
-        out, a, n, aligned(out, 16) && aligned(a, 16));
+        out, a, n, aligned(out) && aligned(a));
 }
 
 template <float function(float, float)>
 static void for_each2(Context *ctx, float *out, const float *a, const float *b, size_t n)
 {
     map2<function><<<blocks_for(n, THREADS * FOUR), THREADS, 0, stream_of(ctx)>>>(
-        out, a, b, n, aligned(out, 16) && aligned(a, 16) && aligned(b, 16));
+        out, a, b, n, aligned(out) && aligned(a) && aligned(b));
 }
 
 static __device__ __forceinline__ float gelu(float x)
@@ -137,18 +118,26 @@ static __global__ void __launch_bounds__(THREADS)
                     size_t n, int wide)
 {
     size_t i = first_element();
-    float4 d = read4(dout, i, n, wide), g = read4(gate, i, n, wide), u = read4(up, i, n, wide);
-    float4 dg = {swiglu_gradients(d.x, g.x, &u.x), swiglu_gradients(d.y, g.y, &u.y),
-                 swiglu_gradients(d.z, g.z, &u.z), swiglu_gradients(d.w, g.w, &u.w)};
-    write4(dgate, i, n, wide, dg);
-    write4(dup, i, n, wide, u);
+    if (i >= n) {
+        return;
+    }
+    int count = four_count(i, n);
+    float d[FOUR], g[FOUR], u[FOUR];
+    four_get(d, dout + i, count, wide);
+    four_get(g, gate + i, count, wide);
+    four_get(u, up + i, count, wide);
+#pragma unroll
+    for (int j = 0; j < FOUR; j++) {
+        g[j] = swiglu_gradients(d[j], g[j], &u[j]);
+    }
+    four_put(dgate + i, g, count, wide);
+    four_put(dup + i, u, count, wide);
 }
 
 void KERNEL(swiglu_backward)(Context *ctx, float *dgate, float *dup, const float *dout,
                              const float *gate, const float *up, size_t n)
 {
-    int wide = aligned(dgate, 16) && aligned(dup, 16) && aligned(dout, 16) && aligned(gate, 16) &&
-               aligned(up, 16);
+    int wide = aligned(dgate) && aligned(dup) && aligned(dout) && aligned(gate) && aligned(up);
     swiglu_backward<<<blocks_for(n, THREADS * FOUR), THREADS, 0, stream_of(ctx)>>>(
         dgate, dup, dout, gate, up, n, wide);
 }
@@ -190,12 +179,16 @@ void KERNEL(copy)(Context *ctx, float *out, const float *x, size_t n)
 
 static __global__ void __launch_bounds__(THREADS) set_zero(float *x, size_t n, int wide)
 {
-    write4(x, first_element(), n, wide, make_float4(0.0f, 0.0f, 0.0f, 0.0f));
+    const float zeros[FOUR] = {};
+    size_t i = first_element();
+    if (i < n) {
+        four_put(x + i, zeros, four_count(i, n), wide);
+    }
 }
 
 void KERNEL(fill_zero)(Context *ctx, float *x, size_t n)
 {
-    set_zero<<<blocks_for(n, THREADS * FOUR), THREADS, 0, stream_of(ctx)>>>(x, n, aligned(x, 16));
+    set_zero<<<blocks_for(n, THREADS * FOUR), THREADS, 0, stream_of(ctx)>>>(x, n, aligned(x));
 }
 
 /* --- rows: each is a warp's --- */
@@ -212,22 +205,16 @@ static __global__ void __launch_bounds__(THREADS)
     float *out_r = out + r * channels;
     size_t row = (size_t)rows[r] * channels;
     for (size_t c = threadIdx.x % LANES * FOUR; c < channels; c += LANES * FOUR) {
-        float4 v;
-        if (x.f32) {
-            v = read4(x.f32 + row, c, channels, wide);
-        } else {
-            v.x = weight_at(x, row + c);
-            v.y = c + 1 < channels ? weight_at(x, row + c + 1) : 0.0f;
-            v.z = c + 2 < channels ? weight_at(x, row + c + 2) : 0.0f;
-            v.w = c + 3 < channels ? weight_at(x, row + c + 3) : 0.0f;
-        }
-        write4(out_r, c, channels, wide, v);
+        int count = four_count(c, channels);
+        float v[FOUR];
+        weight_get(v, x, row + c, count, wide);
+        four_put(out_r + c, v, count, wide);
     }
 }
 
 void KERNEL(gather_rows)(Context *ctx, float *out, Weight x, const int *rows, int R, int C)
 {
-    int wide = C % FOUR == 0 && aligned(out, 16) && aligned(x.f32, 16);
+    int wide = rows_aligned(out, C) && weight_rows_aligned(x, C);
     gather<<<blocks_for((size_t)R, THREADS / LANES), THREADS, 0, stream_of(ctx)>>>(out, x, rows, R,
                                                                                    C, wide);
 }
@@ -243,16 +230,22 @@ static __global__ void __launch_bounds__(THREADS)
     float *dx_r = dx + (size_t)rows[r] * channels;
     const float *dout_r = dout + r * channels;
     for (size_t c = threadIdx.x % LANES * FOUR; c < channels; c += LANES * FOUR) {
-        float4 v = read4(dx_r, c, channels, wide), d = read4(dout_r, c, channels, wide);
-        v = make_float4(v.x + d.x, v.y + d.y, v.z + d.z, v.w + d.w);
-        write4(dx_r, c, channels, wide, v);
+        int count = four_count(c, channels);
+        float v[FOUR], d[FOUR];
+        four_get(v, dx_r + c, count, wide);
+        four_get(d, dout_r + c, count, wide);
+#pragma unroll
+        for (int j = 0; j < FOUR; j++) {
+            v[j] += d[j];
+        }
+        four_put(dx_r + c, v, count, wide);
     }
 }
 
 void KERNEL(scatter_add_rows)(Context *ctx, float *dx, const float *dout, const int *rows, int R,
                               int C)
 {
-    int wide = C % FOUR == 0 && aligned(dx, 16) && aligned(dout, 16);
+    int wide = rows_aligned(dx, C) && rows_aligned(dout, C);
     scatter_add<<<blocks_for((size_t)R, THREADS / LANES), THREADS, 0, stream_of(ctx)>>>(
         dx, dout, rows, R, C, wide);
 }

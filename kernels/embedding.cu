@@ -3,11 +3,12 @@
 
 enum { WARPS = 8 };
 
-/* out[n] = word + type + position; a warp owns a token. 8 to 16 bytes an element; memory bounds it.
- */
+/* out[n] = word + type + position; a warp owns a token, lane l the channels 4 l to 4 l + 3, then
+ * those 128 further on. wide: 16 bytes at a time, of bf16 8. 8 to 16 bytes an element; memory bounds
+ * it. */
 static __global__ void __launch_bounds__(WARPS *LANES)
     look_up(float *out, const int *tokens, const int *positions, const int *types, Weight word,
-            Weight position, Weight type, int N, int C)
+            Weight position, Weight type, int N, int C, int wide)
 {
     size_t n = (size_t)blockIdx.x * WARPS + threadIdx.x / LANES, channels = (size_t)C;
     if (n >= (size_t)N) {
@@ -16,13 +17,24 @@ static __global__ void __launch_bounds__(WARPS *LANES)
     int has_type = type.f32 || type.bf16;
     size_t word_n = (size_t)tokens[n] * channels, position_n = (size_t)positions[n] * channels,
            type_n = has_type ? (size_t)types[n] * channels : 0;
-#pragma unroll 4
-    for (size_t c = threadIdx.x % LANES; c < channels; c += LANES) {
-        float sum = weight_at(word, word_n + c);
+#pragma unroll 2
+    for (size_t c = threadIdx.x % LANES * FOUR; c < channels; c += LANES * FOUR) {
+        int count = four_count(c, channels);
+        float sum[FOUR], t[FOUR], p[FOUR];
+        weight_get(sum, word, word_n + c, count, wide);
+        weight_get(p, position, position_n + c, count, wide);
         if (has_type) {
-            sum += weight_at(type, type_n + c);
+            weight_get(t, type, type_n + c, count, wide);
+#pragma unroll
+            for (int i = 0; i < FOUR; i++) {
+                sum[i] += t[i];
+            }
         }
-        out[n * channels + c] = sum + weight_at(position, position_n + c);
+#pragma unroll
+        for (int i = 0; i < FOUR; i++) {
+            sum[i] += p[i];
+        }
+        four_put(out + n * channels + c, sum, count, wide);
     }
 }
 
@@ -30,8 +42,10 @@ void KERNEL(embedding_forward)(Context *ctx, float *out, const int *tokens, cons
                                const int *types, Weight word, Weight position, Weight type, int N,
                                int C)
 {
+    int wide = rows_aligned(out, C) && weight_rows_aligned(word, C) &&
+               weight_rows_aligned(position, C) && weight_rows_aligned(type, C);
     look_up<<<blocks_for((size_t)N, WARPS), WARPS * LANES, 0, stream_of(ctx)>>>(
-        out, tokens, positions, types, word, position, type, N, C);
+        out, tokens, positions, types, word, position, type, N, C, wide);
 }
 
 /* dtable[rows[u]] += dout[order[i]], i from starts[u] to starts[u + 1] - 1, one after another. A

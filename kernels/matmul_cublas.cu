@@ -24,7 +24,7 @@ static __global__ void __launch_bounds__(THREADS) widen(float *out, Weight weigh
 }
 
 /* The weight in float32: itself, or its copy in the scratch. */
-static const float *widened(Context *ctx, Weight weight, size_t n)
+static const float *float32_of(Context *ctx, Weight weight, size_t n)
 {
     if (weight.f32) {
         return weight.f32;
@@ -37,7 +37,7 @@ static void forward(Context *ctx, CublasMath math, float *out, const float *x, W
                     const float *bias, int M, int K, int O)
 {
     size_t k = (size_t)K, o = (size_t)O, n = (size_t)M * o;
-    const float *w = widened(ctx, weight, o * k);
+    const float *w = float32_of(ctx, weight, o * k);
     fill_rows<<<blocks_for(n, THREADS), THREADS, 0, stream_of(ctx)>>>(out, bias, n, o);
     cublas_add_product(ctx->stream, math, out, x, 0, w, 1, M, O, K);
 }
@@ -45,7 +45,7 @@ static void forward(Context *ctx, CublasMath math, float *out, const float *x, W
 static void backward_input(Context *ctx, CublasMath math, float *dx, const float *dout,
                            Weight weight, int M, int K, int O, int accumulate)
 {
-    const float *w = widened(ctx, weight, (size_t)O * (size_t)K);
+    const float *w = float32_of(ctx, weight, (size_t)O * (size_t)K);
     if (!accumulate) {
         ctx->inner.fill_zero(ctx, dx, (size_t)M * (size_t)K);
     }

@@ -38,40 +38,11 @@ template <int RUN, int PLACES> static __device__ __forceinline__ int step_to(int
     return i / RUN * RUN * PLACES + i % RUN;
 }
 
-static __device__ __forceinline__ float widened(float x)
-{
-    return x;
-}
-
-static __device__ __forceinline__ float widened(uint16_t x)
-{
-    return bits_to_float((uint32_t)x << 16);
-}
-
-/* Four neighbours of shared memory. */
-static __device__ __forceinline__ void read_four(float x[4], const float *from)
-{
-    float4 four = *(const float4 *)(const void *)from;
-    x[0] = four.x;
-    x[1] = four.y;
-    x[2] = four.z;
-    x[3] = four.w;
-}
-
-static __device__ __forceinline__ void read_four(float x[4], const uint16_t *from)
-{
-    uint2 four = *(const uint2 *)(const void *)from;
-    x[0] = bits_to_float(four.x << 16);
-    x[1] = bits_to_float(four.x & 0xFFFF0000u);
-    x[2] = bits_to_float(four.y << 16);
-    x[3] = bits_to_float(four.y & 0xFFFF0000u);
-}
-
 template <int RUN, typename Stored>
 static __device__ __forceinline__ void read_run(float *x, const Stored *from)
 {
     if (RUN == 4) {
-        read_four(x, from);
+        four_read(x, from);
     } else {
         *x = widened(*from);
     }
@@ -92,13 +63,6 @@ static __device__ __forceinline__ void copy_singly(uint16_t *to, const uint16_t 
     for (int i = 0; i < 4 && i < count; i++) {
         to[i] = from[i]; /* 2 bytes are too few for cp.async */
     }
-}
-
-/* Whether four elements may be copied at once from all rows of an operand. */
-template <typename Stored>
-static __device__ __forceinline__ int rows_aligned(const Stored *x, int row)
-{
-    return (uintptr_t)x % (4 * sizeof(Stored)) == 0 && row % 4 == 0;
 }
 
 /* Starts the copy of a slab of x: of the operand's `count` rows or columns those from `first` on, k
@@ -141,7 +105,7 @@ static __device__ __forceinline__ void read_values(float x[4][OWN], const Stored
                              k * (DEEP ? 1 : Shape::ROW);
         if (DEEP) {
             float four[4];
-            read_four(four, from);
+            four_read(four, from);
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 x[j][i] = four[j];
