@@ -235,11 +235,12 @@ bench-large: $(BUILD)/bench build/llama-3b-random/config.json
 coverage: $(BUILD)/coverage
 	@$(BUILD)/coverage
 
-# without CUDA, whose runtime no sanitizer sees; leaks are looked for too; OpenMP's own thread pool is not ours
+# without CUDA, whose runtime no sanitizer sees; leaks are looked for too; OpenMP's own thread pool is not ours. Below -O2 gcc
+# writes no vzeroupper: after a kernel of AVX-512 all other code would be many times slower.
 asan:
-	$(MAKE) NVCC= BUILD=build-asan PROGRAMS=build-asan SANITIZE="-fsanitize=address -fno-omit-frame-pointer" OPT="-O1 -g" OPT_SIM="-O1 -g" test
+	$(MAKE) NVCC= BUILD=build-asan PROGRAMS=build-asan SANITIZE="-fsanitize=address -fno-omit-frame-pointer" OPT="-O2 -g" OPT_SIM="-O1 -g" test
 ubsan:
-	$(MAKE) NVCC= BUILD=build-ubsan PROGRAMS=build-ubsan SANITIZE="-fsanitize=undefined -fno-sanitize-recover=all" OPT="-O1 -g" test
+	$(MAKE) NVCC= BUILD=build-ubsan PROGRAMS=build-ubsan SANITIZE="-fsanitize=undefined -fno-sanitize-recover=all" OPT="-O2 -g" test
 tsan:
 	$(MAKE) NVCC= BUILD=build-tsan PROGRAMS=build-tsan CC=clang SANITIZE="-fsanitize=thread" OPT="-O1 -g" all build-tsan/test_ops
 	TSAN_OPTIONS="ignore_noninstrumented_modules=1" build-tsan/test_ops
