@@ -47,6 +47,44 @@ replace() {
     grep -qE '^steps: RoBERTa-large +ok .* roberta-large on fence$' "$REPORT/table.txt"
 }
 
+@test "a device that nvidia-smi alone knows ends the call before its parts" {
+    mkdir "$BATS_TEST_TMPDIR/bin"
+    printf '%s\n' '#!/bin/sh' 'echo "A GPU, 1, 2 MiB"' >"$BATS_TEST_TMPDIR/bin/nvidia-smi"
+    chmod +x "$BATS_TEST_TMPDIR/bin/nvidia-smi"
+    if "$KIT/train_gpt" --task boolq --model tiny --data builtin --device cuda --dry-run 2>/dev/null; then skip "there is a GPU"; fi
+    PATH="$BATS_TEST_TMPDIR/bin:$PATH" DEVICE=cuda run tools/gpu_check.sh models
+    echo "$output"
+    [ "$status" -eq 69 ]
+    [ "${#lines[@]}" -eq 1 ]
+    [[ $output == "device "*"FAILED"*"train_gpt: --device cuda: "* ]]
+}
+
+@test "programs that do not start here are built, with the headers of the kit" {
+    replace train_gpt 'exit 1'
+    mkdir "$BATS_TEST_TMPDIR/bin"
+    printf '%s\n' '#!/bin/sh' 'echo "FAILED with $*"' 'exit 2' >"$BATS_TEST_TMPDIR/bin/make"
+    chmod +x "$BATS_TEST_TMPDIR/bin/make"
+    PATH="$BATS_TEST_TMPDIR/bin:$PATH" run tools/gpu_check.sh bits
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [ "${#lines[@]}" -eq 1 ]
+    grep -qE '^build +FAILED .*exit code 2: FAILED with -j' "$REPORT/table.txt"
+    grep -q "BUILD=build-here .* CC=gcc -I$KIT/include -L$KIT/lib build-here/train_gpt build-here/test_ops" "$REPORT/log.txt"
+}
+
+@test "a call adds to what earlier ones found, and its exit code is its own" {
+    replace test_ops 'exit "$(cat "$KIT/code")"'
+    echo 1 >"$KIT/code"
+    run tools/gpu_check.sh 'ops, gradients'
+    [ "$status" -eq 1 ]
+    echo 0 >"$KIT/code"
+    run tools/gpu_check.sh 'ops, gradients'
+    [ "$status" -eq 0 ]
+    [ "$(cut -c 1-43 "$REPORT/table.txt" | grep -c '^ops, gradients *FAILED')" -eq 1 ]
+    [ "$(cut -c 1-43 "$REPORT/table.txt" | grep -c '^ops, gradients *ok')" -eq 1 ]
+    [ "$(grep -c '^=== ops, gradients' "$REPORT/log.txt")" -eq 2 ]
+}
+
 @test "a group fits one call" {
     run tools/gpu_check.sh list
     [ "$status" -eq 0 ]

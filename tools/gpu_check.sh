@@ -6,9 +6,9 @@
 #   tools/gpu_check.sh WHAT...     where the GPU is, in a copy of this tree with .gpu in it: the parts of these groups, and
 #                                  those whose names match. Groups, the most telling first, a call each (or as many as fit):
 #                                  bits, models, speed, faults
-# Each part has a time limit and writes its line at once to gpu-report/table.txt and its output to log.txt, so that a late
-# fault costs no earlier result; there are no more files than these, device.txt and profile.json. Exit code 1 if a part
-# failed or was cut off, 69 if there is no device.
+# Each part has a time limit and adds its line at once to gpu-report/table.txt and its output to log.txt, so that a late
+# fault costs no earlier result, nor a call another one's; there are no more files than these, device.txt and profile.json.
+# Exit code 1 if a part failed, was cut off or skipped, 69 if there is no device.
 # $KIT is another folder than .gpu, $REPORT than gpu-report; models of 10 GB go to $TMPDIR. DEVICE=sim or fence tries this
 # script without a GPU, with $ROBERTA ("LAYERS WIDTH") and $LLAMA (a width) for smaller models.
 set -u -o pipefail
@@ -25,7 +25,7 @@ prepare() {
         cp $(dpkg -L lib$library-dev | grep 'include/.*\.h$') "$kit/include/" || return
     done
     cp /usr/include/stb/stb_ds.h "$kit/include/stb/" || return
-    cp ../shared/tokenizers/roberta-base/tokenizer.json "$kit/roberta-tokenizer.json" || echo "gpu_check: no RoBERTa runs there" >&2
+    cp -f ../shared/tokenizers/roberta-base/tokenizer.json "$kit/roberta-tokenizer.json" || echo "gpu_check: no RoBERTa runs there" >&2
     # static, but for libc and libm; what -fopenmp adds behind is there already and falls out
     make -j"$(nproc)" BUILD=build-gpu PROGRAMS=build-gpu GPUS="${GPUS:-90}" \
         LDLIBS='$(CUDART) -Wl,--as-needed -l:libjansson.a -l:libxxhash.a -l:libmd.a -l:libgomp.a -ldl -lrt -lpthread -lm' \
@@ -40,6 +40,7 @@ prepare() {
 }
 
 say() { # NAME RESULT TEXT
+    [ "$2" = ok ] || all_ok=0
     printf '%-34s %-8s %4d s  %s\n' "$1" "$2" $((SECONDS - began)) "$3" | tee -a "$report/table.txt"
 }
 
@@ -153,8 +154,11 @@ llama_steps() {
     SEEDBED_DEVICE=$device "$bin/bench" large 0 "$work/llama"
 }
 
-build_here() {
-    make -j"$(nproc)" BUILD=build-here PROGRAMS=build-here CC="gcc -I$PWD/$kit/include -L$PWD/$kit/lib" "${programs[@]/#/build-here/}"
+build_here() { # PROGRAM...
+    local there
+    there=$(realpath "$kit")
+    make -j"$(nproc)" BUILD=build-here PROGRAMS=build-here CC="gcc -I$there/include -L$there/lib" "$@" &&
+        echo "the programs are in build-here"
 }
 
 # In the order of what they tell; a new one is a line here.
@@ -191,8 +195,7 @@ parts() {
 }
 
 check_device() {
-    local asked=("$@") bin=$kit listing=0 work
-    rm -rf "$report"
+    local asked=("$@") bin=$kit listing=0 all_ok=1 work
     mkdir -p "$report" || return 73
     work=$(mktemp -d) || return 73
     trap "rm -rf '$work'" EXIT
@@ -203,15 +206,18 @@ check_device() {
     else
         echo "none: --device $device" >"$report/device.txt"
     fi
-    say "device" ok "$(head -n 1 "$report/device.txt"); $(nproc) cores"
     export device report kit work bin ROBERTA LLAMA PYTHON PATH=$PATH:/usr/local/cuda/bin
-    export -f same_run verify sanitizer roberta llama roberta_run roberta_profile llama_run llama_steps torch_steps
+    export -f build_here same_run verify sanitizer roberta llama roberta_run roberta_profile llama_run llama_steps torch_steps
     if ! "$bin/train_gpt" --help >/dev/null 2>&1; then # another libc
-        asked=(.) group=build part "build" 200 build_here || return 1
+        asked=(.) group=build part "build" 200 bash -c 'build_here "$@"' - "${programs[@]/#/build-here/}" || return 1
         bin=build-here
     fi
+    began=$SECONDS
+    "$bin/train_gpt" --task boolq --model tiny --data builtin --device "$device" --dry-run >"$work/log" 2>&1 ||
+        { say "device" FAILED "$(tail -n 1 "$work/log")"; return 69; }
+    say "device" ok "$(head -n 1 "$report/device.txt"); $(nproc) cores; $(date -u +%FT%TZ)"
     parts
-    ! grep -qE '(FAILED|CUT OFF|SKIPPED)' "$report/table.txt"
+    [ $all_ok -eq 1 ]
 }
 
 # Layers and width of the large encoder, width of the large decoder.
