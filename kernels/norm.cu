@@ -230,14 +230,30 @@ void KERNEL(rmsnorm_backward)(Context *ctx, float *dx, float *dweight, const flo
 
 /* --- variants --- */
 
+/* As backward, the sums over tokens by atomics. */
+static void backward_atomic(Context *ctx, float *dx, float *dweight, float *dbias,
+                            const float *dout, const float *x, const float *mean, const float *rstd,
+                            const float *weight, int N, int C)
+{
+    if (dweight) {
+        add_atomic_sums(ctx, dweight, dbias, dout, x, mean, rstd, N, C);
+    }
+    backward_rows(ctx, dx, dout, x, mean, rstd, weight, N, C);
+}
+
 void KERNEL(layernorm_backward_atomic)(Context *ctx, float *dx, float *dweight, float *dbias,
                                        const float *dout, const float *x, const float *mean,
                                        const float *rstd, const float *weight,
                                        const int *cu_seqlens, int B, int N, int C)
 {
     (void)cu_seqlens, (void)B;
-    if (dweight) {
-        add_atomic_sums(ctx, dweight, dbias, dout, x, mean, rstd, N, C);
-    }
-    backward_rows(ctx, dx, dout, x, mean, rstd, weight, N, C);
+    backward_atomic(ctx, dx, dweight, dbias, dout, x, mean, rstd, weight, N, C);
+}
+
+void KERNEL(rmsnorm_backward_atomic)(Context *ctx, float *dx, float *dweight, const float *dout,
+                                     const float *x, const float *rstd, const float *weight,
+                                     const int *cu_seqlens, int B, int N, int C)
+{
+    (void)cu_seqlens, (void)B;
+    backward_atomic(ctx, dx, dweight, NULL, dout, x, NULL, rstd, weight, N, C);
 }
