@@ -184,6 +184,7 @@ help:
 	@echo "make verify     train the demonstration, a decoder, adapters and lm; compare with docs/digests"
 	@echo "make verify-update  write docs/digests anew, after an op's definition changed"
 	@echo "make bench      measure this machine: training steps as a share of its peak, statistics"
+	@echo "make roofline   write docs/KERNELS.md's table of what a step's ops cost"
 	@echo "make bench-large  one LoRA step of a model of 3.2 billion parameters (6.4 GB on disk, 7.5 GB of memory)"
 	@echo "make coverage   simulate how often the intervals of consistency hold the true value"
 	@echo "make asan       run the tests under AddressSanitizer (also: make ubsan, make tsan)"
@@ -228,6 +229,9 @@ bench: $(BUILD)/bench
 # 6.4 GB of random weights, once
 build/llama-3b-random/config.json: | $(BUILD)/make_llama
 	@$(BUILD)/make_llama build/llama-3b-random 3B
+
+roofline: $(BUILD)/bench
+	@$(BUILD)/bench roofline | tools/fill_table.sh docs/KERNELS.md roofline
 
 bench-large: $(BUILD)/bench build/llama-3b-random/config.json
 	@$(BUILD)/bench large 0 build/llama-3b-random
@@ -283,6 +287,6 @@ clean:
 	rm -rf build build-fuzz build-asan build-ubsan build-tsan build-races train_gpt consistency tracediff check merge
 
 FORCE:
-.PHONY: all report help deps ops test machine-code verify verify-update bench bench-large coverage fuzz asan ubsan tsan races unicode tidy format clean FORCE
+.PHONY: all report help deps ops test machine-code verify verify-update bench roofline bench-large coverage fuzz asan ubsan tsan races unicode tidy format clean FORCE
 .DELETE_ON_ERROR:
 -include $(wildcard $(BUILD)/*/*.d)

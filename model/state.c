@@ -3,9 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Floats of the gradient of a tied table as input. */
 static size_t lookup_size(const Model *model)
 {
-    return (size_t)model->config.V * (size_t)model->config.C;
+    int looks_up = model->problem == PROBLEM_LANGUAGE && model->config.tied &&
+                   model->trained_tables;
+    return looks_up ? (size_t)model->config.V * (size_t)model->config.C : 0;
 }
 
 /* A part of a state, and how many floats it has: 0 where this state needs none. */
@@ -20,14 +23,12 @@ static void list_arenas(Arena list[ARENAS], State *state, const Model *model, in
                         int keep_best)
 {
     size_t trained = model->params.trained, moments = train ? trained : 0;
-    int looks_up = train && model->problem == PROBLEM_LANGUAGE && model->config.tied &&
-                   model->trained_tables;
     const Arena all[ARENAS] = {{&state->weights, trained},
                                {&state->gradients, moments},
                                {&state->m, moments},
                                {&state->v, moments},
                                {&state->partial, (moments + SUM_GROUP - 1) / SUM_GROUP},
-                               {&state->lookup, looks_up ? lookup_size(model) : 0},
+                               {&state->lookup, train ? lookup_size(model) : 0},
                                {&state->best, keep_best ? trained : 0}};
     memcpy(list, all, sizeof all);
 }
@@ -57,13 +58,13 @@ void state_init(State *state, const Model *model, int train, int keep_best)
     }
 }
 
-State state_of_addresses(float *memory)
+State state_of_addresses(const Model *model, float *memory)
 {
     return (State){.weights = memory,
                    .gradients = memory,
                    .m = memory,
                    .v = memory,
-                   .lookup = memory,
+                   .lookup = lookup_size(model) ? memory : NULL,
                    .partial = memory,
                    .sums = (StepSums *)(void *)memory};
 }

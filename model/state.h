@@ -32,7 +32,7 @@ void state_init(State *state, const Model *model, int train, int keep_best);
 /* How much memory that is, in bytes. */
 size_t state_bytes(const Model *model, int train, int keep_best);
 /* One of which nothing but addresses is used: for planning. */
-State state_of_addresses(float *memory);
+State state_of_addresses(const Model *model, float *memory);
 void state_free(State *state, const Model *model);
 
 /* As a run begins, but for the weights: moments, gradients and sums 0, step 0. */

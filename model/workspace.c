@@ -65,7 +65,7 @@ static void lay_out(Workspace *work, Layout *layout, const Model *model)
 
 void workspace_call_ops(const Workspace *work, const Model *model)
 {
-    State state = state_of_addresses(work->hidden[0]);
+    State state = state_of_addresses(model, work->hidden[0]);
     Batch batch = batch_of_size(model, work->max_tokens, work->max_sequences, work->max_length);
     Pass pass = {model, &state, work, &batch, .step = {.train = work->train}};
     pass_forward(&pass);

@@ -1,12 +1,13 @@
 /* Measures this machine in one run: its float32 FMA peak, and training steps and statistics beside
  * it. bench [step|lora|statistics] [threads], bench roberta-large [threads [LAYERS WIDTH]], or bench large threads FOLDER with a
- * decoder of make_llama; on the device of $SEEDBED_DEVICE.
+ * decoder of make_llama; on the device of $SEEDBED_DEVICE. bench roofline computes a table and measures nothing.
  * Single ops are measured by test_ops --mode perf. docs/BENCH.md is the diary. */
 #include "hf.h"
 #include "optim.h"
 #include "pass.h"
 #include "rng.h"
 #include "statistics.h"
+#include "watch.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -202,6 +203,68 @@ static void bench_roberta_large(Backend *backend, int L, int C)
     rig_close(&rig);
 }
 
+/* What NVIDIA publishes of an H100 SXM: float32 operations without tensor cores and bytes of its
+ * memory, a second. */
+static const double h100_flops = 67e12, h100_bytes = 3.35e12;
+
+static double h100_seconds(const OpTally *t)
+{
+    return fmax(t->flops / h100_flops, t->bytes / h100_bytes);
+}
+
+/* Of each op in a step of RoBERTa-large, 16 x 128 tokens: calls, FLOPs and bytes as ops.def counts
+ * them, and what an H100 needs for them at its peaks; a table for docs/KERNELS.md, the longest op
+ * first. No op is called. */
+static void bench_roofline(Backend *backend)
+{
+    enum { T = 128 };
+    Model model;
+    Workspace work;
+    StepSums nowhere[1] = {{0}}; /* ops get its address, and the host what is there */
+    OptimConfig adamw = {0.9, 0.98, 1e-6, 0.1, 1.0};
+    StepSums sums;
+    Error error;
+    model_init(&model, roberta_config("RoBERTa-large", 1024, 4096, 24, 16), PROBLEM_SINGLE, 2, NULL,
+               backend);
+    int code = workspace_plan(&work, &model, STEP_B * T, STEP_B, T, 1, 0, &error);
+    State state = state_of_addresses(&model, (float *)(void *)nowhere);
+    const Watch *watch = watch_begin(backend, WATCH_PLAN);
+    workspace_call_ops(&work, &model);
+    if (code || optim_step(&state, &model, &adamw, 1e-5, &sums, &error)) {
+        fprintf(stderr, "bench: %s\n", error.text);
+        exit(error.code);
+    }
+    watch_end(backend, WATCH_PLAN);
+    OpTally left[OPS], all = {0};
+    double seconds = 0;
+    memcpy(left, watch->planned, sizeof left);
+    printf(
+        "| op (all computed) | calls | GFLOP | MB | FLOP a byte | bound | ms |\n|---|---|---|---|---|---|---|\n");
+    for (;;) {
+        int op = 0;
+        for (int i = 1; i < OPS; i++) {
+            op = h100_seconds(&left[i]) > h100_seconds(&left[op]) ? i : op;
+        }
+        OpTally *t = &left[op];
+        if (!t->calls) {
+            break;
+        }
+        printf("| %s | %zu | %.2f | %.1f | %.2f | %s | %.3f |\n", op_names[op], t->calls,
+               1e-9 * t->flops, 1e-6 * t->bytes, t->flops / t->bytes,
+               t->flops / h100_flops > t->bytes / h100_bytes ? "FFMA" : "memory",
+               1e3 * h100_seconds(t));
+        all.calls += t->calls;
+        all.flops += t->flops;
+        all.bytes += t->bytes;
+        seconds += h100_seconds(t);
+        *t = (OpTally){0};
+    }
+    printf("| all | %zu | %.2f | %.1f | %.2f | | %.3f |\n", all.calls, 1e-9 * all.flops,
+           1e-6 * all.bytes, all.flops / all.bytes, 1e3 * seconds);
+    workspace_free(&work, &model);
+    model_free(&model);
+}
+
 static Config llama_config(const char *name, int V, int C, int F, int L, int H, int K, int D)
 {
     Config config;
@@ -349,6 +412,11 @@ int main(int argc, char **argv)
     if (backend_init(&backend, "auto", "auto", argc > 2 ? atoi(argv[2]) : 0, &error)) {
         fprintf(stderr, "bench: %s\n", error.text);
         return error.code;
+    }
+    if (!strcmp(what, "roofline")) {
+        bench_roofline(&backend);
+        backend_free(&backend);
+        return 0;
     }
     printf("%s kernels, %d threads, float32 FMA peak %.1f GF/s\n", backend.ops.build,
            backend.ctx.threads, peak_of(&backend));

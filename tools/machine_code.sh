@@ -152,9 +152,4 @@ if [ $# -gt 0 ]; then
     table
     exit
 fi
-table >"$work/table"
-awk -v table="$work/table" '
-    /^<!-- end of machine code -->$/ { inside = 0 }
-    !inside { print }
-    /^<!-- machine code: / { inside = 1; while ((getline line < table) > 0) { print line } }' docs/KERNELS.md >"$work/page" &&
-    cat "$work/page" >docs/KERNELS.md
+table | tools/fill_table.sh docs/KERNELS.md "machine code"

@@ -126,7 +126,7 @@ static int check_memory(const Study *study, Error *error)
 static int plan_ops(Study *study, Error *error)
 {
     Backend *backend = &study->backend;
-    State state = state_of_addresses(study->work.memory);
+    State state = state_of_addresses(&study->model, study->work.memory);
     int code = 0;
     watch_begin(backend, WATCH_PLAN);
     workspace_call_ops(&study->work, &study->model);
