@@ -62,7 +62,7 @@ sum_squares#70#a lane of the mask does not come#s/shfl/setp.gt.s32 %p7, %r1, 30;
 sum_squares#70#an address that is no multiple#s/ld\.global\.f32\s+(%f[0-9]+), \[(%rd[0-9]+)/ld.global.f32 \1, [\2+2/
 sum_squares#1#touches memory 0 bytes behind the end of x#s/ld\.global\.f32\s+(%f[0-9]+), \[(%rd[0-9]+)/ld.global.f32 \1, [\2+4/
 sum_squares#70#division by zero#s/shfl/div.s32 %r1, %r1, 0; shfl/
-sum_squares#70#not 4, 8 or 16 bytes#s/shfl/cp.async.ca.shared.global [0], [%rd1], 5; shfl/
+sum_squares#70#not 4, 8 or 16 bytes#s/shfl/cp.async.ca.shared.global [0], [%rd1], 5, 5; shfl/
 sum_squares#70#CUDA refuses#s/maxntid 256/maxntid 128/
 sum_squares#70#no such label#s/bra\s+\$L/bra $M/
 sum_squares#70#reads behind the parameters#s/_param_0\]/_param_0+800]/

@@ -39,7 +39,7 @@ static const struct {
     {"selp", PTX_SELP, "usbf", 4, 0},
     {"setp", PTX_SETP, "usbf", 3, 0},
     {"cvt", PTX_CVT, "usf", 2, 0},    /* between integers, and f32 to f64 */
-    {"cvt.rn", PTX_CVT, "f", 2, 0},   /* integers to floats, and f64 to f32 */
+    {"cvt.rn", PTX_CVT, "f", 2, 0},   /* integers up to 32 bits to floats, and f64 to f32 */
     {"cvt.rzi", PTX_CVT, "us", 2, 0}, /* floats to integers */
     {"add.rn", PTX_ADD, "f", 3, 0},
     {"sub.rn", PTX_SUB, "f", 3, 0},
@@ -324,8 +324,8 @@ static void take_registers(Reader *r)
 static void add_special(Reader *r)
 {
     static const char *const names[PTX_SPECIAL] = {
-        "%tid.x",   "%tid.y",   "%tid.z",    "%ntid.x",   "%ntid.y",   "%ntid.z", "%ctaid.x",
-        "%ctaid.y", "%ctaid.z", "%nctaid.x", "%nctaid.y", "%nctaid.z", "%laneid"};
+        "%tid.x",   "%tid.y",   "%tid.z",   "%ntid.x",   "%ntid.y",   "%ntid.z",
+        "%ctaid.x", "%ctaid.y", "%ctaid.z", "%nctaid.x", "%nctaid.y", "%nctaid.z"};
     for (int i = 0; i < PTX_SPECIAL; i++) {
         name_add(&r->registers, (Token){names[i], (int)strlen(names[i])}, slots_add(r, 1, 0), 0);
     }
@@ -428,7 +428,8 @@ static int fits(int row, const PtxInstruction *i)
     if (!strcmp(rows[row].name, "cvt")) {
         return floats == 0 || (floats == 2 && to.bits == 64 && from.bits == 32);
     }
-    return floats == 1 || (to.bits == 32 && from.bits == 64);
+    return from.kind == 'f' ? to.kind != 'f' || to.bits < from.bits
+                            : to.kind == 'f' && from.bits <= 32;
 }
 
 static void take_instruction(Reader *r)
@@ -436,7 +437,6 @@ static void take_instruction(Reader *r)
     PtxKernel *k = r->kernel;
     PtxInstruction i = {.vector = 1, .line = r->line};
     if (accept(r, "@")) {
-        i.guard_is = !accept(r, "!");
         i.guarded = 1;
         i.guard = take_operand(r, NULL);
     }
@@ -454,13 +454,6 @@ static void take_instruction(Reader *r)
     i.op = (uint8_t)rows[row].op;
     i.mode = i.op == PTX_SETP ? i.mode : (uint8_t)rows[row].mode;
     int count = take_operands(r, &i), wanted = rows[row].operands + i.vector - 1;
-    if (i.op == PTX_SHFL && count == wanted - 1) { /* nobody asks whether it was in range */
-        memmove(i.slot + 2, i.slot + 1, 4 * sizeof *i.slot);
-        i.slot[1] = (uint16_t)slots_add(r, 1, 0);
-        count++;
-    } else if (i.op == PTX_CP_ASYNC && count == wanted - 1) { /* all bytes are read */
-        i.slot[count++] = i.slot[2];
-    }
     if (count != wanted) {
         fail(r, "another number of operands than on the list");
     }

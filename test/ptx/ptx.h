@@ -35,17 +35,17 @@ typedef struct PtxType {
  * run one after another through all of a kernel's code. */
 typedef struct PtxInstruction {
     uint8_t op, mode, vector; /* vector: values that a load or store moves */
-    uint8_t guarded, guard_is;
-    PtxType type, from;       /* from: of a conversion's source */
-    uint16_t guard;           /* if guarded, the slot of a predicate that must be guard_is */
-    uint16_t slot[6];         /* operands as they are written, results first */
-    int32_t offset[2];        /* of addresses */
-    int target;               /* the instruction that a branch goes to */
-    int line;                 /* of the text */
+    uint8_t guarded;
+    PtxType type, from; /* from: of a conversion's source */
+    uint16_t guard;     /* if guarded, the slot of a predicate that must be true */
+    uint16_t slot[6];   /* operands as they are written, results first */
+    int32_t offset[2];  /* of addresses */
+    int target;         /* the instruction that a branch goes to */
+    int line;           /* of the text */
 } PtxInstruction;
 
 /* Slots of special registers; those of a kernel's own and of constants follow. */
-enum { PTX_TID, PTX_NTID = 3, PTX_CTAID = 6, PTX_NCTAID = 9, PTX_LANEID = 12, PTX_SPECIAL };
+enum { PTX_TID, PTX_NTID = 3, PTX_CTAID = 6, PTX_NCTAID = 9, PTX_SPECIAL = 12 };
 
 typedef struct PtxKernel {
     const struct PtxModule *module;

@@ -3,6 +3,7 @@
 #include "ptx.h"
 
 #include "base.h"
+#include "scalar.h"
 
 #include <limits.h>
 #include <math.h>
@@ -58,22 +59,16 @@ static uint64_t cut(PtxType type, uint64_t value)
 static double float_of(PtxType type, uint64_t bits)
 {
     double value;
-    float narrow;
-    uint32_t low = (uint32_t)bits;
     memcpy(&value, &bits, sizeof value);
-    memcpy(&narrow, &low, sizeof narrow);
-    return type.bits == 32 ? (double)narrow : value;
+    return type.bits == 32 ? (double)bits_to_float((uint32_t)bits) : value;
 }
 
 /* Rounds to the type. */
 static uint64_t bits_of(PtxType type, double value)
 {
     uint64_t bits;
-    float narrow = (float)value;
-    uint32_t low;
-    memcpy(&low, &narrow, sizeof low);
     memcpy(&bits, &value, sizeof bits);
-    return type.bits == 32 ? low : bits;
+    return type.bits == 32 ? float_to_bits((float)value) : bits;
 }
 
 static int outcome(PtxType type, uint64_t a, uint64_t b)
@@ -103,9 +98,9 @@ static uint64_t extreme(const PtxInstruction *i, uint64_t a, uint64_t b)
 static uint64_t convert(PtxType to, PtxType from, uint64_t a)
 {
     if (to.kind == 'f') {
-        double narrow = from.kind == 's' ? (double)(float)(int64_t)a : (double)(float)a;
-        double wide = from.kind == 's' ? (double)(int64_t)a : (double)a;
-        return bits_of(to, from.kind == 'f' ? float_of(from, a) : to.bits == 32 ? narrow : wide);
+        return bits_of(to, from.kind == 'f'   ? float_of(from, a)
+                           : from.kind == 's' ? (double)(int64_t)a
+                                              : (double)a);
     }
     if (from.kind == 'f') {
         double x = trunc(float_of(from, a)), end = ldexp(1, to.bits - (to.kind == 's')),
@@ -337,14 +332,10 @@ static void run_instruction(const PtxInstruction *i, Thread *t)
 static inline void multiply_add(const PtxInstruction *i, Thread *t)
 {
     float x[3];
-    uint32_t bits;
     for (int k = 0; k < 3; k++) {
-        uint32_t low = (uint32_t)*at_slot(t, i->slot[k + 1]);
-        memcpy(&x[k], &low, sizeof low);
+        x[k] = bits_to_float((uint32_t)*at_slot(t, i->slot[k + 1]));
     }
-    x[0] = fmaf(x[0], x[1], x[2]);
-    memcpy(&bits, x, sizeof bits);
-    *at_slot(t, i->slot[0]) = bits;
+    *at_slot(t, i->slot[0]) = float_to_bits(fmaf(x[0], x[1], x[2]));
 }
 
 /* Runs the lanes that are furthest behind, until they have come to where others are, branch or wait.
@@ -373,7 +364,7 @@ static int run_lanes(Thread *warp, int lanes)
             t->next = next + 1;
             if (often) {
                 multiply_add(i, t);
-            } else if (!i->guarded || (*at_slot(t, i->guard) & 1) == i->guard_is) {
+            } else if (!i->guarded || (*at_slot(t, i->guard) & 1)) {
                 run_instruction(i, t);
             }
         }
@@ -445,7 +436,6 @@ static void run_block(const unsigned size[3], const unsigned grid[3])
         unsigned index[3] = {n % size[0], n / size[0] % size[1], n / size[0] / size[1]};
         t->state = READY;
         t->next = 0;
-        *at_slot(t, PTX_LANEID) = n % WARP;
         for (int axis = 0; axis < 3; axis++) {
             *at_slot(t, PTX_TID + axis) = index[axis];
             *at_slot(t, PTX_NTID + axis) = size[axis];
