@@ -214,9 +214,11 @@ static int read_header(TraceReader *r, Error *error)
 
 int trace_open(TraceReader *reader, const char *path, Error *error)
 {
+    struct stat status;
     *reader = (TraceReader){.path = string_copy(path)};
-    if (path_is_folder(path)) {
-        REFUSE("%s: a folder; name the trace in it", path);
+    if (!stat(path, &status) && !S_ISREG(status.st_mode)) { /* of no pipe the rest can wait */
+        REFUSE("%s: is %s, not a file; name a trace", path,
+               S_ISDIR(status.st_mode) ? "a folder" : "special");
     } else if (!(reader->stream = fopen(path, "rbe"))) {
         error_set_errno(error, "read", path);
     } else if (!read_header(reader, error)) {

@@ -201,8 +201,19 @@ static void compare_step(const Pair *p, Found *found)
     for (int i = 0; i < 3 && !found->first; i++) {
         compare_parameters(p, last[i], found);
     }
+    if (!found->first && s->sketch == t->sketch &&
+        memcmp(a->sketch, b->sketch, s->sketch * sizeof *a->sketch) != 0) {
+        found->first = new_first(p, "sketch of the weights");
+        found->differ = found->of = 1;
+    }
     if (!found->first) {
         compare_number(p, "learning rate", s->lr, t->lr, found);
+    }
+    if (!found->first) {
+        compare_number(p, "number of losses", s->terms, t->terms, found);
+    }
+    if (!found->first) {
+        compare_number(p, "epoch", s->epoch, t->epoch, found);
     }
 }
 
@@ -237,6 +248,20 @@ int trace_next_pair(TraceReader *reader[2], TraceBlock block[2], Error *error)
         if (trace_next(reader[behind], &block[behind], error)) {
             return error->code;
         }
+    }
+    return 0;
+}
+
+/* Reads what one alone has behind the last block of both: it is no damage, and has an end or not. */
+static int read_rest(TraceReader *reader[2], Error *error)
+{
+    for (int s = 0; s < 2; s++) {
+        TraceBlock block;
+        do {
+            if (trace_next(reader[s], &block, error)) {
+                return error->code;
+            }
+        } while (block.tag);
     }
     return 0;
 }
@@ -299,6 +324,10 @@ int trace_compare(json_t **result, TraceReader *a, TraceReader *b, Error *error)
         steps += step && block[0].number;
         evaluations += (size_t)!step;
         last = block[0].number;
+    }
+    if (!found.first && read_rest(reader, error)) {
+        json_decref(receipts);
+        return error->code;
     }
     if (!found.first && !steps && !evaluations) {
         json_decref(receipts);

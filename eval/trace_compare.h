@@ -21,6 +21,9 @@ int trace_compare(json_t **result, TraceReader *a, TraceReader *b, Error *error)
 
 void trace_compare_text(FILE *out, const json_t *result);
 
+/* One line for each of the receipts, with this before it. */
+void trace_receipts_text(FILE *out, const char *indent, const json_t *receipts);
+
 /* An op's record: "micro_batch", "pass", "layer", "op", "output", "rows", "columns", "hash". The
  * caller owns it. */
 json_t *trace_op_json(const TraceReader *reader, const TraceOp *op);

@@ -1,6 +1,7 @@
 /* Growth as text, and as a page with pictures on logarithmic axes. */
 #include "html.h"
 #include "result.h"
+#include "trace_compare.h"
 #include "trace_growth.h"
 
 #include <math.h>
@@ -46,17 +47,6 @@ static const char *number_text(char text[32], double value, double scale, const 
     return text;
 }
 
-static void show_receipts(FILE *out, const json_t *pair)
-{
-    const json_t *receipts = json_object_get(pair, "receipts"), *e;
-    size_t i;
-    json_array_foreach((json_t *)(uintptr_t)receipts, i, e)
-    {
-        fprintf(out, "  %s %s: %s against %s\n", text_of(e, "part"), text_of(e, "key"),
-                text_of(e, "a"), text_of(e, "b"));
-    }
-}
-
 void trace_growth_text(FILE *out, const json_t *growth)
 {
     const json_t *pairs = json_object_get(growth, "pairs"), *pair, *point;
@@ -64,8 +54,11 @@ void trace_growth_text(FILE *out, const json_t *growth)
     size_t p, i;
     json_array_foreach((json_t *)(uintptr_t)pairs, p, pair)
     {
-        fprintf(out, "%s%s against %s\n", p ? "\n" : "", text_of(pair, "a"), text_of(pair, "b"));
-        show_receipts(out, pair);
+        char *title = string_format("%s against %s", text_of(pair, "a"), text_of(pair, "b"));
+        text_plain(title);
+        fprintf(out, "%s%s\n", p ? "\n" : "", title);
+        free(title);
+        trace_receipts_text(out, "  ", json_object_get(pair, "receipts"));
         fprintf(out, "%10s %12s %12s\n", "step", "weights", "train loss");
         json_array_foreach(json_object_get(pair, "steps"), i, point)
         {

@@ -6,6 +6,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Prints a line and frees it. Names come from files: what a terminal would obey is '?'. */
+static void print_line(FILE *out, char *line)
+{
+    text_plain(line);
+    fprintf(out, "%s\n", line);
+    free(line);
+}
+
+void trace_receipts_text(FILE *out, const char *indent, const json_t *receipts)
+{
+    const json_t *entry;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)receipts, i, entry)
+    {
+        print_line(out,
+                   string_format("%s%s %s: %s against %s", indent, text_of(entry, "part"),
+                                 text_of(entry, "key"), text_of(entry, "a"), text_of(entry, "b")));
+    }
+}
+
 /* The part of an op's place behind the step. */
 static void append_op(char **text, const json_t *op)
 {
@@ -39,7 +59,7 @@ static void show_first(FILE *out, const json_t *result, const json_t *first)
     const char *kind = text_of(first, "kind");
     int op = !strcmp(kind, "op");
     char *place = trace_place(first);
-    fprintf(out, "first difference: %s\n", place);
+    print_line(out, string_format("first difference: %s", place));
     free(place);
     if (op) {
         fprintf(out, "  record %.0f.%.0f, hash %s against %s\n", number_of(first, "step"),
@@ -49,10 +69,9 @@ static void show_first(FILE *out, const json_t *result, const json_t *first)
         fprintf(out, "  there is no such record in %s\n",
                 strcmp(text_of(first, "only_in"), "a") ? "A" : "B");
     } else if (json_object_get(first, "in_b")) {
-        char *other = string_copy("");
+        char *other = string_copy("  B has in its place ");
         append_op(&other, json_object_get(first, "in_b"));
-        fprintf(out, "  B has in its place %s\n", other);
-        free(other);
+        print_line(out, other);
     } else if (json_object_get(first, "a")) {
         if (json_object_get(first, "example")) {
             fprintf(out, "  example %.0f, column %.0f:", number_of(first, "example"),
@@ -69,10 +88,9 @@ static void show_first(FILE *out, const json_t *result, const json_t *first)
     }
     fputc('\n', out);
     if (last) {
-        char *text = string_copy("");
+        char *text = string_copy("  the last of them: ");
         append_op(&text, last);
-        fprintf(out, "  the last of them: %s\n", text);
-        free(text);
+        print_line(out, text);
     }
     if (number_of(first, "of") > 1) {
         fprintf(out, "in this step %.0f of %.0f %s differ\n", number_of(first, "differ"),
@@ -133,15 +151,9 @@ static void show_elements(FILE *out, const json_t *elements)
 
 void trace_compare_text(FILE *out, const json_t *result)
 {
-    const json_t *receipts = json_object_get(result, "receipts"),
-                 *first = json_object_get(result, "first"), *entry;
+    const json_t *first = json_object_get(result, "first");
     static const char *const sides[] = {"a", "b"};
-    size_t i;
-    json_array_foreach((json_t *)(uintptr_t)receipts, i, entry)
-    {
-        fprintf(out, "%s %s: %s against %s\n", text_of(entry, "part"), text_of(entry, "key"),
-                text_of(entry, "a"), text_of(entry, "b"));
-    }
+    trace_receipts_text(out, "", json_object_get(result, "receipts"));
     if (!json_is_true(json_object_get(result, "same_packing"))) {
         fputs("micro-batches or recomputation differ: what depends on them is not compared\n", out);
     }
@@ -158,11 +170,12 @@ void trace_compare_text(FILE *out, const json_t *result)
     const json_t *before = json_object_get(result, "equal_before");
     fprintf(out, "equal: %.0f steps, %.0f evaluations\n", number_of(before, "steps"),
             number_of(before, "evaluations"));
-    for (i = 0; i < 2; i++) {
-        const json_t *side = json_object_get(result, sides[i]);
+    for (int s = 0; s < 2; s++) {
+        const json_t *side = json_object_get(result, sides[s]);
         if (!json_is_true(json_object_get(side, "whole"))) {
-            fprintf(out, "%s has no end behind step %.0f: its run goes on, or was stopped\n",
-                    text_of(side, "trace"), number_of(side, "step"));
+            print_line(out, string_format("%s has no end behind step %.0f: its run goes on, or was "
+                                          "stopped",
+                                          text_of(side, "trace"), number_of(side, "step")));
         }
     }
 }

@@ -150,6 +150,23 @@ static int grow(char **files, int count, Error *error)
     return code;
 }
 
+/* What is written must be none of the traces. */
+static int check_outputs(char **files, int count, Error *error)
+{
+    const char *written[] = {arguments.output, arguments.window[1]};
+    for (int i = 0; i < count; i++) {
+        for (int w = 0; w < 2; w++) {
+            if (written[w] && path_is_same(written[w], files[i])) {
+                return error_set(error, EXIT_USAGE,
+                                 "%s %s: that is a trace that is read; choose "
+                                 "another path",
+                                 w ? "--window" : "--output", written[w]);
+            }
+        }
+    }
+    return 0;
+}
+
 static int check_usage(int files, Error *error)
 {
     if (files != 2 && !(arguments.growth && files == 4)) {
@@ -197,9 +214,9 @@ int main(int argc, char **argv)
     } else if (arguments.version) {
         printf("tracediff of seedbed %s, commit %s\n", TOOL_VERSION, git_commit());
     } else {
-        code = check_usage(count, &error) ? error.code
-               : arguments.growth         ? grow(files, count, &error)
-                                          : compare(files, &different, &error);
+        code = check_usage(count, &error) || check_outputs(files, count, &error) ? error.code
+               : arguments.growth ? grow(files, count, &error)
+                                  : compare(files, &different, &error);
     }
     code = code ? code : stdout_close(&error);
     return code ? fail(&error) : different ? EXIT_DIFFERENT : 0;

@@ -13,7 +13,19 @@ enum { STEPS = 4, PARAMETERS = 3, OPS = 7, EXAMPLES = 4, COLUMNS = 2 };
 /* What is changed in a trace. */
 typedef struct Change {
     uint32_t step; /* 0: nothing */
-    enum { OP, ONE_OP_LESS, LOGITS, LOSS_OF_EXAMPLE, LOSS, NORM, HASH, EVALUATION } what;
+    enum {
+        OP,
+        ONE_OP_LESS,
+        LOGITS,
+        LOSS_OF_EXAMPLE,
+        LOSS,
+        NORM,
+        HASH,
+        SKETCH,
+        TERMS,
+        EPOCH,
+        EVALUATION
+    } what;
     int at;
 } Change;
 
@@ -44,7 +56,7 @@ static json_t *header(const Made *m)
     return o;
 }
 
-/* Weights of both classes of traces are apart by 1e-3 step of their norm, logits by 1e-2 step. */
+/* With EVALUATION, 1 the weights are apart by 1e-3 n of their norm from step 1 on. */
 static void write_trace(const char *path, const Made *m, const Change *c)
 {
     static TraceOp ops[OPS];
@@ -77,7 +89,9 @@ static void write_trace(const char *path, const Made *m, const Change *c)
         }
         for (int i = 0; i < TRACE_SKETCH; i++) {
             double w = (i % 2 ? -1.0 : 1.0) * 1099511627776.0; /* 2^40 */
-            sketch[i] = (uint64_t)(int64_t)(w + (c->step ? w * 1e-3 * n : 0));
+            int grows = c->what == EVALUATION && c->at;
+            sketch[i] = (uint64_t)(int64_t)(w + (grows ? w * 1e-3 * n : 0)) +
+                        (here && c->what == SKETCH && c->at == i);
         }
         for (int i = 0; i < EXAMPLES; i++) {
             losses[i] = (float)n + (here && c->what == LOSS_OF_EXAMPLE && c->at == i);
@@ -87,7 +101,8 @@ static void write_trace(const char *path, const Made *m, const Change *c)
         }
         TraceBlock block = {.tag = TRACE_STEP, .number = n};
         block.step = (TraceStep){.loss = 10.0 / n + (here && c->what == LOSS),
-                                 .terms = EXAMPLES,
+                                 .terms = EXAMPLES - (here && c->what == TERMS),
+                                 .epoch = here && c->what == EPOCH,
                                  .norm = 0.5 + (here && c->what == NORM),
                                  .lr = 1e-3,
                                  .micro_batches = m->level_weights ? 0 : 2,
@@ -210,6 +225,10 @@ static void test_first(void)
         expect(&plain, &other, (Change){2, HASH, i}, place);
         expect(&plain, &weights, (Change){2, HASH, i}, i % TRACE_HASHES ? "equal" : place);
     }
+    expect(&plain, &weights, (Change){3, SKETCH, TRACE_SKETCH - 1},
+           "step 3: sketch of the weights");
+    expect(&plain, &weights, (Change){3, TERMS, 0}, "step 3: number of losses");
+    expect(&plain, &weights, (Change){3, EPOCH, 0}, "step 3: epoch");
     expect(&plain, &every, (Change){2, EVALUATION, 0}, "step 2: logits of the evaluation");
 }
 
@@ -255,7 +274,7 @@ static void test_growth(void)
     Error error = {0};
     json_t *growth = NULL;
     write_trace(path_a, &plain, &(Change){0});
-    write_trace(path_b, &plain, &(Change){3, EVALUATION, 0});
+    write_trace(path_b, &plain, &(Change){3, EVALUATION, 1});
     CHECK(!trace_open(&a, path_a, &error) && !trace_open(&b, path_b, &error), "%s", error.text);
     CHECK(!trace_growth(&growth, &a, &b, &error), "%s", error.text);
     const json_t *pair = json_array_get(json_object_get(growth, "pairs"), 0),

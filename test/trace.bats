@@ -151,7 +151,22 @@ fails() {
     code=0
     $tracediff "$work/b.trace" "$work/cut.trace" >"$work/text" || code=$?
     [ "$code" -eq 0 ]
-    grep -q 'its run goes on, or was stopped' "$work/text"
+    [ "$(grep -c 'cut.trace has no end behind step [0-9]*: its run goes on, or was stopped' "$work/text")" -eq 1 ]
+    head -c -9000 "$work/b.trace" >"$work/cut.trace" # of what follows in the other trace nothing is said
+    $tracediff "$work/b.trace" "$work/cut.trace" >"$work/text"
+    grep -q 'cut.trace has no end behind step' "$work/text"
+    ! grep -q 'b.trace has no end' "$work/text"
+    before=$(sha256sum "$work/a.trace")
+    ln -s a.trace "$work/link"
+    fails 64 'a trace that is read' $tracediff -o "$work/link" "$work/a.trace" "$work/b.trace"
+    fails 64 'a trace that is read' $tracediff --explain --window 2 "$work/a.trace" "$work/a.trace" "$work/b.trace"
+    [ "$before" = "$(sha256sum "$work/a.trace")" ]
+    # names that a terminal would obey
+    cp "$work/cut.trace" "$work/"$'a\e[31m\n.trace'
+    $tracediff "$work/b.trace" "$work/"$'a\e[31m\n.trace' >"$work/text"
+    grep -qF 'a?[31m?.trace has no end' "$work/text"
+    $tracediff --growth "$work/b.trace" "$work/"$'a\e[31m\n.trace' >"$work/text"
+    head -n 1 "$work/text" | grep -qF 'a?[31m?.trace'
 }
 
 @test "digests of a trace name the op of step 1, or the step, that differs" {
