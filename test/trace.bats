@@ -113,6 +113,12 @@ fails() {
     fails 64 'neither STEP' $train $short --preds "$work/p" --trace "$work/t" --trace-until 0
     fails 64 'without --trace' $train $short --preds "$work/p" --perturb 1.2.3
     fails 64 'count from 1' $train $short --preds "$work/p" --trace "$work/t" --trace-every 0
+    fails 64 'the run has 6 steps' $traced --trace-level outputs --perturb 7.0.0
+    fails 64 '--trace and --profile are one file' $traced --profile "$work/t.trace"
+    fails 64 '--trace and --trace-tensor are one file' $traced --trace-level outputs --trace-until 1.2 --trace-tensor "$work/t.trace"
+    touch "$work/one"
+    ln "$work/one" "$work/two"
+    fails 64 'are one file' $train $short --preds "$work/p" --trace "$work/one" --profile "$work/two"
     fails 73 'cannot create' $train $short --preds "$work/p" --trace "$work/none/t"
     [ -e /dev/full ] || skip "no /dev/full"
     fails 74 'cannot write' $train $short --preds "$work/p" --trace /dev/full

@@ -112,6 +112,24 @@ static int check_places(const Options *o, Error *error)
     return 0;
 }
 
+/* Files that the run writes side by side. */
+static int check_files(const Options *o, Error *error)
+{
+    const char *files[] = {o->trace, o->trace_tensor, o->profile};
+    static const char *const written[] = {"trace", "trace-tensor", "profile"};
+    for (int i = 0; i < 3; i++) {
+        for (int j = 0; j < i; j++) {
+            if (files[i] && files[j] &&
+                (!strcmp(files[i], files[j]) || path_is_same(files[i], files[j]))) {
+                return error_set(error, EXIT_USAGE,
+                                 "--%s and --%s are one file, %s; choose another path", written[j],
+                                 written[i], files[i]);
+            }
+        }
+    }
+    return 0;
+}
+
 static int check_value(const char *name, Kind kind, const char *text, Error *error)
 {
     char *end = NULL;
@@ -270,7 +288,7 @@ static int check_together(const Options *o, Error *error)
     if (!option_count(o->trace_every)) {
         return error_set(error, EXIT_USAGE, "--trace-every 0: steps count from 1");
     }
-    if (check_places(o, error)) {
+    if (check_places(o, error) || check_files(o, error)) {
         return error->code;
     }
     if (o->trace_until && o->save) {
@@ -317,6 +335,7 @@ int options_parse(Options *options, int argc, char **argv, Error *error)
     for (;;) {
         int index = optind, option = getopt_long(argc, argv, "+:hqv", long_options, NULL);
         if (option < 0) {
+            options->argc = index; /* without a -- */
             break;
         }
         if (option == 'h' || option == 'q' || option == 'v') {

@@ -153,12 +153,17 @@ int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error
                          r->epochs, r->batch, examples, steps, MOST_STEPS);
     }
     study->steps = r->max_steps && r->epochs > 0 ? r->max_steps : (int)steps;
-    uint64_t places[3] = {0};
+    uint64_t places[3] = {0}, perturbed[3] = {0};
     int until = option_places(places, study->options->trace_until) ? (int)places[0] : 0;
     study->stop = until ? until : study->steps;
     if (until > study->steps) {
         return error_set(error, EXIT_USAGE, "--trace-until %d: the run has %d steps", until,
                          study->steps);
+    }
+    (void)option_places(perturbed, study->options->perturb);
+    if (perturbed[0] > (uint64_t)study->steps) {
+        return error_set(error, EXIT_USAGE, "--perturb %s: the run has %d steps",
+                         study->options->perturb, study->steps);
     }
     study->warmup = schedule_warmup(r->warmup, study->steps);
     study->tokens = 0;
