@@ -240,9 +240,14 @@ static int check_again(const TraceRerun *rerun, const TraceExplain *explain, int
     return code;
 }
 
-static int is_op(const json_t *first)
+/* Whether the first difference is an op's output, and no step before it is left out of the traces:
+ * what came into the op is equal then. */
+static int is_first_op(const json_t *result)
 {
-    return !strcmp(text_of(first, "kind"), "op");
+    const json_t *first = json_object_get(result, "first"),
+                 *before = json_object_get(result, "equal_before");
+    return !strcmp(text_of(first, "kind"), "op") &&
+           number_of(before, "last_step") + 1 >= number_of(first, "step");
 }
 
 /* What the two outputs are once both runs have come to them. */
@@ -286,12 +291,12 @@ static int find_op(json_t *result, const TraceExplain *explain, TraceRerun rerun
         return error->code;
     }
     json_t *first = json_object_get(again, "first");
-    int code = is_op(first) ? 0
-               : first      ? REFUSE("what differs first in step %s is no output of an op%s", until,
+    int code = is_first_op(again) ? 0
+               : first ? REFUSE("what differs first in step %s is no output of an op%s", until,
                                 json_is_true(json_object_get(again, "same_packing"))
-                                         ? ""
-                                         : ": run both with the same --micro-batch and --recompute")
-                            : REFUSE("run again, both are equal up to step %s", until);
+                                    ? ""
+                                    : ": run both with the same --micro-batch and --recompute")
+                       : REFUSE("run again, both are equal up to step %s", until);
     if (!code) {
         json_object_set(result, "first", first);
         json_object_set(result, "equal_before", json_object_get(again, "equal_before"));
@@ -303,7 +308,7 @@ static int find_op(json_t *result, const TraceExplain *explain, TraceRerun rerun
 static int explain_by(json_t *result, const TraceExplain *explain, TraceRerun reruns[2],
                       Error *error)
 {
-    int found = is_op(json_object_get(result, "first"));
+    int found = is_first_op(result);
     if (!found && find_op(result, explain, reruns, error)) {
         return error->code;
     }

@@ -13,13 +13,18 @@
 
 extern char **environ;
 
+/* Signals that end this process: not those that it ignores, as with nohup. */
 static sigset_t stops(void)
 {
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     sigset_t set;
+    struct sigaction action;
     sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (!sigaction(numbers[i], NULL, &action) && action.sa_handler != SIG_IGN) {
+            sigaddset(&set, numbers[i]);
+        }
+    }
     return set;
 }
 
@@ -29,6 +34,7 @@ int trace_rerun_open(TraceRerun *rerun, Error *error)
     char *folder = string_format("%s/seedbed-XXXXXX", where && *where ? where : "/tmp");
     sigset_t waiting = stops();
     *rerun = (TraceRerun){0};
+    signal(SIGCHLD, SIG_DFL);     /* who started us may have it ignored: then none comes */
     sigaddset(&waiting, SIGCHLD); /* waited for in trace_rerun */
     sigprocmask(SIG_BLOCK, &waiting, &rerun->signals);
     if (!mkdtemp(folder)) {
@@ -70,7 +76,7 @@ void trace_rerun_close(TraceRerun *rerun)
 static int is_option(const char *argument, const char *name)
 {
     size_t n = strcspn(argument, "=");
-    if (n < 5 || n - 2 > strlen(name) || strncmp(argument, "--", 2) != 0) {
+    if (n < 3 || n - 2 > strlen(name) || strncmp(argument, "--", 2) != 0) {
         return 0;
     }
     for (size_t i = 2; i < n; i++) {
@@ -164,22 +170,24 @@ static int start(pid_t *child, const char *const *arguments, const char *folder,
     return code;
 }
 
-/* The program's status, as waitpid has it. A signal for this process ends the program. */
+/* The program's status, as waitpid has it. A signal for this process ends the program, a second one
+ * at once. */
 static int wait_for(pid_t child)
 {
-    int status = 0;
+    int status = 0, stopped = 0;
     sigset_t waited = stops();
     sigaddset(&waited, SIGCHLD);
     for (;;) {
         if (waitpid(child, &status, WNOHANG) == child) {
+            if (stopped) {
+                raise(stopped); /* waits until trace_rerun_close */
+            }
             return status;
         }
         int number = sigwaitinfo(&waited, NULL);
         if (number > 0 && number != SIGCHLD) {
-            kill(child, SIGTERM);
-            (void)waitpid(child, &status, 0);
-            raise(number); /* waits until trace_rerun_close */
-            return status;
+            kill(child, stopped ? SIGKILL : SIGTERM);
+            stopped = number;
         }
     }
 }

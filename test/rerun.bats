@@ -75,6 +75,34 @@ files() {
     [ "$before" = "$(files)" ]
 }
 
+@test "explain: steps that the traces leave out are looked at, too" {
+    traced a --trace-level outputs --trace-every 3
+    traced b --trace-level outputs --trace-every 3 --kernel layernorm_backward=float64
+    says 1 'first difference: step 3, micro-batch 0, embed: out' $tracediff "$work/a.trace" "$work/b.trace"
+    says 1 'first difference: step 1, micro-batch 0, backward, layer 1: dx' $tracediff --explain "$work/a.trace" "$work/b.trace"
+}
+
+@test "check: options that record something else compare what both record" {
+    traced a --trace-level outputs
+    says 0 'step 3: equal in all that both record' $check --step 3 "$work/a.trace" -- --trace-level weights
+    says 0 'step 3: equal in all that both record' $check --step 3 "$work/a.trace" -- --micro-batch 3
+    [[ "$output" == *'run micro_batch: 8 against 3'*'equal: 3 steps, 1 evaluations' ]]
+    says 0 'step 5: equal in all' $check --step 5 "$work/a.trace" -- --trace-every 2
+    says 65 'and what was computed are of runs that cannot be compared: max_train' $check --step 3 "$work/a.trace" -- --max-train 16
+    says 1 'step 3 differs' $check --step 3 "$work/a.trace" -- --kernel layernorm_backward=float64
+    # of the same run, but not the trace that it wrote: a block is missing and the chain is new
+    "${BUILD:-build}/test_trace" --without-block 2 "$work/a.trace" "$work/less.trace"
+    says 0 'equal: ' $tracediff "$work/a.trace" "$work/less.trace"
+    says 1 'step 3 differs: no value that both record, but the chain' $check --step 3 "$work/less.trace"
+}
+
+@test "check: commands as they may be typed" {
+    traced a --sa saved --prof p.json --
+    before=$(files)
+    says 0 'step 2: equal' $check --step 2 "$work/a.trace"
+    [ "$before" = "$(files)" ]
+}
+
 @test "check: the environment and the folder of the run are in its trace" {
     mkdir -p "$work/run" "$work/other"
     build=${BUILD:-build}
@@ -120,16 +148,41 @@ exec  "$@" --seed-data 44'
     [[ "$output" == *'b.trace is another run from'*'--program-b names'* ]]
 }
 
-@test "a signal ends the program too, and leaves nothing" {
-    traced a --epochs 2
-    printf '#!/bin/sh\necho $$ >%s/pid\nexec sleep 60\n' "$work" >"$work/slow"
+# slow COMMAND...: makes the program $work/slow, which does this, and starts check with it as $checking
+slow() {
+    printf '#!/bin/sh\n%s\necho $$ >%s/pid\nexec sleep 60\n' "$1" "$work" >"$work/slow"
     chmod +x "$work/slow"
-    $check --step 3 "$work/a.trace" --program "$work/slow" >"$work/out" 2>&1 &
+    rm -f "$work/pid"
+    "${@:2}" $check --step 3 "$work/a.trace" --program "$work/slow" >"$work/out" 2>&1 &
+    checking=$!
     for i in $(seq 100); do [ ! -s "$work/pid" ] || break; sleep 0.05; done
-    kill -TERM $!
+}
+
+# ended CODE: check ended with it, its program too, and nothing is left
+ended() {
     code=0
-    wait $! || code=$?
-    [ "$code" -eq 75 ]
+    wait $checking || code=$?
+    [ "$code" -eq "$1" ] || { echo "$code"; return 1; }
     ! kill -0 "$(cat "$work/pid")" 2>/dev/null
     [ -z "$(ls "$work/tmp")" ]
+}
+
+@test "a signal ends the program too, and leaves nothing" {
+    traced a --epochs 2
+    slow : env
+    kill -TERM $checking
+    ended 75
+    slow "trap '' TERM" env # the second signal ends what does not hear the first
+    kill -TERM $checking
+    sleep 0.2
+    kill -0 "$(cat "$work/pid")"
+    kill -TERM $checking
+    ended 75
+    slow : nohup # a hang-up is not heard
+    kill -HUP $checking
+    sleep 0.2
+    kill -0 "$(cat "$work/pid")"
+    kill -KILL "$(cat "$work/pid")"
+    ended 70
+    (trap '' CHLD && exec timeout 30 $check --step 1 "$work/a.trace")
 }
