@@ -73,7 +73,7 @@ DATA = $(call objects,data)
 TRAIN = $(filter-out $(BUILD)/train/main.o,$(call objects,train))
 EVAL = $(filter-out $(patsubst %,$(BUILD)/eval/%.o,consistency tracediff check),$(call objects,eval))
 ALL = $(TRAIN) $(MODEL) $(DATA) $(EVAL) $(KERNEL_OBJECTS) $(BASE)
-TESTS = $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c)) $(BUILD)/make_llama $(BUILD)/make_roberta
+TESTS = $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c)) $(BUILD)/make_llama $(BUILD)/make_roberta $(BUILD)/probe
 # Test ops without a model: after an edit of a kernel only its builds are compiled again.
 TEST_OPS = $(patsubst test/%.c,$(BUILD)/test/%.o,test/check.c test/guarded.c test/harness.c $(wildcard test/op_*.c test/reference*.c)) \
     $(KERNEL_OBJECTS) $(BASE)
@@ -103,14 +103,17 @@ $(BUILD)/unicode_tables: $(BUILD)/tools/unicode_tables.o $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/test_ops: $(BUILD)/test/test_ops.o $(WORDS) $(TEST_OPS)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) $(FOR_STUB)
+$(BUILD)/probe: $(patsubst %,$(BUILD)/test/%.o,probe probe_sums sum_tree) $(KERNEL_OBJECTS) $(BASE)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) $(FOR_STUB)
 $(BUILD)/test_ptx: $(patsubst test/%.c,$(BUILD)/%.o,$(wildcard test/ptx/*.c)) $(filter-out $(CUDA),$(TEST_OPS)) $(PTX)
 	$(CC) $(CFLAGS) -o $@ $^ $(filter-out $(CUDART),$(LDLIBS))
 $(BUILD)/test_cudasim: $(BUILD)/test/test_cudasim.o $(BUILD)/test/check.o $(BUILD)/cudasim/trials.o $(EMULATOR) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/test_golden: $(patsubst test/%.c,$(BUILD)/test/%.o,$(wildcard test/golden_*.c))
 $(BUILD)/test_stats $(BUILD)/test_groups $(BUILD)/test_inference $(BUILD)/test_paired: $(BUILD)/test/made_groups.o
+$(BUILD)/test_sum_tree: $(BUILD)/test/sum_tree.o
 $(BUILD)/test_curand: $(CURAND)
-$(filter-out $(BUILD)/test_ops $(BUILD)/test_cudasim,$(TESTS)): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/check.o $(BUILD)/test/rig.o $(ALL)
+$(filter-out $(BUILD)/test_ops $(BUILD)/test_cudasim $(BUILD)/probe,$(TESTS)): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/check.o $(BUILD)/test/rig.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 
 define kernel_rule

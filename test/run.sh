@@ -49,6 +49,8 @@ if [ -n "${NVCC:-}" ]; then
 else
     echo "SKIPPED: what nvcc makes of the CUDA kernels is not run: there is no nvcc"
 fi
+run "sum trees" "$build/test_sum_tree"
+run "orders of sums" "$build/probe"
 run watch "$build/test_watch"
 run trace "$build/test_trace"
 run tracediff "$build/test_tracediff"
