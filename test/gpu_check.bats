@@ -47,6 +47,22 @@ replace() {
     grep -qE '^steps: RoBERTa-large +ok .* roberta-large on fence$' "$REPORT/table.txt"
 }
 
+@test "PyTorch's ops stand beside ours where both were measured, and each op has one or none" {
+    replace test_ops 'echo "add   cuda   9.0 us   1.0 GB/s   1%   1.0 GFLOP/s   1%   n 4 aligned 0"'
+    printf '%s\n' '#!/bin/bash' '[ "$1" = -c ] || echo "${1##*/} read $(wc -l <"$2") line"' >"$BATS_TEST_TMPDIR/python"
+    chmod +x "$BATS_TEST_TMPDIR/python"
+    PYTHON="$BATS_TEST_TMPDIR/python" run tools/gpu_check.sh '^ops, (PyTorch.s )?speed'
+    echo "$output"
+    [ "$status" -eq 0 ]
+    grep -qE "^ops, PyTorch's speed +ok .* torch_ops.py read 1 line$" "$REPORT/table.txt"
+    PYTHON="$BATS_TEST_TMPDIR/python" run tools/gpu_check.sh "PyTorch's speed"
+    [ "$status" -eq 1 ]
+    grep -q 'SKIPPED .* ours come from the part "ops, speed" of the same call$' "$REPORT/table.txt"
+    for op in $(sed -n 's/^OP(\([a-z_]*\),.*/\1/p' kernels/ops.def); do
+        grep -q "\"$op\": " tools/torch_ops.py || { echo "$op is not in tools/torch_ops.py"; return 1; }
+    done
+}
+
 @test "a device that nvidia-smi alone knows ends the call before its parts" {
     mkdir "$BATS_TEST_TMPDIR/bin"
     printf '%s\n' '#!/bin/sh' 'echo "A GPU, 1, 2 MiB"' >"$BATS_TEST_TMPDIR/bin/nvidia-smi"

@@ -111,7 +111,18 @@ sanitizer() { # TOOL; on some virtual machines it says that the device is not su
     return "$code"
 }
 
-# The same steps by PyTorch, where it is.
+# The same ops and steps by PyTorch, where it is.
+ops_speed() {
+    "$bin/test_ops" --device "$device" --mode perf | tee "$work/speed"
+    return "${PIPESTATUS[0]}"
+}
+
+torch_ops() {
+    "$PYTHON" -c 'import torch' 2>/dev/null || { echo "PyTorch is not installed"; return 69; }
+    [ -s "$work/speed" ] || { echo "ours come from the part \"ops, speed\" of the same call"; return 69; }
+    "$PYTHON" tools/torch_ops.py "$work/speed"
+}
+
 torch_steps() {
     "$PYTHON" -c 'import torch' 2>/dev/null || { echo "PyTorch is not installed"; return 69; }
     "$PYTHON" tools/torch_steps.py $ROBERTA
@@ -181,11 +192,12 @@ parts() {
     fi
 
     group speed
-    part "ops, speed" 120 "$bin/test_ops" --device "$device" --mode perf
+    part "ops, speed" 100 bash -c ops_speed
+    part "ops, PyTorch's speed" 100 bash -c torch_ops
     part "steps: RoBERTa-large" 90 env SEEDBED_DEVICE="$device" "$bin/bench" roberta-large 0 $ROBERTA
-    part "steps: PyTorch's RoBERTa-large" 120 bash -c torch_steps
-    part "steps: Llama of 3.2 B, LoRA" 150 bash -c llama_steps
-    part "steps: small Llama, LoRA" 60 env SEEDBED_DEVICE="$device" "$bin/bench" lora
+    part "steps: PyTorch's RoBERTa-large" 110 bash -c torch_steps
+    part "steps: Llama of 3.2 B, LoRA" 120 bash -c llama_steps
+    part "steps: small Llama, LoRA" 50 env SEEDBED_DEVICE="$device" "$bin/bench" lora
 
     group faults
     for tool in memcheck racecheck synccheck initcheck; do
@@ -207,7 +219,7 @@ check_device() {
         echo "none: --device $device" >"$report/device.txt"
     fi
     export device report kit work bin ROBERTA LLAMA PYTHON PATH=$PATH:/usr/local/cuda/bin
-    export -f build_here same_run verify sanitizer roberta llama roberta_run roberta_profile llama_run llama_steps torch_steps
+    export -f build_here same_run verify sanitizer roberta llama roberta_run roberta_profile llama_run llama_steps ops_speed torch_ops torch_steps
     if ! "$bin/train_gpt" --help >/dev/null 2>&1; then # another libc
         asked=(.) group=build part "build" 200 bash -c 'build_here "$@"' - "${programs[@]/#/build-here/}" || return 1
         bin=build-here
