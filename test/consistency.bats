@@ -96,7 +96,7 @@ three_runs() {
     LC_ALL=C.UTF-8 awk 'length($0) > 80 { print; bad = 1 } END { exit bad }' <(grep -v '^  !' "$work/out")
     grep -q '▁\|█' "$work/out"
     [ "$($consistency --ascii "$work"/preds/*.bin | LC_ALL=C grep -c '[^ -~]')" -eq 0 ]
-    ! grep -q "$(printf '\033')" "$work/out"
+    ! grep -q "$(printf '\033')" "$work/out" || false
     $consistency --help >"$work/help"
     awk 'length($0) > 80 { print; bad = 1 } END { exit bad }' "$work/help"
 }
@@ -135,7 +135,7 @@ three_runs() {
     [ "$($consistency --format jsonl "$work"/preds/*.bin | wc -l)" -eq 1 ]
     $consistency --format html -o "$work/r.html" "$work"/preds/*.bin
     [ "$(wc -c <"$work/r.html")" -lt 1000000 ]
-    ! grep -q '<script\|http' "$work/r.html"
+    ! grep -q '<script\|http' "$work/r.html" || false
     [ "$(grep -o '<svg ' "$work/r.html" | wc -l)" -eq "$(grep -o '</svg>' "$work/r.html" | wc -l)" ]
     [ "$(grep -o '<title id=' "$work/r.html" | wc -l)" -eq "$(grep -o '<svg ' "$work/r.html" | wc -l)" ]
     for n in 1 2 6 7 8 9 10; do grep -q "<h2[^>]*>$n\\." "$work/r.html"; done
@@ -158,7 +158,7 @@ three_runs() {
     make_csv "$work/c/seed1/p.csv" aaaa aaaa
     make_csv "$work/c/seed2/p.csv" aaaa aaaa
     $consistency --labels a,b "$work"/c/seed*/p.csv | grep -q 'kappa n/a (single class)'
-    ! $consistency --format json --labels a,b "$work"/c/seed*/p.csv | grep -qi '[^a-z]nan\|inf[^o]'
+    ! $consistency --format json --labels a,b "$work"/c/seed*/p.csv | grep -qi '[^a-z]nan\|inf[^o]' || false
     $consistency --labels a,b --drop-degenerate "$work"/c/seed*/p.csv | grep -q 'all 2 runs collapsed'
     make_csv "$work/n/seed1/p.csv" a a
     make_csv "$work/n/seed2/p.csv" a b
@@ -178,7 +178,7 @@ three_runs() {
     printf 'id,label,x,y\n0,x,nan,1\n1,y,2,3\n2,x,inf,0\n' >"$work/odd-s1.csv"
     printf 'id,label,x,y\n0,x,2,1\n1,y,2,3\n2,x,4,0\n' >"$work/odd-s2.csv"
     $consistency "$work"/odd-s?.csv | grep -q 'logits that are not finite'
-    ! $consistency --format json "$work"/odd-s?.csv | grep -q '"jsd_nats_mean"'
+    ! $consistency --format json "$work"/odd-s?.csv | grep -q '"jsd_nats_mean"' || false
 }
 
 @test "example sets: refused, or intersected with a count; labels and classes that disagree" {
@@ -290,7 +290,7 @@ three_runs() {
     # two tasks have no correlation; one run has no least stable examples
     $consistency --format html --correlate public "$work"/[xz]/*.bin >"$work/out"
     grep -q 'VAR: needs three tasks, not 2' "$work/out"
-    ! grep -q '[^a-z]nan[^a-z]' "$work/out"
+    ! grep -q '[^a-z]nan[^a-z]' "$work/out" || false
 }
 
 @test "a grid of seeds gives the variance by source" {

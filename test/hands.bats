@@ -307,7 +307,7 @@ listing() {
 
 # narrow FILE: no line has more than 80 characters
 narrow() {
-    ! tr -d '\200-\277' <"$1" | grep -n '.\{81,\}'
+    ! tr -d '\200-\277' <"$1" | grep -n '.\{81,\}' || false
 }
 
 @test "help, the first lines of a run and a report are at most 80 columns wide" {

@@ -53,7 +53,7 @@ holds() {
 @test "a head's rows go by their names: evaluated, gone on with, saved" {
     trained mnli "$work/m"
     plain=$(score --task mnli --model "$work/m")
-    ! grep -q '^labels' "$work/err"
+    ! grep -q '^labels' "$work/err" || false
     # three times the same cycle is the identity
     cp -r "$work/m" "$work/c0"
     for i in 1 2 3; do
@@ -65,7 +65,7 @@ holds() {
         tr -d ' \n' <"$work/c$i/config.json" | grep -q '"label2id":{"contradiction":2,"entailment":0,"neutral":1}'
     done
     cmp "$work/m/model.safetensors" "$work/c3/model.safetensors"
-    ! cmp -s "$work/m/model.safetensors" "$work/c1/model.safetensors"
+    ! cmp -s "$work/m/model.safetensors" "$work/c1/model.safetensors" || false
     [ "$(cat "$work/cycled")" != "$plain" ]
     # what was saved is what was evaluated, and the names in their own order change nothing
     name "$work/c1" entailment neutral contradiction
@@ -86,19 +86,19 @@ holds() {
     [ "$(score --task mnli --model "$work/m" --seeds 42,43)" = "$plain" ]
     [ "$(grep -c "^labels    the model's head does not name its classes; its rows are taken as entailment, neutral" "$work/err")" -eq 1 ]
     score --task mnli --model "$work/m" --quiet >/dev/null
-    ! grep -q '^labels' "$work/err"
+    ! grep -q '^labels' "$work/err" || false
     # regression, choice, and a model without a head
     trained stsb "$work/s"
     name "$work/s" LABEL_0
     score --task stsb --model "$work/s" >/dev/null
-    ! grep -q '^labels' "$work/err"
+    ! grep -q '^labels' "$work/err" || false
     trained copa "$work/choice"
-    ! grep -q id2label "$work/choice/config.json"
+    ! grep -q id2label "$work/choice/config.json" || false
     score --task copa --model "$work/choice" >/dev/null
     "${BUILD:-build}/make_llama" "$llama"
     sed -i 's/"model_type"/"id2label": {"0": "B-PER", "1": "I-PER"}, "model_type"/' "$llama/config.json"
     score --task rte --model "$llama" >/dev/null
-    ! grep -q '^labels' "$work/err"
+    ! grep -q '^labels' "$work/err" || false
 }
 
 @test "names that are no classes of the task, and heads of another size: 65, or --init-head" {
@@ -112,7 +112,7 @@ holds() {
     score --task rte --model "$work/m" --init-head >"$work/one"
     grep -q '^made from the seed, .*: classifier.weight, classifier.bias$' "$work/err"
     score --task rte --model "$work/m" --init-head --seed 7 >"$work/two" || true
-    ! cmp -s "$work/one" "$work/two"
+    ! cmp -s "$work/one" "$work/two" || false
     fails 65 "shape \[2, 64\].*--init-head" $train --task mnli --model "$work/m" --data builtin --quiet
     score --task mnli --model "$work/m" --init-head >/dev/null
     grep -q '^made from the seed, .*: classifier.weight, classifier.bias$' "$work/err"
@@ -125,7 +125,7 @@ holds() {
     $lora --task mnli --save "$work/mnli" >"$work/out" 2>"$work/err"
     own=$(sed -n 's/^seed 42: //p' "$work/out")
     [ "$(score --task mnli --model "$llama" --adapter "$work/mnli")" = "$own" ]
-    ! grep -qE '^(WARNING|labels)' "$work/err"
+    ! grep -qE '^(WARNING|labels)' "$work/err" || false
     score --task sst2 --model "$llama" --adapter "$work/rte" --quiet >/dev/null
     grep -q '^WARNING: the head of the adapter was trained for rte (entailment, not_entailment), not for sst2 (negative, positive); its rows are taken in their order' "$work/err"
     score --task sst2 --model "$llama" --adapter "$work/rte" --init-head >/dev/null
@@ -182,7 +182,7 @@ holds() {
     [ "$(grep -c '^removed, of an older model: ' "$work/err")" -eq 8 ]
     for f in $side; do cmp "$llama/$f" "$work/full/$f"; done
     $run --save "$work/full" >"$work/out" 2>"$work/err"
-    ! grep -q removed "$work/err"
+    ! grep -q removed "$work/err" || false
     echo old >"$work/lora/config.json"
     $run --lora --save "$work/lora" >"$work/out" 2>"$work/err"
     holds "$work/lora" adapter_config.json adapter_model.safetensors pytorch_model.bin.index.json $side $other

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Includes point one way, and every header compiles alone: base <- kernels <- model <- train; data sees base
-# alone, eval also data.
+# alone, eval also data. And no line of a test of bats checks nothing.
 set -u
 cd "$(dirname "$0")/.."
 cc=${CC:-cc}
@@ -47,5 +47,8 @@ if echo '#include <math.h>' | $cxx -x c++ -fsyntax-only - 2>/dev/null; then
 else
     echo "SKIPPED: no C++ compiler ($cxx): whether the headers of kernels/*.cu are C++"
 fi
+# errexit passes over "! command", wherever it stands
+grep -nE '^ *! ' test/*.bats | grep -v '|| false$'
+check $(($? == 0)) 'a line "! command" fails no test; add || false'
 echo "layers: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

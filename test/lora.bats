@@ -42,7 +42,7 @@ adapter() {
         cmp "$work/a/adapter/adapter_model.safetensors" "$work/b$i/adapter/adapter_model.safetensors"
     done
     $train $options --seed 62 --preds "$work/c" >/dev/null 2>&1
-    ! cmp -s "$work"/a/*.bin "$work"/c/*.bin
+    ! cmp -s "$work"/a/*.bin "$work"/c/*.bin || false
 }
 
 @test "full fine-tuning of a decoder and of an encoder: recomputing changes no byte" {
@@ -86,7 +86,7 @@ adapter() {
     adapter
     $train --model "$llama" $short --adapter "$work/adapter" --preds "$work/b" >/dev/null 2>&1
     grep -aq 'start' "$work"/b/*.bin
-    ! grep -aq '\\"start\\"' "$work"/start/*.bin
+    ! grep -aq '\\"start\\"' "$work"/start/*.bin || false
 }
 
 @test "a language model learns its text; micro-batches and recomputing change no byte" {
@@ -187,7 +187,7 @@ adapter() {
     echo '{"weight_map": {"x": "a.safetensors", "model.norm.weight": "b.safetensors"}}' >"$work/shards/model.safetensors.index.json"
     fails 65 "b.safetensors: tensor '.*' is in .*a.safetensors too" $train --model "$work/shards" $short --lora --preds "$work/none"
     fails 65 "b.safetensors: tensor '.*' is in .*a.safetensors too" $train --model "$work/shards" $short --preds "$work/none"
-    ! "$programs/merge" "$work/shards" "$work/adapter" "$work/none" 2>/dev/null
+    ! "$programs/merge" "$work/shards" "$work/adapter" "$work/none" 2>/dev/null || false
 }
 
 @test "configurations of decoders that cannot be" {

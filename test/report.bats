@@ -270,7 +270,7 @@ ends() {
         cat out err | grep -q 'compare: .*./consistency --compare kernels_sha256=11112222 kernels_sha256=33334444 preds/s\*.bin'
     done
     exits 0 --strict --min-seeds 2 --drop-degenerate preds/s[12].bin || grep -q 'collapsed\|sample' out
-    ! grep -q kernel out
+    ! grep -q kernel out || false
     # a file from before such digests
     edit_preds preds/s3.bin preds/s3.bin kernels_sha256=
     exits 0 preds/s?.bin
@@ -312,7 +312,7 @@ ends() {
     make_csv B/seed1.csv aabb abbb
     for format in text json jsonl csv md latex html; do
         exits 0 --format $format --compare A B A/seed1.csv B/seed1.csv
-        ! grep -i '[^a-z]nan\|[^a-z]inf[^oe]' out
+        ! grep -i '[^a-z]nan\|[^a-z]inf[^oe]' out || false
     done
     exits 0 --compare A B A/seed1.csv B/seed1.csv
     says '  CON       n/a  p n/a  Holm n/a' '  A  A/seed*.csv 44136fa3, A, 1 run' 'P(A > B) 1.00'
@@ -450,7 +450,7 @@ even inconsistent'
         edit_preds preds/s$i.bin preds/t$i.bin "model_sha256=<tt>" 'label_names=["<one>","<two>&"]'
     done
     exits 0 --format html preds
-    ! grep -q '<script\|<b>\|<u>\|<i>\|<s>\|<em>\|<q>\|<tt>\|<one>' out
+    ! grep -q '<script\|<b>\|<u>\|<i>\|<s>\|<em>\|<q>\|<tt>\|<one>' out || false
     says 'a&lt;b&gt;&amp;&quot;c&quot;|_$%#{x}' '&lt;two&gt;&amp;' 'weights &lt;em&gt;' 't&lt;i&gt;a|s_k' '&#39;&lt;q&gt;'
     exits 0 --format md preds
     says 'a\<b\>&"c"\|\_$%#\{x\}~^\`d\\\*e' 't\<i\>a\|s\_k'
@@ -461,7 +461,7 @@ even inconsistent'
     says '"a<b>&""c""|_$%#{x}~^`d\*e (weights <em>)"'
     exits 0 --format json preds
     says '"model": "a<b>&\"c\"|_$%#{x}~^`d\\*e"' '"label_names": [' '"seed": 1,' '"name": "1"'
-    ! grep -q '"seed[a-z_]*": "' out
+    ! grep -q '"seed[a-z_]*": "' out || false
     # names in other scripts are cut between characters
     for i in 1 2 3; do
         edit_preds preds/s$i.bin preds/s$i.bin 'model=模型模型模型模型模型模型模型模型模型模型' 'task=ééééééééé' model_sha256=
@@ -477,7 +477,7 @@ even inconsistent'
         printf 'id,label,prediction\n<b>1,<i>,<i>\n"2,""x""",<u>,%s\n' "$([ $i = 1 ] && echo '<i>' || echo '<u>')" >seed$i.csv
     done
     exits 0 --format html seed?.csv
-    ! grep -q '<b>\|<i>\|<u>' out
+    ! grep -q '<b>\|<i>\|<u>' out || false
     says '2,&quot;x&quot;' '1 &lt;i&gt;, 1 &lt;u&gt;'
     exits 0 --format csv --examples all seed?.csv
     says ',"2,""x""",' ',<b>1,'
@@ -514,7 +514,7 @@ even inconsistent'
     done
     exits 0 --pairs g
     says 'seed variance init' 'seeds 1-5-42, 1-6-42, 1-7-42, 2-5-42' '    1-5-42       1-6-42  '
-    ! grep -q 'complete grid' out
+    ! grep -q 'complete grid' out || false
     exits 0 --format html g
     says '>1-5-42<' '1-5-42, 1-6-42'
     exits 0 --format json g
@@ -544,5 +544,5 @@ even inconsistent'
     grep -q '^  classes .*?\[31mb' "$work/out" && grep -q "^  ! .*'?\[31mb'" "$work/out"
     $consistency --format csv "$work"/plain/seed*.csv 2>"$work/err" >/dev/null
     grep -q '?\[31mb' "$work/err"
-    ! grep -q "$(printf '[\033\a]')" "$work/out" "$work/err"
+    ! grep -q "$(printf '[\033\a]')" "$work/out" "$work/err" || false
 }

@@ -158,12 +158,14 @@ slow() {
     for i in $(seq 100); do [ ! -s "$work/pid" ] || break; sleep 0.05; done
 }
 
-# ended CODE: check ended with it, its program too, and nothing is left
+# ended CODE: check ends with it within seconds, its program too, and nothing is left
 ended() {
     code=0
+    for i in $(seq 100); do kill -0 $checking 2>/dev/null || break; sleep 0.05; done
+    kill -KILL $checking 2>/dev/null || true
     wait $checking || code=$?
     [ "$code" -eq "$1" ] || { echo "$code"; return 1; }
-    ! kill -0 "$(cat "$work/pid")" 2>/dev/null
+    ! kill -0 "$(cat "$work/pid")" 2>/dev/null || false
     [ -z "$(ls "$work/tmp")" ]
 }
 
@@ -184,5 +186,5 @@ ended() {
     kill -0 "$(cat "$work/pid")"
     kill -KILL "$(cat "$work/pid")"
     ended 70
-    (trap '' CHLD && exec timeout 30 $check --step 1 "$work/a.trace")
+    timeout 30 env --ignore-signal=CHLD $check --step 1 "$work/a.trace"
 }

@@ -55,7 +55,7 @@ config() {
     # rope_theta counts, wherever it stands; a type that is absent is default
     config "$llama" "$(set_to rope_theta 500)"
     predict theta "$llama"
-    ! cmp -s "$work/theta.bin" "$work/absent.bin"
+    ! cmp -s "$work/theta.bin" "$work/absent.bin" || false
     for form in '"rope_parameters": {"rope_theta": 500}' '"rope_scaling": {"rope_theta": 500.0, "rope_type": "default"}' \
         '"rope_theta": 500, "rope_parameters": {}' '"rope_theta": 500, "rope_scaling": {}, "rope_parameters": null'; do
         config "$llama" "s/^  \"rope_theta\": [^,]*/  $form/"
@@ -283,7 +283,7 @@ END
     file="$work/bert/tokenizer.json"
     while IFS='|' read -r from to message; do
         sed "s/$from/$to/" test/tokenizers/bert-as-filed/tokenizer.json >"$file"
-        ! cmp -s "$file" test/tokenizers/bert-as-filed/tokenizer.json
+        ! cmp -s "$file" test/tokenizers/bert-as-filed/tokenizer.json || false
         refuses "bert/tokenizer.json: .*$message" "$work/bert" || { echo "$from -> $to"; return 1; }
     done <<'END'
 "\[CLS\]", 2\]|"[CLS]", -1000000]|the id of 'cls' is not an integer from 0

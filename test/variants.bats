@@ -120,23 +120,23 @@ run_kind() {
 }
 
 @test "--fast is TF32 on a GPU alone, other bits, and says so in what it writes" {
-    local run="--task rte --data builtin --model tiny --max-train 8 --max-eval 8 --epochs 1 --quiet"
+    local run="--task rte --data builtin --model tiny --max-train 8 --max-eval 8 --epochs 2 --quiet"
     fails 64 'matmul_forward=tf32: it is not there on device cpu; leave it out' $train $run --fast --device cpu
     fails 64 'matmul_forward=tf32 was chosen before' $train $run --fast --kernel matmul_forward=float64 --device sim
     ${CC:-cc} -shared -fPIC -o "$work/libcublas_sim.so" test/cublas_stub.c -ldl
     export LD_LIBRARY_PATH=$work
     $train $run --device sim --preds "$work/exact" --save "$work/exact/model"
     $train $run --device sim --preds "$work/fast" --save "$work/fast/model" --fast --trace "$work/trace"
-    ! cmp -s "$work"/exact/model/model.safetensors "$work"/fast/model/model.safetensors
+    ! cmp -s "$work"/exact/model/model.safetensors "$work"/fast/model/model.safetensors || false
     grep -aq '"kernels": *"matmul_forward=tf32"' "$work"/fast/*.bin
     grep -q 'matmul_forward=tf32' "$work"/fast/*.jsonl
-    ! grep -aq 'tf32' "$work"/exact/*.bin
+    ! grep -aq 'tf32' "$work"/exact/*.bin || false
     grep -aq '"arithmetic": *"fast"' "$work"/fast/*.bin
     grep -aq '"arithmetic": *"exact"' "$work"/exact/*.bin
     # the library that computed it, once in each output
     grep -aq '"library": *"cuBLAS 13.2.1"' "$work"/fast/*.bin
     grep -q '"library":"cuBLAS 13.2.1"' "$work"/fast/*.jsonl
-    ! grep -aq '"library"' "$work"/exact/*.bin
+    ! grep -aq '"library"' "$work"/exact/*.bin || false
     grep -aq '"library": *"cuBLAS 13.2.1"' "$work/trace"
     $train ${run% --quiet} --device sim --fast --dry-run 2>"$work/err"
     grep -q '^machine .*, variants matmul_forward=tf32 by cuBLAS 13.2.1$' "$work/err"
