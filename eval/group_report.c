@@ -93,7 +93,8 @@ static json_t *warnings_of(const Group *g, const json_t *o, const Arguments *opt
     static const char *const collapse[][2] = {{"single_class", "a single class"},
                                               {"not_above_majority", "not above the majority rate"},
                                               {"diverged", "diverged or nothing learned"}};
-    static const char *const same[] = {"git_commit", "device", "arithmetic", "checkpoint"};
+    static const char *const same[] = {"git_commit", "device", "library", "arithmetic",
+                                       "checkpoint"};
     json_t *list = json_array(), *found = json_object_get(g->runs[0]->import, "warnings");
     const json_t *degenerate = json_object_get(o, "degenerate");
     size_t bad = json_array_size(json_object_get(degenerate, "any")), stopped = 0, odd = 0;

@@ -147,7 +147,7 @@ static int separates(Preds *const *runs, size_t S, const Preds *first, const Pre
 int refuse_twins(Preds *const *runs, size_t S, size_t first, size_t second, Error *error)
 {
     static const char *const keys[] = {"kernels_sha256", "git_commit", "tool_version", "device",
-                                       "arithmetic",     "checkpoint", "status"};
+                                       "library",        "arithmetic", "checkpoint",   "status"};
     enum { KEYS = sizeof keys / sizeof *keys };
     const Preds *x = runs[first], *y = runs[second];
     const char *what = NULL;

@@ -168,5 +168,12 @@ END
     grep -aq '"library": *"OpenBLAS 0.3.99 (Abacus)"' "$work"/one/*.bin
     OPENBLAS_SAYS="OpenBLAS" $train $run --preds "$work/two"
     grep -aq '"library": *"OpenBLAS (Abacus)"' "$work"/two/*.bin
+    # other bits may come of it: runs of one seed are not one run, and those of two seeds are named
+    OPENBLAS_SAYS="OpenBLAS 0.3.98" $train $run --preds "$work/three" --seed 7
+    fails 65 "the same seeds as .* with another library; compare: .*--compare 'library=OpenBLAS 0.3.99 (Abacus)' 'library=OpenBLAS (Abacus)'" \
+        "$programs/consistency" "$work"/one/*.bin "$work"/two/*.bin
+    "$programs/consistency" --compare 'library=OpenBLAS 0.3.99 (Abacus)' 'library=OpenBLAS (Abacus)' "$work"/one/*.bin "$work"/two/*.bin
+    "$programs/consistency" "$work"/one/*.bin "$work"/three/*.bin >"$work/report"
+    grep -q 'library' "$work/report"
     OPENBLAS_SAYS="OpenBLAS 0.3.99 USE64BITINT" fails 69 'libopenblas.so.0 is OpenBLAS 0.3.99 (Abacus) with sizes of 64 bits' $train $run
 }
