@@ -121,7 +121,7 @@ static json_t *element_json(const Output *a, const Output *b, size_t i, double u
 static json_t *elements_json(const Output *a, const Output *b, size_t *largest)
 {
     json_t *o = json_object(), *list = json_array();
-    size_t differ = 0, inside = 0, count = a->values->count;
+    size_t differ = 0, inside = 0, unknown = 0, count = a->values->count;
     double most = -1;
     int bounds = a->bound && b->bound;
     for (size_t i = 0; i < count; i++) {
@@ -136,8 +136,10 @@ static json_t *elements_json(const Output *a, const Output *b, size_t *largest)
             most = ulps;
             *largest = i;
         }
-        double apart = fabs(element(a->values, i) - element(b->values, i));
-        inside += bounds && apart <= element(a->bound, i) + element(b->bound, i);
+        double apart = fabs(element(a->values, i) - element(b->values, i)),
+               bound = bounds ? element(a->bound, i) + element(b->bound, i) : INFINITY;
+        inside += isfinite(bound) && apart <= bound;
+        unknown += !isfinite(bound);
         differ++;
     }
     put_count(o, "rows", a->values->shape[0]);
@@ -145,6 +147,8 @@ static json_t *elements_json(const Output *a, const Output *b, size_t *largest)
     put_count(o, "differ", differ);
     put_count(o, "of", count);
     json_object_set_new(o, "inside_bound", bounds ? json_integer((json_int_t)inside) : json_null());
+    json_object_set_new(o, "without_bound",
+                        bounds ? json_integer((json_int_t)unknown) : json_null());
     if (differ) {
         json_object_set_new(o, "largest", element_json(a, b, *largest, most));
     }

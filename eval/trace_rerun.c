@@ -219,6 +219,9 @@ static int judge(int status, const TraceRerun *rerun, const TraceReader *trace, 
                          trace->path, program, WTERMSIG(status));
     }
     int code = WEXITSTATUS(status);
+    if (code == EXIT_DIVERGED && path_exists(rerun->trace)) {
+        return 0; /* so may the run have done that is run again */
+    }
     if (!code && !path_exists(rerun->trace)) {
         return REFUSE("%s cannot be run again: %s wrote no trace; is it a train_gpt?", trace->path,
                       program);

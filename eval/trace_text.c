@@ -54,6 +54,13 @@ char *trace_place(const json_t *first)
     return text;
 }
 
+/* A number of the comparison; null is one that is not finite. */
+static const char *value_text(char text[32], const json_t *object, const char *key)
+{
+    snprintf(text, 32, "%.9g", number_of(object, key));
+    return json_is_number(json_object_get(object, key)) ? text : "not finite";
+}
+
 static void show_first(FILE *out, const json_t *result, const json_t *first)
 {
     const char *kind = text_of(first, "kind");
@@ -77,7 +84,8 @@ static void show_first(FILE *out, const json_t *result, const json_t *first)
             fprintf(out, "  example %.0f, column %.0f:", number_of(first, "example"),
                     number_of(first, "column"));
         }
-        fprintf(out, "  %.9g against %.9g\n", number_of(first, "a"), number_of(first, "b"));
+        char a[32], b[32];
+        fprintf(out, "  %s against %s\n", value_text(a, first, "a"), value_text(b, first, "b"));
     }
     const json_t *before = json_object_get(result, "equal_before"),
                  *last = json_object_get(first, "last_equal");
@@ -108,10 +116,11 @@ static void show_element(FILE *out, const json_t *e, const char *what)
     if (json_is_number(json_object_get(e, "ulps"))) {
         snprintf(ulps, sizeof ulps, "%.0f", number_of(e, "ulps"));
     }
-    fprintf(out, "  %s[%.0f, %.0f]: %.9g (%s) against %.9g (%s), %s ulp%s", what,
-            number_of(e, "row"), number_of(e, "column"), number_of(e, "a"), text_of(e, "a_bits"),
-            number_of(e, "b"), text_of(e, "b_bits"), ulps, strcmp(ulps, "1") ? "s" : "");
-    if (bound) {
+    char a[32], b[32];
+    fprintf(out, "  %s[%.0f, %.0f]: %s (%s) against %s (%s), %s ulp%s", what, number_of(e, "row"),
+            number_of(e, "column"), value_text(a, e, "a"), text_of(e, "a_bits"),
+            value_text(b, e, "b"), text_of(e, "b_bits"), ulps, strcmp(ulps, "1") ? "s" : "");
+    if (json_is_number(bound)) {
         fprintf(out, ", difference %.3g, bound %.3g", fabs(number_of(e, "a") - number_of(e, "b")),
                 number_of(e, "bound"));
     }
@@ -137,15 +146,23 @@ static void show_elements(FILE *out, const json_t *elements)
     }
     if (!json_is_integer(inside)) {
         fputs("no bound of this op's rounding error is known\n", out);
-    } else if ((double)json_integer_value(inside) == differ) {
-        fputs("all within the bounds of rounding: another order or precision of the same sum can "
-              "do this\n",
-              out);
-    } else {
+        return;
+    }
+    double within = (double)json_integer_value(inside), none = number_of(elements, "without_bound"),
+           beyond = differ - within - none;
+    if (none > 0) {
+        fprintf(out, "of %.0f of them no bound is known: it is near what is not finite\n", none);
+    }
+    if (beyond > 0) {
         fprintf(out,
                 "%.0f of them beyond the bounds of rounding: another formula or a fault, no other "
                 "order of sums\n",
-                differ - (double)json_integer_value(inside));
+                beyond);
+    } else if (within > 0) {
+        fprintf(out,
+                "all%s within the bounds of rounding: another order or precision of the same sum "
+                "can do this\n",
+                none > 0 ? " others" : "");
     }
 }
 
@@ -173,8 +190,8 @@ void trace_compare_text(FILE *out, const json_t *result)
     for (int s = 0; s < 2; s++) {
         const json_t *side = json_object_get(result, sides[s]);
         if (!json_is_true(json_object_get(side, "whole"))) {
-            print_line(out, string_format("%s has no end behind step %.0f: its run goes on, or was "
-                                          "stopped",
+            print_line(out, string_format("%s has no end behind step %.0f: its run goes on, was "
+                                          "stopped or diverged",
                                           text_of(side, "trace"), number_of(side, "step")));
         }
     }

@@ -82,6 +82,14 @@ files() {
     says 1 'first difference: step 1, micro-batch 0, backward, layer 1: dx' $tracediff --explain "$work/a.trace" "$work/b.trace"
 }
 
+@test "explain: where values are not finite no bound is known" {
+    traced a --trace-level outputs --lr 1e10 --warmup 0 || true
+    traced b --trace-level outputs --lr 1e10 --warmup 0 --perturb 2.10.0 || true
+    says 1 'first difference: step 2, micro-batch 0, forward, layer 0: out' $tracediff --explain "$work/a.trace" "$work/b.trace"
+    [[ "$output" == *'[0, 0]: not finite ('*'of 1 of them no bound is known'* ]]
+    [[ "$output" != *'of rounding'* ]]
+}
+
 @test "check: options that record something else compare what both record" {
     traced a --trace-level outputs
     says 0 'step 3: equal in all that both record' $check --step 3 "$work/a.trace" -- --trace-level weights

@@ -97,6 +97,20 @@ fails() {
     [ "$(chain plain2 --trace-level outputs)" = "$(chain plain3 --trace-level outputs)" ]
 }
 
+@test "the step that diverged is the last of its trace" {
+    local tracediff="$(dirname "$train")/tracediff" diverging="--lr 1e10 --warmup 0"
+    for level in weights outputs; do
+        fails 79 'step 2: the loss is not finite' $train $short $diverging --preds "$work/p" --trace-level $level --trace "$work/$level.trace"
+        $tracediff "$work/$level.trace" "$work/$level.trace" >"$work/text"
+        grep -q '^equal: 2 steps' "$work/text"
+        grep -q 'no end behind step 2: its run goes on, was stopped or diverged' "$work/text"
+        "$(dirname "$train")/check" --step 2 "$work/$level.trace" | grep -q '^step 2: equal'
+    done
+    $train $short $diverging --preds "$work/p" --trace-level outputs --trace "$work/other.trace" --perturb 2.9.0 >/dev/null 2>&1 || true
+    fails 1 'first difference: step 2, micro-batch 0, ' $tracediff "$work/outputs.trace" "$work/other.trace"
+    "$(dirname "$train")/check" --step 2 "$work/weights.trace" -- --simd scalar --threads 1 | grep -q '^step 2: equal'
+}
+
 @test "refusals" {
     traced="$train $short --preds $work/p --trace $work/t.trace"
     fails 64 'not STEP.RECORD.I' $traced --trace-level outputs --perturb 1.2
@@ -157,7 +171,7 @@ fails() {
     code=0
     $tracediff "$work/b.trace" "$work/cut.trace" >"$work/text" || code=$?
     [ "$code" -eq 0 ]
-    [ "$(grep -c 'cut.trace has no end behind step [0-9]*: its run goes on, or was stopped' "$work/text")" -eq 1 ]
+    [ "$(grep -c 'cut.trace has no end behind step [0-9]*: its run goes on, was stopped or diverged' "$work/text")" -eq 1 ]
     head -c -9000 "$work/b.trace" >"$work/cut.trace" # of what follows in the other trace nothing is said
     $tracediff "$work/b.trace" "$work/cut.trace" >"$work/text"
     grep -q 'cut.trace has no end behind step' "$work/text"

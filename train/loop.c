@@ -70,15 +70,15 @@ static int train_step(Run *run, const StepRange *range, const int *order, Error 
     if (code) {
         return code;
     }
+    if (tracer_step(run->tracer, &sums, terms, lr, error)) {
+        return error->code;
+    }
     if (!sums.finite) {
         return diverged(run, range, order, terms, isfinite(sums.loss) ? "gradient norm" : "loss",
                         error);
     }
     run->state.loss += sums.loss;
     run->state.terms += terms;
-    if (tracer_step(run->tracer, &sums, terms, lr, error)) {
-        return error->code;
-    }
     return progress_step(&run->progress, run->state.step, sums.loss / terms, sums.norm, lr, tokens,
                          error);
 }

@@ -5,6 +5,7 @@
 #include "version.h"
 #include "watch.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -174,11 +175,12 @@ static int write_tensor(const Tracer *t, Error *error)
 }
 
 /* Whether a place of this step was reached by none of its records. */
-static int check_reached(Tracer *t, const uint64_t place[3], const char *option, Error *error)
+static int check_reached(Tracer *t, int step, const uint64_t place[3], const char *option,
+                         Error *error)
 {
-    if (!t->error.code && place[0] == (uint64_t)t->state->step && place[1] >= t->count) {
-        error_set(&t->error, EXIT_USAGE, "--%s: step %d has %zu records, from 0 on", option,
-                  t->state->step, t->count);
+    if (!t->error.code && place[0] == (uint64_t)step && place[1] >= t->count) {
+        error_set(&t->error, EXIT_USAGE, "--%s: step %d has %zu records, from 0 on", option, step,
+                  t->count);
     }
     *error = t->error.code ? t->error : *error;
     return t->error.code;
@@ -294,6 +296,12 @@ void tracer_pause(Tracer *tracer)
     }
 }
 
+/* The bits of a NaN depend on the machine. */
+static double one_nan(double x)
+{
+    return isnan(x) ? NAN : x;
+}
+
 int tracer_step(Tracer *tracer, const StepSums *sums, double terms, double lr, Error *error)
 {
     Tracer *t = tracer;
@@ -304,7 +312,8 @@ int tracer_step(Tracer *tracer, const StepSums *sums, double terms, double lr, E
     const Device *device = backend->device;
     const State *state = t->state;
     size_t kinds = t->outputs ? TRACE_HASHES : 1, hashes = t->parameters * kinds;
-    int sketch = has_sketch(t, state->step);
+    int step = state->step + !sums->finite; /* one that diverges is not made */
+    int sketch = has_sketch(t, step);
     t->on = 0;
     hash_arena(t, state->weights, TRACE_WEIGHT, kinds);
     if (t->outputs) {
@@ -326,20 +335,20 @@ int tracer_step(Tracer *tracer, const StepSums *sums, double terms, double lr, E
         t->ops[i].hash = of_ops[i];
     }
     free(of_ops);
-    if (code || check_reached(t, t->perturbed, "perturb", error) ||
-        check_reached(t, t->wanted, "trace-until", error)) {
+    if (code || check_reached(t, step, t->perturbed, "perturb", error) ||
+        check_reached(t, step, t->wanted, "trace-until", error)) {
         return error->code;
     }
     TraceBlock block = {.tag = TRACE_STEP,
-                        .number = (uint32_t)state->step,
+                        .number = (uint32_t)step,
                         .ops = t->ops,
                         .hashes = t->host_sums,
                         .sketch = t->host_sums + hashes,
                         .losses = t->host_values,
                         .logits = t->host_values ? t->host_values + t->most_losses : NULL};
-    block.step = (TraceStep){.loss = sums->loss,
+    block.step = (TraceStep){.loss = one_nan(sums->loss),
                              .terms = terms,
-                             .norm = sums->norm,
+                             .norm = one_nan(sums->norm),
                              .lr = lr,
                              .epoch = (uint32_t)state->epoch,
                              .micro_batches = (uint32_t)t->micro,
