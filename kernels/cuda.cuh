@@ -71,12 +71,13 @@ static __device__ __forceinline__ float weight_at(Weight x, size_t i)
 
 enum { FOUR = 4 };
 
-/* Whether four elements at once may be read and written from x on; from any fourth of a row on. */
+/* Whether four elements may be read and written at once from x on. */
 template <typename Stored> static __host__ __device__ __forceinline__ int aligned(const Stored *x)
 {
     return (uintptr_t)x % (FOUR * sizeof(Stored)) == 0;
 }
 
+/* Of all rows behind x: from every fourth element on. */
 template <typename Stored>
 static __host__ __device__ __forceinline__ int rows_aligned(const Stored *x, int row)
 {

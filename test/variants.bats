@@ -110,9 +110,6 @@ run_kind() {
     for major in 10 14; do
         CUBLAS_MAJOR=$major fails 69 "libcublas_sim.so is cuBLAS $major.2.1, versions 11 to 13 are known; leave cublas, tf32 and --fast out" $train $run
     done
-    NVIDIA_TF32_OVERRIDE=1 fails 64 '$NVIDIA_TF32_OVERRIDE is 1: cuBLAS computes what it says.*unset it' $train $run
-    NVIDIA_TF32_OVERRIDE=0 fails 64 '$NVIDIA_TF32_OVERRIDE is 0' $train ${run% --kernel*} --fast
-    CUBLAS_EMULATE_SINGLE_PRECISION=1 fails 64 '$CUBLAS_EMULATE_SINGLE_PRECISION is 1' $train $run
     "${BUILD:-build}/test_ops" --only matmul --mode test >"$work/out"
     grep -q ' 0 failed' "$work/out"
     CUBLAS_FAIL=math fails 69 'cublasSgemm: status 13' "${BUILD:-build}/test_ops" --only matmul_forward --mode test
@@ -125,6 +122,10 @@ run_kind() {
     fails 64 'matmul_forward=tf32 was chosen before' $train $run --fast --kernel matmul_forward=float64 --device sim
     ${CC:-cc} -shared -fPIC -o "$work/libcublas_sim.so" test/cublas_stub.c -ldl
     export LD_LIBRARY_PATH=$work
+    NVIDIA_TF32_OVERRIDE=0 fails 64 '$NVIDIA_TF32_OVERRIDE is 0: cuBLAS computes what it says.*unset it' $train $run --fast --device sim
+    for variable in NVIDIA_TF32_OVERRIDE CUBLAS_EMULATE_SINGLE_PRECISION; do
+        fails 64 "\$$variable is 1" env $variable=1 $train $run --device sim --kernel matmul_forward=cublas
+    done
     $train $run --device sim --preds "$work/exact" --save "$work/exact/model"
     $train $run --device sim --preds "$work/fast" --save "$work/fast/model" --fast --trace "$work/trace"
     ! cmp -s "$work"/exact/model/model.safetensors "$work"/fast/model/model.safetensors || false
@@ -133,6 +134,10 @@ run_kind() {
     ! grep -aq 'tf32' "$work"/exact/*.bin || false
     grep -aq '"arithmetic": *"fast"' "$work"/fast/*.bin
     grep -aq '"arithmetic": *"exact"' "$work"/exact/*.bin
+    # cublas is float32: with the test's library, which sums in double, the variant float64 of the cpu
+    $train $run --device sim --preds "$work/f32" --save "$work/f32/model" --kernel matmul_forward=cublas
+    $train $run --device cpu --preds "$work/double" --save "$work/double/model" --kernel matmul_forward=float64
+    cmp "$work"/f32/model/model.safetensors "$work"/double/model/model.safetensors
     # the library that computed it, once in each output
     grep -aq '"library": *"cuBLAS 13.2.1"' "$work"/fast/*.bin
     grep -q '"library":"cuBLAS 13.2.1"' "$work"/fast/*.jsonl
