@@ -150,10 +150,17 @@ static int grow(char **files, int count, Error *error)
     return code;
 }
 
-/* What is written must be none of the traces. */
+/* What is written must be none of the traces, and two files. */
 static int check_outputs(char **files, int count, Error *error)
 {
     const char *written[] = {arguments.output, arguments.window[1]};
+    if (written[0] && written[1] &&
+        (!strcmp(written[0], written[1]) || path_is_same(written[0], written[1]))) {
+        return error_set(error, EXIT_USAGE,
+                         "--output and --window are one file, %s; choose "
+                         "another path",
+                         written[0]);
+    }
     for (int i = 0; i < count; i++) {
         for (int w = 0; w < 2; w++) {
             if (written[w] && path_is_same(written[w], files[i])) {

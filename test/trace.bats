@@ -180,6 +180,7 @@ fails() {
     ln -s a.trace "$work/link"
     fails 64 'a trace that is read' $tracediff -o "$work/link" "$work/a.trace" "$work/b.trace"
     fails 64 'a trace that is read' $tracediff --explain --window 2 "$work/a.trace" "$work/a.trace" "$work/b.trace"
+    fails 64 'are one file' $tracediff --explain --window 2 "$work/w" -o "$work/w" "$work/a.trace" "$work/b.trace"
     [ "$before" = "$(sha256sum "$work/a.trace")" ]
     # names that a terminal would obey
     cp "$work/cut.trace" "$work/"$'a\e[31m\n.trace'
