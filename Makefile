@@ -5,6 +5,8 @@ endif
 ifeq ($(origin CXX),default)
 CXX = $(if $(findstring clang,$(CC)),clang++,g++)
 endif
+# Tests read what a make of theirs prints.
+MAKEFLAGS += --no-print-directory
 BUILD ?= build
 # Where the programs go; another compiler or sanitizer gets a folder of its own.
 PROGRAMS ?= .

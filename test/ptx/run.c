@@ -285,12 +285,10 @@ static void copy(const PtxInstruction *i, const Thread *t)
     uint64_t to = *at_slot(t, i->slot[0]) + (uint64_t)i->offset[0],
              from = *at_slot(t, i->slot[1]) + (uint64_t)i->offset[1];
     size_t bytes = (uint32_t)*at_slot(t, i->slot[2]), read = (uint32_t)*at_slot(t, i->slot[3]);
-    if ((bytes != 4 && bytes != 8 && bytes != 16) || read > bytes) {
-        fail(i, t, "not 4, 8 or 16 bytes");
+    if ((bytes != 4 && bytes != 8 && bytes != 16) || read != bytes) {
+        fail(i, t, "not 4, 8 or 16 bytes, or not all of them are read");
     }
-    unsigned char *at = place(i, t, PTX_SHARED, to, bytes);
-    memset(at, 0, bytes);
-    memcpy(at, place(i, t, PTX_GLOBAL, from, bytes), read);
+    memcpy(place(i, t, PTX_SHARED, to, bytes), place(i, t, PTX_GLOBAL, from, bytes), bytes);
 }
 
 /* --- a thread, a warp and a block --- */
