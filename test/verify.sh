@@ -57,9 +57,12 @@ fi
 if cmp -s "$work/digests" docs/digests; then
     echo "verify: $(wc -l <docs/digests) digests of weights and predictions are the same"
 else
-    name=$(diff docs/digests "$work/digests" | sed -n 's/^[<>] //p' | head -n 1 | cut -d ' ' -f 1)
+    line=$(diff docs/digests "$work/digests" | sed -n 's/^[<>] //p' | head -n 1)
+    name=${line%% *}
     sed -n "s/^$name //p" docs/digests >"$work/expected"
     echo "verify: DIFFERENT: $(diff docs/digests "$work/digests" | grep -c '^>') of $(wc -l <docs/digests) digests"
-    echo "verify: $name differs first in $("$build/digests" "$work/$name.trace" "$work/expected")"
+    where=$("$build/digests" "$work/$name.trace" "$work/expected")
+    [ -n "$where" ] || where=${line#* } where="what it wrote, not in a step: ${where% *}"
+    echo "verify: $name differs first in $where"
     exit 1
 fi
