@@ -215,6 +215,9 @@ static void compare_step(const Pair *p, Found *found)
     if (!found->first) {
         compare_number(p, "epoch", s->epoch, t->epoch, found);
     }
+    if (!found->first && ops && p->same_packing) {
+        compare_number(p, "number of micro-batches", s->micro_batches, t->micro_batches, found);
+    }
 }
 
 static void compare_evaluation(const Pair *p, Found *found)
@@ -229,6 +232,9 @@ static void compare_evaluation(const Pair *p, Found *found)
     }
     if (!found->first) {
         compare_number(p, "metric", e->metric, f->metric, found);
+    }
+    if (!found->first) {
+        compare_number(p, "epoch of the evaluation", e->epoch, f->epoch, found);
     }
 }
 

@@ -5,6 +5,7 @@
 #include "trace_growth.h"
 
 #include <math.h>
+#include <sha256.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -299,6 +300,83 @@ static void test_growth(void)
     trace_close(&b);
 }
 
+/* Makes the chains of all blocks behind the header anew. */
+static void chain_again(unsigned char *bytes, size_t size, size_t at,
+                        const unsigned char first[TRACE_CHAIN])
+{
+    unsigned char chain[TRACE_CHAIN];
+    memcpy(chain, first, TRACE_CHAIN);
+    while (at < size) {
+        SHA2_CTX context;
+        uint64_t block;
+        memcpy(&block, bytes + at + 8, sizeof block);
+        if (block < 16 + TRACE_CHAIN || block > size - at) {
+            return;
+        }
+        if (memcmp(bytes + at, "End.", 4) != 0) { /* it repeats the chain */
+            SHA256Init(&context);
+            SHA256Update(&context, chain, TRACE_CHAIN);
+            SHA256Update(&context, bytes + at, block - TRACE_CHAIN);
+            SHA256Final(chain, &context);
+        }
+        memcpy(bytes + at + block - TRACE_CHAIN, chain, TRACE_CHAIN);
+        at += block;
+    }
+}
+
+/* Puts words into the file at a place, with chains that fit: it is refused, or differs. */
+static void forge(const File *file, const TraceReader *reader, size_t at, size_t result_of[2])
+{
+    static const uint32_t words[] = {0, 1, 0x7FC00000, 0x80000000, UINT32_MAX};
+    unsigned char *bytes = memory_alloc(file->size, 1);
+    for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
+        Error error = {0};
+        if (!memcmp(file->bytes + at, &words[w], sizeof words[w])) {
+            continue;
+        }
+        memcpy(bytes, file->bytes, file->size);
+        memcpy(bytes + at, &words[w], sizeof words[w]);
+        chain_again(bytes, file->size, reader->offset, reader->chain);
+        FILE *stream = fopen(path_b, "wb");
+        CHECK(stream && fwrite(bytes, 1, file->size, stream) == file->size && !fclose(stream),
+              "%s cannot be written", path_b);
+        json_t *result = compared(path_a, path_b, &error);
+        CHECK(result ? !json_is_true(json_object_get(result, "equal"))
+                     : error.code == EXIT_BAD_DATA,
+              "word %zu as %x: %s", (at - reader->offset) / 4, words[w],
+              result ? "equal" : error.text);
+        result_of[result != NULL]++;
+        json_decref(result);
+    }
+    free(bytes);
+}
+
+/* The counts of step 1, of step 2 and its evaluation, and every 37th word behind them. The number of
+ * step 1 is left as it is: 0 would be the block before it, which the other trace has not. */
+static void test_forged(void)
+{
+    TraceReader reader;
+    File file;
+    Error error = {0};
+    size_t result_of[2] = {0};
+    write_trace(path_a, &plain, &(Change){0});
+    CHECK(!trace_open(&reader, path_a, &error) && !file_map(&file, path_a, &error), "%s",
+          error.text);
+    size_t at = reader.offset;
+    for (int i = 0; i < 3; i++) {
+        uint64_t block;
+        memcpy(&block, file.bytes + at + 8, sizeof block);
+        for (size_t k = i ? 0 : 8; k < block - TRACE_CHAIN; k += k < 80 ? 4 : 4 * 37) {
+            forge(&file, &reader, at + k, result_of);
+        }
+        at += block;
+    }
+    CHECK(result_of[0] > 50 && result_of[1] > 200, "%zu refused, %zu differ", result_of[0],
+          result_of[1]);
+    file_unmap(&file);
+    trace_close(&reader);
+}
+
 int main(void)
 {
     path_a = scratch_path("a.trace");
@@ -306,6 +384,7 @@ int main(void)
     test_first();
     test_refusals();
     test_growth();
+    test_forged();
     free(path_a);
     free(path_b);
     return checks_close("tracediff");
