@@ -80,6 +80,7 @@ int cublas_open(const char *device, const char **version, Error *error)
     }
     int status = handle ? 0 : create(&handle);
     if (status) {
+        handle = NULL;
         return error_set(error, EXIT_UNAVAILABLE, "kernel variant cublas: cublasCreate: status %d",
                          status);
     }
