@@ -245,6 +245,10 @@ int trace_rerun(TraceRerun *rerun, const TraceReader *trace, const char *program
         return error_set(error, EXIT_NO_INPUT, "%s: no such program; name one with --program",
                          program ? program : "train_gpt beside this program");
     }
+    if (folder && access(folder, X_OK) && errno == EACCES) {
+        free(found);
+        return error_set_errno(error, "enter", folder);
+    }
     if (!folder || !path_is_folder(folder)) {
         free(found);
         return error_set(error, EXIT_NO_INPUT,

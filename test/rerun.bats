@@ -124,6 +124,14 @@ files() {
     says 66 'is not there any more' $check --step 1 ../a.trace
 }
 
+@test "check: a folder that may not be entered" {
+    [ "$(id -u)" -ne 0 ] || skip "root may enter every folder"
+    traced a --max-steps 1
+    chmod 600 "$work/run"
+    says 77 "cannot enter $work/run: Permission denied" $check --step 1 "$work/a.trace"
+    chmod 700 "$work/run"
+}
+
 @test "refused: other programs, steps that there are not, damaged traces" {
     traced a --trace-every 3
     says 65 'ends with step 6' $check --step 7 "$work/a.trace"
