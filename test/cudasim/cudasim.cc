@@ -125,13 +125,15 @@ static unsigned random_below(unsigned n)
 }
 
 /* What -fsanitize=alignment calls before an access that is not aligned to its type, which a device
- * refuses. The name and the layout are the compilers' (gcc, clang). */
+ * refuses. The name and the layout are the compilers' (gcc, clang). Weak: clang's sanitizers bring
+ * their own, which reports the place too and goes on. */
 struct Misaligned {
     const char *file;
     uint32_t line, column;
 };
 
-extern "C" void __ubsan_handle_type_mismatch_v1(const Misaligned *access, uintptr_t address)
+extern "C" __attribute__((weak)) void __ubsan_handle_type_mismatch_v1(const Misaligned *access,
+                                                                      uintptr_t address)
 {
     (void)address;
     fail("an address is not aligned to what is read or written there", access->file,
