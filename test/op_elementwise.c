@@ -353,18 +353,20 @@ static const int *types_of(Run *r, int N)
     return tensor;
 }
 
+/* moved: one of the tensors does not begin on a boundary of 16 bytes; 1 word, 2 position, 3 type, 4
+ * out. */
 static void embedding_forward(Run *r, const int *s)
 {
-    int C = s[2], V = s[3];
+    int C = s[2], V = s[3], moved = s[6];
     Packed p = packed(r, s[0], s[1]);
     size_t n = (size_t)p.N, width = (size_t)C;
     const int *tokens = tokens_of(r, p.N, V), *types = types_of(r, p.N);
-    Weight word = stored(r, "word", (size_t)V, width, s[5]),
-           position = stored(r, "position", 128, width, s[5]), type = {0};
+    Weight word = stored(r, "word", 1, (size_t)V * width + (moved == 1), s[5]),
+           position = stored(r, "position", 1, 128 * width + (moved == 2), s[5]), type = {0};
     if (!s[4]) {
-        type = stored(r, "type", 2, width, s[5]);
+        type = stored(r, "type", 1, 2 * width + (moved == 3), s[5]);
     }
-    float *out = output(r, "out", n, width);
+    float *out = output(r, "out", 1, n * width + (moved == 4));
     CALL(r, embedding_forward, out, tokens, p.position, types, word, position, type, p.N, C)
     for (size_t i = 0; i < n * width && r->check; i++) {
         size_t row = i / width, c = i % width;
@@ -416,13 +418,15 @@ static void embedding_backward(Run *r, const int *s)
 }
 
 static const Shape embedding_shapes[] = {
-    {{1, 0, 1, 5}},          {{5, 0, 37, 23}},       {{7, 0, 100, 23, 1}},
-    {{5, 0, 64, 23, 0, 1}},  {{1, 1, 2, 5}},         {{2, 3, 3, 7, 1}},
-    {{3, 2, 5, 5, 0, 1}},    {{9, 1, 8, 11}},        {{1, 9, 16, 3, 1, 1}},
-    {{4, -2, 31, 9}},        {{2, 17, 32, 23}},      {{3, 5, 33, 4, 1}},
-    {{1, 33, 63, 50, 0, 1}}, {{2, 4, 65, 23, 1, 1}}, {{1, 7, 95, 8}},
-    {{2, 2, 127, 23}},       {{1, 3, 128, 23, 1}},   {{3, 1, 129, 23, 0, 1}},
-    {{1, 2, 257, 23}},       {{1, -2, 8, 5}},        {{0}}};
+    {{1, 0, 1, 5}},           {{5, 0, 37, 23}},         {{7, 0, 100, 23, 1}},
+    {{5, 0, 64, 23, 0, 1}},   {{1, 1, 2, 5}},           {{2, 3, 3, 7, 1}},
+    {{3, 2, 5, 5, 0, 1}},     {{9, 1, 8, 11}},          {{1, 9, 16, 3, 1, 1}},
+    {{4, -2, 31, 9}},         {{2, 17, 32, 23}},        {{3, 5, 33, 4, 1}},
+    {{1, 33, 63, 50, 0, 1}},  {{2, 4, 65, 23, 1, 1}},   {{1, 7, 95, 8}},
+    {{2, 2, 127, 23}},        {{1, 3, 128, 23, 1}},     {{3, 1, 129, 23, 0, 1}},
+    {{1, 2, 257, 23}},        {{1, -2, 8, 5}},          {{2, 3, 12, 7, 0, 0, 1}},
+    {{2, 3, 16, 7, 0, 1, 1}}, {{1, 4, 20, 7, 0, 1, 2}}, {{1, 5, 132, 7, 0, 1, 3}},
+    {{3, 1, 24, 7, 0, 0, 3}}, {{3, 2, 8, 7, 0, 0, 4}},  {{0}}};
 static const Shape table_shapes[] = {{{1, 0, 1, 5}},
                                      {{5, 0, 37, 23}},
                                      {{7, 0, 100, 23, 1}},
@@ -449,7 +453,7 @@ static const Shape table_shapes[] = {{{1, 0, 1, 5}},
 static const Shape embedding_real[] = {{{16, 128, 1024, 50265}}, {{0}}};
 
 const OpCase embedding_cases[] = {
-    {"embedding_forward", "B T C V no_types bf16", embedding_forward, embedding_shapes,
+    {"embedding_forward", "B T C V no_types bf16 moved", embedding_forward, embedding_shapes,
      embedding_real, 0},
     {"embedding_backward", "B T C V padding", embedding_backward, table_shapes, embedding_real, 0},
     {0}};
