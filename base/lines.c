@@ -63,6 +63,13 @@ static int read_record(LineFile *f, Error *error)
                 f->next += bytes[f->at] == '\n';
                 *out++ = bytes[f->at];
             }
+            size_t end = f->at + (f->at < size && bytes[f->at] == '\r');
+            if (end < size && bytes[end] != f->separator && bytes[end] != '\n') {
+                return REFUSE(
+                    "%s:%zu: text behind the quote that ends a field, on line %zu; double "
+                    "a quote that belongs to a text",
+                    f->path, f->line, f->next);
+            }
         }
         const char *bare = out; /* a CR before it is of a text in quotes */
         while (f->at < size && bytes[f->at] != f->separator && bytes[f->at] != '\n') {

@@ -20,7 +20,8 @@ int lines_open(LineFile *file, const char *path, Error *error);
 void lines_close(LineFile *file);
 
 /* Reads the next record that is not empty ("" alone is a field): 1, or 0 at the end of the file or
- * after an error (65 in *code: not UTF-8, a NUL, a quote that does not end). */
+ * after an error (65 in *code: not UTF-8, a NUL, a quote that does not end, text
+ * behind one that does). */
 int lines_next(LineFile *file, int *code, Error *error);
 
 /* The field of the current record with this text, or -1. */

@@ -280,7 +280,7 @@ static void digest_examples(Dataset *dataset)
     for (int i = 0; i < dataset->count; i++) {
         const Example *e = &dataset->examples[i];
         fprintf(stream, "%s\t%d\t%a\n", e->id, e->label, (double)e->target);
-        for (int j = 0; j < MAX_CHOICES; j++) {
+        for (int j = 0; j < task_sequences(dataset->task); j++) {
             for (int t = 0; t < MAX_TEXTS && e->text[j][t]; t++) {
                 fprintf(stream, "%s\n", e->text[j][t]);
             }
@@ -306,6 +306,7 @@ void dataset_builtin(Dataset *dataset, const Task *task, const char *split, int 
         Draw draw = {key + (uint64_t)i, 0};
         e->id = string_format("%s-%d", split, i);
         e->cluster = -1;
+        e->text = memory_calloc((size_t)task_sequences(task), sizeof *e->text);
         if (task->kind == KIND_CHOICE) {
             choice(e, &draw);
         } else if (task->kind == KIND_REGRESSION) {

@@ -63,7 +63,7 @@ int token_check(const Tokenizer *tokenizer, int id, int V, const char *path, int
 int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer, int decoder,
            int longest, int V, Error *error)
 {
-    int choices = dataset->task->kind == KIND_CHOICE ? dataset->task->K : 1;
+    int choices = task_sequences(dataset->task);
     const char *format = decoder ? dataset->task->decoder : dataset->task->encoder;
     *encoded = (Encoded){.dataset = dataset, .choices = choices};
     encoded->start = memory_calloc((size_t)dataset->count * (size_t)choices + 1,

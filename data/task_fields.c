@@ -79,8 +79,7 @@ int read_text(char **text, const json_t *object, const char *field, const Line *
     return 0;
 }
 
-/* A whole number as JSON or as the text of a table: "17", "17.0", "-1". Returns 0 or -1. */
-static int whole_number(long *number, const char *text)
+int whole_number(long *number, const char *text)
 {
     const char *digits = text + (*text == '-');
     size_t size = strspn(digits, "0123456789");
@@ -90,9 +89,7 @@ static int whole_number(long *number, const char *text)
     return size && size <= 9 && !*end ? 0 : -1;
 }
 
-/* The text of a text, a number or a truth value, in memory of the value or in room; NULL: another
- * kind of value. */
-static const char *scalar_text(const json_t *value, char room[40])
+const char *scalar_text(const json_t *value, char room[40])
 {
     if (json_is_integer(value)) {
         snprintf(room, 40, "%" JSON_INTEGER_FORMAT, json_integer_value(value));

@@ -307,6 +307,9 @@ int read_object(Reader *reader, const json_t *object, const Line *line, Error *e
         return json_object_get(object, "paragraph") ? read_answer(reader, object, line, error)
                                                     : read_paragraph(reader, object, line, error);
     }
+    if (task->form == FORM_OWN) {
+        return read_own(reader, object, line, error);
+    }
     Example *example = reader_add(reader, line, NULL);
     return read_label(reader, example, object, line, error) ||
                    (task->form == FORM_COPA  ? read_copa(example, object, line, error)

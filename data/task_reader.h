@@ -18,6 +18,7 @@ typedef enum LabelForm { LABELS_UNSEEN, LABELS_NAMES, LABELS_NUMBERS, LABELS_TRU
 
 typedef struct Reader {
     Dataset *dataset;
+    struct Own *own; /* of FORM_OWN */
     const char *split;
     int limit; /* examples; 0: all */
     int allow_bad_rows;
@@ -43,6 +44,9 @@ char *task_file_find(const Task *task, const char *data, const char *split, Erro
  * line. */
 int read_rows(Reader *reader, Error *error);
 
+/* The same; a file without examples is refused. On failure the data set is empty. */
+int read_examples(Reader *reader, Error *error);
+
 /* Whether the limit is reached. */
 int reader_full(const Reader *reader);
 
@@ -61,10 +65,21 @@ char *field_names(const char *names);
 int read_text(char **text, const json_t *object, const char *field, const Line *line, Error *error);
 int read_index(int *index, const json_t *object, const char *field, const Line *line, Error *error);
 
+/* The text of a text, a number or a truth value, in memory of the value or in room; NULL: another
+ * kind of value. */
+const char *scalar_text(const json_t *value, char room[40]);
+
+/* A whole number, "17", "17.0" or "-1". Returns 0 or -1. */
+int whole_number(long *number, const char *text);
+
 /* The label of an object, or the target of a regression. Errors: 65 unknown, hidden, or in another
  * form than the labels before it. */
 int read_label(Reader *reader, Example *example, const json_t *object, const Line *line,
                Error *error);
+
+/* The example of an object by the columns of data of one's own, which the first one decides. Errors:
+ * 64 the columns are not clear, 65 with file and line. */
+int read_own(Reader *reader, const json_t *object, const Line *line, Error *error);
 
 /* The examples of an object, by the task's form. Errors: 65 with file and line. */
 int read_object(Reader *reader, const json_t *object, const Line *line, Error *error);

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { MAX_COLUMNS = 64 };
 
@@ -92,7 +93,8 @@ static int read_header(Table *table, const Task *task, Error *error)
             return code;
         }
     }
-    int numbered = !file->quoted && isdigit((unsigned char)task->fields[0][0]) &&
+    int numbered = !file->quoted && task->fields[0] &&
+                   isdigit((unsigned char)task->fields[0][0]) &&
                    file->count > atoi(task->fields[1]) && !has_column(file, "label|sentence");
     if (file->count > MAX_COLUMNS) {
         return REFUSE("%s:%zu: more than %d columns; is this the right file?", file->path,
@@ -167,9 +169,10 @@ static int leave_out(Reader *reader, Table *table, size_t first, size_t last, in
     for (size_t at = 0; at < file->file.size && dataset->left_out == 0; at++) {
         table->lines += file->file.bytes[at] == '\n';
     }
-    size_t most = file->quoted ? 0 : table->lines / 1000;
+    int strict = file->quoted || dataset->task->form == FORM_OWN;
+    size_t most = strict ? 0 : table->lines / 1000;
     int n = ++dataset->left_out;
-    if (!reader->allow_bad_rows && (size_t)n > most && !(joined && n == 1)) {
+    if (!reader->allow_bad_rows && (size_t)n > most && (strict || !joined || n > 1)) {
         return REFUSE("%s:%zu: %d columns, expected %d%s; correct the line, or leave such rows out "
                       "with --allow-bad-rows",
                       file->path, first, columns, table->width,
@@ -277,7 +280,7 @@ static int read_json_lines(Reader *reader, const File *file, Error *error)
 static int ends_with(const char *path, const char *ending)
 {
     size_t n = strlen(path), m = strlen(ending);
-    return n >= m && !strcmp(path + n - m, ending);
+    return n >= m && !strcasecmp(path + n - m, ending);
 }
 
 int read_rows(Reader *reader, Error *error)

@@ -10,14 +10,11 @@
         __VA_ARGS__                                                                                \
     }
 #define LABELS(...)                                                                                \
+    (const char *const[])                                                                          \
     {                                                                                              \
         __VA_ARGS__                                                                                \
     }
-#define VALUES(...)                                                                                \
-    {                                                                                              \
-        __VA_ARGS__                                                                                \
-    }
-#define COUNT(...) (int)(sizeof((const char *[])__VA_ARGS__) / sizeof(const char *))
+#define VALUES(...) LABELS(__VA_ARGS__)
 #define TASK(name_, alias_, benchmark_, folder_, train_, dev_, kind_, metric_, form_, fields_,     \
              encoder_, decoder_, cut_, labels_, values_, longest_, lr_, batch_, epochs_, warmup_)  \
     {.name = #name_,                                                                               \
@@ -35,7 +32,7 @@
      .cut = cut_,                                                                                  \
      .labels = labels_,                                                                            \
      .values = values_,                                                                            \
-     .K = COUNT(labels_),                                                                          \
+     .K = (int)(sizeof(labels_) / sizeof(const char *)),                                           \
      .longest = longest_,                                                                          \
      .lr = lr_,                                                                                    \
      .batch = batch_,                                                                              \
@@ -95,8 +92,9 @@ const Task *task_find(const char *name, Error *error)
         }
     }
     const char *near = nearest_word(name, names, TASKS + 1);
-    error_set(error, EXIT_USAGE, "--task %s: no such task%s%s; train_gpt --help lists them", name,
-              near ? "; did you mean " : "", near ? near : "");
+    error_set(error, EXIT_USAGE, "--task %s: no such task%s%s; train_gpt --help lists them%s", name,
+              near ? "; did you mean " : "", near ? near : "",
+              near ? "" : "; data of your own need --train-file and --dev-file");
     return NULL;
 }
 
@@ -104,6 +102,11 @@ const char *metric_name(TaskMetric metric)
 {
     static const char *const names[] = {"accuracy", "mcc", "pearson", "perplexity"};
     return names[metric];
+}
+
+int task_sequences(const Task *task)
+{
+    return task->kind == KIND_CHOICE ? task->K : 1;
 }
 
 int reader_full(const Reader *reader)
@@ -120,9 +123,11 @@ Example *reader_add(Reader *reader, const Line *line, char *id)
                                            sizeof *dataset->examples);
     }
     Example *example = &dataset->examples[dataset->count];
-    *example = (Example){.id = id ? id : string_format("%s-%d", reader->split, dataset->count),
-                         .line = line->number,
-                         .cluster = -1};
+    *example = (Example){
+        .id = id ? id : string_format("%s-%d", reader->split, dataset->count),
+        .line = line->number,
+        .cluster = -1,
+        .text = memory_calloc((size_t)task_sequences(dataset->task), sizeof *example->text)};
     dataset->count++;
     return example;
 }
@@ -142,10 +147,17 @@ int dataset_read(Dataset *dataset, const Task *task, const char *data, const cha
                      .paragraph = -1,
                      .question = -1,
                      .answer = -1};
-    int code = read_rows(&reader, error);
+    int code = read_examples(&reader, error);
     hmfree(reader.clusters);
+    return code;
+}
+
+int read_examples(Reader *reader, Error *error)
+{
+    Dataset *dataset = reader->dataset;
+    int code = read_rows(reader, error);
     if (!code && !dataset->count) {
-        code = REFUSE("%s: no examples; get the file again", path);
+        code = REFUSE("%s: no examples; get the file again", dataset->path);
     }
     if (code) {
         dataset_free(dataset);
@@ -153,16 +165,23 @@ int dataset_read(Dataset *dataset, const Task *task, const char *data, const cha
     return code;
 }
 
-void dataset_free(Dataset *dataset)
+void dataset_limit(Dataset *dataset, int limit)
 {
-    for (int i = 0; i < dataset->count; i++) {
-        free(dataset->examples[i].id);
-        for (int j = 0; j < MAX_CHOICES; j++) {
+    while (dataset->count > limit) {
+        Example *example = &dataset->examples[--dataset->count];
+        free(example->id);
+        for (int j = 0; example->text && j < task_sequences(dataset->task); j++) {
             for (int t = 0; t < MAX_TEXTS; t++) {
-                free(dataset->examples[i].text[j][t]);
+                free(example->text[j][t]);
             }
         }
+        free(example->text);
     }
+}
+
+void dataset_free(Dataset *dataset)
+{
+    dataset_limit(dataset, 0);
     free(dataset->examples);
     free(dataset->path);
     free(dataset->left_out_lines);

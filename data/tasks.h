@@ -1,5 +1,5 @@
 /* The tasks of GLUE and SuperGLUE: one row of tasks.def each, and their examples read from the
- * official files or from exports of the Hub's data sets (docs/TASKS.md). */
+ * official files or from exports of the Hub's data sets (docs/TASKS.md). own.h makes others. */
 #ifndef TASKS_H
 #define TASKS_H
 
@@ -13,10 +13,11 @@ typedef enum TaskMetric {
     METRIC_PEARSON,
     METRIC_PERPLEXITY
 } TaskMetric;
-/* How a row makes examples: texts by the names of their fields, and three tasks' own ways. */
-typedef enum TaskForm { FORM_FIELDS, FORM_COPA, FORM_MULTIRC, FORM_WSC } TaskForm;
+/* How a row makes examples: texts by the names of their fields, three tasks' own ways, and data of a
+ * user's by the columns that own.h chooses. */
+typedef enum TaskForm { FORM_FIELDS, FORM_COPA, FORM_MULTIRC, FORM_WSC, FORM_OWN } TaskForm;
 
-enum { MAX_CLASSES = 3, MAX_CHOICES = 2, MAX_TEXTS = 3 };
+enum { MAX_TEXTS = 3 };
 
 /* Task.cut, where it is no text's number. */
 enum { CUT_LONGEST = -1, CUT_NONE = -2 };
@@ -31,8 +32,8 @@ typedef struct Task {
     const char *encoder;               /* {0} .. {2}: texts; "|" between parts, "||" segments */
     const char *decoder; /* the same for a decoder, one segment; NULL: none is defined */
     int cut;             /* the text whose part may be cut, or CUT_ */
-    const char *labels[MAX_CLASSES]; /* names in the order of their ids */
-    const char *values[MAX_CLASSES]; /* as written in the official files */
+    const char *const *labels; /* [K] names in the order of their ids */
+    const char *const *values; /* [K] as written in the official files */
     int K;       /* classes, choices, 1 for regression, 0 for a language model */
     int longest; /* tokens, special ones included */
     double lr, epochs, warmup;
@@ -40,12 +41,12 @@ typedef struct Task {
 } Task;
 
 typedef struct Example {
-    char *id;                           /* "train-17", MultiRC's "p3-q1-a4": the stable name */
-    int line;                           /* 1-based, of the file; 0 for a generated one */
-    int label;                          /* class id */
-    int cluster;                        /* MultiRC's paragraph; -1: the example stands alone */
-    float target;                       /* regression: score / 5 */
-    char *text[MAX_CHOICES][MAX_TEXTS]; /* of each sequence; NULL for none */
+    char *id;                 /* "train-17", MultiRC's "p3-q1-a4": the stable name */
+    int line;                 /* 1-based, of the file; 0 for a generated one */
+    int label;                /* class id */
+    int cluster;              /* MultiRC's paragraph; -1: the example stands alone */
+    float target;             /* regression: stsb's score / 5, the user's as it is */
+    char *(*text)[MAX_TEXTS]; /* [task_sequences]; NULL for no text */
 } Example;
 
 typedef struct Dataset {
@@ -66,6 +67,9 @@ const Task *tasks_all(int *count);
 const Task *task_find(const char *name, Error *error);
 const char *metric_name(TaskMetric metric);
 
+/* Sequences of an example: one a choice, else one. */
+int task_sequences(const Task *task);
+
 /* Reads one split, "train" or "validation"; limit > 0 keeps the first examples. data is a folder:
  * its files are looked for in data/<benchmark>/<folder>, data/<folder> and data itself, in the
  * usual spellings. Left out are
@@ -83,6 +87,9 @@ int dataset_exists(const Task *task, const char *data, const char *split);
  * task itself. */
 void dataset_builtin(Dataset *dataset, const Task *task, const char *split, int limit);
 void dataset_free(Dataset *dataset);
+
+/* Keeps the first examples, at most so many. */
+void dataset_limit(Dataset *dataset, int limit);
 
 /* Words of the built-in grammars behind the five special tokens, for the tiny model's tokenizer. */
 const char *const *builtin_words(int *count);

@@ -104,7 +104,7 @@ planned() {
     fails 64 'output-dir -> --preds' $train --task rte --output-dir=out
     fails 64 'task_name -> --task; --model_name_or_path -> --model FOLDER; --do_train -> leave it out; .*--warmup_ratio -> --warmup' \
         $train --task_name rte --model_name_or_path roberta-large --do_train --seed 42 --max_seq_length 128 --warmup_ratio 0.06
-    for name in per_device_train_batch_size num_train_epochs warmup_steps overwrite_output_dir train_file; do
+    for name in per_device_train_batch_size num_train_epochs warmup_steps overwrite_output_dir validation_file; do
         fails 64 "$name -> " $train --task rte --$name 3
     done
     fails 64 'learning_rat: no such option' $train --task rte --learning_rat 1

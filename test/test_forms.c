@@ -18,7 +18,7 @@ static void compare(const Dataset *a, const Dataset *b)
         const Example *x = &a->examples[i], *y = &b->examples[i];
         int same = x->label == y->label && x->cluster == y->cluster && x->target == y->target &&
                    !strcmp(x->id, y->id);
-        for (int j = 0; j < MAX_CHOICES; j++) {
+        for (int j = 0; j < task_sequences(a->task); j++) {
             for (int t = 0; t < MAX_TEXTS; t++) {
                 same = same && same_text(x->text[j][t], y->text[j][t]);
             }

@@ -147,7 +147,7 @@ static void check_builtin(void)
         Error error;
         dataset_builtin(&train, &tasks[i], "train", 0);
         dataset_builtin(&dev, &tasks[i], "validation", 0);
-        int labels[MAX_CLASSES] = {0}, unknown = 0;
+        int labels[3] = {0}, unknown = 0;
         CHECK(!encode(&encoded, &train, t, 0, tasks[i].longest, words, &error), "%s", error.text);
         for (size_t j = 0; j < encoded.start[train.count * encoded.choices]; j++) {
             unknown += encoded.ids[j] == 1;

@@ -66,6 +66,11 @@ static void show_plan(Study *s, int runs)
             s->task->benchmark, s->train.count, s->dev.count,
             s->task->kind == KIND_LANGUAGE ? "windows" : "examples",
             s->builtin ? ", built-in sample" : "");
+    if (s->task->form == FORM_OWN) {
+        char *columns = own_describe(&s->own);
+        fprintf(stderr, "columns   %s\n", columns);
+        free(columns);
+    }
     fprintf(stderr, "model     %s: %.2f M parameters, %d layers, width %d\n", s->model_name,
             (double)counts.all * 1e-6, m->config.L, m->config.C);
     if (m->lora.targets) {
@@ -130,6 +135,9 @@ static void show_idle_options(const Study *s)
     }
     if (s->recipe.select_best && study_evaluations(s) == 1) {
         fputs("NOTE: --select best changes nothing: there is one evaluation, the last.\n", stderr);
+    }
+    if (o->template && c->architecture != ARCH_LLAMA) {
+        fputs("NOTE: --template changes nothing: the model is an encoder.\n", stderr);
     }
     if (option_count(o->max_len) > s->recipe.max_len) {
         fprintf(stderr, "NOTE: --max-len %s: the model has positions for %d tokens.\n", o->max_len,

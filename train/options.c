@@ -230,6 +230,35 @@ static int is_given(const Options *options, const char *name)
     return value && value != table[i].preset;
 }
 
+/* Files of one's own come together, and what is said of them needs them. */
+static int check_own(const Options *o, Error *error)
+{
+    static const char *const names[] = {"train-file", "dev-file", "text-columns", "label-column",
+                                        "id-column",  "problem",  "template"};
+    const char *const values[] = {o->train_file, o->dev_file, o->text_columns, o->label_column,
+                                  o->id_column,  o->problem,  o->template};
+    for (int i = 1; i < 7 && !o->train_file; i++) {
+        if (values[i]) {
+            return error_set(error, EXIT_USAGE,
+                             "--%s without --train-file changes nothing; add --train-file FILE "
+                             "(data of your own, docs/TASKS.md)",
+                             names[i]);
+        }
+    }
+    if (o->train_file && !o->dev_file) {
+        return error_set(
+            error, EXIT_USAGE,
+            "--train-file without --dev-file: the dev split is missing; add --dev-file "
+            "FILE, which is evaluated");
+    }
+    if (o->train_file && o->data) {
+        return error_set(error, EXIT_USAGE,
+                         "--data with --train-file: give the folder of a known task or files of "
+                         "your own");
+    }
+    return 0;
+}
+
 /* Options that would do nothing beside, or without, another one: a run that is not what its command
  * says is worse than none. */
 static int check_together(const Options *o, Error *error)
@@ -288,7 +317,7 @@ static int check_together(const Options *o, Error *error)
     if (!option_count(o->trace_every)) {
         return error_set(error, EXIT_USAGE, "--trace-every 0: steps count from 1");
     }
-    if (check_places(o, error) || check_files(o, error)) {
+    if (check_own(o, error) || check_places(o, error) || check_files(o, error)) {
         return error->code;
     }
     if (o->trace_until && o->save) {
@@ -411,7 +440,9 @@ void options_help(FILE *out)
                 metric_name(tasks[i].metric), tasks[i].lr, tasks[i].batch, tasks[i].epochs,
                 tasks[i].longest);
     }
-    fputs("  lm             text of your own, for a decoder (docs/TASKS.md)\n", out);
+    fputs("  lm             text of your own, for a decoder (docs/TASKS.md)\n"
+          "  own            data of your own: --train-file, --dev-file (docs/TASKS.md)\n",
+          out);
     fputs("\nKernels:\n", out);
     backend_list_variants(out);
     fputs("\nExit codes: 0 done, 64 usage, 65 bad data or model, 66 missing input,\n"

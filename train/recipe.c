@@ -177,6 +177,9 @@ json_t *recipe_json(const Recipe *r, const Seeds *seeds)
     json_object_set_new(object, "beta1", real_json(r->optim.beta1));
     json_object_set_new(object, "beta2", real_json(r->optim.beta2));
     json_object_set_new(object, "clip", real_json(r->optim.clip));
+    if (r->columns) {
+        json_object_set_new(object, "columns", json_text(r->columns));
+    }
     json_object_set_new(object, "dropout",
                         r->dropout < 0 ? json_string("config") : real_json(r->dropout));
     json_object_set_new(object, "dtype", json_string("float32"));

@@ -18,6 +18,7 @@ typedef struct Recipe {
     const char *eval_every; /* as --eval-every has it: where the best is looked for */
     double dropout;      /* -1: as the model's config says */
     const char *kernels; /* variants in force */
+    const char *columns; /* of data of one's own: how rows become examples; else NULL */
     LoraConfig lora;     /* targets 0: full fine-tuning */
     char start[65];      /* SHA-256 of the adapter that the runs start from, or "" */
 } Recipe;

@@ -83,6 +83,38 @@ static int open_text(Study *study, const Config *config, Error *error)
                      error);
 }
 
+/* Files of one's own. */
+static int open_own(Study *study, int decoder, Error *error)
+{
+    const Options *o = study->options;
+    const Recipe *r = &study->recipe;
+    int bad = o->allow_bad_rows != NULL;
+    if (own_read(&study->own, &study->train, o->train_file, "train", r->max_train, bad, error) ||
+        own_read(&study->own, &study->dev, o->dev_file, "validation", r->max_eval, bad, error)) {
+        return error->code;
+    }
+    study->columns = own_columns(&study->own, decoder);
+    study->recipe.columns = study->columns;
+    return 0;
+}
+
+static int choose_task(Study *study, Error *error)
+{
+    const Options *o = study->options;
+    const OwnRequest request = {.name = o->task,
+                                .texts = o->text_columns,
+                                .label = o->label_column,
+                                .id = o->id_column,
+                                .problem = o->problem,
+                                .template = o->template};
+    study->task = &study->own.task;
+    if (o->train_file) {
+        return own_init(&study->own, &request, error);
+    }
+    study->task = task_find(o->task, error);
+    return study->task ? 0 : error->code;
+}
+
 static int open_data(Study *study, Error *error)
 {
     const char *named = study->options->data, *variable = getenv("SEEDBED_DATA"), *folder = named;
@@ -194,9 +226,9 @@ int study_open(Study *study, const Options *options, Error *error)
     if (option_count(options->threads) > 1024) {
         return error_set(error, EXIT_USAGE, "--threads %s: at most 1024", options->threads);
     }
-    study->task = task_find(options->task, error);
-    int code = !study->task || backend_init(&study->backend, options->device, options->simd,
-                                            option_count(options->threads), error)
+    int code = choose_task(study, error) ||
+                       backend_init(&study->backend, options->device, options->simd,
+                                    option_count(options->threads), error)
                    ? error->code
                    : 0;
     for (int i = 0; i < options->kernel_count && !code; i++) {
@@ -224,7 +256,7 @@ int study_open(Study *study, const Options *options, Error *error)
         }
     }
     if (!code && config.architecture == ARCH_LLAMA && study->task->kind != KIND_LANGUAGE &&
-        !study->task->decoder) {
+        !study->task->decoder && study->task->form != FORM_OWN) {
         code = error_set(error, EXIT_USAGE,
                          "--task %s: no text for a decoder is defined; name a RoBERTa or BERT with "
                          "--model",
@@ -232,7 +264,9 @@ int study_open(Study *study, const Options *options, Error *error)
     }
     if (!code && (choose_lora(study, &config, error) ||
                   (study->task->kind == KIND_LANGUAGE ? open_text(study, &config, error)
-                                                      : open_data(study, error)))) {
+                   : study->task->form == FORM_OWN
+                       ? open_own(study, config.architecture == ARCH_LLAMA, error)
+                       : open_data(study, error)))) {
         code = error->code;
     }
     if (code) {
@@ -272,6 +306,8 @@ void study_close(Study *study)
     encoded_free(&study->dev_ids);
     dataset_free(&study->train);
     dataset_free(&study->dev);
+    own_free(&study->own);
+    free(study->columns);
     tokenizer_close(study->tokenizer);
     batch_free(&study->batch);
     workspace_free(&study->work, &study->model);

@@ -6,13 +6,15 @@
 #include "batch.h"
 #include "encode.h"
 #include "options.h"
+#include "own.h"
 #include "recipe.h"
 #include "state.h"
 #include "workspace.h"
 
 typedef struct Study {
     const Options *options;
-    const Task *task;
+    const Task *task; /* own.task where the files are the user's */
+    Own own;
     Recipe recipe;
     Dataset train, dev;
     Tokenizer *tokenizer;
@@ -22,7 +24,8 @@ typedef struct Study {
     Workspace work;
     Batch batch;
     const char *model_folder; /* NULL for the tiny model */
-    const char *data_folder;  /* NULL for the built-in sample, and texts */
+    const char *data_folder;  /* NULL for the built-in sample, texts and files of one's own */
+    char *columns;            /* of recipe.columns */
     char *model_name;
     char model_sha256[65]; /* of the first run's model_read; of the tiny model's shape */
     int builtin;           /* the data are the built-in sample */

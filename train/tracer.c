@@ -433,7 +433,7 @@ static json_t *header_json(const Tracer *t, const Seeds *seeds)
         json_array_append_new(command, json_string("--model"));
         json_array_append_new(command, json_text(s->model_folder ? s->model_folder : "tiny"));
     }
-    if (!o->data) {
+    if (!o->data && !o->train_file) {
         json_array_append_new(command, json_string("--data"));
         json_array_append_new(command, json_text(s->builtin ? "builtin" : s->data_folder));
     }
