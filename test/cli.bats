@@ -23,7 +23,8 @@ short_run() {
 }
 
 same() {
-    cmp "$work/$1"/*.bin "$work/$2"/*.bin && cmp "$work/$1/model/model.safetensors" "$work/$2/model/model.safetensors"
+    cmp "$work/$1"/*.bin "$work/$2"/*.bin
+    cmp "$work/$1/model/model.safetensors" "$work/$2/model/model.safetensors"
 }
 
 # a folder with RTE's files of our own making
@@ -207,7 +208,8 @@ make_data() {
     fails 64 '--task' $train
     local status=0
     $train --task rte --lr 2>"$work/err" || status=$?
-    [ "$status" -eq 64 ] && grep -q 'value is missing' "$work/err"
+    [ "$status" -eq 64 ]
+    grep -q 'value is missing' "$work/err"
     fails 64 'choose one of these' $train --task rte --simd neon
     fails 64 'did you mean --task rte' $train rte
     fails 64 'at most 1024' $train --task rte --threads 5000

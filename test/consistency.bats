@@ -125,7 +125,8 @@ three_runs() {
     [ "$(sed -n 4,7p "$work/md" | cut -d' ' -f2 | tr '\n' ' ')" = "ζ VAR CON CCON " ]
     $consistency --format latex "$work"/preds/*.bin >"$work/tex" 2>"$work/err"
     [ "$(grep -c 'begin{tabular}' "$work/tex")" -eq "$(grep -c 'end{tabular}' "$work/tex")" ]
-    grep -q 'multicolumn{1}{c}{GLUE}' "$work/tex" && grep -q '^\$\\zeta\$ & [0-9.]* ' "$work/tex"
+    grep -q 'multicolumn{1}{c}{GLUE}' "$work/tex"
+    grep -q '^\$\\zeta\$ & [0-9.]* ' "$work/tex"
     grep -q 'built-in sample' "$work/err"
     $consistency --format csv "$work"/preds/*.bin >"$work/csv" 2>/dev/null
     awk -F, 'NF != 12 { exit 1 }' "$work/csv"
@@ -149,12 +150,15 @@ three_runs() {
     make_csv "$work/m/seed4/p.csv" aabb aaaa
     $consistency --format json --labels a,b "$work"/m/seed*/p.csv >"$work/a"
     # agreeing pairs by example: 6 of 6, 3 of 6, 2 of 6, 2 of 6; right ones: 6, 3, 1, 1
-    grep -q '"CON_numerator": 26,' "$work/a" && grep -q '"CCON_numerator": 22,' "$work/a" && grep -q '"CON_denominator": 48,' "$work/a"
+    grep -q '"CON_numerator": 26,' "$work/a"
+    grep -q '"CCON_numerator": 22,' "$work/a"
+    grep -q '"CON_denominator": 48,' "$work/a"
     $consistency --labels a,b "$work"/m/seed*/p.csv >"$work/text"
     grep -q 'runs collapsed (2 a single class, 2 not above the majority rate): seeds 3, 4' <(tr -s '\n ' ' ' <"$work/text")
     grep -q 'without the collapsed: S 2, accuracy 87.50, VAR 12.50, CON 75.00, CCON 75.00' "$work/text"
     $consistency --labels a,b --drop-degenerate "$work"/m/seed*/p.csv >"$work/text"
-    grep -q '2 collapsed runs left out' "$work/text" && grep -q ' 87.50  12.50  75.00 .* 75.00$' "$work/text"
+    grep -q '2 collapsed runs left out' "$work/text"
+    grep -q ' 87.50  12.50  75.00 .* 75.00$' "$work/text"
     make_csv "$work/c/seed1/p.csv" aaaa aaaa
     make_csv "$work/c/seed2/p.csv" aaaa aaaa
     $consistency --labels a,b "$work"/c/seed*/p.csv | grep -q 'kappa n/a (single class)'
@@ -171,7 +175,8 @@ three_runs() {
     printf 'id,label,prediction\n0,a,a\n1,b,\n2,b,b\n' >"$work/seed1.csv"
     printf 'id,label,prediction\n0,a,a\n1,b,b\n2,b,\n' >"$work/seed2.csv"
     $consistency "$work"/seed?.csv >"$work/out"
-    grep -q '2 predictions are missing' "$work/out" && grep -q 'kappa n/a (missing predictions)' "$work/out"
+    grep -q '2 predictions are missing' "$work/out"
+    grep -q 'kappa n/a (missing predictions)' "$work/out"
     printf 'id,label,prediction\n0,a,-1\n1,b,-1\n' >"$work/none-s1.csv"
     printf 'id,label,prediction\n0,a,-1\n1,b,-1\n' >"$work/none-s2.csv"
     $consistency "$work"/none-s?.csv | grep -q '^none-s\* .* 0.00 '
@@ -186,7 +191,8 @@ three_runs() {
     make_csv "$work/seed2.csv" aabba aabba
     refuses 65 'examples are not those' "$work"/seed1.csv "$work"/seed2.csv
     $consistency --intersect "$work"/seed[12].csv >"$work/out"
-    grep -q '1 examples that not all runs have' "$work/out" && grep -q ' 4 examples' "$work/out"
+    grep -q '1 examples that not all runs have' "$work/out"
+    grep -q ' 4 examples' "$work/out"
     make_csv "$work/seed3.csv" abbb aabb
     refuses 65 'the label of example validation-1 differs' "$work"/seed1.csv "$work"/seed3.csv
     make_csv "$work/seed4.csv" aabc aabb
@@ -246,10 +252,13 @@ three_runs() {
     make_csv "$work/B/seed2.csv" aabbaabb aabbbbaa
     make_csv "$work/B/seed3.csv" aabbaabb abbbabaa
     $consistency --compare "$work/A" "$work/B" "$work"/?/seed?.csv >"$work/out"
-    grep -q 'A - B in points' "$work/out" && grep -q '^  CON ' "$work/out" && grep -q 'P(A > B) 1.00' "$work/out"
+    grep -q 'A - B in points' "$work/out"
+    grep -q '^  CON ' "$work/out"
+    grep -q 'P(A > B) 1.00' "$work/out"
     $consistency --format json --compare "$work/A" "$work/B" "$work"/?/seed?.csv >"$work/a"
     # (1 + 7/8 + 1) / 3 - (1/2 + 1/2 + 5/8) / 3; 2 of 20 splits are as far apart
-    grep -q '"permutation_splits": 20' "$work/a" && grep -q '"permutation_at_least": 2' "$work/a"
+    grep -q '"permutation_splits": 20' "$work/a"
+    grep -q '"permutation_at_least": 2' "$work/a"
     grep -q '"equal_seeds": 3' "$work/a"
     # 4, 3 and 4 of 8 flip
     grep -q 'Of 3 seeds that A and B share, the change flips 46 % ' <(tr -s ' \n' ' ' <"$work/out")
@@ -278,10 +287,12 @@ three_runs() {
     local x=$(ls "$work"/x/*.s1.bin) y=$(ls "$work"/y/*.s1.bin)
     x=${x%.s1.bin} y=${y%.s1.bin}
     $consistency --compare "${x##*.}" "${y##*.}" "$work"/[xy]/*.bin >"$work/out"
-    grep -q "^  A  tiny ${x##*.}, 3 runs$" "$work/out" && grep -q "^  B  tiny ${y##*.}, 3 runs$" "$work/out"
+    grep -q "^  A  tiny ${x##*.}, 3 runs$" "$work/out"
+    grep -q "^  B  tiny ${y##*.}, 3 runs$" "$work/out"
     # warnings of two recipes say whose they are
     $consistency --format md "$work"/[xy]/*.bin >"$work/out"
-    grep -q "^- rte tiny, recipe ${x##*.}: " "$work/out" && grep -q "^- rte tiny, recipe ${y##*.}: " "$work/out"
+    grep -q "^- rte tiny, recipe ${x##*.}: " "$work/out"
+    grep -q "^- rte tiny, recipe ${y##*.}: " "$work/out"
     # they are no two tasks
     refuses 65 'correlate: tiny has several groups of runs for rte' --correlate public "$work"/[xy]/*.bin
     $train $short --task boolq --seeds 1 --preds "$work/z" >/dev/null 2>&1
@@ -301,7 +312,8 @@ three_runs() {
         $train $short --seed-init 3 --seed-data $d --preds "$work/g" >/dev/null 2>&1
     done
     $consistency "$work"/g/*.bin >"$work/out"
-    grep -q 'seed variance init' "$work/out" && grep -q 'interaction and rest' "$work/out"
+    grep -q 'seed variance init' "$work/out"
+    grep -q 'interaction and rest' "$work/out"
     $consistency --format json "$work"/g/*.bin | grep -q '"CON_of_pairs_that_share"'
     $consistency --format html "$work"/g/*.bin | grep -q 'Variance by source'
 }
@@ -309,8 +321,11 @@ three_runs() {
 @test "audit of a table, correlations with sizes" {
     printf 'model,task,zeta,VAR,CON,CCON\nm,RTE,80.00,1.00,90.00,75.00\nm,WiC,70.00,1.00,90.00,70.50\nm,QQP,90,1,90,85.05\nm,CB,80,1,90,74\nm,new,80,1,90,80.5\n' >"$work/t.csv"
     $consistency --audit-table "$work/t.csv" >"$work/out"
-    grep -q 'RTE .* consistent$' "$work/out" && grep -q 'WiC .* inconsistent$' "$work/out"
-    grep -q 'QQP .* beyond rounding$' "$work/out" && grep -q 'CB .* inconsistent$' "$work/out" && grep -q 'new .* inconsistent$' "$work/out"
+    grep -q 'RTE .* consistent$' "$work/out"
+    grep -q 'WiC .* inconsistent$' "$work/out"
+    grep -q 'QQP .* beyond rounding$' "$work/out"
+    grep -q 'CB .* inconsistent$' "$work/out"
+    grep -q 'new .* inconsistent$' "$work/out"
     for format in json jsonl csv md latex html; do
         $consistency --format $format --audit-table "$work/t.csv" | grep -q 'inconsistent'
     done

@@ -64,7 +64,8 @@ END
     for wrong in "" "--device cuda" "--device sim --repeat 2"; do
         status=0
         "$ops" --mode races $wrong >/dev/null 2>"$work/err" || status=$?
-        [ "$status" -eq 64 ] && grep -q '^usage: test_ops.*races' "$work/err"
+        [ "$status" -eq 64 ]
+        grep -q '^usage: test_ops.*races' "$work/err"
     done
     "$ops" --mode races --device sim --only gelu_forward | grep -q ' 0 failed$'
 }
@@ -88,7 +89,8 @@ first_run() {
 }
 
 files_stay() {
-    sha256sum --check --quiet "$work/sums" && [ "$(ls "$work/preds" | grep -c 'bin$')" -eq 1 ]
+    sha256sum --check --quiet "$work/sums"
+    [ "$(ls "$work/preds" | grep -c 'bin$')" -eq 1 ]
 }
 
 @test "memory that a device has not, at every allocation of a run: 71, and earlier files stay" {
@@ -100,7 +102,8 @@ files_stay() {
         files_stay
         n=$((n + 1))
     done
-    [ "$n" -gt 6 ] && [ "$n" -lt 40 ]
+    [ "$n" -gt 6 ]
+    [ "$n" -lt 40 ]
 }
 
 @test "a run that needs more memory than a device has names what fits, and that does" {

@@ -107,7 +107,8 @@ replace() {
     for group in bits models speed faults; do
         sum=$(awk -v g=$group '$1 == g { s += $2 } END { print s + 0 }' <<<"$output")
         echo "$group $sum"
-        [ "$sum" -gt 0 ] && [ "$sum" -le 570 ]
+        [ "$sum" -gt 0 ]
+        [ "$sum" -le 570 ]
     done
     run tools/gpu_check.sh
     [ "$status" -eq 64 ]

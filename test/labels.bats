@@ -164,7 +164,8 @@ holds() {
     tr -d ' \n' <"$work/merged/config.json" | grep -q '"id2label":{"0":"entailment","1":"neutral","2":"contradiction"}'
     status=0
     $merge "$work/two" "$work/b" "$work/b" 2>"$work/err" || status=$?
-    [ "$status" -eq 64 ] && grep -q 'is the folder of the adapter' "$work/err"
+    [ "$status" -eq 64 ]
+    grep -q 'is the folder of the adapter' "$work/err"
 }
 
 @test "a saved folder has every tokenizer file and nothing of an older model" {
@@ -192,7 +193,8 @@ holds() {
     echo older >"$work/full/vocab.txt"
     status=0
     $run --lr 1e30 --clip 0 --max-steps 3 --save "$work/full" >"$work/out" 2>"$work/err" || status=$?
-    [ "$status" -eq 79 ] && [ -e "$work/full/vocab.txt" ]
+    [ "$status" -eq 79 ]
+    [ -e "$work/full/vocab.txt" ]
     # with --seeds: the folder below must not be the base
     mkdir -p "$work/many"
     cp -r "$llama" "$work/many/s42"

@@ -47,8 +47,10 @@ if echo '#include <math.h>' | $cxx -x c++ -fsyntax-only - 2>/dev/null; then
 else
     echo "SKIPPED: no C++ compiler ($cxx): whether the headers of kernels/*.cu are C++"
 fi
-# errexit passes over "! command", wherever it stands
+# errexit passes over "! command", wherever it stands, and over all but the last of "this && that"
 grep -nE '^ *! ' test/*.bats | grep -v '|| false$'
 check $(($? == 0)) 'a line "! command" fails no test; add || false'
+grep -nE '^ *(grep|\[|cmp|says|sha256sum) .* && (!|grep|\[|cmp|says) ' test/*.bats | grep -v '||'
+check $(($? == 0)) 'the first of "this && that" fails no test; write two lines'
 echo "layers: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -53,15 +53,18 @@ holds() {
     [ "$commit" = "$(git rev-parse --short=12 HEAD)" ]
     echo '/* new */' >>"$work/clone/kernels/rope.c"
     read -r other changed <<<"$(version)"
-    [ "$other" = "$commit-dirty" ] && [ "$changed" != "$kernels" ]
+    [ "$other" = "$commit-dirty" ]
+    [ "$changed" != "$kernels" ]
     git -C "$work/clone" checkout -q kernels
     echo '/* new */' >>"$work/clone/base/scalar.h"
     read -r other changed <<<"$(version)"
-    [ "$other" = "$commit-dirty" ] && [ "$changed" != "$kernels" ]
+    [ "$other" = "$commit-dirty" ]
+    [ "$changed" != "$kernels" ]
     git -C "$work/clone" checkout -q base
     echo '/* new */' >"$work/clone/kernels/more.h"
     read -r other changed <<<"$(version)"
-    [ "$other" = "$commit-dirty" ] && [ "$changed" != "$kernels" ]
+    [ "$other" = "$commit-dirty" ]
+    [ "$changed" != "$kernels" ]
     rm "$work/clone/kernels/more.h"
     mkdir -p "$work/clone/data/RTE" && touch "$work/clone/data/RTE/train.tsv"
     [ "$(version)" = "$commit $kernels" ]
@@ -119,12 +122,15 @@ holds() {
     done
     : >"$bin"
     $run >"$work/out" 2>&1
-    [ ! -s "${bin%.bin}.3.bin" ] && cmp "$bin" "$work/good"
+    [ ! -s "${bin%.bin}.3.bin" ]
+    cmp "$bin" "$work/good"
     [ "$(ls "$work"/preds | wc -l)" -eq 5 ]
     echo "other bytes 4" >"$work/elsewhere"
     ln -sf "$work/elsewhere" "$bin"
     $run >"$work/out" 2>&1
-    grep -q 'other bytes 4' "${bin%.bin}.4.bin" && [ -L "$bin" ] && cmp "$work/elsewhere" "$work/good"
+    grep -q 'other bytes 4' "${bin%.bin}.4.bin"
+    [ -L "$bin" ]
+    cmp "$work/elsewhere" "$work/good"
 }
 
 @test "a name that another run is writing is refused; a killed run leaves no lock" {

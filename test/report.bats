@@ -108,18 +108,22 @@ two_runs() {
     ln -s reports/real.csv link
     for round in 1 2; do # no file there, then an old one
         $consistency --format csv -o link seed?.csv 2>/dev/null
-        [ -L link ] && cmp reports/real.csv plain
+        [ -L link ]
+        cmp reports/real.csv plain
         [ "$(ls reports)" = real.csv ]
         yes | head -n 3000 >reports/real.csv
     done
     ln -s ../link reports/second
     $consistency --format csv -o reports/second seed?.csv 2>/dev/null
-    [ -L link ] && [ -L reports/second ] && cmp reports/real.csv plain
+    [ -L link ]
+    [ -L reports/second ]
+    cmp reports/real.csv plain
     mkfifo fifo
     cat fifo >got &
     $consistency --format csv -o fifo seed?.csv 2>/dev/null
     wait $!
-    [ -p fifo ] && cmp got plain
+    [ -p fifo ]
+    cmp got plain
     rm fifo
     $consistency --format csv -o >(cat >sub) seed?.csv 2>/dev/null
     for i in $(seq 50); do cmp -s sub plain && break || sleep .05; done
@@ -137,7 +141,8 @@ two_runs() {
     refuses 73 'a folder has that name' -o folder seed?.csv
     ln -s none/file dangling
     refuses 73 'cannot create dangling' -o dangling seed?.csv
-    [ -L dangling ] && [ -z "$(ls -a | grep 'tmp-')" ]
+    [ -L dangling ]
+    [ -z "$(ls -a | grep 'tmp-')" ]
 }
 
 # ends CODE PATTERN COMMAND: of a command that redirects its own standard output
@@ -198,7 +203,8 @@ ends() {
         says "  $text aaaa1111" "  $text cccc3333" "other $text under the same name: not mixed; compare: ./consistency --compare"
         # the command that it names does what it says
         bash -c "$(sed -n 's/.*compare: .\/consistency/$0/p' out | head -n 1)" "$consistency" >second
-        grep -q "^  A  tiny ($text aaaa1111) .*, 3 runs" second && grep -q "^  B  tiny ($text cccc3333)" second
+        grep -q "^  A  tiny ($text aaaa1111) .*, 3 runs" second
+        grep -q "^  B  tiny ($text cccc3333)" second
         for format in json jsonl csv md latex html; do
             exits 0 --format $format preds/a?.bin preds/b?.bin
             says "$text aaaa1111" "$text cccc3333"
@@ -213,7 +219,8 @@ ends() {
         says "  $text $empty"
         # one value and all absent: one group, nothing said
         exits 0 preds/a?.bin
-        [ "$(grep -c "^rte .* 3 " out)" -eq 1 ] && ! grep -q "$text" out
+        [ "$(grep -c "^rte .* 3 " out)" -eq 1 ]
+        ! grep -q "$text" out || false
     done
     exits 0 preds/s?.bin
     [ "$(grep -c "^rte .* 3 " out)" -eq 1 ]
@@ -264,7 +271,8 @@ ends() {
     exits 0 preds/s?.bin
     says 'several kernel sources; compare: ./consistency --compare kernels_sha256=11112222 kernels_sha256=33334444 preds/s*.bin'
     bash -c "$(sed -n 's/.*compare: .\/consistency/$0/p' out)" "$consistency" >second
-    grep -q '^  A  tiny (kernels 11112222) .*, 2 runs' second && grep -q '^  B  tiny (kernels 33334444) .*, 1 run$' second
+    grep -q '^  A  tiny (kernels 11112222) .*, 2 runs' second
+    grep -q '^  B  tiny (kernels 33334444) .*, 1 run$' second
     for format in text json jsonl csv md latex html; do
         exits 3 --strict --format $format preds/s?.bin
         cat out err | grep -q 'compare: .*./consistency --compare kernels_sha256=11112222 kernels_sha256=33334444 preds/s\*.bin'
@@ -293,7 +301,8 @@ ends() {
     edit_preds preds/s2.bin a/s2.bin kernels_sha256=11112222aaaa
     refuses 65 'another kernels_sha256; compare: ./consistency --compare kernels_sha256=[13]*[24]* kernels_sha256=[13]*[24]* a/s\*.*bin$' a/*.bin
     bash -c "$(sed -n 's/.*compare: .\/consistency/$0/p' err)" "$consistency" >second
-    grep -q 'A - B in points' second && grep -q '; of 1 equal seeds 100.00, 1 identical' second
+    grep -q 'A - B in points' second
+    grep -q '; of 1 equal seeds 100.00, 1 identical' second
     # another commit
     edit_preds preds/s1.bin a/s1.bin git_commit=000000000001
     edit_preds preds/s1.bin a/s1.1.bin git_commit=000000000002
@@ -371,7 +380,8 @@ even inconsistent'
     # printed with one decimal: rounding is larger
     printf 'model,task,zeta,VAR,CON,CCON\nm,WiC,70.1,1.2,90.2,65.1\nm,QQP,70.1,1.2,90.2,65.6\n' >"$work/t.csv"
     exits 0 --audit-table "$work/t.csv"
-    grep -q 'WiC .* consistent$' "$work/out" && grep -q 'QQP .* inconsistent$' "$work/out"
+    grep -q 'WiC .* consistent$' "$work/out"
+    grep -q 'QQP .* inconsistent$' "$work/out"
     # VAR with more decimals than the rest
     printf 'model,task,zeta,VAR,CON,CCON,K,N,S\nm,a,85.2,0.35,91.3,80.9,2,277,10\nm,b,66.7,0.00,100,66.7,2,3,2\n' >"$work/t.csv"
     exits 0 --strict --audit-table "$work/t.csv"
@@ -380,7 +390,9 @@ even inconsistent'
     # MCC is no share: from -1 to 1
     printf 'model,task,zeta,VAR,CON,CCON\nm,CoLA,10.00,99.00,90.00,60.00\nn,CoLA,10.00,99.90,90.00,60.00\n' >"$work/t.csv"
     exits 0 --audit-table "$work/t.csv"
-    grep -q '^m .* not checked$' "$work/out" && grep -q '^n .* inconsistent$' "$work/out" && says 'VAR^2 is at most 1 - zeta^2'
+    grep -q '^m .* not checked$' "$work/out"
+    grep -q '^n .* inconsistent$' "$work/out"
+    says 'VAR^2 is at most 1 - zeta^2'
     for bad in 'm,RTE,80,1,90:7 fields\|5 fields' 'm,RTE,80,1,90,75,2,277,1:S .1. is not a whole number from 2' \
         'm,RTE,80,1,90,75,2.5,277,3:K .2.5. is not a whole number from 1' 'm,RTE,nan,1,90,75,2,277,3:zeta .nan. is not a number'; do
         printf 'model,task,zeta,VAR,CON,CCON,K,N,S\n%s\n' "${bad%%:*}" >"$work/bad.csv"
@@ -532,16 +544,19 @@ even inconsistent'
         edit_preds preds/s$i.bin preds/b$i.bin seed=$i seed_init=$i seed_data=$i seed_dropout=9
     done
     exits 0 g
-    says '42-42-1, 42-42-2, 42-42-3' && ! grep -q 'complete grid' out
+    says '42-42-1, 42-42-2, 42-42-3'
+    ! grep -q 'complete grid' out || false
     exits 0 preds/b?.bin
-    says '1-1-9, 2-2-9, 3-3-9' && ! grep -q 'complete grid' out
+    says '1-1-9, 2-2-9, 3-3-9'
+    ! grep -q 'complete grid' out || false
 }
 
 @test "names in files move no cursor: control characters are shown as ?" {
     mkdir "$work/plain"
     for s in 1 2 3; do printf 'id,label,prediction\n0,a,a\n1,b,\033[31mb\n2,b,\a\n' >"$work/plain/seed$s.csv"; done
     $consistency "$work"/plain/seed*.csv >"$work/out"
-    grep -q '^  classes .*?\[31mb' "$work/out" && grep -q "^  ! .*'?\[31mb'" "$work/out"
+    grep -q '^  classes .*?\[31mb' "$work/out"
+    grep -q "^  ! .*'?\[31mb'" "$work/out"
     $consistency --format csv "$work"/plain/seed*.csv 2>"$work/err" >/dev/null
     grep -q '?\[31mb' "$work/err"
     ! grep -q "$(printf '[\033\a]')" "$work/out" "$work/err" || false
