@@ -252,7 +252,7 @@ ubsan:
 	$(MAKE) NVCC= BUILD=build-ubsan PROGRAMS=build-ubsan SANITIZE="-fsanitize=undefined -fno-sanitize-recover=all" OPT="-O2 -g" test
 tsan:
 	$(MAKE) NVCC= BUILD=build-tsan PROGRAMS=build-tsan CC=clang SANITIZE="-fsanitize=thread" OPT="-O1 -g" all build-tsan/test_ops
-	TSAN_OPTIONS="ignore_noninstrumented_modules=1" build-tsan/test_ops
+	TSAN_OPTIONS="ignore_noninstrumented_modules=1" build-tsan/test_ops --mode races
 # The threads of CUDA's kernels, in the emulator: ThreadSanitizer sees nothing else. A program of its own ends at once, not a
 # second later.
 races: export TSAN_OPTIONS = atexit_sleep_ms=0

@@ -10,7 +10,7 @@
  * and rng.h, of a GPU over all 2^32 words. perf: time, GB/s and GFLOP/s at the shapes of
  * RoBERTa-large and Llama-3.2-3B, all builds side by side, and of what share of this machine's
  * ceilings; of a device with its variants. support: which build has which op. races: for a program
- * under ThreadSanitizer; with --device sim, every shape and variant with one fill in two orders:
+ * under ThreadSanitizer; every shape and variant with one fill, by several threads or in two orders:
  * values and the other orders make no race. Without --mode: test, grad and words. --device: of that
  * device alone, in memory that it shares. --repeat: the bits alone, each op N times with normal
  * inputs, spread over its shapes; else each shape 4 times, with other inputs too.
@@ -91,8 +91,9 @@ static void chain_hash(void *user, Context *ctx, const WatchOutput *output)
 static const char *only_device;
 static int repeat;
 
-/* Of --mode races. Random order does some copies of cp.async at once and has all shared memory;
- * warps, the next one, does all of them late and has little. */
+/* Of --mode races. The CPU has 3 and 8 threads, variants 2 and 3. Of the emulator, random order
+ * does some copies of cp.async at once and has all shared memory; warps, the next one, does all of
+ * them late and has little. */
 static int races;
 
 static const Device *shared_memory(void)
@@ -167,9 +168,12 @@ static void test_bits(const OpCase *c)
             Backend backend = reference_backend();
             uint64_t hash = run_watched(run, &backend, 0,
                                         fill == FILL_NORMAL && !c->gradient && !races);
-            for (int first = races ? CUDASIM_RANDOM : 0, k = first; k < varieties * count; k++) {
+            for (int k = 0; k < varieties * count; k++) {
                 int b = k / varieties, variety = k % varieties;
-                if (k == first || strcmp(builds[b], "cuda") != 0) { /* a GPU has one variety */
+                if (races && variety < CUDASIM_RANDOM) {
+                    continue;
+                }
+                if (k == 0 || strcmp(builds[b], "cuda") != 0) { /* a GPU has one variety */
                     backend_free(&backend);
                     backend = backend_of(builds[b], b < count - 1 ? threads[variety] : variety);
                 }
@@ -218,7 +222,10 @@ static void test_variant(const OpCase *c, const char *choice, int exact)
         Run *run = run_new(c, shape->n, FILL_NORMAL, shared_memory()),
             *plain = run_new(c, shape->n, FILL_NORMAL, shared_memory());
         uint64_t plain_hash = 0;
-        for (int k = races ? 1 : 0; k < 3 * count; k++) { /* threads, or the order: 2 and 3 */
+        for (int k = 0; k < 3 * count; k++) {
+            if (races && k % 3 == 0) {
+                continue;
+            }
             Backend backend = backend_of(builds[k / 3], threads[k % 3]);
             Error error;
             if (!backend_choose(&backend, choice, &error) && has_variant(&backend, c->op)) {
@@ -429,7 +436,7 @@ int main(int argc, char **argv)
         }
     }
     races = !strcmp(mode, "races");
-    if (races && (repeat || !only_device || strcmp(only_device, "sim") != 0)) {
+    if (races && (repeat || (only_device && strcmp(only_device, "sim") != 0))) {
         return usage();
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
