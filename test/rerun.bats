@@ -202,5 +202,5 @@ ended() {
     kill -0 "$(cat "$work/pid")"
     kill -KILL "$(cat "$work/pid")"
     ended 70
-    timeout 30 env --ignore-signal=CHLD $check --step 1 "$work/a.trace"
+    timeout -s KILL 30 env --ignore-signal=CHLD $check --step 1 "$work/a.trace"
 }
