@@ -4,6 +4,7 @@
  * live in the scratch of the task's thread and are computed again in the backward pass, so no
  * [T, T] tensor is kept between the two. */
 #include "gemm.h"
+#include "order.h"
 
 #include <omp.h>
 #include <string.h>
@@ -379,6 +380,154 @@ void KERNEL(attention_backward_float64)(Context *ctx, float *dq, float *dk, floa
                                     q_stride, head.queries);
                 dv[to] = dot_double(first ? 0.0 : (double)dv[to], p + j, lds, dout + from, H * D,
                                     head.queries);
+            }
+        }
+    }
+}
+
+/* [D, keys] of a head's keys or values. */
+static void turn(float *turned, const float *x, size_t stride, size_t keys, size_t D)
+{
+    for (size_t j = 0; j < keys; j++) {
+        for (size_t d = 0; d < D; d++) {
+            turned[d * keys + j] = x[j * stride + d];
+        }
+    }
+}
+
+/* products[j] = chain over d of x[d] turned[d, j], n of them. */
+static void row_products(float *products, const float *x, const float *turned, size_t keys,
+                         size_t n, size_t D)
+{
+    memset(products, 0, n * sizeof *products);
+    for (size_t d = 0; d < D; d++) {
+        for (size_t j = 0; j < n; j++) {
+            products[j] = fmaf(x[d], turned[d * keys + j], products[j]);
+        }
+    }
+}
+
+/* sum[d] = a chain from sum[d] over the terms i from `from` to `end` - 1, in a drawn order, of
+ * weights[i] x[i, d]. */
+static void add_shuffled(float *sum, const float *weights, size_t weight_stride, const float *x,
+                         size_t stride, const Order *order, size_t from, size_t end, size_t D)
+{
+    for (size_t t = 0; t < order->n; t++) {
+        size_t i = order_at(order, t);
+        if (i < from || i >= end) {
+            continue;
+        }
+        for (size_t d = 0; d < D; d++) {
+            sum[d] = fmaf(weights[i * weight_stride], x[i * stride + d], sum[d]);
+        }
+    }
+}
+
+/* Sums over keys in a drawn order of all keys of the sequence, of which those count that the query
+ * sees. */
+void KERNEL(attention_forward_shuffled)(Context *ctx, float *out, float *max, float *rsum,
+                                        const float *q, const float *k, const float *v,
+                                        const AttentionShape *shape, const DropoutSite *dropout)
+{
+    size_t D = (size_t)shape->D, H = (size_t)shape->H, stride = (size_t)shape->kv_stride,
+           share = ctx->scratch_size / (size_t)ctx->threads / 16 * 16;
+    Philox drawn = order_draw(ctx, ORDER_ATTENTION_FORWARD);
+#pragma omp parallel for schedule(dynamic) num_threads(ctx->threads)
+    for (int task = 0; task < shape->B * shape->H; task++) {
+        Head head = head_at(shape, task / shape->H, task % shape->H);
+        float *turned = ctx->scratch + (size_t)omp_get_thread_num() * share,
+              *e = turned + D * head.keys, *come = e + head.keys;
+        size_t first_k = head.k_row * stride + (size_t)head.kv * D;
+        Order order = order_of(&drawn, head.keys);
+        turn(turned, k + first_k, stride, head.keys, D);
+        for (size_t i = 0; i < head.queries; i++) {
+            size_t n = keys_seen(shape, head.b, i, head.keys), count = 0,
+                   row = (head.q_row + i) * H + (size_t)head.h;
+            float *out_i = out + row * D;
+            row_products(e, q + (head.q_row + i) * (size_t)shape->q_stride + (size_t)head.h * D,
+                         turned, head.keys, n, D);
+            for (size_t j = 0; j < n; j++) {
+                e[j] *= shape->scale;
+            }
+            max[row] = row_max(e, n) + 0.0f;
+            for (size_t j = 0; j < n; j++) {
+                e[j] = scalar_exp(e[j] - max[row]);
+            }
+            for (size_t t = 0; t < head.keys; t++) {
+                size_t j = order_at(&order, t);
+                if (j < n) {
+                    come[count++] = e[j];
+                }
+            }
+            rsum[row] = 1.0f / row_sum(come, n);
+            drop_query(e, n, dropout, shape, &head, i);
+            memset(out_i, 0, D * sizeof *out_i);
+            add_shuffled(out_i, e, 1, v + first_k, stride, &order, 0, n, D);
+            for (size_t d = 0; d < D; d++) {
+                out_i[d] = rsum[row] * out_i[d] + 0.0f;
+            }
+        }
+    }
+}
+
+/* Sums over keys and over queries in drawn orders. */
+void KERNEL(attention_backward_shuffled)(Context *ctx, float *dq, float *dk, float *dv,
+                                         const float *dout, const float *q, const float *k,
+                                         const float *v, const float *out, const float *max,
+                                         const float *rsum, const AttentionShape *shape,
+                                         const DropoutSite *dropout)
+{
+    size_t D = (size_t)shape->D, H = (size_t)shape->H, q_stride = (size_t)shape->q_stride,
+           stride = (size_t)shape->kv_stride,
+           share = ctx->scratch_size / (size_t)ctx->threads / 16 * 16;
+    int group = shape->H / shape->K;
+    Philox drawn = order_draw(ctx, ORDER_ATTENTION_BACKWARD);
+#pragma omp parallel for schedule(dynamic) num_threads(ctx->threads)
+    for (int task = 0; task < shape->B * shape->K; task++) {
+        int kv = task % shape->K;
+        for (int h = kv * group; h < (kv + 1) * group; h++) {
+            Head head = head_at(shape, task / shape->K, h);
+            size_t lds = head.keys, first_k = head.k_row * stride + (size_t)kv * D,
+                   first_q = head.q_row * q_stride + (size_t)h * D;
+            float *p = ctx->scratch + (size_t)omp_get_thread_num() * share,
+                  *ds = p + head.queries * lds, *k_turned = ds + head.queries * lds,
+                  *v_turned = k_turned + D * lds;
+            Order of_keys = order_of(&drawn, head.keys),
+                  of_queries = order_of(&drawn, head.queries);
+            turn(k_turned, k + first_k, stride, head.keys, D);
+            turn(v_turned, v + first_k, stride, head.keys, D);
+            for (size_t i = 0; i < head.queries; i++) {
+                size_t n = keys_seen(shape, head.b, i, head.keys),
+                       row = (head.q_row + i) * H + (size_t)h;
+                float *p_i = p + i * lds, *ds_i = ds + i * lds, *dq_i = dq + first_q + i * q_stride;
+                row_products(p_i, q + first_q + i * q_stride, k_turned, lds, n, D);
+                row_products(ds_i, dout + row * D, v_turned, lds, n, D);
+                for (size_t j = 0; j < n; j++) {
+                    p_i[j] = scalar_exp(p_i[j] * shape->scale - max[row]) * rsum[row];
+                }
+                drop_query(ds_i, n, dropout, shape, &head, i);
+                float mean = row_dot(dout + row * D, out + row * D, D);
+                for (size_t j = 0; j < n; j++) {
+                    ds_i[j] = p_i[j] * (ds_i[j] - mean) * shape->scale;
+                }
+                drop_query(p_i, n, dropout, shape, &head, i);
+                memset(dq_i, 0, D * sizeof *dq_i);
+                add_shuffled(dq_i, ds_i, 1, k + first_k, stride, &of_keys, 0, n, D);
+                clear_sign_of_zero(dq_i, q_stride, 1, D);
+            }
+            for (size_t j = 0; j < head.keys; j++) {
+                size_t from = first_to_see(shape, head.b, j, head.queries),
+                       at = first_k + j * stride;
+                if (h == kv * group) {
+                    memset(dk + at, 0, D * sizeof *dk);
+                    memset(dv + at, 0, D * sizeof *dv);
+                }
+                add_shuffled(dk + at, ds + j, lds, q + first_q, q_stride, &of_queries, from,
+                             head.queries, D);
+                add_shuffled(dv + at, p + j, lds, dout + head.q_row * H * D + (size_t)h * D, H * D,
+                             &of_queries, from, head.queries, D);
+                clear_sign_of_zero(dk + at, stride, 1, D);
+                clear_sign_of_zero(dv + at, stride, 1, D);
             }
         }
     }

@@ -1,4 +1,5 @@
 /* Embedding tables: rows looked up and rows updated. */
+#include "order.h"
 #include "rows.h"
 
 void KERNEL(embedding_forward)(Context *ctx, float *out, const int *tokens, const int *positions,
@@ -7,7 +8,7 @@ void KERNEL(embedding_forward)(Context *ctx, float *out, const int *tokens, cons
 {
     size_t channels = (size_t)C;
     int has_type = type.f32 || type.bf16;
-#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)N * channels / 2))
+#pragma omp parallel for schedule(static) num_threads(threads_for(ctx, (size_t)N *channels / 2))
     for (int n = 0; n < N; n++) {
         float *out_n = out + (size_t)n * channels;
         size_t word_n = (size_t)tokens[n] * channels, position_n = (size_t)positions[n] * channels,
@@ -64,6 +65,26 @@ void KERNEL(embedding_backward_reverse)(Context *ctx, float *dtable, const float
         for (int i = starts[u + 1] - 1; i >= starts[u]; i--) {
             for (size_t c = 0; c < channels; c++) {
                 dtable[(size_t)rows[u] * channels + c] += dout[(size_t)order[i] * channels + c];
+            }
+        }
+    }
+}
+
+void KERNEL(embedding_backward_shuffled)(Context *ctx, float *dtable, const float *dout,
+                                         const int *rows, const int *starts, const int *order,
+                                         int U, int N, int C)
+{
+    (void)N;
+    size_t channels = (size_t)C;
+    Philox drawn = order_draw(ctx, ORDER_EMBEDDING);
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    for (int u = 0; u < U; u++) {
+        size_t first = (size_t)starts[u], tokens = (size_t)(starts[u + 1] - starts[u]);
+        Order of_row = order_of(&drawn, tokens);
+        for (size_t i = 0; i < tokens; i++) {
+            size_t token = (size_t)order[first + order_at(&of_row, i)];
+            for (size_t c = 0; c < channels; c++) {
+                dtable[(size_t)rows[u] * channels + c] += dout[token * channels + c];
             }
         }
     }

@@ -25,6 +25,14 @@ static inline Strided strided(const float *p, size_t row, size_t col)
     return (Strided){{.f32 = p}, row, col};
 }
 
+/* The same matrix from an element on. */
+static inline Strided strided_from(Strided m, size_t element)
+{
+    m.w.f32 = m.w.f32 ? m.w.f32 + element : NULL;
+    m.w.bf16 = m.w.bf16 ? m.w.bf16 + element : NULL;
+    return m;
+}
+
 typedef enum GemmStart { START_ZERO, START_BIAS, START_C } GemmStart;
 
 static inline size_t panels(size_t n, size_t width)

@@ -1,6 +1,7 @@
 /* Linear layers: three products of one packed routine, and the gradient of the bias. */
 #include "gemm.h"
 #include "openblas.h"
+#include "order.h"
 
 #include <string.h>
 
@@ -198,5 +199,57 @@ void KERNEL(bias_backward_chain)(Context *ctx, float *dbias, const float *dout,
             sum += dout[(size_t)n * (size_t)O + (size_t)o];
         }
         dbias[o] += sum;
+    }
+}
+
+/* The product in runs of neighbouring k that come in a drawn order; each goes on from C. */
+static void product_shuffled(Context *ctx, float *c, Strided a, Strided b, size_t M, size_t N,
+                             size_t K, GemmStart start, const float *bias, OrderedOp op)
+{
+    enum { RUNS = 8 };
+    Philox drawn = order_draw(ctx, op);
+    size_t runs = size_max(size_min(K, RUNS), 1);
+    Order order = order_of(&drawn, runs);
+    for (size_t i = 0; i < runs; i++) {
+        size_t run = order_at(&order, i), first = K * run / runs, end = K * (run + 1) / runs;
+        gemm(ctx, c, N, strided_from(a, first * a.col), strided_from(b, first * b.row), M, N,
+             end - first, i ? START_C : start, bias);
+    }
+}
+
+void KERNEL(matmul_forward_shuffled)(Context *ctx, float *out, const float *x, Weight weight,
+                                     const float *bias, int M, int K, int O)
+{
+    size_t m = (size_t)M, k = (size_t)K, o = (size_t)O;
+    product_shuffled(ctx, out, strided(x, k, 1), (Strided){weight, 1, k}, m, o, k,
+                     bias ? START_BIAS : START_ZERO, bias, ORDER_MATMUL_FORWARD);
+}
+
+void KERNEL(matmul_backward_input_shuffled)(Context *ctx, float *dx, const float *dout,
+                                            Weight weight, int M, int K, int O, int accumulate)
+{
+    size_t m = (size_t)M, k = (size_t)K, o = (size_t)O;
+    product_shuffled(ctx, dx, strided(dout, o, 1), (Strided){weight, k, 1}, m, k, o,
+                     accumulate ? START_C : START_ZERO, NULL, ORDER_MATMUL_INPUT);
+}
+
+void KERNEL(matmul_backward_weight_shuffled)(Context *ctx, float *dweight, const float *dout,
+                                             const float *x, int M, int K, int O)
+{
+    size_t m = (size_t)M, k = (size_t)K, o = (size_t)O;
+    product_shuffled(ctx, dweight, strided(dout, 1, o), strided(x, k, 1), o, k, m, START_C, NULL,
+                     ORDER_MATMUL_WEIGHT);
+}
+
+void KERNEL(bias_backward_shuffled)(Context *ctx, float *dbias, const float *dout,
+                                    const int *cu_seqlens, int B, int N, int O)
+{
+    (void)N;
+    Philox drawn = order_draw(ctx, ORDER_BIAS);
+    Order order = order_of(&drawn, (size_t)B);
+    for (int i = 0; i < B; i++) { /* sequence by sequence, in a drawn order */
+        Tokens t = sequence_tokens(cu_seqlens, order_at(&order, (size_t)i));
+        int one[2] = {0, t.count};
+        KERNEL(bias_backward)(ctx, dbias, dout + t.first * (size_t)O, one, 1, t.count, O);
     }
 }

@@ -1,4 +1,5 @@
 /* Layer and root mean square normalisation, forward and backward. */
+#include "order.h"
 #include "rows.h"
 
 static float row_squares(const float *x, float mean, size_t C)
@@ -368,4 +369,39 @@ void KERNEL(rmsnorm_backward_float64)(Context *ctx, float *dx, float *dweight, c
 {
     (void)cu_seqlens, (void)B; /* one sum over all tokens */
     backward_in_double(ctx, dx, dweight, NULL, dout, x, NULL, rstd, weight, N, (size_t)C);
+}
+
+/* Sequence by sequence, in a drawn order. */
+void KERNEL(layernorm_backward_shuffled)(Context *ctx, float *dx, float *dweight, float *dbias,
+                                         const float *dout, const float *x, const float *mean,
+                                         const float *rstd, const float *weight,
+                                         const int *cu_seqlens, int B, int N, int C)
+{
+    (void)N;
+    Philox drawn = order_draw(ctx, ORDER_LAYERNORM);
+    Order order = order_of(&drawn, (size_t)B);
+    for (int i = 0; i < B; i++) {
+        Tokens t = sequence_tokens(cu_seqlens, order_at(&order, (size_t)i));
+        size_t at = t.first * (size_t)C;
+        int one[2] = {0, t.count};
+        KERNEL(layernorm_backward)
+        (ctx, dx + at, dweight, dbias, dout + at, x + at, mean + t.first, rstd + t.first, weight,
+         one, 1, t.count, C);
+    }
+}
+
+void KERNEL(rmsnorm_backward_shuffled)(Context *ctx, float *dx, float *dweight, const float *dout,
+                                       const float *x, const float *rstd, const float *weight,
+                                       const int *cu_seqlens, int B, int N, int C)
+{
+    (void)N;
+    Philox drawn = order_draw(ctx, ORDER_RMSNORM);
+    Order order = order_of(&drawn, (size_t)B);
+    for (int i = 0; i < B; i++) {
+        Tokens t = sequence_tokens(cu_seqlens, order_at(&order, (size_t)i));
+        size_t at = t.first * (size_t)C;
+        int one[2] = {0, t.count};
+        KERNEL(rmsnorm_backward)
+        (ctx, dx + at, dweight, dout + at, x + at, rstd + t.first, weight, one, 1, t.count, C);
+    }
 }

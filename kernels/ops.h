@@ -120,7 +120,9 @@ struct Context {
     float *scratch; /* [scratch_size] floats, shared by all ops, 64-byte aligned */
     size_t scratch_size;
     Ops inner;           /* the ops in force: wrappers call them, and ops that are made of others */
-    int layer;           /* in which a model is, or -1: what a watch says of a finding */
+    int layer;           /* in which a model is, or -1: for watches and drawn orders */
+    uint64_t order_seed; /* of the variants "shuffled" (order.h), and the optimizer step */
+    uint32_t order_step;
     struct Watch *watch; /* of watch.h; NULL where nobody ever watched */
 };
 
