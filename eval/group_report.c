@@ -219,15 +219,17 @@ static void put_understood(json_t *o, const Preds *run)
 
 static json_t *runs_json(const Group *g)
 {
-    static const char *const facts[] = {"seed",   "seed_init",  "seed_data",      "seed_dropout",
-                                        "status", "git_commit", "kernels_sha256", "data_sha256"};
+    static const char *const facts[] = {"seed",         "seed_init",      "seed_data",
+                                        "seed_dropout", "seed_order",     "status",
+                                        "git_commit",   "kernels_sha256", "data_sha256"};
     json_t *list = json_array();
     for (size_t s = 0; s < g->S; s++) {
         json_t *run = json_object();
         for (size_t k = 0; k < sizeof facts / sizeof *facts; k++) {
             const char *text = preds_meta(g->runs[s], facts[k]);
             if (*text) {
-                json_object_set_new(run, facts[k], k < 4 ? seed_json(text) : json_text(text));
+                json_object_set_new(run, facts[k],
+                                    k < SEED_KEYS ? seed_json(text) : json_text(text));
             }
         }
         char *name = preds_seeds(g->runs[s]);

@@ -69,7 +69,7 @@ static void put_metadata(Preds *preds, const Imports *imports, size_t at)
     recipe_sha256(sha, none);
     json_decref(none);
     preds->metadata = json_object();
-    for (int i = 0; i < SEED_KEYS; i++) {
+    for (int i = 0; strcmp(seed_keys[i], "seed_order"); i++) {
         set_text(preds->metadata, seed_keys[i], imports->seeds.seed[at]);
     }
     set_text(preds->metadata, "seeds_from", imports->seeds.source);

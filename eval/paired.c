@@ -224,9 +224,14 @@ size_t paired_runs(size_t *at[2], const Group *a, const Group *b)
     size_t n = 0;
     for (size_t s = 0; s < a->S; s++) {
         for (size_t r = 0; r < b->S; r++) {
-            if (preds_same_seeds(a->runs[s], b->runs[r])) {
+            size_t taken = 0;
+            while (taken < n && at[1][taken] != r) {
+                taken++;
+            }
+            if (taken == n && preds_same_seeds(a->runs[s], b->runs[r])) {
                 at[0][n] = s;
                 at[1][n++] = r;
+                break; /* of several orders the first */
             }
         }
     }

@@ -18,13 +18,15 @@ const char *preds_meta(const Preds *preds, const char *key)
     return text_of(preds->metadata, key);
 }
 
-const char *const seed_keys[SEED_KEYS] = {"seed", "seed_init", "seed_data", "seed_dropout"};
+const char *const seed_keys[SEED_KEYS] = {"seed", "seed_init", "seed_data", "seed_dropout",
+                                          "seed_order"};
 
 int preds_same_seeds(const Preds *a, const Preds *b)
 {
     int same = 1;
     for (int i = 0; i < SEED_KEYS; i++) {
-        same = same && !strcmp(preds_meta(a, seed_keys[i]), preds_meta(b, seed_keys[i]));
+        const char *x = preds_meta(a, seed_keys[i]), *y = preds_meta(b, seed_keys[i]);
+        same = same && (!*x || !*y || !strcmp(x, y));
     }
     return same;
 }
@@ -32,10 +34,11 @@ int preds_same_seeds(const Preds *a, const Preds *b)
 char *preds_seeds(const Preds *preds)
 {
     const char *init = preds_meta(preds, "seed_init"), *data = preds_meta(preds, "seed_data"),
-               *dropout = preds_meta(preds, "seed_dropout");
-    return !strcmp(init, data) && !strcmp(data, dropout)
+               *dropout = preds_meta(preds, "seed_dropout"),
+               *order = preds_meta(preds, "seed_order");
+    return !strcmp(init, data) && !strcmp(data, dropout) && (!*order || !strcmp(order, init))
                ? string_copy(init)
-               : string_format("%s-%s-%s", init, data, dropout);
+               : string_format("%s-%s-%s%s%s", init, data, dropout, *order ? "-" : "", order);
 }
 
 void recipe_sha256(char hex[65], const json_t *hparams)
@@ -118,7 +121,9 @@ static int check_metadata(Preds *preds, Error *error)
                       preds_meta(preds, "format_version"));
     }
     for (int i = 0; i < SEED_KEYS; i++) {
-        if (read_number(&number, preds_meta(preds, seed_keys[i]))) {
+        const char *seed = preds_meta(preds, seed_keys[i]);
+        int absent = !*seed && !json_object_get(preds->metadata, seed_keys[i]); /* seed_order */
+        if (!absent && read_number(&number, seed)) {
             return REFUSE("%s: %s '%s' is not a number from 0 to 2^64 - 1", preds->path,
                           seed_keys[i], preds_meta(preds, seed_keys[i]));
         }

@@ -36,13 +36,16 @@ void preds_free_examples(Preds *preds);
 /* A metadata value, "" if absent. */
 const char *preds_meta(const Preds *preds, const char *key);
 
-/* Keys of the metadata: the seed and those of its sources. */
-enum { SEED_KEYS = 4 };
+/* Keys of the metadata: the seed and those of its sources. The last, seed_order, is that of runs with
+ * kernels of drawn order alone. */
+enum { SEED_KEYS = 5 };
 extern const char *const seed_keys[SEED_KEYS];
+
+/* Whether all seeds are equal that both have. */
 int preds_same_seeds(const Preds *a, const Preds *b);
 
-/* The seed of a run as text, or "init-data-dropout" where the three differ, as in the file's name.
- * The caller frees it. */
+/* The seed of a run as text, or "init-data-dropout", with "-order" behind it where there is one,
+ * where they differ, as in the file's name. The caller frees it. */
 char *preds_seeds(const Preds *preds);
 
 /* Writes preds->path from pred, label, id, logits, cluster, value, target and metadata; fills hash,

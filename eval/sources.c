@@ -6,13 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SOURCES = 3 };
-static const char *const names[SOURCES] = {"init", "data", "dropout"};
+enum { SOURCES = 4 };
 static const char *const *const seeds = seed_keys + 1; /* of each source */
 
+/* Sources that have the same levels in all runs, as --seed sets them, are one: the first of them has
+ * the names of all, the others have one level. */
 typedef struct Grid {
     size_t S, levels[SOURCES];
     size_t *level[SOURCES]; /* [S] */
+    char name[SOURCES][32];
+    int of[SOURCES]; /* the source that each is one with, or itself */
 } Grid;
 
 typedef struct Seed {
@@ -41,6 +44,20 @@ static Grid grid_make(const Group *g)
         }
     }
     free(sorted);
+    static const char *const names[SOURCES] = {"init", "data", "dropout", "order"};
+    for (int f = 0; f < SOURCES; f++) {
+        snprintf(grid.name[f], sizeof grid.name[f], "%s", names[f]);
+        grid.of[f] = f;
+        for (int e = 0; e < f && grid.levels[f] > 1; e++) {
+            if (grid.levels[e] > 1 &&
+                !memcmp(grid.level[e], grid.level[f], g->S * sizeof *grid.level[f])) {
+                strcat(strcat(grid.name[e], "+"), names[f]);
+                memset(grid.level[f], 0, g->S * sizeof *grid.level[f]);
+                grid.levels[f] = 1;
+                grid.of[f] = e;
+            }
+        }
+    }
     return grid;
 }
 
@@ -156,7 +173,7 @@ static void put_shared(json_t *o, const Grid *grid, const Table *t, unsigned var
         char key[64] = "";
         for (int f = 0; f < SOURCES; f++) {
             if (m >> f & 1) {
-                strcat(strcat(key, *key ? "+" : ""), names[f]);
+                strcat(strcat(key, *key ? "+" : ""), grid->name[f]);
             }
         }
         if (pairs[m] > 0) {
@@ -173,49 +190,56 @@ static void grid_free(Grid *grid)
     }
 }
 
+/* " 42-52-62": the seeds of a combination of levels; of each source those of a run that has its. */
+static void append_combination(char **text, const Group *g, const Grid *grid,
+                               const size_t at[SOURCES])
+{
+    for (int f = 0; f < SOURCES; f++) {
+        size_t s = 0;
+        int e = grid->of[f];
+        while (grid->level[e][s] != at[e]) {
+            s++;
+        }
+        const char *seed = preds_meta(g->runs[s], seeds[f]);
+        if (*seed) { /* runs without shuffled kernels have no order */
+            string_append(text, "%s%s", f ? "-" : " ", seed);
+        }
+    }
+}
+
 char *grid_gaps(const Group *g)
 {
     enum { SHOWN = 4 };
     Grid grid = grid_make(g);
     size_t varying = 0, cells = 1, at[SOURCES], missing = 0;
-    int tied = 0; /* two sources have the same seed in all runs */
     char *which = string_copy(""), *text = NULL;
     for (int f = 0; f < SOURCES; f++) {
         if (grid.levels[f] > 1) {
-            string_append(&which, "%s%s", varying++ ? ", " : "", names[f]);
+            string_append(&which, "%s%s", varying++ ? ", " : "", grid.name[f]);
         }
-        cells *= grid.levels[f]; /* at most S^3 */
-        size_t same = 0;
-        for (size_t s = 0; s < g->S; s++) {
-            same += !strcmp(preds_meta(g->runs[s], seeds[f]),
-                            preds_meta(g->runs[s], seeds[(f + 1) % SOURCES]));
-        }
-        tied = tied || (same == g->S && grid.levels[f] > 1);
+        cells *= grid.levels[f]; /* at most S^4 */
     }
-    if (!tied && varying > 1 && cells > g->S) {
+    if (varying > 1 && cells > g->S) {
         text = string_format("the seeds of %s form no complete grid: %zu of %zu combinations, "
                              "without",
                              which, g->S, cells);
         for (size_t cell = 0; cell < cells && missing <= SHOWN; cell++) {
-            size_t rest = cell, first[SOURCES] = {0}, s = 0;
+            size_t rest = cell, s = 0;
             for (int f = SOURCES - 1; f >= 0; f--) {
                 at[f] = rest % grid.levels[f];
                 rest /= grid.levels[f];
-                while (grid.level[f][first[f]] != at[f]) { /* a run that has this level */
-                    first[f]++;
-                }
             }
-            while (s < g->S && (grid.level[0][s] != at[0] || grid.level[1][s] != at[1] ||
-                                grid.level[2][s] != at[2])) {
-                s++;
+            for (int f = 0; s < g->S && f < SOURCES; f++) {
+                if (grid.level[f][s] != at[f]) {
+                    s++;
+                    f = -1;
+                }
             }
             if (s == g->S && missing++ == SHOWN) {
                 string_append(&text, ", ...");
             } else if (s == g->S) {
-                string_append(&text, "%s %s-%s-%s", missing > 1 ? "," : "",
-                              preds_meta(g->runs[first[0]], seeds[0]),
-                              preds_meta(g->runs[first[1]], seeds[1]),
-                              preds_meta(g->runs[first[2]], seeds[2]));
+                string_append(&text, "%s", missing > 1 ? "," : "");
+                append_combination(&text, g, &grid, at);
             }
         }
     }
@@ -233,8 +257,10 @@ void put_sources(json_t *object, const Group *g, const Table *t, const double *z
         varying |= (unsigned)(grid.levels[f] > 1) << f;
         factors += grid.levels[f] > 1;
     }
-    unsigned two = varying & 3; /* init and data, dropout within their cells */
-    size_t inside = two == 3 && varying == 7 ? runs_per_cell(&grid, two) : 0;
+    /* init and data, and dropout or the order within their cells */
+    unsigned two = varying & 3;
+    int within = varying == 7 ? 2 : varying == 11 ? 3 : 0;
+    size_t inside = within ? runs_per_cell(&grid, two) : 0;
     int crossed = factors >= 2 && runs_per_cell(&grid, varying) == 1,
         nested = !crossed && inside > 1;
     Square squares_of[SOURCES + 2];
@@ -246,11 +272,11 @@ void put_sources(json_t *object, const Group *g, const Table *t, const double *z
         double S = (double)g->S, rest = squares(zeta, g->S), rest_df = S - 1;
         for (int f = 0; f < SOURCES; f++) {
             unsigned mask = 1u << f;
-            if (!(varying & mask) || (nested && f == 2)) {
+            if (!(varying & mask) || (nested && f == within)) {
                 continue;
             }
             double df = (double)grid.levels[f] - 1, sum = between(&grid, mask, zeta);
-            squares_of[count++] = (Square){names[f], sum / df, df, S / (double)grid.levels[f]};
+            squares_of[count++] = (Square){grid.name[f], sum / df, df, S / (double)grid.levels[f]};
             rest -= sum;
             rest_df -= df;
         }
@@ -263,8 +289,11 @@ void put_sources(json_t *object, const Group *g, const Table *t, const double *z
             rest -= sum;
             rest_df -= df;
         }
-        squares_of[count] = (Square){nested ? "dropout (within)" : "interaction and rest",
-                                     fmax(0, rest) / rest_df, rest_df, 1};
+        char last[48] = "interaction and rest";
+        if (nested) {
+            snprintf(last, sizeof last, "%s (within)", grid.name[within]);
+        }
+        squares_of[count] = (Square){last, fmax(0, rest) / rest_df, rest_df, 1};
         json_t *o = json_object(), *list = json_array();
         double total = 0, most = -1;
         int largest = 0;

@@ -246,6 +246,27 @@ static int listed(const char *list, int i)
     return found;
 }
 
+/* A variant in force, of another name, that takes the place of an op as variant `chosen` does; or
+ * -1. */
+static int other_choice(const Backend *backend, int chosen)
+{
+    char list[sizeof backend->variants + 2];
+    size_t name = strcspn(variant_names[chosen], "=");
+    const Ops *mine = variant_ops(backend, chosen);
+    snprintf(list, sizeof list, ",%s,", backend->variants);
+    for (int i = 0; i < VARIANTS; i++) {
+        const Ops *ops = variant_ops(backend, i);
+        int both = 0;
+#define OP(op, ...) both |= ops->op && mine->op;
+#include "ops.def"
+#undef OP
+        if (both && listed(list, i) && strncmp(variant_names[i], variant_names[chosen], name + 1)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
 int backend_choose(Backend *backend, const char *choice, Error *error)
 {
     int chosen = 0;
@@ -259,7 +280,12 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
                          near ? "; did you mean " : "", near ? near : "");
     }
     const Ops *replaced = variant_ops(backend, chosen);
-    int there = 0;
+    int other = other_choice(backend, chosen), there = 0;
+    if (other >= 0) {
+        return error_set(error, EXIT_USAGE,
+                         "--kernel %s and --kernel %s take the place of the same op; choose one",
+                         variant_names[other], choice);
+    }
 #define OP(name, ...) there |= replaced->name != NULL;
 #include "ops.def"
 #undef OP

@@ -30,7 +30,7 @@ void backend_free(Backend *backend);
 int backend_wait(const Backend *backend, Error *error);
 
 /* Chooses a studied alternative, "OP=VARIANT" of variants.def, in every op that has its sum.
- * Errors: 64 with the nearest valid name; 69 if a library that the variant needs is not installed.
+ * Errors: 64 with the nearest valid name, or a variant in force that is of the same op; 69 if a library that the variant needs is not installed.
  */
 int backend_choose(Backend *backend, const char *choice, Error *error);
 

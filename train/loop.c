@@ -23,6 +23,8 @@ static long run_passes(Run *run, const StepRange *range, const int *order, int t
                           .step = (uint32_t)run->state.step,
                           .seed_dropout = run->seeds->dropout}};
     long tokens = 0;
+    study->backend.ctx.order_seed = run->seeds->order;
+    study->backend.ctx.order_step = (uint32_t)run->state.step;
     for (int at = range->first; at < range->end; at += study->micro) {
         int count = int_min(study->micro, range->end - at);
         pack(batch, &study->train_ids, order, at, count, at - range->first);

@@ -181,7 +181,8 @@ static Seeds seeds_of(const Options *o, uint64_t seed)
 {
     return (Seeds){seed, o->seed_init ? option_seed(o->seed_init) : seed,
                    o->seed_data ? option_seed(o->seed_data) : seed,
-                   o->seed_dropout ? option_seed(o->seed_dropout) : seed};
+                   o->seed_dropout ? option_seed(o->seed_dropout) : seed,
+                   o->seed_order ? option_seed(o->seed_order) : seed};
 }
 
 /* Where a run saves its model, or NULL; free it. */

@@ -280,11 +280,22 @@ static int check_together(const Options *o, Error *error)
     if (o->seeds && is_given(o, "seed")) {
         return error_set(error, EXIT_USAGE, "--seed with --seeds: give one of the two");
     }
-    if (o->seed_init && o->seed_data && o->seed_dropout && (o->seeds || is_given(o, "seed"))) {
+    int shuffled = 0;
+    for (int i = 0; i < o->kernel_count; i++) {
+        shuffled |= strstr(o->kernels[i], "=shuffled") != NULL;
+    }
+    if (o->seed_order && !shuffled) {
         return error_set(error, EXIT_USAGE,
-                         "--%s: --seed-init, --seed-data and --seed-dropout leave it nothing to "
+                         "--seed-order without a kernel that has a drawn order changes nothing; "
+                         "add --kernel all=shuffled, or leave the option out");
+    }
+    if (o->seed_init && o->seed_data && o->seed_dropout && (o->seed_order || !shuffled) &&
+        (o->seeds || is_given(o, "seed"))) {
+        return error_set(error, EXIT_USAGE,
+                         "--%s: --seed-init, --seed-data%s --seed-dropout%s leave it nothing to "
                          "decide; leave one of the options out",
-                         o->seeds ? "seeds" : "seed");
+                         o->seeds ? "seeds" : "seed", shuffled ? "," : " and",
+                         shuffled ? " and --seed-order" : "");
     }
     if (!strcmp(o->select, "best") && !option_count(o->eval_every)) {
         return error_set(error, EXIT_USAGE,

@@ -125,9 +125,11 @@ static json_t *metadata(const Run *run)
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         json_object_set_new(m, fields[i].key, json_text(fields[i].value));
     }
-    static const char *const seeds[] = {"seed", "seed_init", "seed_data", "seed_dropout"};
-    for (int i = 0; i < 4; i++) {
-        json_object_set(m, seeds[i], json_object_get(hparams, seeds[i]));
+    for (int i = 0; i < SEED_KEYS; i++) {
+        json_t *seed = json_object_get(hparams, seed_keys[i]);
+        if (seed) {
+            json_object_set(m, seed_keys[i], seed);
+        }
     }
     if (study->backend.library) {
         json_object_set_new(m, "library", json_text(study->backend.library));
@@ -147,15 +149,21 @@ static json_t *metadata(const Run *run)
 
 char *output_name(const Study *study, const Seeds *s)
 {
-    char seed[80], digest[65];
+    char seed[96], digest[65];
     json_t *hparams = recipe_json(&study->recipe, s);
+    int ordered = json_object_get(hparams, "seed_order") != NULL;
     recipe_sha256(digest, hparams);
     json_decref(hparams);
-    if (s->seed == s->init && s->seed == s->data && s->seed == s->dropout) {
+    if (s->seed == s->init && s->seed == s->data && s->seed == s->dropout &&
+        (s->seed == s->order || !ordered)) {
         snprintf(seed, sizeof seed, "s%llu", (unsigned long long)s->seed);
     } else {
-        snprintf(seed, sizeof seed, "s%llu-%llu-%llu", (unsigned long long)s->init,
-                 (unsigned long long)s->data, (unsigned long long)s->dropout);
+        int used = snprintf(seed, sizeof seed, "s%llu-%llu-%llu", (unsigned long long)s->init,
+                            (unsigned long long)s->data, (unsigned long long)s->dropout);
+        if (ordered) {
+            snprintf(seed + used, sizeof seed - (size_t)used, "-%llu",
+                     (unsigned long long)s->order);
+        }
     }
     return string_format("%s/%s.%s.validation.%s.%.8s.%s", study->options->preds,
                          study->task->benchmark, study->task->name, study->model_name, digest,

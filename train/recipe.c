@@ -199,6 +199,9 @@ json_t *recipe_json(const Recipe *r, const Seeds *seeds)
     json_object_set_new(object, "seed_data", seed_json(seeds->data));
     json_object_set_new(object, "seed_dropout", seed_json(seeds->dropout));
     json_object_set_new(object, "seed_init", seed_json(seeds->init));
+    if (strstr(r->kernels, "=shuffled")) { /* of no other run */
+        json_object_set_new(object, "seed_order", seed_json(seeds->order));
+    }
     json_object_set_new(object, "select", json_string(r->select_best ? "best" : "last"));
     json_object_set_new(object, "warmup", real_json(r->warmup));
     json_object_set_new(object, "weight_decay", real_json(r->optim.weight_decay));

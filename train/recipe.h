@@ -24,7 +24,7 @@ typedef struct Recipe {
 } Recipe;
 
 typedef struct Seeds {
-    uint64_t seed, init, data, dropout;
+    uint64_t seed, init, data, dropout, order;
 } Seeds;
 
 /* From the named recipe (NULL: task, lora with adapters, or tiny for the tiny model) and the
