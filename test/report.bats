@@ -549,6 +549,22 @@ even inconsistent'
     exits 0 preds/b?.bin
     says '1-1-9, 2-2-9, 3-3-9'
     ! grep -q 'complete grid' out || false
+    # the order of sums is a source of its own; seeds that go together are one
+    rm g/*
+    for i in 1 2; do
+        for o in 5 6 7; do
+            edit_preds preds/s$i.bin g/$i-$o.bin seed=$i seed_init=$i seed_data=$i seed_dropout=$i seed_order=$o
+        done
+    done
+    exits 0 g
+    says 'seed variance init+data+dropout' '                order '
+    ! grep -q 'complete grid' out || false
+    rm g/2-6.bin
+    exits 0 g
+    says 'the seeds of init+data+dropout, order form no complete grid: 5 of 6 combinations, without 2-2-2-6'
+    refuses 65 'the same seeds as .* (seed 1-1-1-5)' g/1-5.bin g/1-5.bin
+    edit_preds preds/s1.bin g/bad.bin seed_order=x
+    refuses 65 "seed_order 'x' is not a number" g/bad.bin
 }
 
 @test "names in files move no cursor: control characters are shown as ?" {

@@ -250,12 +250,36 @@ static void check_sources(void)
     made_free(&made, 8);
 }
 
+/* Seeds of init, data and dropout that go together are one source; the order of sums another. */
+static void check_order(void)
+{
+    static const int together[6][3] = {{1, 1, 1}, {1, 1, 1}, {1, 1, 1},
+                                       {2, 2, 2}, {2, 2, 2}, {2, 2, 2}};
+    static const double zeta[6] = {0.75, 0.5, 0.625, 0.875, 0.875, 1.0};
+    Made made = made_runs(RUNS, ROWS, CLASSES, truth, answers, together);
+    Error error;
+    for (int s = 0; s < RUNS; s++) {
+        char text[8];
+        snprintf(text, sizeof text, "%d", s % 3);
+        json_object_set_new(made.runs[s].metadata, "seed_order", json_string(text));
+    }
+    CHECK(!group_join(&made.group, made.list, RUNS, 0, &error), "%s", error.text);
+    json_t *root = sources_of(&made, zeta), *o = json_object_get(root, "sources");
+    check_component(o, 0, "init+data+dropout", 1, 0.12760416666666663, 0.0390625, 0,
+                    10.812264560238653);
+    check_component(o, 1, "order", 2, 0.010416666666666668, 0, 0, 0.095064719466407432);
+    const json_t *pairs = json_object_get(o, "CON_of_pairs_that_share");
+    near("pairs", "together", number(pairs, "init+data+dropout"), 0.52083333333333337, 1e-12);
+    near("pairs", "order", number(pairs, "order"), 0.5, 1e-12);
+    json_decref(root);
+    made_free(&made, RUNS);
+}
+
 /* Ties, what nobody answers, and losses. */
 static void check_classes(void)
 {
     /* labels 0 and 1 are as frequent; nobody answers example 3; runs disagree on all others */
-    static const int two[4] = {0, 1, 1, 0},
-                     three[3 * 4] = {0, 1, 0, -1, 1, 0, 1, -1, 0, 1, 1, -1};
+    static const int two[4] = {0, 1, 1, 0}, three[3 * 4] = {0, 1, 0, -1, 1, 0, 1, -1, 0, 1, 1, -1};
     static const int least_stable[3] = {3, 0, 1};
     Made made = made_group(3, 4, 2, two, three, NULL);
     json_object_set_new(made.runs[0].metadata, "final_train_loss", json_string("0.69"));
@@ -508,6 +532,7 @@ int main(void)
     check_compare();
     check_bootstrap();
     check_sources();
+    check_order();
     check_classes();
     check_logits();
     check_values();

@@ -246,9 +246,50 @@ static void test_variant(const OpCase *c, const char *choice, int exact)
     CHECK(!runs || differs, "%s: %d runs of %s have the bits of the op", c->op, runs, choice);
 }
 
+/* A drawn order is another one with another seed, step or layer, of some shape, and the same one
+ * with the same. */
+static void test_draws(const OpCase *c, const char *choice)
+{
+    enum { DRAWS = 4 }; /* the first one, then another seed, step, layer */
+    int differs[DRAWS] = {0}, runs = 0;
+    for (const Shape *shape = c->shapes; !shape_ends(shape); shape++) {
+        Run *run = run_new(c, shape->n, FILL_NORMAL, shared_memory());
+        uint64_t first[DRAWS];
+        for (int i = 0; i < 2 * DRAWS; i++) {
+            Backend backend = backend_of("auto", 1 + i / DRAWS);
+            Error error;
+            if (!backend_choose(&backend, choice, &error) && has_variant(&backend, c->op)) {
+                int draw = i % DRAWS;
+                backend.ctx.order_seed = draw == 1 ? 5 : 0;
+                backend.ctx.order_step = draw == 2;
+                backend.ctx.layer = draw == 3 ? 0 : -1;
+                uint64_t hash = run_watched(run, &backend, 0, 0);
+                CHECK(i < DRAWS || hash == first[draw], "%s: other bits", run->what);
+                first[draw] = hash;
+                differs[draw] |= hash != first[0];
+                runs++;
+            }
+            backend_free(&backend);
+        }
+        run_free(run);
+    }
+    CHECK(!runs || (differs[1] && differs[2] && differs[3]), "%s: %s: one order for each %s", c->op,
+          choice,
+          !differs[1]   ? "seed"
+          : !differs[2] ? "step"
+                        : "layer");
+}
+
+/* "all=..." is made of the functions of the others. */
 static void test_variants(const OpCase *c)
 {
-#define VARIANT(op, variant, class, ...) test_variant(c, #op "=" #variant, !strcmp(class, "exact"));
+#define VARIANT(op, variant, class, ...)                                                           \
+    if (strcmp(#op, "all")) {                                                                      \
+        test_variant(c, #op "=" #variant, !strcmp(class, "exact"));                                \
+        if (!races && !strcmp(#variant, "shuffled")) {                                             \
+            test_draws(c, #op "=" #variant);                                                       \
+        }                                                                                          \
+    }
 #include "variants.def"
 #undef VARIANT
 }

@@ -182,3 +182,34 @@ END
     grep -q 'library' "$work/report"
     OPENBLAS_SAYS="OpenBLAS 0.3.99 USE64BITINT" fails 69 'libopenblas.so.0 is OpenBLAS 0.3.99 (Abacus) with sizes of 64 bits' $train $run
 }
+
+@test "--seed-order draws the order of sums, and nothing else" {
+    run_kind encoder a --kernel all=shuffled
+    cmp "$work/a/model/model.safetensors" <(run_kind encoder b --kernel all=shuffled --seed-order 42 --threads 1 --simd scalar; cat "$work/b/model/model.safetensors")
+    run_kind encoder c --kernel all=shuffled --seed-order 43
+    ! cmp -s "$work/a/model/model.safetensors" "$work/c/model/model.safetensors" || false
+    run_kind encoder d
+    ! cmp -s "$work/a/model/model.safetensors" "$work/d/model/model.safetensors" || false
+    [ -e "$work"/a/*.s42.bin ] && [ -e "$work"/c/*.s42-42-42-43.bin ]
+    grep -aq '"seed_order":"43"' "$work"/c/*.bin
+    ! grep -aq seed_order "$work"/d/*.bin || false
+    # the recipe is one, whatever the order's seed; its own of the plain run
+    [ "$(basename "$work"/a/*.s42.bin | cut -d. -f5)" = "$(basename "$work"/c/*.bin | cut -d. -f5)" ]
+    # every op that a run calls and that has a drawn order
+    for kind in encoder decoder; do
+        run_kind $kind e --kernel all=shuffled
+        run_kind $kind f $($train --help | sed -n 's/^  \([a-z_]*=shuffled\) .*/\1/p' | grep -v "^all=" |
+            case $kind in encoder) grep -v rms ;; *) grep -v layernorm ;; esac | sed 's/^/--kernel /')
+        cmp "$work/e/model/model.safetensors" "$work/f/model/model.safetensors"
+        rm -r "$work/e" "$work/f"
+    done
+    for options in "--seed-order 3" "--seed-order 3 --kernel bias_backward=chain"; do
+        run $train $(kind encoder) --preds "$refused" $options
+        [ "$status" -eq 64 ] && [[ "$output" == *'add --kernel all=shuffled'* ]]
+    done
+    run $train $(kind encoder) --preds "$refused" --kernel all=shuffled --kernel matmul_forward=pairwise
+    [ "$status" -eq 64 ] && [[ "$output" == *'take the place of the same op'* ]]
+    run $train $(kind encoder) --preds "$refused" --kernel all=shuffled --seed 1 --seed-init 1 --seed-data 1 --seed-dropout 1 --seed-order 1
+    [ "$status" -eq 64 ] && [[ "$output" == *'--seed-order leave it nothing'* ]]
+    [ ! -e "$refused" ]
+}
