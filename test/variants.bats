@@ -190,7 +190,8 @@ END
     ! cmp -s "$work/a/model/model.safetensors" "$work/c/model/model.safetensors" || false
     run_kind encoder d
     ! cmp -s "$work/a/model/model.safetensors" "$work/d/model/model.safetensors" || false
-    [ -e "$work"/a/*.s42.bin ] && [ -e "$work"/c/*.s42-42-42-43.bin ]
+    [ -e "$work"/a/*.s42.bin ]
+    [ -e "$work"/c/*.s42-42-42-43.bin ]
     grep -aq '"seed_order":"43"' "$work"/c/*.bin
     ! grep -aq seed_order "$work"/d/*.bin || false
     # the recipe is one, whatever the order's seed; its own of the plain run
@@ -205,11 +206,14 @@ END
     done
     for options in "--seed-order 3" "--seed-order 3 --kernel bias_backward=chain"; do
         run $train $(kind encoder) --preds "$refused" $options
-        [ "$status" -eq 64 ] && [[ "$output" == *'add --kernel all=shuffled'* ]]
+        [ "$status" -eq 64 ]
+        [[ "$output" == *'add --kernel all=shuffled'* ]]
     done
     run $train $(kind encoder) --preds "$refused" --kernel all=shuffled --kernel matmul_forward=pairwise
-    [ "$status" -eq 64 ] && [[ "$output" == *'take the place of the same op'* ]]
+    [ "$status" -eq 64 ]
+    [[ "$output" == *'take the place of the same op'* ]]
     run $train $(kind encoder) --preds "$refused" --kernel all=shuffled --seed 1 --seed-init 1 --seed-data 1 --seed-dropout 1 --seed-order 1
-    [ "$status" -eq 64 ] && [[ "$output" == *'--seed-order leave it nothing'* ]]
+    [ "$status" -eq 64 ]
+    [[ "$output" == *'--seed-order leave it nothing'* ]]
     [ ! -e "$refused" ]
 }
