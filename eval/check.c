@@ -39,9 +39,10 @@ static void show_help(void)
 {
     fputs("usage: check --step K RUN.trace [-- OPTIONS OF TRAIN_GPT]\n"
           "       check --random N RUN.trace [-- OPTIONS OF TRAIN_GPT]\n"
-          "Runs the command of a trace again, in its folder, up to a step, and compares what\n"
-          "it computes with what the trace says. Nothing of the run's files is written. What\n"
-          "stands behind -- is added to the command: --threads 1 --simd scalar.\n\n",
+          "Runs the command of a trace again, in its folder, up to a step, and compares\n"
+          "what it computes with what the trace says. Nothing of the run's files is\n"
+          "written. What stands behind -- is added to the command: --threads 1 --simd\n"
+          "scalar.\n\n",
           stdout);
     tool_options_help(stdout, options, OPTIONS);
     fputs("\nExit codes: 0 equal, 1 it differs, 64 usage, 65 damaged, no such step, or no\n"

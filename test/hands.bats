@@ -311,7 +311,7 @@ narrow() {
 }
 
 @test "help, the first lines of a run and a report are at most 80 columns wide" {
-    for program in train_gpt consistency merge tracediff; do
+    for program in train_gpt consistency merge tracediff check; do
         "$programs/$program" --help >"$work/help"
         narrow "$work/help"
     done
