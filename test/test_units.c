@@ -7,6 +7,7 @@
 #include "options.h"
 #include "preds.h"
 #include "recipe.h"
+#include "recipes.h"
 #include "rng.h"
 #include "safetensors.h"
 #include "pack.h"
@@ -240,7 +241,11 @@ static void check_recipe(void)
     Error error;
     char *argv[] = {"train_gpt", "--task", "rte", "--lr=3e-5", NULL};
     CHECK(!options_parse(&options, 4, argv, &error), "%s", error.text);
-    CHECK(!recipe_make(&recipe, &options, task_find("rte", &error), 0, &error), "%s", error.text);
+    NamedRecipe named;
+    const Task *rte = task_find("rte", &error);
+    CHECK(!recipe_open(&named, &options, rte, 0, &error), "%s", error.text);
+    CHECK(!recipe_make(&recipe, &options, rte, &error), "%s", error.text);
+    recipe_close(&named);
     CHECK(recipe.lr == 3e-5 && recipe.batch == 16 && recipe.epochs == 20 && recipe.warmup == 0.1,
           "task's recipe with one change");
     Seeds seeds = {52, 52, 52, 52}, other = {62, 1, 2, 3};

@@ -81,10 +81,16 @@ static void show_plan(Study *s, int runs)
                 (double)m->lora.dropout);
     }
     fprintf(stderr,
-            "recipe    lr %g, batch %d%s, %g epoch%s, warm-up %d step%s, dropout %g, length %d\n",
-            s->recipe.lr, s->recipe.batch, s->micro < s->recipe.batch ? " in micro-batches" : "",
-            s->recipe.epochs, s->recipe.epochs == 1 ? "" : "s", s->warmup,
-            s->warmup == 1 ? "" : "s", (double)m->config.dropout, s->recipe.max_len);
+            "recipe    %s: lr %g, batch %d%s, %g epoch%s, warm-up %d step%s, dropout %g, length "
+            "%d\n",
+            s->named.name, s->recipe.lr, s->recipe.batch,
+            s->micro < s->recipe.batch ? " in micro-batches" : "", s->recipe.epochs,
+            s->recipe.epochs == 1 ? "" : "s", s->warmup, s->warmup == 1 ? "" : "s",
+            (double)m->config.dropout, s->recipe.max_len);
+    const OptimConfig *a = &s->recipe.optim;
+    fprintf(stderr, "          AdamW %g and %g, eps %g, decay %g, clip %g; %s; the %s evaluation\n",
+            a->beta1, a->beta2, a->eps, a->weight_decay, a->clip, s->options->schedule,
+            s->options->select);
     fprintf(stderr, "work      %d run%s of %d step%s, %.3f M tokens each; ", runs,
             runs > 1 ? "s" : "", s->steps, s->steps == 1 ? "" : "s", (double)s->tokens * 1e-6);
     show_estimate(s, runs);
@@ -130,7 +136,7 @@ static void show_idle_options(const Study *s)
     if (o->seed_data && !s->steps) {
         fputs("NOTE: --seed-data changes nothing: nothing is trained.\n", stderr);
     }
-    if (o->epochs && s->recipe.max_steps) {
+    if (option_given(o, "epochs") && s->recipe.max_steps) {
         fprintf(stderr, "NOTE: --epochs %s changes nothing: --max-steps decides.\n", o->epochs);
     }
     if (s->recipe.select_best && study_evaluations(s) == 1) {
@@ -139,7 +145,7 @@ static void show_idle_options(const Study *s)
     if (o->template && c->architecture != ARCH_LLAMA) {
         fputs("NOTE: --template changes nothing: the model is an encoder.\n", stderr);
     }
-    if (option_count(o->max_len) > s->recipe.max_len) {
+    if (option_given(o, "max_len") && option_count(o->max_len) > s->recipe.max_len) {
         fprintf(stderr, "NOTE: --max-len %s: the model has positions for %d tokens.\n", o->max_len,
                 s->recipe.max_len);
     }
@@ -268,6 +274,10 @@ int main(int argc, char **argv)
     }
     if (options.help) {
         options_help(stdout);
+        return stdout_close(&error) ? fail(&error) : 0;
+    }
+    if (options.list_recipes) {
+        recipes_list(stdout);
         return stdout_close(&error) ? fail(&error) : 0;
     }
     if (options.version) {

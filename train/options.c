@@ -21,7 +21,7 @@ static const struct {
 #include "options.def"
 #undef OPTION
 };
-enum { OPTIONS = sizeof table / sizeof *table };
+enum { OPTIONS = OPTION_COUNT };
 
 /* Names that other trainers have for an option, and what to write here. */
 static const struct {
@@ -33,14 +33,22 @@ static const struct {
 };
 enum { HINTS = sizeof hints / sizeof *hints };
 
-/* seed_init is typed --seed-init. */
-static const char *typed_name(char out[32], int i)
+const char *option_typed(char typed[32], const char *name)
 {
-    snprintf(out, 32, "%s", table[i].name);
-    for (char *c = out; *c; c++) {
+    snprintf(typed, 32, "%s", name);
+    for (char *c = typed; *c; c++) {
         *c = *c == '_' ? '-' : *c;
     }
-    return out;
+    return typed;
+}
+
+static int option_index(const char *name)
+{
+    int i = 0;
+    while (strcmp(table[i].name, name)) {
+        i++;
+    }
+    return i;
 }
 
 static const char **slot(const Options *options, int i)
@@ -211,7 +219,7 @@ static int unknown_option(const char *text, Error *error)
     char names[OPTIONS][32], word[64];
     const char *list[OPTIONS];
     for (int i = 0; i < OPTIONS; i++) {
-        list[i] = typed_name(names[i], i);
+        list[i] = option_typed(names[i], table[i].name);
     }
     snprintf(word, sizeof word, "%.*s", (int)strcspn(text, "="), text);
     const char *near = nearest_word(word + strspn(word, "-"), list, OPTIONS);
@@ -219,15 +227,59 @@ static int unknown_option(const char *text, Error *error)
                      near ? "; did you mean --" : "", near ? near : "");
 }
 
-/* Whether the value comes from the command line, not from the preset. */
-static int is_given(const Options *options, const char *name)
+int option_given(const Options *options, const char *name)
 {
-    int i = 0;
-    while (strcmp(table[i].name, name)) {
-        i++;
+    return options->given[option_index(name)];
+}
+
+int options_check_value(const char *name, const char *text, int flag, Error *error)
+{
+    char typed[32];
+    int i = option_index(name);
+    option_typed(typed, name);
+    if ((table[i].kind == FLAG) != flag) {
+        return error_set(error, EXIT_USAGE, "--%s: %s", typed,
+                         flag ? "takes a value, not true or false" : "must be true or false");
     }
-    const char *value = *slot(options, i);
-    return value && value != table[i].preset;
+    return flag ? 0 : check_value(typed, table[i].kind, text, error);
+}
+
+void options_fill(Options *options, const char *name, const char *text)
+{
+    int i = option_index(name);
+    if (!options->given[i]) {
+        *slot(options, i) = text;
+    }
+}
+
+int options_check_training(const Options *o, Error *error)
+{
+    static const char *const adapters[] = {"lora_r", "lora_alpha", "lora_dropout", "lora_targets",
+                                           "rslora"};
+    for (size_t i = 0; i < sizeof adapters / sizeof *adapters; i++) {
+        if (option_given(o, adapters[i]) && (o->adapter || !o->lora)) {
+            int dash = (int)strcspn(adapters[i], "_");
+            const char *rest = adapters[i] + dash;
+            return error_set(error, EXIT_USAGE, "--%.*s%s%s %s", dash, adapters[i],
+                             *rest ? "-" : "", *rest ? rest + 1 : "",
+                             o->adapter ? "with --adapter: the configuration in its folder counts; "
+                                          "leave the option out"
+                                        : "without --lora changes nothing; add --lora, or leave "
+                                          "the option out");
+        }
+    }
+    if (!strcmp(o->select, "best") && !option_count(o->eval_every)) {
+        return error_set(error, EXIT_USAGE,
+                         "--select best with --eval-every 0: there is one evaluation, the last; "
+                         "set --eval-every to 1 or more");
+    }
+    if (o->epochs && option_real(o->epochs) == 0 && option_count(o->max_steps)) {
+        return error_set(error, EXIT_USAGE,
+                         "--max-steps %s with --epochs 0, which evaluates only; leave one of them "
+                         "out",
+                         o->max_steps);
+    }
+    return 0;
 }
 
 /* Files of one's own come together, and what is said of them needs them. */
@@ -263,21 +315,7 @@ static int check_own(const Options *o, Error *error)
  * says is worse than none. */
 static int check_together(const Options *o, Error *error)
 {
-    static const char *const adapters[] = {"lora_r", "lora_alpha", "lora_dropout", "lora_targets",
-                                           "rslora"};
-    for (size_t i = 0; i < sizeof adapters / sizeof *adapters; i++) {
-        if (is_given(o, adapters[i]) && (o->adapter || !o->lora)) {
-            int dash = (int)strcspn(adapters[i], "_");
-            const char *rest = adapters[i] + dash;
-            return error_set(error, EXIT_USAGE, "--%.*s%s%s %s", dash, adapters[i],
-                             *rest ? "-" : "", *rest ? rest + 1 : "",
-                             o->adapter ? "with --adapter: the configuration in its folder counts; "
-                                          "leave the option out"
-                                        : "without --lora changes nothing; add --lora, or leave "
-                                          "the option out");
-        }
-    }
-    if (o->seeds && is_given(o, "seed")) {
+    if (o->seeds && option_given(o, "seed")) {
         return error_set(error, EXIT_USAGE, "--seed with --seeds: give one of the two");
     }
     int shuffled = 0;
@@ -290,32 +328,21 @@ static int check_together(const Options *o, Error *error)
                          "add --kernel all=shuffled, or leave the option out");
     }
     if (o->seed_init && o->seed_data && o->seed_dropout && (o->seed_order || !shuffled) &&
-        (o->seeds || is_given(o, "seed"))) {
+        (o->seeds || option_given(o, "seed"))) {
         return error_set(error, EXIT_USAGE,
                          "--%s: --seed-init, --seed-data%s --seed-dropout%s leave it nothing to "
                          "decide; leave one of the options out",
                          o->seeds ? "seeds" : "seed", shuffled ? "," : " and",
                          shuffled ? " and --seed-order" : "");
     }
-    if (!strcmp(o->select, "best") && !option_count(o->eval_every)) {
-        return error_set(error, EXIT_USAGE,
-                         "--select best with --eval-every 0: there is one evaluation, the last; "
-                         "set --eval-every to 1 or more");
-    }
-    if (o->epochs && option_real(o->epochs) == 0 && option_count(o->max_steps)) {
-        return error_set(error, EXIT_USAGE,
-                         "--max-steps %s with --epochs 0, which evaluates only; leave one of them "
-                         "out",
-                         o->max_steps);
-    }
-    if (!o->trace && (is_given(o, "trace_level") || is_given(o, "trace_every") || o->trace_until ||
-                      o->perturb)) {
+    if (!o->trace && (option_given(o, "trace_level") || option_given(o, "trace_every") ||
+                      o->trace_until || o->perturb)) {
         return error_set(error, EXIT_USAGE,
                          "--%s without --trace changes nothing; add --trace FILE",
-                         o->perturb                   ? "perturb"
-                         : o->trace_until             ? "trace-until"
-                         : is_given(o, "trace_every") ? "trace-every"
-                                                      : "trace-level");
+                         o->perturb                       ? "perturb"
+                         : o->trace_until                 ? "trace-until"
+                         : option_given(o, "trace_every") ? "trace-every"
+                                                          : "trace-level");
     }
     if (o->trace && o->seeds) {
         return error_set(error, EXIT_USAGE,
@@ -366,7 +393,8 @@ int options_parse(Options *options, int argc, char **argv, Error *error)
     *options = (Options){.argc = argc, .argv = argv};
     for (int i = 0; i < OPTIONS; i++) {
         int argument = table[i].kind == FLAG ? no_argument : required_argument;
-        long_options[2 * i] = (struct option){typed_name(names[i], i), argument, NULL, 1000 + i};
+        long_options[2 * i] = (struct option){option_typed(names[i], table[i].name), argument, NULL,
+                                              1000 + i};
         long_options[2 * i + 1] = (struct option){table[i].name, argument, NULL, 1000 + i};
         *slot(options, i) = *table[i].preset ? table[i].preset : NULL;
     }
@@ -401,6 +429,7 @@ int options_parse(Options *options, int argc, char **argv, Error *error)
             return error->code;
         }
         *slot(options, i) = table[i].kind == FLAG ? "yes" : optarg;
+        options->given[i] = 1;
         int fast = !strcmp(table[i].name, "fast");
         if ((fast || !strcmp(table[i].name, "kernel")) &&
             add_kernel(options, fast ? "matmul_forward=tf32" : optarg, error)) {
@@ -422,7 +451,9 @@ int options_parse(Options *options, int argc, char **argv, Error *error)
         free(word);
         return error->code;
     }
-    return options->help || options->version ? 0 : check_together(options, error);
+    return options->help || options->version || options->list_recipes
+               ? 0
+               : check_together(options, error);
 }
 
 void options_help(FILE *out)
@@ -435,7 +466,7 @@ void options_help(FILE *out)
           out);
     for (int i = 0; i < OPTIONS; i++) {
         char name[32], left[48];
-        snprintf(left, sizeof left, "--%s %s", typed_name(name, i), table[i].value);
+        snprintf(left, sizeof left, "--%s %s", option_typed(name, table[i].name), table[i].value);
         char *text = *table[i].preset ? string_format("%s [%s]", table[i].help, table[i].preset)
                                       : string_copy(table[i].help);
         fprintf(out, "  %-24s ", left);
@@ -467,7 +498,7 @@ void options_print(const Options *options, FILE *out)
     for (int i = 0; i < OPTIONS; i++) {
         char name[32];
         if (*slot(options, i)) {
-            fprintf(out, "  --%s %s\n", typed_name(name, i), *slot(options, i));
+            fprintf(out, "  --%s %s\n", option_typed(name, table[i].name), *slot(options, i));
         }
     }
 }

@@ -4,27 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct Preset {
-    const char *name;
-    double lr, epochs, warmup, weight_decay, beta1, beta2, eps, clip;
-    int batch;
-} Preset;
-
-/* lr, epochs, warm-up and batch of "task" come from the task's row. Sources: fairseq's RoBERTa
- * configurations for its AdamW settings, transformers' TrainingArguments for hf; lora
- * (docs/TASKS.md) and tiny are ours, the latter for a model with random weights. */
-static const Preset presets[] = {
-    {"task", 0, 0, 0, 0.1, 0.9, 0.98, 1e-6, 1.0, 0},
-    {"lora", 2e-4, 10, 0.06, 0, 0.9, 0.999, 1e-8, 1.0, 16},
-    {"hf", 5e-5, 3, 0, 0, 0.9, 0.999, 1e-8, 1.0, 8},
-    {"tiny", 1e-3, 16, 0.1, 0.01, 0.9, 0.98, 1e-6, 1.0, 16},
-};
-
-static double real(const char *given, double preset)
-{
-    return given ? option_real(given) : preset;
-}
-
 /* Training is in float32: what rounds to a value that makes no sense there is refused. */
 static int check_reals(const Recipe *r, Error *error)
 {
@@ -54,28 +33,10 @@ static int check_reals(const Recipe *r, Error *error)
     return 0;
 }
 
-int recipe_make(Recipe *recipe, const Options *o, const Task *task, int tiny, Error *error)
+int recipe_make(Recipe *recipe, const Options *o, const Task *task, Error *error)
 {
-    const char *name = o->recipe               ? o->recipe
-                       : tiny                  ? "tiny"
-                       : o->lora || o->adapter ? "lora"
-                                               : "task";
-    static const char *const names[] = {"task", "lora", "hf", "tiny"}, *const schedules[] = {
-                                                                           "linear", "cosine",
-                                                                           "constant"};
-    Preset preset = {0};
+    static const char *const schedules[] = {"linear", "cosine", "constant"};
     int schedule = 0;
-    for (int i = 0; i < 4; i++) {
-        if (!strcmp(name, presets[i].name)) {
-            preset = presets[i];
-        }
-    }
-    if (!preset.name) {
-        const char *near = nearest_word(name, names, 4);
-        return error_set(error, EXIT_USAGE,
-                         "--recipe %s: no such recipe%s%s; there are task, lora, hf and tiny", name,
-                         near ? "; did you mean " : "", near ? near : "");
-    }
     while (schedule < 3 && strcmp(o->schedule, schedules[schedule])) {
         schedule++;
     }
@@ -89,25 +50,14 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, int tiny, Er
     if (strcmp(o->select, "last") && strcmp(o->select, "best")) {
         return error_set(error, EXIT_USAGE, "--select %s: choose last or best", o->select);
     }
-    if (!strcmp(name, "task") && task->kind == KIND_LANGUAGE) {
-        preset = presets[2]; /* hf */
-        preset.name = name;
-    }
-    if (!strcmp(name, "task")) {
-        preset.lr = task->lr;
-        preset.epochs = task->epochs;
-        preset.warmup = task->warmup;
-        preset.batch = task->batch;
-    }
     *recipe = (Recipe){
-        .optim = {real(o->beta1, preset.beta1), real(o->beta2, preset.beta2),
-                  real(o->eps, preset.eps), real(o->weight_decay, preset.weight_decay),
-                  real(o->clip, preset.clip)},
+        .optim = {option_real(o->beta1), option_real(o->beta2), option_real(o->eps),
+                  option_real(o->weight_decay), option_real(o->clip)},
         .schedule = (Schedule)schedule,
-        .lr = real(o->lr, preset.lr),
-        .warmup = real(o->warmup, preset.warmup),
-        .epochs = real(o->epochs, preset.epochs),
-        .batch = o->batch ? option_count(o->batch) : preset.batch,
+        .lr = option_real(o->lr),
+        .warmup = option_real(o->warmup),
+        .epochs = option_real(o->epochs),
+        .batch = option_count(o->batch),
         .max_steps = option_count(o->max_steps),
         .max_len = option_count(o->max_len) ? option_count(o->max_len) : task->longest,
         .max_train = option_count(o->max_train),
@@ -130,17 +80,21 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, int tiny, Er
     return check_reals(recipe, error);
 }
 
-/* The shortest text that reads back as the same double. */
-static json_t *real_json(double value)
+const char *real_text(char text[32], double value)
 {
-    char text[32];
     for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
+        snprintf(text, 32, "%.*g", digits, value);
         if (strtod(text, NULL) == value) {
             break;
         }
     }
-    return json_string(text);
+    return text;
+}
+
+static json_t *real_json(double value)
+{
+    char text[32];
+    return json_string(real_text(text, value));
 }
 
 static json_t *seed_json(uint64_t seed)

@@ -27,9 +27,11 @@ typedef struct Seeds {
     uint64_t seed, init, data, dropout, order;
 } Seeds;
 
-/* From the named recipe (NULL: task, lora with adapters, or tiny for the tiny model) and the
- * options that were given. Errors: 64. */
-int recipe_make(Recipe *recipe, const Options *options, const Task *task, int tiny, Error *error);
+/* From the options, which a named recipe has filled (recipes.h). Errors: 64. */
+int recipe_make(Recipe *recipe, const Options *options, const Task *task, Error *error);
+
+/* The shortest text that reads back as the same double. */
+const char *real_text(char text[32], double value);
 
 /* hparams of the prediction file: recipe and seeds. Numbers that are no integers are texts,
  * "1e-05", so that no number formatter can change the digest. The caller owns it. */

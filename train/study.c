@@ -213,7 +213,7 @@ static int check_types(const Study *study, const Encoded *encoded, int types, Er
     return 0;
 }
 
-int study_open(Study *study, const Options *options, Error *error)
+int study_open(Study *study, Options *options, Error *error)
 {
     static const Problem problems[] = {PROBLEM_SINGLE, PROBLEM_CHOICE, PROBLEM_REGRESSION,
                                        PROBLEM_LANGUAGE};
@@ -236,8 +236,10 @@ int study_open(Study *study, const Options *options, Error *error)
     }
     const char *variable = getenv("SEEDBED_MODEL");
     int tiny = options->model ? !strcmp(options->model, "tiny") : !variable || !*variable;
-    if (!code && (recipe_make(&study->recipe, options, study->task, tiny, error) ||
-                  open_model_files(study, &config, error))) {
+    if (!code && (recipe_open(&study->named, options, study->task, tiny, error) ||
+                  recipe_make(&study->recipe, options, study->task, error) ||
+                  open_model_files(study, &config, error) ||
+                  recipe_check_model(&study->named, config.architecture == ARCH_LLAMA, error))) {
         code = error->code;
     }
     if (options->perturb) {
@@ -313,6 +315,7 @@ void study_close(Study *study)
     workspace_free(&study->work, &study->model);
     model_free(&study->model);
     backend_free(&study->backend);
+    recipe_close(&study->named);
     free(study->model_name);
     *study = (Study){0};
 }

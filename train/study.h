@@ -8,6 +8,7 @@
 #include "options.h"
 #include "own.h"
 #include "recipe.h"
+#include "recipes.h"
 #include "state.h"
 #include "workspace.h"
 
@@ -15,6 +16,7 @@ typedef struct Study {
     const Options *options;
     const Task *task; /* own.task where the files are the user's */
     Own own;
+    NamedRecipe named; /* what the options were filled from */
     Recipe recipe;
     Dataset train, dev;
     Tokenizer *tokenizer;
@@ -38,8 +40,9 @@ typedef struct Study {
     int told;       /* how the labels of the head were understood was said */
 } Study;
 
-/* Reads and checks everything. On failure what was opened is closed. */
-int study_open(Study *study, const Options *options, Error *error);
+/* Reads and checks everything; the recipe fills the options, which must outlive the study. On
+ * failure what was opened is closed. */
+int study_open(Study *study, Options *options, Error *error);
 void study_close(Study *study);
 
 /* Finds the largest micro-batch of all epochs of all these seeds, allocates for it, and counts
