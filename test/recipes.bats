@@ -99,7 +99,8 @@ file() {
     $train --task rte $short --recipe "$work/mine.json" --preds "$work/a"
     $train --task rte $short --recipe hf --lr 3e-5 --batch 16 --warmup 0.06 --schedule cosine --lora --lora-r 2 --preds "$work/b"
     a=$(basename "$work"/a/*.bin)
-    [ -n "$a" ] && [ "$a" = "$(basename "$work"/b/*.bin)" ]
+    [ -n "$a" ]
+    [ "$a" = "$(basename "$work"/b/*.bin)" ]
     grep -aoq '"hparams":"{[^}]*lr[^}]*3e-05' "$work"/a/*.bin
     file '{"base": "hf", "settings": {"lora": false}, "tasks": {"rte": {"lora": true}}}'
     plan --task rte --recipe "$work/mine.json"
