@@ -194,7 +194,7 @@ help:
 	@echo "make coverage   simulate how often the intervals of consistency hold the true value"
 	@echo "make asan       run the tests under AddressSanitizer (also: make ubsan, make tsan)"
 	@echo "make races      run CUDA's kernels in the emulator under ThreadSanitizer (K=norm: those of one file, or one op)"
-	@echo "make fuzz       feed the readers of consistency with damaged files (clang's libFuzzer; FUZZ_SECONDS=20)"
+	@echo "make fuzz       feed the readers of consistency and of a user's tables with damaged files (clang's libFuzzer; FUZZ_SECONDS=20)"
 	@echo "make tidy       clang-tidy; make format: clang-format; make unicode: make data/unicode_tables.c again"
 	@echo "make clean      remove what was built"
 	@echo "Variables: CC=clang, CXX=clang++, BUILD=folder, NVCC=nvcc (empty: no CUDA)"
@@ -272,7 +272,11 @@ fuzz: $(PROGRAMS)/train_gpt
 	    printf '\001id,label,a,b\n0,a,.5,.5\n1,b,1,-2\n' > build-fuzz/corpus/scores; \
 	    printf '\001model,task,zeta,VAR,CON,CCON\nm,RTE,80,1,90,75\n' > build-fuzz/corpus/table; \
 	    printf '\002index\tprediction\n0\ta\n1\tb\n' > build-fuzz/corpus/index; \
-	    printf '\003{"m": {"RTE": [80, 1, 90, 75]}}' > build-fuzz/corpus/json
+	    printf '\003{"m": {"RTE": [80, 1, 90, 75]}}' > build-fuzz/corpus/json; \
+    printf '\004sentence1,sentence2,label,idx\n"a ""b""",c,x,0\nd,"e\n",y,1\n' > build-fuzz/corpus/own-csv; \
+    printf '\004premise,choice1,choice2,label\na,b,c,0\nd,e,f,1\n' > build-fuzz/corpus/own-choice; \
+    printf '\005text\tlabel\na\t1.5\nb\t2\n' > build-fuzz/corpus/own-tsv; \
+    printf '\006{"ctx": "a", "endings": ["b", "c"], "label": 0}\n{"ctx": "d", "endings": ["e", "f"], "label": 1}\n' > build-fuzz/corpus/own-jsonl
 	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(EXACT) $(INCLUDE_eval) \
 	    -o build-fuzz/fuzz_preds test/fuzz_preds.c $(filter-out eval/consistency.c eval/tracediff.c eval/check.c,$(wildcard eval/*.c)) $(wildcard base/*.c data/*.c) \
 	    -ljansson -lxxhash -lmd -lm

@@ -63,6 +63,22 @@ static int means(const char *name, const char *class_name, int class_id)
     return 0;
 }
 
+/* The class that a name means, of those that are not taken, or count; one that has this very name
+ * comes first. */
+static int class_meant(const char *name, const char *const *classes, const char *taken, int count)
+{
+    for (int k = 0; k < count; k++) {
+        if (!taken[k] && !strcmp(name, classes[k])) {
+            return k;
+        }
+    }
+    int k = 0;
+    while (k < count && (taken[k] || !means(name, classes[k], k))) {
+        k++;
+    }
+    return k;
+}
+
 /* LABEL_2 or class 2 in row 2. */
 static int is_placeholder(const char *name, size_t row)
 {
@@ -100,13 +116,11 @@ LabelFit labels_of_list(int *rows, char text[256], const json_t *list, const cha
     char *taken = memory_calloc((size_t)count, 1);
     for (int r = 0; r < count && json_array_size(list) == (size_t)count; r++) {
         const char *name = json_string_value(json_array_get(list, (size_t)r));
-        for (int k = 0; name && k < count; k++) {
-            if (!taken[k] && means(name, classes[k], k)) {
-                taken[k] = 1;
-                found[r] = k;
-                fitting++;
-                break;
-            }
+        int k = name ? class_meant(name, classes, taken, count) : count;
+        if (k < count) {
+            taken[k] = 1;
+            found[r] = k;
+            fitting++;
         }
     }
     if (fitting == (size_t)count) {

@@ -1,7 +1,9 @@
-/* libFuzzer target: any bytes as a prediction file, an import, a gold file, a table. make fuzz. */
+/* libFuzzer target: any bytes as a prediction file, an import, a gold file, a table, a user's
+ * training and dev file. make fuzz. */
 #include "audit.h"
 #include "group.h"
 #include "import.h"
+#include "own.h"
 #include "statistics.h"
 
 #include <stdlib.h>
@@ -54,14 +56,39 @@ static void compute(Preds *run)
     }
 }
 
+/* Both splits from one file: whatever is a training file is its own dev file. */
+static void read_own_data(const char *path)
+{
+    static const char *const problems[] = {NULL, "single", "choice", "regression"};
+    for (int i = 0; i < 4; i++) {
+        OwnRequest request = {.name = "own", .problem = problems[i]};
+        Own own;
+        Dataset train, dev;
+        Error error;
+        if (own_init(&own, &request, &error)) {
+            abort();
+        }
+        if (!own_read(&own, &train, path, "train", 0, i & 1, &error)) {
+            if (own_read(&own, &dev, path, "validation", 0, i & 1, &error)) {
+                abort();
+            }
+            free(own_describe(&own));
+            free(own_columns(&own, 1));
+            dataset_free(&train);
+            dataset_free(&dev);
+        }
+        own_free(&own);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    static const char *const ends[] = {".bin", ".csv", ".tsv", ".json"};
+    static const char *const ends[] = {".bin", ".csv", ".tsv", ".json", ".csv", ".tsv", ".jsonl"};
     if (size == 0) {
         return 0;
     }
     /* the first byte chooses the reader */
-    int kind = bytes[0] % 4;
+    int kind = bytes[0] % 7;
     uint8_t *copy = memory_alloc(size, 1);
     memcpy(copy, bytes + 1, size - 1);
     if (kind == 0) {
@@ -97,6 +124,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         }
     } else if (kind == 3) {
         (void)!audit_table(&audit, path, &error);
+    }
+    if (kind > 3) {
+        read_own_data(path);
     }
     preds_free(&run);
     json_decref(audit);

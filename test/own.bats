@@ -81,6 +81,17 @@ trained() {
     plans 'label label (regression)' --problem regression --train-file "$work/d.csv"
 }
 
+@test "a trained head is read by its label names, whatever their sign and order" {
+    printf 'text,label\ncat,-1\ndog,0\nfox,1\nbird,1\nthe red cat,-1\nthe dog,0\n' >"$work/t.csv"
+    local own="--task own --train-file $work/t.csv --dev-file $work/t.csv"
+    trained $own --model tiny --save "$work/m" >/dev/null
+    $train $own --model "$work/m" --epochs 0 $appended | grep '^seed' >"$work/expected"
+    # -1 and 1 change their names: the head says the same of classes that are others
+    sed -i 's/"0": *"-1"/"0": "1"/; s/"2": *"1"/"2": "-1"/; s/"-1": *0/"1": 0/; s/"1": *2/"-1": 2/' "$work/m/config.json"
+    printf 'text,label\ncat,1\ndog,0\nfox,-1\nbird,-1\nthe red cat,1\nthe dog,0\n' >"$work/t.csv"
+    $train $own --model "$work/m" --epochs 0 $appended | grep '^seed' | cmp - "$work/expected"
+}
+
 @test "choices by columns or as a list; numbers, letters or names" {
     printf 'premise,choice1,choice2,label\nit fell,rain,sun,0\nit ran,dog,boat,1\n' >"$work/t.csv"
     cp "$work/t.csv" "$work/d.csv"
@@ -131,6 +142,9 @@ trained() {
     $train $own --seed 1 --template '{sentence2} behind {sentence1}' >"$work/other"
     if cmp -s <(grep '^seed' "$work/plain") <(grep '^seed' "$work/other"); then false; fi
     [ "$(ls "$work"/preds/*.s1.bin | wc -l)" -eq 2 ]
+    # the names decide which text stands where, not their turn
+    $train $own --seed 1 --text-columns sentence2,sentence1 --template '{sentence2} behind {sentence1}' >"$work/turned"
+    cmp <(grep '^seed' "$work/turned") <(grep '^seed' "$work/other")
     rm -r "$work/preds"
     plans 'NOTE: --template changes nothing: the model is an encoder' --template '{sentence1}: {sentence2}'
     fails 64 "'{premise}' is no text's name in braces; there are {sentence1} and {sentence2}" \
@@ -199,6 +213,7 @@ trained() {
     end=tsv good='text\tlabel\na\tx\nb\ty\n'
     refuses 65 "x.tsv:3: 3 columns, expected 2" 'text\tlabel\na\tx\nb\tc\ty\n' "$good"
     refuses 65 "x.tsv:3: 1 columns, expected 2" 'text\tlabel\na\tx\nb\nc\ty\n' "$good"
+    refuses 65 "x.tsv:3: 2 columns, expected 3" 'text1\ttext2\tlabel\na\tb\tx\nc\td\ne\ty\n' 'text1\ttext2\tlabel\na\tb\tx\n'
     printf 'text\tlabel\na\tx\nb\tc\ty\nd\ty\n' >"$work/t.tsv"
     plans '2 training' --train-file "$work/t.tsv" --dev-file "$work/t.tsv" --allow-bad-rows
     grep -q 't.tsv: 1 row is left out, .* line 3$' "$work/err"

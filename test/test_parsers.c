@@ -4,6 +4,7 @@
 #include "check.h"
 #include "encode.h"
 #include "openers.h"
+#include "own.h"
 #include "rng.h"
 #include "safetensors.h"
 
@@ -267,6 +268,44 @@ static void check_texts(void)
     free(jsonl_path);
 }
 
+static const char *own_problem;
+
+/* A training file of a user's own. */
+static int open_own(const char *path, Error *error)
+{
+    OwnRequest request = {.name = "own", .problem = own_problem};
+    Own own;
+    Dataset dataset;
+    int code = own_init(&own, &request, error);
+    code = code ? code : own_read(&own, &dataset, path, "train", 0, 0, error);
+    if (!code) {
+        free(own_describe(&own));
+        free(own_columns(&own, 1));
+        dataset_free(&dataset);
+    }
+    own_free(&own);
+    return code == EXIT_USAGE ? EXIT_BAD_DATA : code; /* names of columns that say nothing */
+}
+
+static void check_own(void)
+{
+    static const char csv[] = "sentence1,sentence2,label,idx\na,\"b \"\"c\"\"\",x,0\nd,e,y,1\n",
+                      tsv[] = "text\tlabel\na\t1.5\nb\t2\n",
+                      choice[] = "premise,choice1,choice2,label\na,b,c,0\nd,e,f,1\n",
+                      list[] = "{\"ctx\": \"a\", \"endings\": [\"b\", \"c\"], \"label\": \"A\"}\n"
+                               "{\"ctx\": \"d\", \"endings\": [\"e\", \"f\"], \"label\": \"B\"}\n";
+    char *csv_path = scratch_path("own.csv"), *tsv_path = scratch_path("own.tsv"),
+         *jsonl_path = scratch_path("own.jsonl");
+    check_damage("a user's CSV", csv_path, csv, sizeof csv - 1, open_own, 0);
+    check_damage("a user's TSV", tsv_path, tsv, sizeof tsv - 1, open_own, 0);
+    check_damage("a user's JSON lines", jsonl_path, list, sizeof list - 1, open_own, 0);
+    own_problem = "choice";
+    check_damage("a user's choices", csv_path, choice, sizeof choice - 1, open_own, 0);
+    free(csv_path);
+    free(tsv_path);
+    free(jsonl_path);
+}
+
 /* The folder of a file beside a tokenizer. */
 static int open_beside(const char *path, Error *error)
 {
@@ -374,6 +413,7 @@ int main(void)
     check_utf8();
     check_containers();
     check_texts();
+    check_own();
     check_side_files();
     check_decoders();
     return checks_close("test_parsers");
