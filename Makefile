@@ -77,7 +77,7 @@ EVAL = $(filter-out $(patsubst %,$(BUILD)/eval/%.o,consistency tracediff check),
 ALL = $(TRAIN) $(MODEL) $(DATA) $(EVAL) $(KERNEL_OBJECTS) $(BASE)
 TESTS = $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c)) $(BUILD)/make_llama $(BUILD)/make_roberta $(BUILD)/probe
 # Test ops without a model: after an edit of a kernel only its builds are compiled again.
-TEST_OPS = $(patsubst test/%.c,$(BUILD)/test/%.o,test/check.c test/guarded.c test/harness.c $(wildcard test/op_*.c test/reference*.c)) \
+TEST_OPS = $(patsubst test/%.c,$(BUILD)/test/%.o,test/check.c test/guarded.c test/harness.c test/rounding_check.c $(wildcard test/op_*.c test/reference*.c)) \
     $(KERNEL_OBJECTS) $(BASE)
 
 # scalar.h and rng.h in every build, for test_ops

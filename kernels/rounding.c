@@ -121,10 +121,14 @@ void ROUNDING(embedding_backward)(Context *ctx, float *dtable, const float *dout
 {
     size_t width = (size_t)C;
     Inputs in = {.ctx = ctx};
-    const float *d = input_floats(&in, dout, (size_t)N * width);
     const int *row = input_ints(&in, rows, (size_t)U),
               *start = input_ints(&in, starts, (size_t)U + 1),
               *token = input_ints(&in, order, (size_t)N);
+    int tokens = 0; /* of dout */
+    for (int i = 0; i < N; i++) {
+        tokens = token[i] >= tokens ? token[i] + 1 : tokens;
+    }
+    const float *d = input_floats(&in, dout, (size_t)tokens * width);
     for (size_t u = 0; u < (size_t)U; u++) {
         Inputs before = {.ctx = ctx};
         const float *there = input_floats(&before, dtable + (size_t)row[u] * width, width);

@@ -3,11 +3,11 @@
  * values against float64; gradients against central differences of float64; and scalar.h and rng.h
  * (words.def), the same from every build.
  *
- *     test_ops [--only NAME] [--mode test|grad|words|perf|support|races] [--device cuda|sim]
- *              [--repeat N]
+ *     test_ops [--only NAME] [--mode test|grad|words|bounds|perf|support|races]
+ *              [--device cuda|sim] [--repeat N]
  *
  * NAME is an op or a file of kernels/. test: bits, values, variants. grad: gradients. words: scalar.h
- * and rng.h, of a GPU over all 2^32 words. perf: time, GB/s and GFLOP/s at the shapes of
+ * and rng.h, of a GPU over all 2^32 words. bounds: what those of rounding.h are worth. perf: time, GB/s and GFLOP/s at the shapes of
  * RoBERTa-large and Llama-3.2-3B, all builds side by side, and of what share of this machine's
  * ceilings; of a device with its variants. support: which build has which op. races: for a program
  * under ThreadSanitizer; every shape and variant with one fill, by several threads or in two orders:
@@ -23,7 +23,7 @@
 #include "guarded.h"
 #include "harness.h"
 #include "reference.h"
-#include "watch.h"
+#include "rounding_check.h"
 #include "words.h"
 
 #include <stdlib.h>
@@ -66,9 +66,17 @@ static int shape_ends(const Shape *shape)
 
 /* --- modes --- */
 
-/* Chains the hashes of all outputs. The scratch that the op has is not that of the op hash. */
-static void chain_hash(void *user, Context *ctx, const WatchOutput *output)
+/* A run that is watched. */
+typedef struct Watched {
+    Run *run;
+    uint64_t hash; /* of all outputs, chained */
+    int bounds;    /* rounding errors are compared with their bounds */
+} Watched;
+
+/* Called with each output. The scratch that the op has is not that of the op hash. */
+static void look_at(void *user, Context *ctx, const WatchOutput *output)
 {
+    Watched *watched = user;
     const Device *device = ctx->watch->device;
     size_t floats = 2 * HASH_PARTS, own = ctx->scratch_size;
     float *scratch = ctx->scratch;
@@ -84,7 +92,10 @@ static void chain_hash(void *user, Context *ctx, const WatchOutput *output)
     device->release(sum, sizeof *sum);
     ctx->scratch = scratch;
     ctx->scratch_size = own;
-    *(uint64_t *)user = *(uint64_t *)user * 31 + hash;
+    watched->hash = watched->hash * 31 + hash;
+    if (watched->bounds) {
+        rounding_check_output(watched->run->what, ctx, output, watched->run->fill == FILL_NORMAL);
+    }
 }
 
 /* Of --device and --repeat: the one device that is tested, or NULL. */
@@ -140,16 +151,19 @@ static Backend reference_backend(void)
     return backend;
 }
 
-/* Each run goes through the op's wrapper of watch.h, and its hash too must be the reference's. */
+/* Each run goes through the op's wrapper of watch.h, and its hash too must be the reference's. The
+ * first one, and all that are compared with float64, have bounds; not those of fewer bits. */
 static uint64_t run_watched(Run *run, Backend *backend, int same_bits, int check)
 {
-    uint64_t hash = 0;
+    int bounds = (check || !run->kept) && !races && !strstr(backend->variants, "=tf32");
+    Watched watched = {.run = run, .bounds = bounds};
     watch_begin(backend, WATCH_OUTPUTS);
-    backend->ctx.watch->output = chain_hash;
-    backend->ctx.watch->output_user = &hash;
+    backend->ctx.watch->output = look_at;
+    backend->ctx.watch->output_user = &watched;
+    backend->ctx.watch->before = bounds ? rounding_check_before : NULL;
     run_case(run, backend, same_bits, check);
     CHECK(!backend->ctx.watch->error.code, "%s: %s", run->what, backend->ctx.watch->error.text);
-    return hash;
+    return watched.hash;
 }
 
 static void test_bits(const OpCase *c)
@@ -441,15 +455,16 @@ static int selected(const char *only, const char *family, const char *op)
 
 static int usage(void)
 {
-    fputs("usage: test_ops [--only OP|FILE] [--mode test|grad|words|perf|support|races] "
-          "[--device cuda|sim] [--repeat N]\n",
+    fputs("usage: test_ops [--only OP|FILE] [--mode test|grad|words|bounds|perf|support|races]"
+          " [--device cuda|sim] [--repeat N]\n",
           stderr);
     return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
 {
-    static const char *const modes[] = {"test", "grad", "words", "perf", "support", "races"};
+    static const char *const modes[] = {"test", "grad",    "words", "bounds",
+                                        "perf", "support", "races"};
     const char *only = NULL, *mode = "";
     int found[OPS] = {0}, count = 0;
     for (int i = 1; i < argc; i += 2) {
@@ -498,7 +513,7 @@ int main(int argc, char **argv)
                 continue;
             }
             count++;
-            if (!*mode || !strcmp(mode, "test") || races) {
+            if (!*mode || !strcmp(mode, "test") || !strcmp(mode, "bounds") || races) {
                 test_bits(c);
             }
             if ((!*mode || !strcmp(mode, "grad")) && c->gradient) {
@@ -521,6 +536,10 @@ int main(int argc, char **argv)
     }
     if (!strcmp(mode, "perf") || !strcmp(mode, "support")) {
         return 0;
+    }
+    rounding_check_ratios(!strcmp(mode, "bounds"));
+    if (!only && (!*mode || !strcmp(mode, "bounds"))) {
+        rounding_check_wrong(&ops_reference);
     }
     if (!only && (!*mode || !strcmp(mode, "words"))) {
         test_words(only_device);
