@@ -217,6 +217,7 @@ test: all $(TESTS) $(if $(NVCC),$(BUILD)/test_ptx)
 test-long: test
 	@$(MAKE) races
 	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) $(BUILD)/test_injections 200
+	@test/course.sh
 	@CC=$(CC) test/mutants.sh
 
 machine-code:
