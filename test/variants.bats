@@ -17,11 +17,11 @@ setup() {
 
 # kind NAME: the options of a short run
 kind() {
-    local model="tiny" rest="--task rte --data builtin --max-train 16 --max-eval 8 --dropout 0.1"
+    local model="tiny" rest="--task rte --data builtin --max-train 16 --batch 8 --max-eval 8 --dropout 0.1"
     case $1 in decoder* | language*) model=$llama ;; esac
     case $1 in language*) rest="--task lm --data $work/text --max-len 32 --batch 2" ;; esac
     case $1 in *adapters) rest="$rest --lora --lora-targets all --lora-dropout 0.1" ;; esac
-    echo "--model $model $rest --epochs 1 --warmup 0 --lr 1e-2 --quiet"
+    echo "--model $model $rest --epochs 2 --warmup 0 --lr 1e-2 --quiet"
 }
 
 kinds="encoder encoder-adapters decoder decoder-adapters language language-adapters"
