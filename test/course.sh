@@ -6,8 +6,8 @@ set -u
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-unset MAKEFLAGS MFLAGS MAKELEVEL BUILD PROGRAMS
-export NVCC='' # the emulator runs the kernels of CUDA
+unset MFLAGS MAKELEVEL BUILD PROGRAMS
+export MAKEFLAGS='NVCC=' # the emulator runs the kernels of CUDA; a variable of the environment would not do
 
 mkdir "$work/tree"
 git ls-files -coz --exclude-standard | while IFS= read -r -d '' f; do [ ! -f "$f" ] || printf '%s\0' "$f"; done |
