@@ -21,25 +21,25 @@ static int check_file(const char *path, int append, Error *error)
     return append && access(path, W_OK) ? error_set_errno(error, "write", path) : 0;
 }
 
-int study_check_output(const Study *study, const Seeds *seeds, const char *save, Error *error)
+int setup_check_output(const Setup *setup, const Seeds *seeds, const char *save, Error *error)
 {
     static const char *const files[2][2] = {{"config.json", "model.safetensors"},
                                             {"adapter_config.json", "adapter_model.safetensors"}};
-    char *name = output_name(study, seeds), *path = string_format("%s.bin", name),
+    char *name = output_name(setup, seeds), *path = string_format("%s.bin", name),
          *log = string_format("%s.jsonl", name);
-    int code = folder_check(study->options->preds, error);
-    if (!code && path_is_folder(study->options->preds)) {
+    int code = folder_check(setup->options->preds, error);
+    if (!code && path_is_folder(setup->options->preds)) {
         code = check_file(path, 0, error) || check_file(log, 1, error) ? error->code : 0;
     }
     free(name);
     free(path);
     free(log);
-    if (!code && save && study->model_folder && path_is_same(save, study->model_folder)) {
+    if (!code && save && setup->model_folder && path_is_same(save, setup->model_folder)) {
         code = error_set(error, EXIT_USAGE,
                          "--save %s is the folder of the model; name another for the result", save);
     }
-    const char *adapter = study->options->adapter;
-    if (!code && save && study->options->seeds && adapter && path_is_same(save, adapter)) {
+    const char *adapter = setup->options->adapter;
+    if (!code && save && setup->options->seeds && adapter && path_is_same(save, adapter)) {
         code = error_set(error, EXIT_USAGE,
                          "--save %s is the folder of the adapter that all seeds start from; name "
                          "another for the result",
@@ -49,7 +49,7 @@ int study_check_output(const Study *study, const Seeds *seeds, const char *save,
         code = folder_check(save, error);
     }
     for (int i = 0; i < 2 && !code && save && path_is_folder(save); i++) {
-        path = string_format("%s/%s", save, files[study->recipe.lora.targets != 0][i]);
+        path = string_format("%s/%s", save, files[setup->recipe.lora.targets != 0][i]);
         code = check_file(path, 0, error);
         free(path);
     }

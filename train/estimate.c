@@ -1,5 +1,5 @@
 /* How long a run will take: the work of its plan over what this machine does of it now. */
-#include "study.h"
+#include "setup.h"
 #include "threads.h"
 
 #include <math.h>
@@ -32,28 +32,28 @@ static double share_of_cores(int threads)
 }
 
 /* Operations a second of the products of this model, the slowest and the fastest of some bursts. */
-static void measure_rate(double rate[2], Study *study)
+static void measure_rate(double rate[2], Setup *setup)
 {
     enum { BURSTS = 6, ROWS = 512 };
-    const Config *c = &study->model.config;
-    int rows = study->work.max_tokens < ROWS ? study->work.max_tokens : ROWS;
+    const Config *c = &setup->model.config;
+    int rows = setup->work.max_tokens < ROWS ? setup->work.max_tokens : ROWS;
     size_t F = (size_t)c->F, C = (size_t)c->C, N = (size_t)rows;
-    const Device *device = study->backend.device;
+    const Device *device = setup->backend.device;
     float *weight = device->alloc(F * C * sizeof *weight), *x = device->alloc(N * C * sizeof *x),
           *out = device->alloc(N * F * sizeof *out);
     Error ignored; /* an op that fails here fails in the run */
     /* the plan may have no product as large */
-    backend_reserve(&study->backend, matmul_scratch(N, F, C));
+    backend_reserve(&setup->backend, matmul_scratch(N, F, C));
     rate[0] = INFINITY;
     rate[1] = 0;
     for (int burst = -1; burst < BURSTS; burst++) { /* the first touches the memory */
         double begin = clock_seconds(), now;
         int calls = 0;
         do {
-            study->backend.ops.matmul_forward(&study->backend.ctx, out, x, (Weight){.f32 = weight},
+            setup->backend.ops.matmul_forward(&setup->backend.ctx, out, x, (Weight){.f32 = weight},
                                               NULL, rows, c->C, c->F);
             calls++;
-            (void)backend_wait(&study->backend, &ignored);
+            (void)backend_wait(&setup->backend, &ignored);
             now = clock_seconds();
         } while (now < begin + 0.006);
         double found = 2.0 * (double)(N * C) * (double)F * calls / (now - begin);
@@ -74,43 +74,43 @@ static double tokens_of(const Encoded *encoded)
 }
 
 /* Steps from one evaluation to the next; 0: the last alone. */
-static long steps_between(const Study *study)
+static long steps_between(const Setup *setup)
 {
-    const char *every = study->options->eval_every;
-    return (option_in_steps(every) ? 1L : study->steps_per_epoch) * option_count(every);
+    const char *every = setup->options->eval_every;
+    return (option_in_steps(every) ? 1L : setup->steps_per_epoch) * option_count(every);
 }
 
-int study_evaluations(const Study *study)
+int setup_evaluations(const Setup *setup)
 {
-    long every = steps_between(study);
-    return every && study->steps ? (int)((study->steps - 1) / every) + 1 : 1;
+    long every = steps_between(setup);
+    return every && setup->steps ? (int)((setup->steps - 1) / every) + 1 : 1;
 }
 
-int study_evaluates(const Study *study, int step)
+int setup_evaluates(const Setup *setup, int step)
 {
-    long every = steps_between(study);
-    return step == study->steps || (every && step % every == 0);
+    long every = steps_between(setup);
+    return step == setup->steps || (every && step % every == 0);
 }
 
-int study_estimate(Study *study, double seconds[2])
+int setup_estimate(Setup *setup, double seconds[2])
 {
-    const Model *m = &study->model;
+    const Model *m = &setup->model;
     const Config *c = &m->config;
-    int threads = study->backend.ctx.threads, cores = threads_available(),
-        language = study->task->kind == KIND_LANGUAGE;
+    int threads = setup->backend.ctx.threads, cores = threads_available(),
+        language = setup->task->kind == KIND_LANGUAGE;
     double rate[2];
     if (share_of_cores(threads < cores ? threads : cores) < CALM) {
         return 0;
     }
-    measure_rate(rate, study);
+    measure_rate(rate, setup);
     if (rate[1] > 1.6 * rate[0]) {
         return 0;
     }
-    double passes = (m->lora.targets ? 2.0 : 3.0) + (study->work.recompute ? 1.0 : 0.0),
-           tokens = passes * (double)study->tokens +
-                    study_evaluations(study) * tokens_of(&study->dev_ids),
-           length = tokens_of(&study->train_ids) /
-                    ((double)study->train.count * study->train_ids.choices);
+    double passes = (m->lora.targets ? 2.0 : 3.0) + (setup->work.recompute ? 1.0 : 0.0),
+           tokens = passes * (double)setup->tokens +
+                    setup_evaluations(setup) * tokens_of(&setup->dev_ids),
+           length = tokens_of(&setup->train_ids) /
+                    ((double)setup->train.count * setup->train_ids.choices);
     /* The last layer computes keys and values for all tokens, the rest for one of each sequence. */
     double layers = language ? c->L : c->L - 0.8, embeddings = (double)c->V * c->C,
            matrices = ((double)model_counts(m).all - embeddings) * layers / c->L;
@@ -118,13 +118,13 @@ int study_estimate(Study *study, double seconds[2])
         matrices += embeddings * (c->tied ? 4.0 : 1.0) / 3.0; /* the logits are computed twice */
     }
     /* Ops of a nanosecond a value that are too short for all threads run on fewer. */
-    double team = fmin(threads, fmax(1.0, (double)study->work.max_tokens * c->C / PACE_GRAIN));
+    double team = fmin(threads, fmax(1.0, (double)setup->work.max_tokens * c->C / PACE_GRAIN));
     /* Products, each weight once for a token and attention's over whole sequences; everything that
      * is no product, at 2.2 ns for one of the 10 C + 2 F values of a layer; the optimizer's pass
      * over 7 arrays at 10 GB/s. The constants are from docs/BENCH.md. */
     double products = tokens * (2.0 * matrices + 4.0 * layers * c->C * length),
            others = tokens * layers * (10.0 * c->C + 2.0 * c->F) * 2.2e-9 / team +
-                    (double)study->steps * 28.0 * (double)m->params.trained / 1e10;
+                    (double)setup->steps * 28.0 * (double)m->params.trained / 1e10;
     seconds[0] = 0.75 * (products / rate[1] + others);
     seconds[1] = 1.4 * (products / rate[0] + others);
     return 1;

@@ -5,24 +5,24 @@
 #include <math.h>
 #include <stdlib.h>
 
-static void score_regression(const Study *study, Evaluation *e)
+static void score_regression(const Setup *setup, Evaluation *e)
 {
-    const Dataset *dev = &study->dev;
+    const Dataset *dev = &setup->dev;
     float *target = memory_alloc((size_t)dev->count, sizeof *target);
     for (int i = 0; i < dev->count; i++) {
         target[i] = dev->examples[i].target;
     }
-    e->metric = metric_of_values(metric_name(study->task->metric), e->logits, target,
+    e->metric = metric_of_values(metric_name(setup->task->metric), e->logits, target,
                                  (size_t)dev->count);
     e->majority = NAN;
     e->collapsed = isnan(e->metric);
     free(target);
 }
 
-static void score_classes(const Study *study, Evaluation *e)
+static void score_classes(const Setup *setup, Evaluation *e)
 {
-    const Dataset *dev = &study->dev;
-    int K = study->task->K, *label = memory_alloc((size_t)dev->count, sizeof *label);
+    const Dataset *dev = &setup->dev;
+    int K = setup->task->K, *label = memory_alloc((size_t)dev->count, sizeof *label);
     e->collapsed = 1;
     for (int i = 0; i < dev->count; i++) {
         const float *z = e->logits + (size_t)i * (size_t)K;
@@ -36,7 +36,7 @@ static void score_classes(const Study *study, Evaluation *e)
     }
     Confusion confusion;
     confusion_count(&confusion, label, e->pred, (size_t)dev->count, K);
-    e->metric = metric_by_name(metric_name(study->task->metric), &confusion);
+    e->metric = metric_by_name(metric_name(setup->task->metric), &confusion);
     e->majority = metric_majority(&confusion);
     confusion_free(&confusion);
     free(label);
@@ -44,31 +44,31 @@ static void score_classes(const Study *study, Evaluation *e)
 
 int evaluate(Run *run, Evaluation *e, Error *error)
 {
-    Study *study = run->study;
-    const Model *model = &study->model;
-    const Ops *ops = &study->backend.ops;
-    Context *ctx = &study->backend.ctx;
-    const Device *device = study->backend.device;
-    const Encoded *dev = &study->dev_ids;
+    Setup *setup = run->setup;
+    const Model *model = &setup->model;
+    const Ops *ops = &setup->backend.ops;
+    Context *ctx = &setup->backend.ctx;
+    const Device *device = setup->backend.device;
+    const Encoded *dev = &setup->dev_ids;
     StepSums sums;
-    Pass pass = {model, &run->state, &study->work, &study->batch, .step = {.train = 0}};
-    size_t K = (size_t)study->task->K, values = (size_t)study->dev.count * K;
+    Pass pass = {model, &run->state, &setup->work, &setup->batch, .step = {.train = 0}};
+    size_t K = (size_t)setup->task->K, values = (size_t)setup->dev.count * K;
     double terms = 0;
-    for (int first = 0, count; first < study->dev.count; first += count) {
-        count = pack_fitting(study, dev, first);
-        pack(&study->batch, dev, NULL, first, count, 0);
+    for (int first = 0, count; first < setup->dev.count; first += count) {
+        count = pack_fitting(setup, dev, first);
+        pack(&setup->batch, dev, NULL, first, count, 0);
         pass_forward(&pass);
-        if (study->task->kind != KIND_LANGUAGE) {
-            ops->copy(ctx, run->dev_logits + (size_t)first * K, study->work.logits,
+        if (setup->task->kind != KIND_LANGUAGE) {
+            ops->copy(ctx, run->dev_logits + (size_t)first * K, setup->work.logits,
                       (size_t)count * K);
         }
         pass_loss(&pass, 0.0f, 0);
-        terms += study->batch.terms;
+        terms += setup->batch.terms;
     }
     device->get(e->logits, run->dev_logits, values * sizeof *e->logits);
     device->get(&sums, run->state.sums, sizeof sums);
     state_zero_sums(&run->state, model);
-    if (backend_wait(&study->backend, error)) {
+    if (backend_wait(&setup->backend, error)) {
         return error->code;
     }
     e->loss = sums.loss / terms;
@@ -80,20 +80,20 @@ int evaluate(Run *run, Evaluation *e, Error *error)
     }
     e->epoch = run->state.epoch;
     e->step = run->state.step;
-    if (study->task->kind == KIND_LANGUAGE) {
+    if (setup->task->kind == KIND_LANGUAGE) {
         e->metric = exp(e->loss);
         e->majority = NAN;
-    } else if (study->task->kind == KIND_REGRESSION) {
-        score_regression(study, e);
+    } else if (setup->task->kind == KIND_REGRESSION) {
+        score_regression(setup, e);
     } else {
-        score_classes(study, e);
+        score_classes(setup, e);
     }
     return 0;
 }
 
-int evaluation_is_better(const Study *study, const Evaluation *evaluation, const Evaluation *kept)
+int evaluation_is_better(const Setup *setup, const Evaluation *evaluation, const Evaluation *kept)
 {
     double a = evaluation->metric, b = kept->metric;
     /* NaN is worse than any number; a lower perplexity is better */
-    return isnan(b) ? !isnan(a) : study->task->metric == METRIC_PERPLEXITY ? a < b : a > b;
+    return isnan(b) ? !isnan(a) : setup->task->metric == METRIC_PERPLEXITY ? a < b : a > b;
 }

@@ -9,6 +9,6 @@
 int evaluate(Run *run, Evaluation *evaluation, Error *error);
 
 /* Whether the evaluation's metric is better than that of the one which is kept. */
-int evaluation_is_better(const Study *study, const Evaluation *evaluation, const Evaluation *kept);
+int evaluation_is_better(const Setup *setup, const Evaluation *evaluation, const Evaluation *kept);
 
 #endif

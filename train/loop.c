@@ -16,18 +16,18 @@
 /* The passes of a step: losses in state.sums, gradients added. Returns its tokens. */
 static long run_passes(Run *run, const StepRange *range, const int *order, int terms)
 {
-    Study *study = run->study;
-    Batch *batch = &study->batch;
-    Pass pass = {&study->model, &run->state, &study->work, batch,
+    Setup *setup = run->setup;
+    Batch *batch = &setup->batch;
+    Pass pass = {&setup->model, &run->state, &setup->work, batch,
                  .step = {.train = 1,
                           .step = (uint32_t)run->state.step,
                           .seed_dropout = run->seeds->dropout}};
     long tokens = 0;
-    study->backend.ctx.order_seed = run->seeds->order;
-    study->backend.ctx.order_step = (uint32_t)run->state.step;
-    for (int at = range->first; at < range->end; at += study->micro) {
-        int count = int_min(study->micro, range->end - at);
-        pack(batch, &study->train_ids, order, at, count, at - range->first);
+    setup->backend.ctx.order_seed = run->seeds->order;
+    setup->backend.ctx.order_step = (uint32_t)run->state.step;
+    for (int at = range->first; at < range->end; at += setup->micro) {
+        int count = int_min(setup->micro, range->end - at);
+        pack(batch, &setup->train_ids, order, at, count, at - range->first);
         tracer_part(run->tracer, TRACE_EMBED);
         pass_forward(&pass);
         tracer_part(run->tracer, TRACE_LOSS);
@@ -43,13 +43,13 @@ static long run_passes(Run *run, const StepRange *range, const int *order, int t
 static int diverged(Run *run, const StepRange *range, const int *order, int terms, const char *what,
                     Error *error)
 {
-    Study *study = run->study;
+    Setup *setup = run->setup;
     char found[160];
-    state_zero_gradients(&run->state, &study->model);
-    watch_begin(&study->backend, WATCH_FINITE);
+    state_zero_gradients(&run->state, &setup->model);
+    watch_begin(&setup->backend, WATCH_FINITE);
     run_passes(run, range, order, terms);
-    watch_end(&study->backend, WATCH_FINITE);
-    watch_found(&study->backend, found);
+    watch_end(&setup->backend, WATCH_FINITE);
+    watch_found(&setup->backend, found);
     return error_set(error, EXIT_DIVERGED,
                      "step %d: the %s is not finite; first in %s; nothing was written, lower --lr "
                      "or set --clip",
@@ -59,15 +59,15 @@ static int diverged(Run *run, const StepRange *range, const int *order, int term
 /* One optimizer step on the examples of the range. */
 static int train_step(Run *run, const StepRange *range, const int *order, Error *error)
 {
-    Study *study = run->study;
-    int terms = step_terms(study, range, order);
-    double lr = study->recipe.lr * schedule_factor(study->recipe.schedule, run->state.step,
-                                                   study->warmup, study->steps);
+    Setup *setup = run->setup;
+    int terms = step_terms(setup, range, order);
+    double lr = setup->recipe.lr * schedule_factor(setup->recipe.schedule, run->state.step,
+                                                   setup->warmup, setup->steps);
     tracer_begin(run->tracer);
     long tokens = run_passes(run, range, order, terms);
     StepSums sums;
     tracer_part(run->tracer, TRACE_OPTIMIZER);
-    int code = optim_step(&run->state, &study->model, &study->recipe.optim, lr, &sums, error);
+    int code = optim_step(&run->state, &setup->model, &setup->recipe.optim, lr, &sums, error);
     tracer_pause(run->tracer);
     if (code) {
         return code;
@@ -88,15 +88,15 @@ static int train_step(Run *run, const StepRange *range, const int *order, Error 
 /* Keeps the evaluation, and its weights where they will be saved. */
 static void keep(Run *run)
 {
-    Study *study = run->study;
+    Setup *setup = run->setup;
     State *state = &run->state;
     Evaluation kept = state->kept;
     state->kept = run->now;
     run->now.logits = kept.logits; /* the memory of the next one */
     run->now.pred = kept.pred;
     if (state->best) {
-        study->backend.ops.copy(&study->backend.ctx, state->best, state->weights,
-                                study->model.params.trained);
+        setup->backend.ops.copy(&setup->backend.ctx, state->best, state->weights,
+                                setup->model.params.trained);
     }
 }
 
@@ -108,14 +108,14 @@ double run_train_loss(const Run *run)
 /* Evaluates and decides what to keep. */
 static int evaluate_and_keep(Run *run, int first, Error *error)
 {
-    const Study *study = run->study;
+    const Setup *setup = run->setup;
     if (evaluate(run, &run->now, error) || tracer_evaluation(run->tracer, &run->now, error) ||
         progress_evaluation(&run->progress, &run->now, run_train_loss(run),
-                            metric_name(study->task->metric), error)) {
+                            metric_name(setup->task->metric), error)) {
         return error->code;
     }
-    if (first || !study->recipe.select_best ||
-        evaluation_is_better(study, &run->now, &run->state.kept)) {
+    if (first || !setup->recipe.select_best ||
+        evaluation_is_better(setup, &run->now, &run->state.kept)) {
         keep(run);
     }
     return 0;
@@ -123,24 +123,24 @@ static int evaluate_and_keep(Run *run, int first, Error *error)
 
 int run_loop(Run *run, Error *error)
 {
-    const Study *study = run->study;
+    const Setup *setup = run->setup;
     State *state = &run->state;
-    int examples = study->train.count, code = 0, evaluations = 0,
+    int examples = setup->train.count, code = 0, evaluations = 0,
         *order = memory_alloc((size_t)examples, sizeof *order);
-    while (state->step < study->stop && !code) {
-        StepRange range = step_range(study, state->step);
+    while (state->step < setup->stop && !code) {
+        StepRange range = step_range(setup, state->step);
         state->epoch = range.epoch;
         if (range.first == 0) {
             state->loss = state->terms = 0;
             epoch_order(order, examples, run->seeds->data, range.epoch);
         }
         code = train_step(run, &range, order, error);
-        if (!code && study_evaluates(study, state->step)) {
+        if (!code && setup_evaluates(setup, state->step)) {
             code = evaluate_and_keep(run, evaluations++ == 0, error);
         }
     }
     free(order);
-    if (!code && !study->steps) { /* evaluate only */
+    if (!code && !setup->steps) { /* evaluate only */
         code = evaluate(run, &run->now, error) || tracer_evaluation(run->tracer, &run->now, error)
                    ? error->code
                    : 0;

@@ -2,7 +2,7 @@
  * file a run. */
 #include "process.h"
 #include "profile.h"
-#include "study.h"
+#include "setup.h"
 #include "version.h"
 
 #include <math.h>
@@ -15,7 +15,7 @@ static int fail(const Error *error)
     return error->code;
 }
 
-static void show_banner(const Study *s)
+static void show_banner(const Setup *s)
 {
     if (s->builtin) {
         fputs("NOTE: the data are a built-in sample, not the real task (name it with --data).\n",
@@ -30,10 +30,10 @@ static void show_banner(const Study *s)
     }
 }
 
-static void show_estimate(Study *s, int runs)
+static void show_estimate(Setup *s, int runs)
 {
     double seconds[2];
-    if (!study_estimate(s, seconds)) {
+    if (!setup_estimate(s, seconds)) {
         fputs("time unknown on a busy machine\n", stderr);
         return;
     }
@@ -56,7 +56,7 @@ static void show_left_out(const Dataset *dataset)
     }
 }
 
-static void show_plan(Study *s, int runs)
+static void show_plan(Setup *s, int runs)
 {
     const Model *m = &s->model;
     ModelCounts counts = model_counts(m);
@@ -123,7 +123,7 @@ static void show_time(double seconds)
 }
 
 /* Options that change nothing in this run, though they might in others. */
-static void show_idle_options(const Study *s)
+static void show_idle_options(const Setup *s)
 {
     const Options *o = s->options;
     const Config *c = &s->model.config;
@@ -139,7 +139,7 @@ static void show_idle_options(const Study *s)
     if (option_given(o, "epochs") && s->recipe.max_steps) {
         fprintf(stderr, "NOTE: --epochs %s changes nothing: --max-steps decides.\n", o->epochs);
     }
-    if (s->recipe.select_best && study_evaluations(s) == 1) {
+    if (s->recipe.select_best && setup_evaluations(s) == 1) {
         fputs("NOTE: --select best changes nothing: there is one evaluation, the last.\n", stderr);
     }
     if (o->template && c->architecture != ARCH_LLAMA) {
@@ -152,7 +152,7 @@ static void show_idle_options(const Study *s)
 }
 
 /* Metric, majority, time, file, next command. */
-static void show_outcome(const Study *s, const Seeds *seeds, const Outcome *o)
+static void show_outcome(const Setup *s, const Seeds *seeds, const Outcome *o)
 {
     if (o->stopped) {
         printf("seed %llu: stopped behind step %d; no predictions were written\n",
@@ -199,32 +199,32 @@ static char *save_folder(const Options *o, uint64_t seed, int runs)
                        : string_format("%s/s%llu", o->save, (unsigned long long)seed);
 }
 
-static int run_all(Study *study, const Options *o, const uint64_t *list, int count, Error *error)
+static int run_all(Setup *setup, const Options *o, const uint64_t *list, int count, Error *error)
 {
     uint64_t *data_seeds = memory_alloc((size_t)count, sizeof *data_seeds);
     for (int i = 0; i < count; i++) {
         data_seeds[i] = seeds_of(o, list[i]).data;
     }
-    int planned = study_plan(study, data_seeds, count, error);
+    int planned = setup_plan(setup, data_seeds, count, error);
     free(data_seeds);
     if (planned) {
         return planned;
     }
-    show_banner(study);
-    show_left_out(&study->train);
-    show_left_out(&study->dev);
+    show_banner(setup);
+    show_left_out(&setup->train);
+    show_left_out(&setup->dev);
     if (!o->quiet) {
-        show_plan(study, count);
-        show_idle_options(study);
+        show_plan(setup, count);
+        show_idle_options(setup);
     }
     if (o->verbose) {
         options_print(o, stderr);
     }
     if (o->dry_run) {
         State state;
-        state_init(&state, &study->model, 0, 0);
-        int code = study_read_weights(study, &state, seeds_of(o, *list).init, error);
-        state_free(&state, &study->model);
+        state_init(&state, &setup->model, 0, 0);
+        int code = setup_read_weights(setup, &state, seeds_of(o, *list).init, error);
+        state_free(&state, &setup->model);
         if (code) {
             return code;
         }
@@ -232,7 +232,7 @@ static int run_all(Study *study, const Options *o, const uint64_t *list, int cou
     for (int i = 0; i < count; i++) { /* of all runs, before the first one takes its time */
         Seeds seeds = seeds_of(o, list[i]);
         char *save = save_folder(o, list[i], count);
-        int code = study_check_output(study, &seeds, save, error);
+        int code = setup_check_output(setup, &seeds, save, error);
         free(save);
         if (code) {
             return code;
@@ -245,7 +245,7 @@ static int run_all(Study *study, const Options *o, const uint64_t *list, int cou
         return 0;
     }
     Profile profile;
-    if (o->profile && profile_open(&profile, &study->backend, o->profile, error)) {
+    if (o->profile && profile_open(&profile, &setup->backend, o->profile, error)) {
         return error->code;
     }
     int code = 0;
@@ -253,10 +253,10 @@ static int run_all(Study *study, const Options *o, const uint64_t *list, int cou
         Seeds seeds = seeds_of(o, list[i]);
         Outcome outcome;
         char *save = save_folder(o, list[i], count);
-        code = study_run(study, &seeds, save, &outcome, error);
+        code = setup_run(setup, &seeds, save, &outcome, error);
         free(save);
         if (!code) {
-            show_outcome(study, &seeds, &outcome);
+            show_outcome(setup, &seeds, &outcome);
             free(outcome.path);
             free(outcome.kept);
         }
@@ -286,12 +286,12 @@ int main(int argc, char **argv)
     }
     uint64_t seeds[MAX_SEEDS] = {option_seed(options.seed)};
     int count = options.seeds ? options_seeds(seeds, options.seeds, &error) : 1;
-    Study study;
-    if (count < 0 || study_open(&study, &options, &error)) {
+    Setup setup;
+    if (count < 0 || setup_open(&setup, &options, &error)) {
         return fail(&error);
     }
-    int code = run_all(&study, &options, seeds, count, &error);
-    study_close(&study);
+    int code = run_all(&setup, &options, seeds, count, &error);
+    setup_close(&setup);
     code = code ? code : stdout_close(&error);
     return code ? fail(&error) : 0;
 }

@@ -12,15 +12,15 @@ int optim_step(State *state, const Model *model, const OptimConfig *config, doub
     ops->sum_squares(ctx, state->partial, state->gradients, n);
     ops->gradient_norm(ctx, state->sums, state->partial, (n + SUM_GROUP - 1) / SUM_GROUP,
                        config->clip);
-    AdamW step = {.beta1_rest = (float)(1.0 - config->beta1),
-                  .beta2 = (float)config->beta2,
-                  .beta2_rest = (float)(1.0 - config->beta2),
-                  .eps = (float)config->eps,
-                  .rate = (float)(lr / (1.0 - beta1_power)),
-                  .correction = (float)sqrt(1.0 - beta2_power),
-                  .segments = 2,
-                  .segment = {{model->params.decayed, (float)(1.0 - lr * config->weight_decay)},
-                              {n, 1.0f}}};
+    AdamW step = {
+        .beta1_rest = (float)(1.0 - config->beta1),
+        .beta2 = (float)config->beta2,
+        .beta2_rest = (float)(1.0 - config->beta2),
+        .eps = (float)config->eps,
+        .rate = (float)(lr / (1.0 - beta1_power)),
+        .correction = (float)sqrt(1.0 - beta2_power),
+        .segments = 2,
+        .segment = {{model->params.decayed, (float)(1.0 - lr * config->weight_decay)}, {n, 1.0f}}};
     ops->adamw(ctx, state->weights, state->m, state->v, state->gradients, state->sums, &step);
     model->backend->device->get(sums, state->sums, sizeof *sums);
     state_zero_sums(state, model);

@@ -77,9 +77,9 @@ static json_t *number_text(const char *format, double value)
  */
 static json_t *metadata(const Run *run)
 {
-    const Study *study = run->study;
-    const Task *task = study->task;
-    json_t *hparams = recipe_json(&study->recipe, run->seeds), *names = json_array(),
+    const Setup *setup = run->setup;
+    const Task *task = setup->task;
+    json_t *hparams = recipe_json(&setup->recipe, run->seeds), *names = json_array(),
            *m = json_object();
     char digest[65], *text = json_canonical(hparams);
     recipe_sha256(digest, hparams);
@@ -87,7 +87,7 @@ static json_t *metadata(const Run *run)
         json_array_append_new(names, json_string(task->labels[k]));
     }
     const Evaluation *kept = &run->state.kept;
-    int in_steps = option_in_steps(study->options->eval_every);
+    int in_steps = option_in_steps(setup->options->eval_every);
     char *label_names = json_canonical(names), best[32];
     snprintf(best, sizeof best, in_steps ? "step:%d" : "epoch:%d",
              in_steps ? kept->step : kept->epoch + 1);
@@ -99,25 +99,25 @@ static json_t *metadata(const Run *run)
         {"benchmark", task->benchmark},
         {"task", task->name},
         {"split", "validation"},
-        {"model", study->model_name},
-        {"model_sha256", study->model_sha256},
-        {"adapter", study->recipe.lora.targets ? "lora" : "full"},
-        {"adapter_sha256", study->recipe.start},
+        {"model", setup->model_name},
+        {"model_sha256", setup->model_sha256},
+        {"adapter", setup->recipe.lora.targets ? "lora" : "full"},
+        {"adapter_sha256", setup->recipe.start},
         {"label_names", label_names},
         {"problem", problems[task->kind]},
         {"metric", metric_name(task->metric)},
-        {"dataset", study->builtin ? "builtin sample" : task->folder},
-        {"dataset_sha256", study->dev.sha256},
-        {"train_sha256", study->train.sha256},
-        {"tokenizer_sha256", tokenizer_sha256(study->tokenizer)},
+        {"dataset", setup->builtin ? "builtin sample" : task->folder},
+        {"dataset_sha256", setup->dev.sha256},
+        {"train_sha256", setup->train.sha256},
+        {"tokenizer_sha256", tokenizer_sha256(setup->tokenizer)},
         {"hparams", text},
         {"recipe_sha256", digest},
-        {"checkpoint", study->recipe.select_best ? best : "last"},
+        {"checkpoint", setup->recipe.select_best ? best : "last"},
         {"status", "ok"},
-        {"device", strcmp(study->backend.device->name, "cuda") ? "cpu" : "cuda"},
+        {"device", strcmp(setup->backend.device->name, "cuda") ? "cpu" : "cuda"},
         {"arithmetic",
-         backend_exact(&study->backend) && !study->options->perturb ? "exact" : "fast"},
-        {"kernels", study->backend.variants},
+         backend_exact(&setup->backend) && !setup->options->perturb ? "exact" : "fast"},
+        {"kernels", setup->backend.variants},
         {"kernels_sha256", kernels_sha256()},
         {"tool_version", TOOL_VERSION},
         {"git_commit", git_commit()},
@@ -131,13 +131,13 @@ static json_t *metadata(const Run *run)
             json_object_set(m, seed_keys[i], seed);
         }
     }
-    if (study->backend.library) {
-        json_object_set_new(m, "library", json_text(study->backend.library));
+    if (setup->backend.library) {
+        json_object_set_new(m, "library", json_text(setup->backend.library));
     }
     if (*run->trace_sha256) {
         json_object_set_new(m, "trace_sha256", json_string(run->trace_sha256));
     }
-    json_object_set_new(m, "max_len", number_text("%.0f", study->recipe.max_len));
+    json_object_set_new(m, "max_len", number_text("%.0f", setup->recipe.max_len));
     json_object_set_new(m, "steps", number_text("%.0f", run->state.step));
     json_object_set_new(m, "final_train_loss", number_text("%.9g", run_train_loss(run)));
     free(text);
@@ -147,10 +147,10 @@ static json_t *metadata(const Run *run)
     return m;
 }
 
-char *output_name(const Study *study, const Seeds *s)
+char *output_name(const Setup *setup, const Seeds *s)
 {
     char seed[96], digest[65];
-    json_t *hparams = recipe_json(&study->recipe, s);
+    json_t *hparams = recipe_json(&setup->recipe, s);
     int ordered = json_object_get(hparams, "seed_order") != NULL;
     recipe_sha256(digest, hparams);
     json_decref(hparams);
@@ -165,20 +165,20 @@ char *output_name(const Study *study, const Seeds *s)
                      (unsigned long long)s->order);
         }
     }
-    return string_format("%s/%s.%s.validation.%s.%.8s.%s", study->options->preds,
-                         study->task->benchmark, study->task->name, study->model_name, digest,
+    return string_format("%s/%s.%s.validation.%s.%.8s.%s", setup->options->preds,
+                         setup->task->benchmark, setup->task->name, setup->model_name, digest,
                          seed);
 }
 
 int output_write(const Run *run, Outcome *outcome, Error *error)
 {
-    const Study *study = run->study;
-    const Dataset *dev = &study->dev;
+    const Setup *setup = run->setup;
+    const Dataset *dev = &setup->dev;
     size_t count = (size_t)dev->count;
     Preds preds = {.path = outcome->path,
                    .N = count,
-                   .K = study->task->K,
-                   .regression = study->task->kind == KIND_REGRESSION,
+                   .K = setup->task->K,
+                   .regression = setup->task->kind == KIND_REGRESSION,
                    .pred = run->state.kept.pred,
                    .logits = run->state.kept.logits,
                    .metadata = metadata(run)};

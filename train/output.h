@@ -5,7 +5,7 @@
 #include "run.h"
 
 /* The path of a run's prediction file and log, without .bin and .jsonl. The caller frees it. */
-char *output_name(const Study *study, const Seeds *seeds);
+char *output_name(const Setup *setup, const Seeds *seeds);
 
 /* Gives a file that is in the way the name NAME.1.bin, or the first number that is free: *kept, for
  * the caller to free. Errors: those of rename. */

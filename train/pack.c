@@ -21,12 +21,12 @@ void pack(Batch *batch, const Encoded *encoded, const int *order, int first, int
     batch_put(batch);
 }
 
-int pack_fitting(const Study *study, const Encoded *encoded, int first)
+int pack_fitting(const Setup *setup, const Encoded *encoded, int first)
 {
-    int count = 0, tokens = 0, most = study->work.max_sequences / encoded->choices;
+    int count = 0, tokens = 0, most = setup->work.max_sequences / encoded->choices;
     while (first + count < encoded->dataset->count && count < most) {
         int more = (int)encoded_tokens(encoded, NULL, first + count, 1);
-        if (count && tokens + more > study->work.max_tokens) {
+        if (count && tokens + more > setup->work.max_tokens) {
             break;
         }
         tokens += more;
@@ -35,19 +35,19 @@ int pack_fitting(const Study *study, const Encoded *encoded, int first)
     return count;
 }
 
-StepRange step_range(const Study *study, int step)
+StepRange step_range(const Setup *setup, int step)
 {
-    int examples = study->train.count, batch = study->recipe.batch,
-        first = step % study->steps_per_epoch * batch;
-    return (StepRange){.epoch = step / study->steps_per_epoch,
+    int examples = setup->train.count, batch = setup->recipe.batch,
+        first = step % setup->steps_per_epoch * batch;
+    return (StepRange){.epoch = step / setup->steps_per_epoch,
                        .first = first,
                        .end = first + int_min(batch, examples - first)};
 }
 
-int step_terms(const Study *study, const StepRange *range, const int *order)
+int step_terms(const Setup *setup, const StepRange *range, const int *order)
 {
     int count = range->end - range->first;
-    return study->task->kind == KIND_LANGUAGE
-               ? (int)encoded_tokens(&study->train_ids, order, range->first, count) - count
+    return setup->task->kind == KIND_LANGUAGE
+               ? (int)encoded_tokens(&setup->train_ids, order, range->first, count) - count
                : count;
 }

@@ -4,7 +4,7 @@
 
 #include "encode.h"
 #include "pass.h"
-#include "study.h"
+#include "setup.h"
 
 /* Fills a batch with the examples order[first .. first + count), or first + i where order is NULL,
  * and sends it to the device. Their slots count from first_slot: the place of the example in its
@@ -14,15 +14,15 @@ void pack(Batch *batch, const Encoded *encoded, const int *order, int first, int
 
 /* Examples from first on, as many as fit into the planned memory, at least one: companions change
  * no bit. */
-int pack_fitting(const Study *study, const Encoded *encoded, int first);
+int pack_fitting(const Setup *setup, const Encoded *encoded, int first);
 
 /* Where a step stands: its epoch, and its examples [first, end) in the order of that epoch. */
 typedef struct StepRange {
     int epoch, first, end;
 } StepRange;
-StepRange step_range(const Study *study, int step);
+StepRange step_range(const Setup *setup, int step);
 
 /* Terms of the loss of a step: its examples, or a language model's targets. */
-int step_terms(const Study *study, const StepRange *range, const int *order);
+int step_terms(const Setup *setup, const StepRange *range, const int *order);
 
 #endif

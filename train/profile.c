@@ -55,10 +55,9 @@ static void write_json(FILE *out, const Backend *backend, const Line *lines, int
     json_t *ops = json_array();
     for (int i = 0; i < count; i++) {
         const OpTally *t = &lines[i].tally;
-        json_array_append_new(
-            ops, json_pack("{s:s, s:I, s:f, s:f, s:f}", "op", lines[i].op, "calls",
-                           (json_int_t)t->calls, "seconds", t->seconds, "flops", t->flops, "bytes",
-                           t->bytes));
+        json_array_append_new(ops, json_pack("{s:s, s:I, s:f, s:f, s:f}", "op", lines[i].op,
+                                             "calls", (json_int_t)t->calls, "seconds", t->seconds,
+                                             "flops", t->flops, "bytes", t->bytes));
     }
     json_t *all = json_pack("{s:s, s:i, s:f, s:o, s:o}", "simd", backend->ops.build, "threads",
                             backend->ctx.threads, "seconds", wall, "peak_flops",

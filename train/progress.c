@@ -19,27 +19,27 @@ static int log_line(Progress *p, Error *error, const char *format, ...)
     return failed ? error_set_errno(error, "write", p->path) : 0;
 }
 
-int progress_open(Progress *p, const Study *study, const Seeds *seeds, const char *log,
+int progress_open(Progress *p, const Setup *setup, const Seeds *seeds, const char *log,
                   Error *error)
 {
-    *p = (Progress){.study = study,
+    *p = (Progress){.setup = setup,
                     .path = log,
                     .terminal = isatty(STDERR_FILENO),
-                    .quiet = study->options->quiet != NULL,
+                    .quiet = setup->options->quiet != NULL,
                     .start = clock_seconds()};
     p->log = fopen(log, "we");
     if (!p->log) {
         return error_set_create(error, log);
     }
     process_last_words(fileno(p->log), "{\"event\":\"end\",\"code\":75}\n");
-    json_t *hparams = recipe_json(&study->recipe, seeds);
+    json_t *hparams = recipe_json(&setup->recipe, seeds);
     char *text = json_canonical(hparams);
-    const Backend *b = &study->backend;
+    const Backend *b = &setup->backend;
     int code = log_line(p, error,
                         "{\"event\":\"start\",\"task\":\"%s\",\"threads\":%d,\"simd\":\"%s\","
                         "\"library\":\"%s\",\"steps\":%d,\"hparams\":%s}\n",
-                        study->task->name, b->ctx.threads, b->ops.build,
-                        b->library ? b->library : "", study->steps, text);
+                        setup->task->name, b->ctx.threads, b->ops.build,
+                        b->library ? b->library : "", setup->steps, text);
     free(text);
     json_decref(hparams);
     return code ? progress_close(p, code, error) : 0;
@@ -66,7 +66,7 @@ int progress_step(Progress *p, int step, double loss, double norm, double lr, lo
                   Error *error)
 {
     double now = clock_seconds(), spent = now - p->start;
-    int steps = p->study->steps;
+    int steps = p->setup->steps;
     p->tokens += tokens;
     p->loss = step == 1 ? loss : 0.95 * p->loss + 0.05 * loss;
     int code = log_line(p, error,
@@ -105,7 +105,7 @@ int progress_evaluation(Progress *p, const Evaluation *e, double train_loss, con
                         "\"step\":%d,\"metric\":\"%s\",\"value\":%s}\n",
                         e->epoch + 1, train_loss, e->loss, e->step, metric, text);
     if (!code && !p->quiet) {
-        int steps = option_in_steps(p->study->options->eval_every);
+        int steps = option_in_steps(p->setup->options->eval_every);
         clear_line(p);
         fprintf(stderr, "%s %d: train loss %.4f, dev loss %.4f, dev %s %.4f\n",
                 steps ? "step" : "epoch", steps ? e->step : e->epoch + 1, train_loss, e->loss,

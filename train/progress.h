@@ -3,10 +3,10 @@
 #ifndef PROGRESS_H
 #define PROGRESS_H
 
-#include "study.h"
+#include "setup.h"
 
 typedef struct Progress {
-    const Study *study;
+    const Setup *setup;
     FILE *log;
     const char *path; /* of the log */
     int terminal, quiet;
@@ -18,7 +18,7 @@ typedef struct Progress {
 /* Opens the log (replacing an old one); its path must live as long. A log is written line by line
  * under its own name, for that of a run that was killed says how far it came; it is whole if it
  * has an "end". Errors: 73, 74, 77. */
-int progress_open(Progress *progress, const Study *study, const Seeds *seeds, const char *log,
+int progress_open(Progress *progress, const Setup *setup, const Seeds *seeds, const char *log,
                   Error *error);
 
 /* Errors: 74 if the log cannot be written. */

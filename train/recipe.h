@@ -16,11 +16,11 @@ typedef struct Recipe {
     int batch, max_steps, max_len, max_train, max_eval;
     int select_best;
     const char *eval_every; /* as --eval-every has it: where the best is looked for */
-    double dropout;      /* -1: as the model's config says */
-    const char *kernels; /* variants in force */
-    const char *columns; /* of data of one's own: how rows become examples; else NULL */
-    LoraConfig lora;     /* targets 0: full fine-tuning */
-    char start[65];      /* SHA-256 of the adapter that the runs start from, or "" */
+    double dropout;         /* -1: as the model's config says */
+    const char *kernels;    /* variants in force */
+    const char *columns;    /* of data of one's own: how rows become examples; else NULL */
+    LoraConfig lora;        /* targets 0: full fine-tuning */
+    char start[65];         /* SHA-256 of the adapter that the runs start from, or "" */
 } Recipe;
 
 typedef struct Seeds {

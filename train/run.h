@@ -6,7 +6,7 @@
 #include "tracer.h"
 
 typedef struct Run {
-    Study *study;
+    Setup *setup;
     const Seeds *seeds;
     State state;
     Evaluation now;    /* the last one; the one to write is state.kept */

@@ -16,7 +16,7 @@ enum { CHUNK = 4096 }; /* hashes of op records that are allocated at a time */
 
 struct Tracer {
     TraceWriter writer;
-    Study *study;
+    Setup *setup;
     const State *state;
     int outputs; /* level */
     int every;
@@ -55,14 +55,14 @@ static int has_sketch(const Tracer *t, int step)
     while (n > 4 && n % 2 == 0) {
         n /= 2;
     }
-    return n <= 4 || step == t->study->steps;
+    return n <= 4 || step == t->setup->steps;
 }
 
 /* The hashes of one arena, one of so many kinds that stand side by side for each parameter. */
 static void hash_arena(Tracer *t, const float *arena, TraceHash kind, size_t kinds)
 {
-    const Params *params = &t->study->model.params;
-    Backend *backend = &t->study->backend;
+    const Params *params = &t->setup->model.params;
+    Backend *backend = &t->setup->backend;
     size_t i = 0;
     for (int p = 0; p < params->count; p++) {
         const Param *param = &params->list[p];
@@ -90,8 +90,8 @@ static char *row_of(Tracer *t, const WatchOutput *output, size_t r)
 {
     int row = 0;
     if (output->list) {
-        t->study->backend.device->get(&row, output->list + r, sizeof row);
-        (void)t->study->backend.device->wait(&t->error);
+        t->setup->backend.device->get(&row, output->list + r, sizeof row);
+        (void)t->setup->backend.device->wait(&t->error);
     }
     return (char *)output->data + (output->list ? (size_t)row : r) * output->stride * output->size;
 }
@@ -99,7 +99,7 @@ static char *row_of(Tracer *t, const WatchOutput *output, size_t r)
 /* One more in the last place, away from zero. */
 static void perturb(Tracer *t, const WatchOutput *output)
 {
-    const Device *device = t->study->backend.device;
+    const Device *device = t->setup->backend.device;
     size_t element = (size_t)t->perturbed[2];
     uint64_t bits = 0; /* the lower half is a float's */
     if (!is_numbers(t, output)) {
@@ -107,7 +107,7 @@ static void perturb(Tracer *t, const WatchOutput *output)
     }
     if (element >= output->rows * output->columns) {
         error_set(&t->error, EXIT_USAGE, "--perturb %s: that output has %zu elements",
-                  t->study->options->perturb, output->rows * output->columns);
+                  t->setup->options->perturb, output->rows * output->columns);
         return;
     }
     char *at = row_of(t, output, element / output->columns) +
@@ -127,7 +127,7 @@ static void perturb(Tracer *t, const WatchOutput *output)
 /* Brings an output to the host, row by row as the op lists them. */
 static void keep_tensor(Tracer *t, const WatchOutput *output)
 {
-    const Device *device = t->study->backend.device;
+    const Device *device = t->setup->backend.device;
     size_t bytes = output->columns * output->size;
     if (!is_numbers(t, output)) {
         return;
@@ -168,7 +168,7 @@ static int write_tensor(const Tracer *t, Error *error)
         sources[i].shape[0] = op->rows;
         sources[i].shape[1] = op->columns;
     }
-    int code = safetensors_write(t->study->options->trace_tensor, sources, 3, metadata, error);
+    int code = safetensors_write(t->setup->options->trace_tensor, sources, 3, metadata, error);
     json_decref(metadata);
     free(values);
     return code;
@@ -217,7 +217,7 @@ static void record(void *user, Context *ctx, const WatchOutput *output)
         t->room += CHUNK;
         t->ops = memory_realloc(t->ops, t->room, sizeof *t->ops);
         t->chunks = memory_realloc(t->chunks, t->chunk_count + 1, sizeof *t->chunks);
-        t->chunks[t->chunk_count++] = t->study->backend.device->alloc(CHUNK * sizeof(uint64_t));
+        t->chunks[t->chunk_count++] = t->setup->backend.device->alloc(CHUNK * sizeof(uint64_t));
     }
     t->ops[t->count] = (TraceOp){.rows = output->rows,
                                  .columns = output->columns,
@@ -244,10 +244,10 @@ void tracer_begin(Tracer *tracer)
 {
     Tracer *t = tracer;
     int step = t ? t->state->step + 1 : 0;
-    if (!t || (step % t->every && step != t->study->stop)) {
+    if (!t || (step % t->every && step != t->setup->stop)) {
         return;
     }
-    Backend *backend = &t->study->backend;
+    Backend *backend = &t->setup->backend;
     for (size_t i = 0; i < t->chunk_count; i++) {
         backend->ops.fill_zero(&backend->ctx, (float *)(void *)t->chunks[i], 2 * CHUNK);
     }
@@ -276,13 +276,13 @@ void tracer_micro_batch(Tracer *tracer)
     if (!t || !t->on || !t->outputs) {
         return;
     }
-    Backend *backend = &t->study->backend;
-    size_t examples = (size_t)t->study->batch.examples;
+    Backend *backend = &t->setup->backend;
+    size_t examples = (size_t)t->setup->batch.examples;
     t->quiet = 1;
     if (t->most_losses) {
-        backend->ops.copy(&backend->ctx, t->values + t->losses, t->study->work.losses, examples);
+        backend->ops.copy(&backend->ctx, t->values + t->losses, t->setup->work.losses, examples);
         backend->ops.copy(&backend->ctx, t->values + t->most_losses + t->losses * t->classes,
-                          t->study->work.logits, examples * t->classes);
+                          t->setup->work.logits, examples * t->classes);
         t->losses += examples;
     }
     t->quiet = 0;
@@ -292,7 +292,7 @@ void tracer_micro_batch(Tracer *tracer)
 void tracer_pause(Tracer *tracer)
 {
     if (tracer && tracer->on && tracer->outputs) {
-        watch_end(&tracer->study->backend, WATCH_OUTPUTS);
+        watch_end(&tracer->setup->backend, WATCH_OUTPUTS);
     }
 }
 
@@ -308,7 +308,7 @@ int tracer_step(Tracer *tracer, const StepSums *sums, double terms, double lr, E
     if (!t || !t->on) {
         return 0;
     }
-    Backend *backend = &t->study->backend;
+    Backend *backend = &t->setup->backend;
     const Device *device = backend->device;
     const State *state = t->state;
     size_t kinds = t->outputs ? TRACE_HASHES : 1, hashes = t->parameters * kinds;
@@ -322,7 +322,7 @@ int tracer_step(Tracer *tracer, const StepSums *sums, double terms, double lr, E
     }
     if (sketch) {
         backend->ops.sketch(&backend->ctx, t->sums + hashes, state->weights,
-                            t->study->model.params.trained);
+                            t->setup->model.params.trained);
     }
     uint64_t *of_ops = memory_alloc(t->chunk_count * CHUNK + 1, sizeof *of_ops);
     for (size_t i = 0; i < t->chunk_count; i++) {
@@ -369,14 +369,14 @@ int tracer_evaluation(Tracer *tracer, const Evaluation *evaluation, Error *error
     if (!t) {
         return 0;
     }
-    int language = t->study->task->kind == KIND_LANGUAGE;
+    int language = t->setup->task->kind == KIND_LANGUAGE;
     TraceBlock block = {
         .tag = TRACE_EVALUATION, .number = (uint32_t)t->state->step, .logits = evaluation->logits};
     block.evaluation = (TraceEvaluation){.metric = evaluation->metric,
                                          .loss = evaluation->loss,
                                          .epoch = (uint32_t)t->state->epoch,
-                                         .rows = language ? 0 : (uint32_t)t->study->dev.count,
-                                         .columns = language ? 0 : (uint32_t)t->study->task->K};
+                                         .rows = language ? 0 : (uint32_t)t->setup->dev.count,
+                                         .columns = language ? 0 : (uint32_t)t->setup->task->K};
     return trace_write(&t->writer, &block, error);
 }
 
@@ -418,7 +418,7 @@ static json_t *parameters_json(const Params *params)
 
 static json_t *header_json(const Tracer *t, const Seeds *seeds)
 {
-    const Study *s = t->study;
+    const Setup *s = t->setup;
     const Options *o = s->options;
     char created[32], folder[4096];
     time_t now = time(NULL);
@@ -465,11 +465,11 @@ static json_t *header_json(const Tracer *t, const Seeds *seeds)
 /* The block before step 1: the weights that the run starts from, read or drawn. */
 static int write_start(Tracer *t, Error *error)
 {
-    Backend *backend = &t->study->backend;
+    Backend *backend = &t->setup->backend;
     backend->ops.fill_zero(&backend->ctx, (float *)(void *)t->sums, 2 * sums_size(t));
     hash_arena(t, t->state->weights, TRACE_WEIGHT, 1);
     backend->ops.sketch(&backend->ctx, t->sums + t->parameters, t->state->weights,
-                        t->study->model.params.trained);
+                        t->setup->model.params.trained);
     backend->device->get(t->host_sums, t->sums, sums_size(t) * sizeof *t->sums);
     if (backend_wait(backend, error)) {
         return error->code;
@@ -482,10 +482,10 @@ static int write_start(Tracer *t, Error *error)
     return trace_write(&t->writer, &block, error);
 }
 
-int tracer_open(Tracer **tracer, Study *study, const State *state, const Seeds *seeds, Error *error)
+int tracer_open(Tracer **tracer, Setup *setup, const State *state, const Seeds *seeds, Error *error)
 {
-    const Options *o = study->options;
-    const Device *device = study->backend.device;
+    const Options *o = setup->options;
+    const Device *device = setup->backend.device;
     struct stat status;
     *tracer = NULL;
     if (!o->trace) {
@@ -504,7 +504,7 @@ int tracer_open(Tracer **tracer, Study *study, const State *state, const Seeds *
         free(kept);
     }
     Tracer *t = memory_calloc(1, sizeof *t);
-    t->study = study;
+    t->setup = setup;
     t->state = state;
     t->outputs = !strcmp(o->trace_level, "outputs");
     t->every = option_count(o->trace_every);
@@ -512,18 +512,18 @@ int tracer_open(Tracer **tracer, Study *study, const State *state, const Seeds *
     if (o->trace_tensor) {
         (void)option_places(t->wanted, o->trace_until);
     }
-    for (int p = 0; p < study->model.params.count; p++) {
-        t->parameters += study->model.params.list[p].trainable != 0;
+    for (int p = 0; p < setup->model.params.count; p++) {
+        t->parameters += setup->model.params.list[p].trainable != 0;
     }
-    if (study->task->kind != KIND_LANGUAGE && t->outputs) {
-        t->most_losses = (size_t)study->recipe.batch;
-        t->classes = (size_t)study->task->K;
+    if (setup->task->kind != KIND_LANGUAGE && t->outputs) {
+        t->most_losses = (size_t)setup->recipe.batch;
+        t->classes = (size_t)setup->task->K;
     }
     if (trace_create(&t->writer, o->trace, header_json(t, seeds), error)) {
         free(t);
         return error->code;
     }
-    backend_reserve(&study->backend, 2 * SKETCH_SUMS * SKETCH_PARTS);
+    backend_reserve(&setup->backend, 2 * SKETCH_SUMS * SKETCH_PARTS);
     t->sums = device->alloc(sums_size(t) * sizeof *t->sums);
     t->host_sums = memory_calloc(sums_size(t), sizeof *t->host_sums);
     t->values = device->alloc(values_size(t) * sizeof *t->values);
@@ -540,7 +540,7 @@ int tracer_close(Tracer *tracer, int whole, char hex[65], int code, Error *error
     if (!t) {
         return code;
     }
-    const Device *device = t->study->backend.device;
+    const Device *device = t->setup->backend.device;
     trace_chain_text(hex, t->writer.chain);
     int failed = trace_finish(&t->writer, whole && !code, error);
     for (size_t i = 0; i < t->chunk_count; i++) {

@@ -3,14 +3,14 @@
 #ifndef TRACER_H
 #define TRACER_H
 
-#include "study.h"
+#include "setup.h"
 #include "trace.h"
 
 typedef struct Tracer Tracer;
 
 /* Creates the file of --trace; an earlier one goes on as NAME.1.trace, or the first number that is
  * free. Errors: those of trace_create. */
-int tracer_open(Tracer **tracer, Study *study, const State *state, const Seeds *seeds,
+int tracer_open(Tracer **tracer, Setup *setup, const State *state, const Seeds *seeds,
                 Error *error);
 
 /* Before the passes of the step that follows state->step; before each part of it; behind the passes

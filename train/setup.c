@@ -1,4 +1,4 @@
-#include "study.h"
+#include "setup.h"
 #include "adapter.h"
 #include "adapter_config.h"
 #include "download.h"
@@ -22,29 +22,29 @@ static json_t *tiny_config(int V)
         "attention_probs_dropout_prob", 0.1, "initializer_range", 0.05, "hidden_act", "gelu");
 }
 
-static int open_model_files(Study *study, Config *config, Error *error)
+static int open_model_files(Setup *setup, Config *config, Error *error)
 {
-    const char *named = study->options->model, *variable = getenv("SEEDBED_MODEL");
+    const char *named = setup->options->model, *variable = getenv("SEEDBED_MODEL");
     const char *folder = named ? named : variable && *variable ? variable : "tiny";
     if (!strcmp(folder, "tiny")) {
         int count;
         const char *const *words = builtin_words(&count);
-        study->tokenizer = tokenizer_from_words(words, count);
-        study->model_name = string_copy("tiny");
+        setup->tokenizer = tokenizer_from_words(words, count);
+        setup->model_name = string_copy("tiny");
         json_t *json = tiny_config(count);
         char *text = json_canonical(json);
-        sha256_hex(study->model_sha256, text, strlen(text));
+        sha256_hex(setup->model_sha256, text, strlen(text));
         free(text);
         return config_from_json(config, json, "tiny", error);
     }
     if (!path_is_folder(folder)) {
         return model_missing(folder, error);
     }
-    study->model_folder = folder;
+    setup->model_folder = folder;
     char *copy = string_copy(folder);
-    study->model_name = string_copy(basename(copy));
+    setup->model_name = string_copy(basename(copy));
     free(copy);
-    for (char *c = study->model_name; *c; c++) {
+    for (char *c = setup->model_name; *c; c++) {
         if ((unsigned char)*c <= ' ' || *c == 0x7F) {
             *c = '_';
         }
@@ -55,22 +55,22 @@ static int open_model_files(Study *study, Config *config, Error *error)
         code = model_missing(folder, error);
     }
     free(path);
-    if (!code && tokenizer_open(&study->tokenizer, folder, error)) {
+    if (!code && tokenizer_open(&setup->tokenizer, folder, error)) {
         config_free(config);
         code = error->code;
     }
     return code;
 }
 
-static int open_text(Study *study, const Config *config, Error *error)
+static int open_text(Setup *setup, const Config *config, Error *error)
 {
-    const Recipe *r = &study->recipe;
-    const char *data = study->options->data;
+    const Recipe *r = &setup->recipe;
+    const char *data = setup->options->data;
     if (config->architecture != ARCH_LLAMA) {
         return error_set(error, EXIT_BAD_DATA,
                          "%s: an encoder is no language model; --task lm needs a Llama folder "
                          "(--model)",
-                         study->model_name);
+                         setup->model_name);
     }
     if (!data || !strcmp(data, "builtin") || (!path_exists(data) && !path_is_folder(data))) {
         return error_set(error, data ? EXIT_NO_INPUT : EXIT_USAGE,
@@ -78,56 +78,56 @@ static int open_text(Study *study, const Config *config, Error *error)
                          "validation.txt, with --data",
                          data ? "no such text" : "--data is missing");
     }
-    return text_read(&study->train, &study->dev, &study->train_ids, &study->dev_ids, study->task,
-                     data, study->tokenizer, r->max_len, config->V, r->max_train, r->max_eval,
+    return text_read(&setup->train, &setup->dev, &setup->train_ids, &setup->dev_ids, setup->task,
+                     data, setup->tokenizer, r->max_len, config->V, r->max_train, r->max_eval,
                      error);
 }
 
 /* Files of one's own. */
-static int open_own(Study *study, int decoder, Error *error)
+static int open_own(Setup *setup, int decoder, Error *error)
 {
-    const Options *o = study->options;
-    const Recipe *r = &study->recipe;
+    const Options *o = setup->options;
+    const Recipe *r = &setup->recipe;
     int bad = o->allow_bad_rows != NULL;
-    if (own_read(&study->own, &study->train, o->train_file, "train", r->max_train, bad, error) ||
-        own_read(&study->own, &study->dev, o->dev_file, "validation", r->max_eval, bad, error)) {
+    if (own_read(&setup->own, &setup->train, o->train_file, "train", r->max_train, bad, error) ||
+        own_read(&setup->own, &setup->dev, o->dev_file, "validation", r->max_eval, bad, error)) {
         return error->code;
     }
-    study->columns = own_columns(&study->own, decoder);
-    study->recipe.columns = study->columns;
+    setup->columns = own_columns(&setup->own, decoder);
+    setup->recipe.columns = setup->columns;
     return 0;
 }
 
-static int choose_task(Study *study, Error *error)
+static int choose_task(Setup *setup, Error *error)
 {
-    const Options *o = study->options;
+    const Options *o = setup->options;
     const OwnRequest request = {.name = o->task,
                                 .texts = o->text_columns,
                                 .label = o->label_column,
                                 .id = o->id_column,
                                 .problem = o->problem,
                                 .template = o->template};
-    study->task = &study->own.task;
+    setup->task = &setup->own.task;
     if (o->train_file) {
-        return own_init(&study->own, &request, error);
+        return own_init(&setup->own, &request, error);
     }
-    study->task = task_find(o->task, error);
-    return study->task ? 0 : error->code;
+    setup->task = task_find(o->task, error);
+    return setup->task ? 0 : error->code;
 }
 
-static int open_data(Study *study, Error *error)
+static int open_data(Setup *setup, Error *error)
 {
-    const char *named = study->options->data, *variable = getenv("SEEDBED_DATA"), *folder = named;
-    const Recipe *r = &study->recipe;
-    if (!named && variable && *variable && dataset_exists(study->task, variable, "train")) {
+    const char *named = setup->options->data, *variable = getenv("SEEDBED_DATA"), *folder = named;
+    const Recipe *r = &setup->recipe;
+    if (!named && variable && *variable && dataset_exists(setup->task, variable, "train")) {
         folder = variable;
-    } else if (!named && dataset_exists(study->task, "data", "train")) {
+    } else if (!named && dataset_exists(setup->task, "data", "train")) {
         folder = "data";
     }
     if (!folder || !strcmp(folder, "builtin")) {
-        study->builtin = 1;
-        dataset_builtin(&study->train, study->task, "train", r->max_train);
-        dataset_builtin(&study->dev, study->task, "validation", r->max_eval);
+        setup->builtin = 1;
+        dataset_builtin(&setup->train, setup->task, "train", r->max_train);
+        dataset_builtin(&setup->dev, setup->task, "validation", r->max_eval);
         return 0;
     }
     if (!path_is_folder(folder)) {
@@ -138,27 +138,27 @@ static int open_data(Study *study, Error *error)
                                "(docs/TASKS.md says where to get them)",
                          folder);
     }
-    study->data_folder = folder;
-    int bad = study->options->allow_bad_rows != NULL;
-    return dataset_read(&study->train, study->task, folder, "train", r->max_train, bad, error) ||
-                   dataset_read(&study->dev, study->task, folder, "validation", r->max_eval, bad,
+    setup->data_folder = folder;
+    int bad = setup->options->allow_bad_rows != NULL;
+    return dataset_read(&setup->train, setup->task, folder, "train", r->max_train, bad, error) ||
+                   dataset_read(&setup->dev, setup->task, folder, "validation", r->max_eval, bad,
                                 error)
                ? error->code
                : 0;
 }
 
 /* The adapters that the options or the named folder ask for. */
-static int choose_lora(Study *study, const Config *config, Error *error)
+static int choose_lora(Setup *setup, const Config *config, Error *error)
 {
-    const Options *o = study->options;
-    LoraConfig *lora = &study->recipe.lora;
+    const Options *o = setup->options;
+    LoraConfig *lora = &setup->recipe.lora;
     if (o->adapter) {
         char *path = string_format("%s/adapter_config.json", o->adapter),
              *weights = string_format("%s/adapter_model.safetensors", o->adapter);
         File file;
         int code = adapter_config_read(lora, path, config, error);
         if (!code && !file_map(&file, weights, error)) {
-            sha256_hex(study->recipe.start, file.bytes, file.size);
+            sha256_hex(setup->recipe.start, file.bytes, file.size);
             file_unmap(&file);
         } else if (!code) {
             code = error->code;
@@ -193,12 +193,12 @@ static int choose_lora(Study *study, const Config *config, Error *error)
     if (lora->targets && config->L > LORA_MAX_LAYERS) {
         return error_set(error, EXIT_BAD_DATA,
                          "%s: adapters on more than %d layers are not implemented",
-                         study->model_name, LORA_MAX_LAYERS);
+                         setup->model_name, LORA_MAX_LAYERS);
     }
     return 0;
 }
 
-static int check_types(const Study *study, const Encoded *encoded, int types, Error *error)
+static int check_types(const Setup *setup, const Encoded *encoded, int types, Error *error)
 {
     for (size_t i = 0;
          i < encoded->start[(size_t)encoded->dataset->count * (size_t)encoded->choices]; i++) {
@@ -206,19 +206,19 @@ static int check_types(const Study *study, const Encoded *encoded, int types, Er
             return error_set(error, EXIT_BAD_DATA,
                              "%s makes token type %d, %s/config.json has type_vocab_size %d; they "
                              "belong to different models",
-                             tokenizer_path(study->tokenizer), encoded->types[i],
-                             study->model_folder ? study->model_folder : "tiny", types);
+                             tokenizer_path(setup->tokenizer), encoded->types[i],
+                             setup->model_folder ? setup->model_folder : "tiny", types);
         }
     }
     return 0;
 }
 
-int study_open(Study *study, Options *options, Error *error)
+int setup_open(Setup *setup, Options *options, Error *error)
 {
     static const Problem problems[] = {PROBLEM_SINGLE, PROBLEM_CHOICE, PROBLEM_REGRESSION,
                                        PROBLEM_LANGUAGE};
     Config config = {0};
-    *study = (Study){.options = options};
+    *setup = (Setup){.options = options};
     if (!options->task) {
         return error_set(error, EXIT_USAGE,
                          "--task is missing; for example: train_gpt --task boolq --seed 52");
@@ -226,96 +226,96 @@ int study_open(Study *study, Options *options, Error *error)
     if (option_count(options->threads) > 1024) {
         return error_set(error, EXIT_USAGE, "--threads %s: at most 1024", options->threads);
     }
-    int code = choose_task(study, error) ||
-                       backend_init(&study->backend, options->device, options->simd,
+    int code = choose_task(setup, error) ||
+                       backend_init(&setup->backend, options->device, options->simd,
                                     option_count(options->threads), error)
                    ? error->code
                    : 0;
     for (int i = 0; i < options->kernel_count && !code; i++) {
-        code = backend_choose(&study->backend, options->kernels[i], error);
+        code = backend_choose(&setup->backend, options->kernels[i], error);
     }
     const char *variable = getenv("SEEDBED_MODEL");
     int tiny = options->model ? !strcmp(options->model, "tiny") : !variable || !*variable;
-    if (!code && (recipe_open(&study->named, options, study->task, tiny, error) ||
-                  recipe_make(&study->recipe, options, study->task, error) ||
-                  open_model_files(study, &config, error) ||
-                  recipe_check_model(&study->named, config.architecture == ARCH_LLAMA, error))) {
+    if (!code && (recipe_open(&setup->named, options, setup->task, tiny, error) ||
+                  recipe_make(&setup->recipe, options, setup->task, error) ||
+                  open_model_files(setup, &config, error) ||
+                  recipe_check_model(&setup->named, config.architecture == ARCH_LLAMA, error))) {
         code = error->code;
     }
     if (options->perturb) {
-        size_t used = strlen(study->backend.variants);
-        snprintf(study->backend.variants + used, sizeof study->backend.variants - used,
+        size_t used = strlen(setup->backend.variants);
+        snprintf(setup->backend.variants + used, sizeof setup->backend.variants - used,
                  "%sperturb=%s", used ? "," : "", options->perturb);
     }
-    study->recipe.kernels = study->backend.variants;
+    setup->recipe.kernels = setup->backend.variants;
     if (!code) {
-        int longest = config_longest(&config), most = tokenizer_longest(study->tokenizer);
+        int longest = config_longest(&config), most = tokenizer_longest(setup->tokenizer);
         longest = most < longest ? most : longest;
-        study->recipe.max_len = longest < study->recipe.max_len ? longest : study->recipe.max_len;
-        if (study->task->kind == KIND_LANGUAGE && study->recipe.max_len < 2) {
+        setup->recipe.max_len = longest < setup->recipe.max_len ? longest : setup->recipe.max_len;
+        if (setup->task->kind == KIND_LANGUAGE && setup->recipe.max_len < 2) {
             code = error_set(error, EXIT_USAGE, "--max-len %d: a window needs two tokens",
-                             study->recipe.max_len);
+                             setup->recipe.max_len);
         }
     }
-    if (!code && config.architecture == ARCH_LLAMA && study->task->kind != KIND_LANGUAGE &&
-        !study->task->decoder && study->task->form != FORM_OWN) {
+    if (!code && config.architecture == ARCH_LLAMA && setup->task->kind != KIND_LANGUAGE &&
+        !setup->task->decoder && setup->task->form != FORM_OWN) {
         code = error_set(error, EXIT_USAGE,
                          "--task %s: no text for a decoder is defined; name a RoBERTa or BERT with "
                          "--model",
-                         study->task->name);
+                         setup->task->name);
     }
-    if (!code && (choose_lora(study, &config, error) ||
-                  (study->task->kind == KIND_LANGUAGE ? open_text(study, &config, error)
-                   : study->task->form == FORM_OWN
-                       ? open_own(study, config.architecture == ARCH_LLAMA, error)
-                       : open_data(study, error)))) {
+    if (!code && (choose_lora(setup, &config, error) ||
+                  (setup->task->kind == KIND_LANGUAGE ? open_text(setup, &config, error)
+                   : setup->task->form == FORM_OWN
+                       ? open_own(setup, config.architecture == ARCH_LLAMA, error)
+                       : open_data(setup, error)))) {
         code = error->code;
     }
     if (code) {
         config_free(&config);
-        study_close(study);
+        setup_close(setup);
         return code;
     }
-    if (study->recipe.dropout >= 0) {
+    if (setup->recipe.dropout >= 0) {
         config.dropout = config.attention_dropout = config.head_dropout = (float)
-                                                                              study->recipe.dropout;
+                                                                              setup->recipe.dropout;
     }
     int types = config.types, V = config.V, decoder = config.architecture == ARCH_LLAMA,
-        longest = study->recipe.max_len;
-    const LoraConfig *lora = study->recipe.lora.targets ? &study->recipe.lora : NULL;
-    model_init(&study->model, config, problems[study->task->kind], study->task->K, lora,
-               &study->backend);
-    study->model.init_head = options->init_head || options->adapter; /* its own head comes later */
-    if (study->task->kind != KIND_LANGUAGE) {
-        study->model.task = study->task->name;
-        study->model.labels = study->task->labels;
+        longest = setup->recipe.max_len;
+    const LoraConfig *lora = setup->recipe.lora.targets ? &setup->recipe.lora : NULL;
+    model_init(&setup->model, config, problems[setup->task->kind], setup->task->K, lora,
+               &setup->backend);
+    setup->model.init_head = options->init_head || options->adapter; /* its own head comes later */
+    if (setup->task->kind != KIND_LANGUAGE) {
+        setup->model.task = setup->task->name;
+        setup->model.labels = setup->task->labels;
     }
-    if (study->task->kind != KIND_LANGUAGE &&
-        (encode(&study->train_ids, &study->train, study->tokenizer, decoder, longest, V, error) ||
-         encode(&study->dev_ids, &study->dev, study->tokenizer, decoder, longest, V, error) ||
-         (!decoder && (check_types(study, &study->train_ids, types, error) ||
-                       check_types(study, &study->dev_ids, types, error))))) {
-        study_close(study);
+    if (setup->task->kind != KIND_LANGUAGE &&
+        (encode(&setup->train_ids, &setup->train, setup->tokenizer, decoder, longest, V, error) ||
+         encode(&setup->dev_ids, &setup->dev, setup->tokenizer, decoder, longest, V, error) ||
+         (!decoder && (check_types(setup, &setup->train_ids, types, error) ||
+                       check_types(setup, &setup->dev_ids, types, error))))) {
+        setup_close(setup);
         return error->code;
     }
     return 0;
 }
 
-void study_close(Study *study)
+void setup_close(Setup *setup)
 {
     memory_advice = (MemoryAdvice){0};
-    encoded_free(&study->train_ids);
-    encoded_free(&study->dev_ids);
-    dataset_free(&study->train);
-    dataset_free(&study->dev);
-    own_free(&study->own);
-    free(study->columns);
-    tokenizer_close(study->tokenizer);
-    batch_free(&study->batch);
-    workspace_free(&study->work, &study->model);
-    model_free(&study->model);
-    backend_free(&study->backend);
-    recipe_close(&study->named);
-    free(study->model_name);
-    *study = (Study){0};
+    encoded_free(&setup->train_ids);
+    encoded_free(&setup->dev_ids);
+    dataset_free(&setup->train);
+    dataset_free(&setup->dev);
+    own_free(&setup->own);
+    free(setup->columns);
+    tokenizer_close(setup->tokenizer);
+    batch_free(&setup->batch);
+    workspace_free(&setup->work, &setup->model);
+    model_free(&setup->model);
+    backend_free(&setup->backend);
+    recipe_close(&setup->named);
+    free(setup->model_name);
+    *setup = (Setup){0};
 }

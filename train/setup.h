@@ -1,7 +1,7 @@
 /* Everything that the runs of one command share: data, model, recipe, backend; and one run of it.
  */
-#ifndef STUDY_H
-#define STUDY_H
+#ifndef SETUP_H
+#define SETUP_H
 
 #include "batch.h"
 #include "encode.h"
@@ -12,7 +12,7 @@
 #include "state.h"
 #include "workspace.h"
 
-typedef struct Study {
+typedef struct Setup {
     const Options *options;
     const Task *task; /* own.task where the files are the user's */
     Own own;
@@ -33,46 +33,46 @@ typedef struct Study {
     int builtin;           /* the data are the built-in sample */
     int micro;             /* examples of a micro-batch */
     int steps_per_epoch, steps, warmup;
-    int stop;       /* the last step that is made: steps, or that of --trace-until */
-    long tokens;    /* of all training steps */
+    int stop;    /* the last step that is made: steps, or that of --trace-until */
+    long tokens; /* of all training steps */
     size_t state_bytes, frozen_bytes; /* of a run's State; of what is frozen, on the device */
-    char made[512]; /* parameters that were made from the seed; "" for none */
-    int told;       /* how the labels of the head were understood was said */
-} Study;
+    char made[512];                   /* parameters that were made from the seed; "" for none */
+    int told;                         /* how the labels of the head were understood was said */
+} Setup;
 
-/* Reads and checks everything; the recipe fills the options, which must outlive the study. On
+/* Reads and checks everything; the recipe fills the options, which must outlive the setup. On
  * failure what was opened is closed. */
-int study_open(Study *study, Options *options, Error *error);
-void study_close(Study *study);
+int setup_open(Setup *setup, Options *options, Error *error);
+void setup_close(Setup *setup);
 
 /* Finds the largest micro-batch of all epochs of all these seeds, allocates for it, and counts
  * steps and tokens. Errors: 64 more steps, or tokens of a step, than are counted; 71 more memory
  * than there is: with what it could be done. */
-int study_plan(Study *study, const uint64_t *data_seeds, int count, Error *error);
+int setup_plan(Setup *setup, const uint64_t *data_seeds, int count, Error *error);
 
 /* How often a planned run evaluates, and whether it does behind this step, from 1 on. */
-int study_evaluations(const Study *study);
-int study_evaluates(const Study *study, int step);
+int setup_evaluations(const Setup *setup);
+int setup_evaluates(const Setup *setup, int step);
 
 /* How many seconds a planned run will take, at least and at most, from a measurement of 0.1 s of
  * this machine. Returns 0 if it is too busy to say. */
-int study_estimate(Study *study, double seconds[2]);
+int setup_estimate(Setup *setup, double seconds[2]);
 
 /* A range of seconds in s, min, h or d: "1.5 to 2.5 h". The caller frees it. */
 char *seconds_text(double low, double high);
 
 /* Values of all weights as a run with this seed begins: the model's folder and the adapter are read
  * and checked, what they lack is made (and said, once). Errors: 65, 66, 74, 77. */
-int study_read_weights(Study *study, State *state, uint64_t seed_init, Error *error);
+int setup_read_weights(Setup *setup, State *state, uint64_t seed_init, Error *error);
 
 /* Writes the model, or the adapters and the head, as a folder with the tokenizer's files: all of
  * its files or none; then removes what an older model left there. Errors: those of writing. */
-int study_save_weights(const Study *study, const State *state, const char *folder, Error *error);
+int setup_save_weights(const Setup *setup, const State *state, const char *folder, Error *error);
 
 /* Whether a run could create its folders and files (save may be NULL), as far as can be seen
  * without creating any. Errors: 64 save is the folder of the model, or of the adapter
  * of all seeds; 73, 74, 77. */
-int study_check_output(const Study *study, const Seeds *seeds, const char *save, Error *error);
+int setup_check_output(const Setup *setup, const Seeds *seeds, const char *save, Error *error);
 
 /* What one run ended with. */
 typedef struct Outcome {
@@ -87,6 +87,6 @@ typedef struct Outcome {
 /* Trains from the seeds and writes the prediction file, the log and the model folder (save, or
  * NULL). Errors: 65 model or adapter changed meanwhile, 73 another run is writing the same files,
  * 79 not finite, and those of reading and writing. */
-int study_run(Study *study, const Seeds *seeds, const char *save, Outcome *outcome, Error *error);
+int setup_run(Setup *setup, const Seeds *seeds, const char *save, Outcome *outcome, Error *error);
 
 #endif
