@@ -25,6 +25,7 @@ enum {
     EXIT_IO = 74,      /* disk full, read or write error */
     EXIT_STOPPED = 75, /* stopped by a signal; run again */
     EXIT_PERMISSION = 77,
+    EXIT_CONFIG = 78,   /* going on with other settings, data or kernels than it was begun with */
     EXIT_DIVERGED = 79 /* a loss or gradient is not finite */
 };
 
