@@ -112,22 +112,39 @@ static int join(Group *group, const Analysis *analysis, Preds **runs, size_t S, 
 /* Compares one group with expected values: 0, 4 if any differs, or an error. */
 static int expect(const Arguments *options, const Group *group, Error *error)
 {
-    json_t *expected;
-    int compared = 0;
-    if (json_read_file(&expected, options->expect, error)) {
+    json_t *file;
+    if (json_read_file(&file, options->expect, error)) {
         return error->code;
     }
-    if (!json_is_object(expected)) {
-        json_decref(expected);
-        return REFUSE("%s: not a JSON object of expected values", options->expect);
+    const json_t *groups = json_object_get(file, "groups"), *expected = file;
+    int code = 0, compared = 0;
+    if (json_is_array(groups)) { /* a report of --format json */
+        expected = json_array_get(groups, 0);
+        if (json_array_size(groups) != 1) {
+            code = REFUSE("%s: a report of %zu groups; one group is compared, such as a line of "
+                          "--format jsonl",
+                          options->expect, json_array_size(groups));
+        }
     }
-    StatisticsOptions all = {.level = options->level, .pairs = 1};
-    json_t *statistics = statistics_compute(group, &all);
-    int bad = statistics_expect(expected, statistics, group, options->tolerance, stdout, &compared);
-    json_decref(expected);
-    json_decref(statistics);
-    printf("%s: %d values compared, %d differ\n", options->expect, compared, bad);
-    return bad || !compared ? EXIT_MISSED : 0;
+    if (!code && !json_is_object(expected)) {
+        code = REFUSE("%s: not a JSON object of expected values", options->expect);
+    }
+    if (!code) {
+        StatisticsOptions all = {.level = options->level, .pairs = 1};
+        json_t *statistics = statistics_compute(group, &all);
+        int bad = statistics_expect(expected, statistics, group, options->tolerance, stdout,
+                                    &compared);
+        json_decref(statistics);
+        printf("%s: %d values compared, %d differ\n", options->expect, compared, bad);
+        code = bad ? EXIT_MISSED : 0;
+    }
+    if (!code && !compared) {
+        code = REFUSE("%s: no value under a name that is computed; it is a group of --format json "
+                      "or jsonl, or an object of such names: {\"CON\": 0.91}",
+                      options->expect);
+    }
+    json_decref(file);
+    return code;
 }
 
 /* Behind the last run of the group that begins at first; a comparison joins both sides. */

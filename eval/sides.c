@@ -144,6 +144,33 @@ static int separates(Preds *const *runs, size_t S, const Preds *first, const Pre
     return 1;
 }
 
+/* What one does about two runs of the same seeds that no comparison tells apart. The caller frees it. */
+static char *twins_advice(const Preds *x, const Preds *y)
+{
+    if (path_is_same(x->path, y->path)) {
+        return string_copy("name each run once");
+    }
+    char *keys = string_copy("");
+    const json_t *both[2] = {x->metadata, y->metadata};
+    for (int k = 0; k < 2; k++) {
+        const char *key;
+        json_t *value;
+        json_object_foreach((json_t *)both[k], key, value)
+        {
+            const json_t *other = json_object_get(both[!k], key);
+            if (k ? !other : !json_equal(value, other)) {
+                string_append(&keys, "%s%s", *keys ? ", " : "", key);
+            }
+        }
+    }
+    char *text = string_format("%s%s%s; leave out one of the two, or move it to another folder and "
+                               "compare the folders",
+                               *keys ? "they differ in " : "a copy of it", keys,
+                               strchr(keys, ',') || !*keys ? "" : " alone");
+    free(keys);
+    return text;
+}
+
 int refuse_twins(Preds *const *runs, size_t S, size_t first, size_t second, Error *error)
 {
     static const char *const keys[] = {"kernels_sha256", "git_commit", "tool_version", "device",
@@ -173,11 +200,12 @@ int refuse_twins(Preds *const *runs, size_t S, size_t first, size_t second, Erro
         free(b);
     }
     free(paths);
-    char *seeds = preds_seeds(y);
+    char *seeds = preds_seeds(y), *advice = twins_advice(x, y);
     int code = command ? REFUSE("%s: the same seeds as %s (seed %s) with another %s; compare: %s",
                                 y->path, x->path, seeds, what, command)
-                       : REFUSE("%s: the same seeds as %s (seed %s); name each run once", y->path,
-                                x->path, seeds);
+                       : REFUSE("%s: the same seeds as %s (seed %s); %s", y->path, x->path, seeds,
+                                advice);
+    free(advice);
     free(seeds);
     free(command);
     return code;

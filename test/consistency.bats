@@ -116,6 +116,20 @@ three_runs() {
     printf '{"S": 5, "N": 64}' >"$work/wrong.json"
     exits 4 --expect "$work/wrong.json" "$work"/preds/*.bin
     grep -q 'S: 4, expected 5' "$work/out"
+    # a report of one group is its group; what has no value to compare is no expectation
+    for format in json jsonl; do
+        $consistency --format $format "$work"/preds/*.bin >"$work/report.json"
+        exits 0 --expect "$work/report.json" "$work"/preds/*.bin
+        grep -q 'report.json: [0-9][0-9][0-9] values compared, 0 differ' "$work/out"
+    done
+    $train $short --seeds 1,2 --lr 1e-5 --preds "$work/preds" >/dev/null 2>&1
+    $consistency --format json "$work"/preds/*.bin >"$work/two.json"
+    refuses 65 'two.json: a report of 2 groups; one group is compared' --expect "$work/two.json" "$work"/preds/*.s3.bin
+    printf '{"groups": [4]}' >"$work/four.json"
+    refuses 65 'four.json: not a JSON object' --expect "$work/four.json" "$work"/preds/*.s3.bin
+    printf '{"con": 0.9}' >"$work/none.json"
+    exits 65 --expect "$work/none.json" "$work"/preds/*.s3.bin
+    grep -q 'none.json: no value under a name that is computed' "$work/err"
 }
 
 @test "every format: the shape of the tables" {

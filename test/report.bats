@@ -293,8 +293,13 @@ ends() {
     cp preds/s1.bin a/s1.bin
     refuses 65 's1.bin: the same seeds as .*s1.bin (seed 1); name each run once' a/s1.bin a/s1.bin
     cp a/s1.bin a/copy.bin
-    refuses 65 'the same seeds .*; name each run once' a/s1.bin a/copy.bin
+    refuses 65 'the same seeds .*; a copy of it; leave out one of the two, or move it to another folder' a/s1.bin a/copy.bin
     rm a/copy.bin
+    # what a run with another trace keeps beside the same predictions
+    edit_preds a/s1.bin a/s1.1.bin trace_sha256=1111
+    refuses 65 'the same seeds .*; they differ in trace_sha256 alone; leave out one of the two' a/s1.bin a/s1.1.bin
+    edit_preds a/s1.bin a/s1.1.bin trace_sha256=1111 note=2
+    refuses 65 'they differ in [a-z0-9_]*, [a-z0-9_]*; leave out' a/s1.1.bin a/s1.bin
     # the old file that a run with an edited kernel keeps beside the new one
     edit_preds a/s1.bin a/s1.bin kernels_sha256=11112222aaaa
     edit_preds a/s1.bin a/s1.1.bin kernels_sha256=33334444bbbb
