@@ -3,6 +3,7 @@
 #include "process.h"
 #include "profile.h"
 #include "setup.h"
+#include "study.h"
 #include "version.h"
 
 #include <math.h>
@@ -183,14 +184,6 @@ static void show_outcome(const Setup *s, const Seeds *seeds, const Outcome *o)
     fflush(stdout);
 }
 
-static Seeds seeds_of(const Options *o, uint64_t seed)
-{
-    return (Seeds){seed, o->seed_init ? option_seed(o->seed_init) : seed,
-                   o->seed_data ? option_seed(o->seed_data) : seed,
-                   o->seed_dropout ? option_seed(o->seed_dropout) : seed,
-                   o->seed_order ? option_seed(o->seed_order) : seed};
-}
-
 /* Where a run saves its model, or NULL; free it. */
 static char *save_folder(const Options *o, uint64_t seed, int runs)
 {
@@ -203,7 +196,7 @@ static int run_all(Setup *setup, const Options *o, const uint64_t *list, int cou
 {
     uint64_t *data_seeds = memory_alloc((size_t)count, sizeof *data_seeds);
     for (int i = 0; i < count; i++) {
-        data_seeds[i] = seeds_of(o, list[i]).data;
+        data_seeds[i] = seeds_from(o, list[i]).data;
     }
     int planned = setup_plan(setup, data_seeds, count, error);
     free(data_seeds);
@@ -223,14 +216,14 @@ static int run_all(Setup *setup, const Options *o, const uint64_t *list, int cou
     if (o->dry_run) {
         State state;
         state_init(&state, &setup->model, 0, 0);
-        int code = setup_read_weights(setup, &state, seeds_of(o, *list).init, error);
+        int code = setup_read_weights(setup, &state, seeds_from(o, *list).init, error);
         state_free(&state, &setup->model);
         if (code) {
             return code;
         }
     }
     for (int i = 0; i < count; i++) { /* of all runs, before the first one takes its time */
-        Seeds seeds = seeds_of(o, list[i]);
+        Seeds seeds = seeds_from(o, list[i]);
         char *save = save_folder(o, list[i], count);
         int code = setup_check_output(setup, &seeds, save, error);
         free(save);
@@ -250,7 +243,7 @@ static int run_all(Setup *setup, const Options *o, const uint64_t *list, int cou
     }
     int code = 0;
     for (int i = 0; i < count && !code; i++) {
-        Seeds seeds = seeds_of(o, list[i]);
+        Seeds seeds = seeds_from(o, list[i]);
         Outcome outcome;
         char *save = save_folder(o, list[i], count);
         code = setup_run(setup, &seeds, save, &outcome, error);
@@ -269,6 +262,9 @@ int main(int argc, char **argv)
     Options options;
     Error error = {0};
     process_start("train_gpt");
+    if (argc > 1 && !strcmp(argv[1], "study")) {
+        return study_main(argc - 1, argv + 1, &error) ? fail(&error) : 0;
+    }
     if (options_parse(&options, argc, argv, &error)) {
         return fail(&error);
     }

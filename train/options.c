@@ -462,7 +462,7 @@ void options_help(FILE *out)
     const Task *tasks = tasks_all(&count);
     fputs("usage: train_gpt --task NAME [--seed N | --seeds LIST] [options]\n"
           "Fine-tunes a pretrained transformer from a seed, exactly, and writes one\n"
-          "prediction file a run.\n\nOptions ([its value where it is not given]):\n",
+          "prediction file a run. Many tasks and seeds at once: train_gpt study --help.\n\nOptions ([its value where it is not given]):\n",
           out);
     for (int i = 0; i < OPTIONS; i++) {
         char name[32], left[48];

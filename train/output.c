@@ -73,26 +73,18 @@ static json_t *number_text(const char *format, double value)
     return json_string(text);
 }
 
-/* Nothing that may differ between two equal runs has a place in the file: no time, no thread count.
- */
-static json_t *metadata(const Run *run)
+json_t *output_receipts(const Setup *setup, const Seeds *seeds)
 {
-    const Setup *setup = run->setup;
+    static const char *const problems[] = {"single", "multichoice",
+                                           "regression"}; /* lm writes none */
     const Task *task = setup->task;
-    json_t *hparams = recipe_json(&setup->recipe, run->seeds), *names = json_array(),
-           *m = json_object();
+    json_t *hparams = recipe_json(&setup->recipe, seeds), *names = json_array(), *m = json_object();
     char digest[65], *text = json_canonical(hparams);
     recipe_sha256(digest, hparams);
     for (int k = 0; k < task->K; k++) {
         json_array_append_new(names, json_string(task->labels[k]));
     }
-    const Evaluation *kept = &run->state.kept;
-    int in_steps = option_in_steps(setup->options->eval_every);
-    char *label_names = json_canonical(names), best[32];
-    snprintf(best, sizeof best, in_steps ? "step:%d" : "epoch:%d",
-             in_steps ? kept->step : kept->epoch + 1);
-    static const char *const problems[] = {"single", "multichoice",
-                                           "regression"}; /* lm writes none */
+    char *label_names = json_canonical(names);
     const struct {
         const char *key, *value;
     } fields[] = {
@@ -112,8 +104,6 @@ static json_t *metadata(const Run *run)
         {"tokenizer_sha256", tokenizer_sha256(setup->tokenizer)},
         {"hparams", text},
         {"recipe_sha256", digest},
-        {"checkpoint", setup->recipe.select_best ? best : "last"},
-        {"status", "ok"},
         {"device", strcmp(setup->backend.device->name, "cuda") ? "cpu" : "cuda"},
         {"arithmetic",
          backend_exact(&setup->backend) && !setup->options->perturb ? "exact" : "fast"},
@@ -134,16 +124,32 @@ static json_t *metadata(const Run *run)
     if (setup->backend.library) {
         json_object_set_new(m, "library", json_text(setup->backend.library));
     }
-    if (*run->trace_sha256) {
-        json_object_set_new(m, "trace_sha256", json_string(run->trace_sha256));
-    }
     json_object_set_new(m, "max_len", number_text("%.0f", setup->recipe.max_len));
-    json_object_set_new(m, "steps", number_text("%.0f", run->state.step));
-    json_object_set_new(m, "final_train_loss", number_text("%.9g", run_train_loss(run)));
     free(text);
     free(label_names);
     json_decref(names);
     json_decref(hparams);
+    return m;
+}
+
+/* Nothing that may differ between two equal runs has a place in the file: no time, no thread count.
+ */
+static json_t *metadata(const Run *run)
+{
+    const Setup *setup = run->setup;
+    const Evaluation *kept = &run->state.kept;
+    int in_steps = option_in_steps(setup->options->eval_every);
+    char best[32];
+    snprintf(best, sizeof best, in_steps ? "step:%d" : "epoch:%d",
+             in_steps ? kept->step : kept->epoch + 1);
+    json_t *m = output_receipts(setup, run->seeds);
+    json_object_set_new(m, "checkpoint", json_string(setup->recipe.select_best ? best : "last"));
+    json_object_set_new(m, "status", json_string("ok"));
+    if (*run->trace_sha256) {
+        json_object_set_new(m, "trace_sha256", json_string(run->trace_sha256));
+    }
+    json_object_set_new(m, "steps", number_text("%.0f", run->state.step));
+    json_object_set_new(m, "final_train_loss", number_text("%.9g", run_train_loss(run)));
     return m;
 }
 

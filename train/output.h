@@ -7,6 +7,11 @@
 /* The path of a run's prediction file and log, without .bin and .jsonl. The caller frees it. */
 char *output_name(const Setup *setup, const Seeds *seeds);
 
+/* What is known of a run before it begins, as the prediction file's metadata say it: task, model,
+ * data, recipe, seeds, kernels and their digests; model_sha256 is "" until the model was read. The
+ * caller owns it. */
+json_t *output_receipts(const Setup *setup, const Seeds *seeds);
+
 /* Gives a file that is in the way the name NAME.1.bin, or the first number that is free: *kept, for
  * the caller to free. Errors: those of rename. */
 int output_keep(char **kept, const char *path, Error *error);

@@ -103,13 +103,17 @@ static void advise(char text[ADVICE_TEXT], const void *user, size_t bytes)
     free(tokens);
 }
 
+size_t setup_memory(const Setup *setup)
+{
+    return fixed_bytes(setup) + setup->work.acts_bytes + setup->work.scratch_bytes +
+           batch_bytes(&setup->model, setup->work.max_tokens, setup->work.max_sequences);
+}
+
 /* Whether the planned memory is more than there is. */
 static int check_memory(const Setup *setup, Error *error)
 {
     const Device *device = setup->backend.device;
-    size_t room = device->memory(),
-           needed = fixed_bytes(setup) + setup->work.acts_bytes + setup->work.scratch_bytes +
-                    batch_bytes(&setup->model, setup->work.max_tokens, setup->work.max_sequences);
+    size_t room = device->memory(), needed = setup_memory(setup);
     if (needed <= room) {
         return 0;
     }

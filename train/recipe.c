@@ -80,6 +80,14 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, Error *error
     return check_reals(recipe, error);
 }
 
+Seeds seeds_from(const Options *o, uint64_t seed)
+{
+    return (Seeds){seed, o->seed_init ? option_seed(o->seed_init) : seed,
+                   o->seed_data ? option_seed(o->seed_data) : seed,
+                   o->seed_dropout ? option_seed(o->seed_dropout) : seed,
+                   o->seed_order ? option_seed(o->seed_order) : seed};
+}
+
 const char *real_text(char text[32], double value)
 {
     for (int digits = 1; digits <= 17; digits++) {

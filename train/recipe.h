@@ -27,6 +27,9 @@ typedef struct Seeds {
     uint64_t seed, init, data, dropout, order;
 } Seeds;
 
+/* Of a run with this seed, where options name none of their own. */
+Seeds seeds_from(const Options *options, uint64_t seed);
+
 /* From the options, which a named recipe has filled (recipes.h). Errors: 64. */
 int recipe_make(Recipe *recipe, const Options *options, const Task *task, Error *error);
 

@@ -50,6 +50,9 @@ void setup_close(Setup *setup);
  * than there is: with what it could be done. */
 int setup_plan(Setup *setup, const uint64_t *data_seeds, int count, Error *error);
 
+/* Bytes of memory that a planned run needs, besides data and a mapped model. */
+size_t setup_memory(const Setup *setup);
+
 /* How often a planned run evaluates, and whether it does behind this step, from 1 on. */
 int setup_evaluations(const Setup *setup);
 int setup_evaluates(const Setup *setup, int step);

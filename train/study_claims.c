@@ -1,0 +1,154 @@
+#define _GNU_SOURCE
+#include "study_claims.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Where process numbers mean the same: this host since it was started, and in a container that. */
+static void read_place(char place[320])
+{
+    char host[256] = "", namespace[48] = "";
+    (void)gethostname(host, sizeof host - 1);
+    (void)!readlink("/proc/self/ns/pid", namespace, sizeof namespace - 1);
+    snprintf(place, 320, "%s %s", *host ? host : "?", *namespace ? namespace : "-");
+}
+
+static char *path_of(const char *stem, int generation)
+{
+    return string_format("%s.%d", stem, generation);
+}
+
+/* The highest generation that there is; 0: none. */
+static int highest(const char *folder, const char *name)
+{
+    int most = 0;
+    size_t length = strlen(name);
+    DIR *stream = opendir(folder);
+    struct dirent *entry;
+    while (stream && (entry = readdir(stream))) {
+        const char *at = entry->d_name;
+        char *end;
+        if (!strncmp(at, name, length) && at[length] == '.') {
+            long generation = strtol(at + length + 1, &end, 10);
+            most = !*end && generation > most && generation < INT_MAX ? (int)generation : most;
+        }
+    }
+    if (stream) {
+        closedir(stream);
+    }
+    return most;
+}
+
+/* Seconds since a file was changed, by the clock of the file system that it is on: the clocks of
+ * two machines may differ by more than a heartbeat. -1: it is gone, or nothing can be said. */
+static double age_of(const char *path)
+{
+    char *probe = string_format("%s.clock-%ld", path, (long)getpid());
+    struct stat now, then;
+    int descriptor = open(probe, O_CREAT | O_WRONLY | O_CLOEXEC, 0666),
+        known = descriptor >= 0 && !futimens(descriptor, NULL) && !fstat(descriptor, &now) &&
+                !stat(path, &then);
+    if (descriptor >= 0) {
+        close(descriptor);
+        unlink(probe);
+    }
+    free(probe);
+    return known ? (double)(now.st_mtim.tv_sec - then.st_mtim.tv_sec) +
+                       1e-9 * (double)(now.st_mtim.tv_nsec - then.st_mtim.tv_nsec)
+                 : -1;
+}
+
+/* Whether the owner of a claim lives; owner: who that is, for people. */
+static int is_alive(const char *path, char owner[384])
+{
+    char text[384] = "", place[320];
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = descriptor < 0 ? 0 : read(descriptor, text, sizeof text - 1);
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    text[size > 0 ? size : 0] = 0;
+    read_place(place);
+    char *space = strrchr(text, ' ');
+    long pid = space ? strtol(space + 1, NULL, 10) : 0;
+    int length = space ? (int)(space - text) : 0,
+        here = pid > 0 && length == (int)strlen(place) && !strncmp(text, place, (size_t)length);
+    snprintf(owner, 384, "process %ld of %.*s", pid, (int)strcspn(text, " "), text);
+    if (here && kill((pid_t)pid, 0) && errno == ESRCH) {
+        return 0;
+    }
+    double age = age_of(path);
+    return age >= 0 && age < CLAIM_STALE;
+}
+
+int claim_take(Claim *claim, const char *folder, const char *name, Error *error)
+{
+    char *stem = string_format("%s/%s", folder, name), place[320], owner[384];
+    *claim = (Claim){0};
+    read_place(place);
+    for (;;) {
+        int generation = highest(folder, name);
+        char *path = path_of(stem, generation), *mine = path_of(stem, generation + 1);
+        int code = generation && is_alive(path, owner)
+                       ? error_set(error, EXIT_BUSY, "%s: %s runs it", name, owner)
+                       : 0,
+            descriptor = code ? -1 : open(mine, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666),
+            lost = descriptor < 0 && errno == EEXIST; /* another one was faster */
+        if (!code && descriptor < 0 && !lost) {
+            code = error_set_create(error, mine);
+        }
+        if (descriptor >= 0) {
+            if (dprintf(descriptor, "%s %ld\n", place, (long)getpid()) < 0) {
+                code = error_set_errno(error, "write", mine);
+                unlink(mine);
+            }
+            close(descriptor);
+            *claim = (Claim){stem, generation + 1, clock_seconds()};
+        }
+        free(path);
+        free(mine);
+        if (code || descriptor >= 0) {
+            if (code) {
+                free(stem);
+                *claim = (Claim){0};
+            }
+            return code;
+        }
+    }
+}
+
+int claim_beat(Claim *claim)
+{
+    if (clock_seconds() < claim->beaten + CLAIM_BEAT) {
+        return 1;
+    }
+    char *mine = path_of(claim->stem, claim->generation),
+         *next = path_of(claim->stem, claim->generation + 1);
+    int ours = !path_exists(next);
+    (void)utimensat(AT_FDCWD, mine, NULL, 0); /* one that fails is one that is missed */
+    free(mine);
+    free(next);
+    claim->beaten = clock_seconds();
+    return ours;
+}
+
+void claim_release(Claim *claim)
+{
+    char *next = claim->stem ? path_of(claim->stem, claim->generation + 1) : NULL;
+    /* its own file last: until then the run is claimed */
+    for (int g = 1; claim->stem && g <= claim->generation && !path_exists(next); g++) {
+        char *path = path_of(claim->stem, g);
+        unlink(path);
+        free(path);
+    }
+    free(next);
+    free(claim->stem);
+    *claim = (Claim){0};
+}
