@@ -26,7 +26,9 @@ static const ToolOption known[] = {
      "correlate VAR, CON and CCON with training sizes: public, or a file of "
      "lines task TAB size"},
     {"audit-table", "FILE", AT(audit),
-     "check whether the numbers of a published table fit together"},
+     "check whether the numbers of a published table fit together; table1 is the study's"},
+    {"reference", "FILE", AT(reference),
+     "set the groups beside such a table, with intervals and whether its numbers fit together"},
     {"expect", "FILE", AT(expect),
      "compare one group with expected values; exit with 4 if any differs"},
     {"tol", "X", 0, "relative tolerance of --expect (1e-9)"},

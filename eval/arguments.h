@@ -28,7 +28,7 @@ typedef struct Arguments {
     double level, tolerance;
     size_t min_seeds;
     const char *side[2]; /* --compare A B, or NULL */
-    const char *output, *correlate, *audit, *expect, *gold, *labels, *metric, *data;
+    const char *output, *correlate, *audit, *reference, *expect, *gold, *labels, *metric, *data;
     const char *scores, *seed_from;
     char **files; /* [count] owned; folders are replaced by what is in them */
     size_t count;

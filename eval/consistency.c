@@ -6,6 +6,7 @@
 #include "import.h"
 #include "known.h"
 #include "process.h"
+#include "reference.h"
 #include "report.h"
 #include "result.h"
 #include "sides.h"
@@ -107,44 +108,6 @@ static int join(Group *group, const Analysis *analysis, Preds **runs, size_t S, 
     return imports_name_classes(&analysis->imports, runs, S, error)
                ? error->code
                : group_join(group, runs, S, analysis->options->intersect, error);
-}
-
-/* Compares one group with expected values: 0, 4 if any differs, or an error. */
-static int expect(const Arguments *options, const Group *group, Error *error)
-{
-    json_t *file;
-    if (json_read_file(&file, options->expect, error)) {
-        return error->code;
-    }
-    const json_t *groups = json_object_get(file, "groups"), *expected = file;
-    int code = 0, compared = 0;
-    if (json_is_array(groups)) { /* a report of --format json */
-        expected = json_array_get(groups, 0);
-        if (json_array_size(groups) != 1) {
-            code = REFUSE("%s: a report of %zu groups; one group is compared, such as a line of "
-                          "--format jsonl",
-                          options->expect, json_array_size(groups));
-        }
-    }
-    if (!code && !json_is_object(expected)) {
-        code = REFUSE("%s: not a JSON object of expected values", options->expect);
-    }
-    if (!code) {
-        StatisticsOptions all = {.level = options->level, .pairs = 1};
-        json_t *statistics = statistics_compute(group, &all);
-        int bad = statistics_expect(expected, statistics, group, options->tolerance, stdout,
-                                    &compared);
-        json_decref(statistics);
-        printf("%s: %d values compared, %d differ\n", options->expect, compared, bad);
-        code = bad ? EXIT_MISSED : 0;
-    }
-    if (!code && !compared) {
-        code = REFUSE("%s: no value under a name that is computed; it is a group of --format json "
-                      "or jsonl, or an object of such names: {\"CON\": 0.91}",
-                      options->expect);
-    }
-    json_decref(file);
-    return code;
 }
 
 /* Behind the last run of the group that begins at first; a comparison joins both sides. */
@@ -255,7 +218,9 @@ static int compute_groups(Analysis *analysis, Error *error)
             Group group;
             code = join(&group, analysis, analysis->runs + first, end - first, error);
             if (!code && options->expect) {
-                return expect(options, &group, error);
+                code = expect_file(options->expect, &group, options->level, options->tolerance,
+                                   error);
+                return code == 1 ? EXIT_MISSED : code;
             }
             if (!code) {
                 json_array_append_new(analysis->groups, group_report(&group, options));
@@ -311,7 +276,8 @@ static json_t *correlation_rows(const json_t *groups, const json_t *audit)
     return rows;
 }
 
-static json_t *report_make(const Analysis *analysis, json_t *audit, json_t *correlations)
+static json_t *report_make(const Analysis *analysis, json_t *audit, json_t *reference,
+                           json_t *correlations)
 {
     const Arguments *o = analysis->options;
     json_t *report = json_pack("{s:s, s:i, s:s}", "format", "consistency-report", "version", 1,
@@ -334,6 +300,9 @@ static json_t *report_make(const Analysis *analysis, json_t *audit, json_t *corr
         json_object_set_new(report, "compared", sides);
         json_object_set(report, "comparisons", analysis->comparisons);
         json_object_set_new(report, "across_tasks", compare_across(analysis->comparisons));
+    }
+    if (reference) {
+        json_object_set(report, "reference", reference);
     }
     if (correlations) {
         json_object_set(report, "correlations", correlations);
@@ -361,7 +330,8 @@ static void report_jsonl(FILE *out, const json_t *report, const Arguments *optio
         json_dumpf(group, out, JSON_COMPACT);
         fputc('\n', out);
     }
-    if (options->side[0] || options->audit || json_object_get(report, "correlations")) {
+    if (options->side[0] || options->audit || options->reference ||
+        json_object_get(report, "correlations")) {
         json_t *rest = json_copy((json_t *)report);
         json_object_del(rest, "groups");
         json_dumpf(rest, out, JSON_COMPACT);
@@ -448,7 +418,7 @@ int main(int argc, char **argv)
         return finish(0, 1, &error);
     }
     Analysis analysis = {.options = &options, .groups = json_array(), .comparisons = json_array()};
-    json_t *audit = NULL, *correlations = NULL;
+    json_t *audit = NULL, *reference = NULL, *correlations = NULL;
     if (!code) {
         analysis.count = options.count;
         analysis.all = memory_calloc(options.count + 1, sizeof *analysis.all);
@@ -465,6 +435,14 @@ int main(int argc, char **argv)
     if (!code && options.audit) {
         code = audit_table(&audit, options.audit, &error);
     }
+    if (!code && options.reference) {
+        json_t *table;
+        code = audit_table(&table, options.reference, &error);
+        if (!code) {
+            code = reference_compare(&reference, table, analysis.groups, &options, &error);
+            json_decref(table);
+        }
+    }
     if (!code && !options.correlate && options.format == FORMAT_HTML &&
         sizes_known(analysis.groups)) {
         options.correlate = "public";
@@ -475,10 +453,11 @@ int main(int argc, char **argv)
         json_decref(rows);
     }
     if (!code && !options.expect) {
-        json_t *report = report_make(&analysis, audit, correlations);
+        json_t *report = report_make(&analysis, audit, reference, correlations);
         code = write_report(report, &options, &error);
         json_decref(report);
-        size_t found = count_warnings(analysis.groups, options.format) + audit_impossible(audit);
+        size_t found = count_warnings(analysis.groups, options.format) + audit_impossible(audit) +
+                       reference_impossible(reference);
         if (!code && found && options.strict) {
             code = EXIT_WARNED;
         }
@@ -492,6 +471,7 @@ int main(int argc, char **argv)
     json_decref(analysis.groups);
     json_decref(analysis.comparisons);
     json_decref(audit);
+    json_decref(reference);
     json_decref(correlations);
     int printed = !options.output || options.expect;
     arguments_free(&options);

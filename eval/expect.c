@@ -1,4 +1,4 @@
-/* Comparing results with expected values. */
+/* Comparing results with expected values: what --expect does. */
 #include "statistics.h"
 
 #include <math.h>
@@ -68,8 +68,9 @@ static int *multiplicities(const json_t *list, size_t n)
     return values;
 }
 
-int statistics_expect(const json_t *expected, const json_t *computed, const Group *group,
-                      double tolerance, FILE *out, int *compared)
+/* Each a line on standard output where it differs or was not computed; how many differ. */
+static int compare_all(const json_t *expected, const json_t *computed, const Group *group,
+                       double tolerance, FILE *out, int *compared)
 {
     const char *key;
     json_t *value;
@@ -126,4 +127,40 @@ int statistics_expect(const json_t *expected, const json_t *computed, const Grou
         }
     }
     return bad;
+}
+
+int expect_file(const char *path, const Group *group, double level, double tolerance, Error *error)
+{
+    json_t *file;
+    if (json_read_file(&file, path, error)) {
+        return error->code;
+    }
+    const json_t *groups = json_object_get(file, "groups"), *expected = file;
+    int code = 0, compared = 0;
+    if (json_is_array(groups)) { /* a report of --format json */
+        expected = json_array_get(groups, 0);
+        if (json_array_size(groups) != 1) {
+            code = REFUSE("%s: a report of %zu groups; one group is compared, such as a line of "
+                          "--format jsonl",
+                          path, json_array_size(groups));
+        }
+    }
+    if (!code && !json_is_object(expected)) {
+        code = REFUSE("%s: not a JSON object of expected values", path);
+    }
+    if (!code) {
+        StatisticsOptions all = {.level = level, .pairs = 1};
+        json_t *statistics = statistics_compute(group, &all);
+        int bad = compare_all(expected, statistics, group, tolerance, stdout, &compared);
+        json_decref(statistics);
+        printf("%s: %d values compared, %d differ\n", path, compared, bad);
+        code = bad ? 1 : 0;
+    }
+    if (!code && !compared) {
+        code = REFUSE("%s: no value under a name that is computed; it is a group of --format json "
+                      "or jsonl, or an object of such names: {\"CON\": 0.91}",
+                      path);
+    }
+    json_decref(file);
+    return code;
 }

@@ -1,5 +1,6 @@
 /* Tables of the HTML report. */
 #include "html_tables.h"
+#include "audit.h"
 #include "html.h"
 #include "result.h"
 
@@ -332,8 +333,7 @@ void html_audit(FILE *out, const json_t *audit)
                 number_of(c, "CCON"), decimal(a, number_of(c, "predicted_CCON"), 1, 3),
                 decimal(b, number_of(c, "difference"), 1, 3));
         const char *verdict = text_of(c, "verdict");
-        int impossible = !strcmp(verdict, "inconsistent") || !strcmp(verdict, "off the grid");
-        fprintf(out, "<td class=\"l%s\">%s</td>", impossible ? " wa" : "", verdict);
+        fprintf(out, "<td class=\"l%s\">%s</td>", cell_is_impossible(c) ? " wa" : "", verdict);
         html_cell(out, text_of(c, "reason"));
         fputs("</tr>\n", out);
     }

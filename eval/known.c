@@ -30,16 +30,22 @@ const KnownTask *known_tasks(int *count)
     return tasks;
 }
 
-const KnownTask *known_task(const char *name, const char *benchmark)
+const char *plain_name(char out[64], const char *name)
 {
-    char plain[32];
     size_t n = 0;
-    for (; *name && n + 1 < sizeof plain; name++) {
+    for (; *name && n + 1 < 64; name++) {
         if (isalnum((unsigned char)*name)) {
-            plain[n++] = (char)tolower((unsigned char)*name);
+            out[n++] = (char)tolower((unsigned char)*name);
         }
     }
-    plain[n] = 0;
+    out[n] = 0;
+    return out;
+}
+
+const KnownTask *known_task(const char *name, const char *benchmark)
+{
+    char plain[64];
+    (void)plain_name(plain, name);
     const KnownTask *found = NULL;
     for (int i = 0; i < TASKS; i++) {
         for (int k = 0; k < 4 && tasks[i].names[k]; k++) {

@@ -14,6 +14,10 @@ typedef struct KnownTask {
 /* In the order of the study's Table 1; the other tasks follow those of their benchmark. */
 const KnownTask *known_tasks(int *count);
 
+/* Letters and digits of a name (of the first 63), lower case: papers and folders write one name in
+ * several ways. Returns out. */
+const char *plain_name(char out[64], const char *name);
+
 /* By name; benchmark may be NULL, "" or unknown and decides between equal names. NULL for another
  * task. */
 const KnownTask *known_task(const char *name, const char *benchmark);

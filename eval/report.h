@@ -25,6 +25,9 @@ char *group_name(const json_t *group);
  * which it was asked for. */
 char *side_name(const json_t *side);
 
+/* Text with the characters escaped that mean something in Markdown or LaTeX, on one line. */
+void put_escaped(FILE *out, const char *text, int latex);
+
 /* Where the last characters of a text begin, so many at most. */
 const char *text_end(const char *text, size_t characters);
 

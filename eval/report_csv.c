@@ -44,7 +44,7 @@ static void csv_group(FILE *out, const json_t *g)
 /* Whether "ci" beside this number is its interval. */
 static int is_estimate(const char *key)
 {
-    static const char *const keys[] = {"delta", "flips", "distance", "ratio"};
+    static const char *const keys[] = {"delta", "flips", "distance", "ratio", "ours"};
     int found = 0;
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
         found = found || !strcmp(key, keys[k]);
@@ -183,6 +183,22 @@ static void csv_rest(FILE *out, const json_t *report, const Arguments *o)
                 csv_paired(out, entry, o);
             }
         }
+    }
+    json_array_foreach(json_object_get(json_object_get(report, "reference"), "rows"), i, entry)
+    {
+        const json_t *cell = json_object_get(entry, "cell");
+        for (int p = 0; p < PAPER_ROWS; p++) {
+            char name[128];
+            snprintf(name, sizeof name, "reference %.90s %s", text_of(cell, "model"),
+                     paper_rows[p]);
+            csv_values(out, entry, json_object_get(entry, paper_rows[p]), name, o);
+        }
+        csv_group(out, entry);
+        char *name = string_format("reference %s verdict", text_of(cell, "model"));
+        csv_text(out, name);
+        free(name);
+        fprintf(out, ",%s,,,text,%.0f,%.0f\n", text_of(cell, "verdict"), number_of(entry, "S"),
+                number_of(entry, "N"));
     }
     json_array_foreach(json_object_get(json_object_get(report, "audit"), "cells"), i, entry)
     {

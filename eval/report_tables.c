@@ -1,13 +1,13 @@
 /* Markdown and LaTeX. */
 #include "report.h"
+#include "reference.h"
 #include "result.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Text with the characters escaped that mean something in Markdown or LaTeX, on one line. */
-static void put_escaped(FILE *out, const char *text, int latex)
+void put_escaped(FILE *out, const char *text, int latex)
 {
     static const char *const words[][2] = {
         {"\\", "\\textbackslash{}"}, {"~", "\\~{}"},           {"^", "\\^{}"},
@@ -229,6 +229,7 @@ void report_md(FILE *out, const json_t *report, const Arguments *o)
                 r.kappa, r.alpha, r.phi, r.p, r.vote);
     }
     md_comparisons(out, report);
+    reference_show(out, json_object_get(report, "reference"), o);
     md_rest(out, report, o);
     json_array_foreach(json_object_get(report, "groups"), i, g)
     {
@@ -318,6 +319,7 @@ void report_latex(FILE *out, const json_t *report, const Arguments *o)
     if (t.blocks) {
         fputs("\\bottomrule\n\\end{tabular}\n", out);
     }
+    reference_show(out, json_object_get(report, "reference"), o);
     const json_t *cells = json_object_get(json_object_get(report, "audit"), "cells");
     if (cells) {
         fputs("\n% audit\n\\begin{tabular}{llrrrrrll}\n\\toprule\nmodel & task & $\\zeta$ & VAR & "

@@ -1,5 +1,6 @@
 /* The report on a terminal: 80 columns. */
 #include "report.h"
+#include "reference.h"
 #include "result.h"
 
 #include <math.h>
@@ -486,6 +487,7 @@ void report_text(FILE *out, const json_t *report, const Arguments *o)
         print_examples(out, group);
     }
     print_comparisons(out, report, o);
+    reference_show(out, json_object_get(report, "reference"), o);
     if (json_object_get(report, "audit")) {
         print_audit(out, json_object_get(report, "audit"), o->ascii);
     }

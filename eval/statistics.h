@@ -24,11 +24,12 @@ void statistics_resampled(const Group *group, const int *runs, const int *exampl
  * everywhere. */
 json_t *statistics_bootstrap(const Group *group, size_t B, uint64_t seed, double level);
 
-/* Compares what is expected (a JSON object of the same names) with what was computed: relative
- * tolerance for numbers, exactly for integers, null only with null. Keys that were not computed are
- * listed on out as not compared. Returns how many values differ, each a line on out; counts
- * comparisons in *compared. */
-int statistics_expect(const json_t *expected, const json_t *computed, const Group *group,
-                      double tolerance, FILE *out, int *compared);
+/* Compares the statistics of a group with a file of expected values: a JSON object of the same
+ * names, or a report of one group. Relative tolerance for numbers, exactly for integers, null only
+ * with null. Prints what differs or was not computed, a line each, and how many were compared.
+ * Returns 0, 1 if any differs, or the code of an error: those of json_read_file, 65 for several
+ * groups, no object, or one without any name that was computed. */
+int expect_file(const char *path, const Group *group, double level, double tolerance,
+                Error *error);
 
 #endif

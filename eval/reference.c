@@ -1,0 +1,345 @@
+#include "reference.h"
+#include "audit.h"
+#include "result.h"
+#include "text_table.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Whether a cell of a table is of the task of a group: RTE is that of the group's benchmark, and an
+ * import of this name, whose benchmark nobody knows, is of both. */
+static int same_task(const json_t *cell, const json_t *group)
+{
+    char a[64], b[64];
+    const char *benchmark = text_of(group, "benchmark"), *task = text_of(group, "task");
+    const KnownTask *known = known_task(text_of(cell, "task"), benchmark);
+    if (known && known_task(task, known->benchmark) == known) {
+        return !strcmp(benchmark, known->benchmark) || !strcmp(benchmark, "imported");
+    }
+    return !strcmp(plain_name(a, text_of(cell, "task")), plain_name(b, task));
+}
+
+/* Whether two cells say the same of a group. */
+static int same_cell(const json_t *x, const json_t *y, const json_t *group)
+{
+    char a[64], b[64];
+    const char *benchmark = text_of(group, "benchmark");
+    const KnownTask *known = known_task(text_of(x, "task"), benchmark);
+    return !strcmp(text_of(x, "model"), text_of(y, "model")) &&
+           (known ? known == known_task(text_of(y, "task"), benchmark)
+                  : !strcmp(plain_name(a, text_of(x, "task")), plain_name(b, text_of(y, "task"))));
+}
+
+/* Whether one name is a part of the other: Llama-3.2-3B of Llama3.2-3B-LoRA. */
+static int same_model(const json_t *cell, const json_t *group)
+{
+    char a[64], b[64];
+    (void)plain_name(a, text_of(cell, "model"));
+    (void)plain_name(b, text_of(group, "model"));
+    return *a && *b && (strstr(a, b) || strstr(b, a));
+}
+
+/* One number of a group beside that of a cell. VAR is compared as a VAR of as many runs as ours. */
+static json_t *measure(const json_t *group, const json_t *cell, int row, const Arguments *o)
+{
+    const char *name = paper_rows[row];
+    char key[40];
+    double S = number_of(group, "S"), runs = number_of(cell, "S"), ends[2] = {NAN, NAN};
+    double ours = number_of(group, row == 1 && o->ddof ? "SD_sample" : name),
+           theirs = number_of(cell, name), beside = theirs;
+    double scale = row < 2 ? percent_scale(group) : 100, shrink = 1;
+    if (row == 1) {
+        double sample = theirs * sqrt(runs / (runs - 1));
+        shrink = o->ddof ? 1 : sqrt((S - 1) / S);
+        beside = sample * shrink;
+        theirs = o->ddof ? sample : theirs;
+        (void)ends_of(ends, json_object_get(group, leveled(key, "SD_ci", o->level)));
+    } else if (row == 0) {
+        strcat((char *)leveled(key, "mean_ci", o->level), "_t");
+        (void)ends_of(ends, json_object_get(group, key));
+    } else {
+        (void)shown_interval(ends, group, name, o);
+    }
+    json_t *m = json_object();
+    put(m, "ours", ours * scale);
+    json_object_set_new(m, leveled(key, "ci", o->level),
+                        interval(ends[0] * scale * shrink, ends[1] * scale * shrink));
+    put(m, "reference", theirs);
+    put(m, "difference", ours * scale - theirs);
+    json_object_set_new(m, "inside",
+                        isnan(ends[0] + ends[1])
+                            ? json_null()
+                            : json_boolean(ends[0] * scale * shrink <= beside &&
+                                           beside <= ends[1] * scale * shrink));
+    return m;
+}
+
+static json_t *row_make(const json_t *group, size_t index, const json_t *cell, const Arguments *o)
+{
+    static const char *const copied[] = {"benchmark", "task", "split", "model", "recipe_sha256",
+                                         "apart",     "side", "S",     "N",     "metric"};
+    json_t *row = json_object();
+    for (size_t i = 0; i < sizeof copied / sizeof *copied; i++) {
+        json_t *value = json_object_get(group, copied[i]);
+        if (value) {
+            json_object_set(row, copied[i], value);
+        }
+    }
+    put_count(row, "group", index);
+    json_object_set(row, "cell", (json_t *)cell);
+    for (int i = 0; i < PAPER_ROWS; i++) {
+        json_object_set_new(row, paper_rows[i], measure(group, cell, i, o));
+    }
+    return row;
+}
+
+static void note(json_t *notes, char *text)
+{
+    json_array_append_new(notes, json_text(text));
+    free(text);
+}
+
+/* The rows of one group. */
+static int meet(json_t *reference, json_t *used, const json_t *cells, const json_t *groups,
+                size_t index, const Arguments *o, Error *error)
+{
+    const json_t *group = json_array_get(groups, index);
+    json_t *rows = json_object_get(reference, "rows"), *notes = json_object_get(reference, "notes"),
+           *cell, *other;
+    size_t i, k, models = 0, first = json_array_size(rows);
+    char *name = group_name(group);
+    json_array_foreach((json_t *)cells, i, cell)
+    {
+        models += same_task(cell, group) && same_model(cell, group);
+    }
+    json_array_foreach((json_t *)cells, i, cell)
+    {
+        if (!same_task(cell, group) || (models && !same_model(cell, group))) {
+            continue;
+        }
+        for (k = first; k < json_array_size(rows); k++) {
+            other = json_object_get(json_array_get(rows, k), "cell");
+            if (same_cell(other, cell, group)) {
+                (void)REFUSE("%s: two cells of %s are of the task %s: %s and %s; leave one",
+                             text_of(reference, "file"), text_of(cell, "model"),
+                             text_of(group, "task"), text_of(other, "task"), text_of(cell, "task"));
+                free(name);
+                return error->code;
+            }
+        }
+        json_array_append_new(rows, row_make(group, index, cell, o));
+        json_array_set_new(used, i, json_true());
+    }
+    if (json_array_size(rows) == first) {
+        note(notes, string_format("%s, %s: not in the table", text_of(group, "task"), name));
+    }
+    double N = number_of(json_object_get(json_array_get(rows, first), "cell"), "N");
+    if (N > 0 && N != number_of(group, "N")) {
+        note(notes, string_format("%s, %s: %.0f examples, the table's are taken as %.0f",
+                                  text_of(group, "task"), name, number_of(group, "N"), N));
+    }
+    const KnownTask *known = group_task(group);
+    if (known && strcmp(known->metric, text_of(group, "metric"))) {
+        note(notes,
+             string_format("%s, %s: our zeta is %s; the usual one is %s", text_of(group, "task"),
+                           name, text_of(group, "metric"), known->metric));
+    }
+    free(name);
+    return 0;
+}
+
+/* Names of groups' tasks; the caller frees it. */
+static char *tasks_of(const json_t *groups)
+{
+    char *names = string_copy("");
+    json_t *group;
+    size_t i;
+    json_array_foreach((json_t *)groups, i, group)
+    {
+        const char *task = text_of(group, "task");
+        if (!i || strcmp(task, text_of(json_array_get(groups, i - 1), "task"))) {
+            string_append(&names, "%s%s", *names ? ", " : "", task);
+        }
+    }
+    return names;
+}
+
+static size_t groups_of(const json_t *cell, const json_t *groups)
+{
+    const json_t *group;
+    size_t i, found = 0;
+    json_array_foreach((json_t *)groups, i, group)
+    {
+        found += (size_t)same_task(cell, group);
+    }
+    return found;
+}
+
+/* Tasks of the table that no group is of, each once; the caller frees it. */
+static char *tasks_without_runs(const json_t *cells, const json_t *groups)
+{
+    char *names = string_copy("");
+    const json_t *cell;
+    size_t i;
+    json_array_foreach((json_t *)cells, i, cell)
+    {
+        size_t k = 0;
+        while (strcmp(text_of(json_array_get(cells, k), "task"), text_of(cell, "task"))) {
+            k++;
+        }
+        if (k == i && !groups_of(cell, groups)) {
+            string_append(&names, "%s%s", *names ? ", " : "", text_of(cell, "task"));
+        }
+    }
+    return names;
+}
+
+static int check_tasks(const char *file, const json_t *cells, const json_t *groups, Error *error)
+{
+    const json_t *cell;
+    size_t i, common = 0;
+    char *names = tasks_of(groups);
+    int code = 0;
+    json_array_foreach((json_t *)cells, i, cell)
+    {
+        const char *task = text_of(cell, "task");
+        size_t found = groups_of(cell, groups);
+        common += found;
+        if (!found && !known_task(task, NULL) && !code) {
+            code = REFUSE("%s: %s, %s: no task of GLUE or SuperGLUE, and none of the runs (%s); "
+                          "name it as they do, or take it out",
+                          file, text_of(cell, "model"), task, names);
+        }
+    }
+    if (!code && !common) {
+        code = REFUSE("%s: no cell is of a task of the runs (%s)", file, names);
+    }
+    free(names);
+    return code;
+}
+
+int reference_compare(json_t **reference, const json_t *table, const json_t *groups,
+                      const Arguments *o, Error *error)
+{
+    const json_t *cells = json_object_get(table, "cells");
+    json_t *made = json_object(), *used = json_array(), *notes = json_array(), *cell;
+    size_t i;
+    int code = check_tasks(text_of(table, "file"), cells, groups, error);
+    json_object_set(made, "file", json_object_get(table, "file"));
+    json_object_set(made, "source", json_object_get(table, "source"));
+    json_object_set(made, "decimals", json_object_get(table, "decimals"));
+    json_object_set_new(made, "rows", json_array());
+    json_object_set_new(made, "notes", notes);
+    for (i = 0; i < json_array_size(cells); i++) {
+        json_array_append_new(used, json_false());
+    }
+    for (i = 0; i < json_array_size(groups) && !code; i++) {
+        code = meet(made, used, cells, groups, i, o, error);
+    }
+    json_array_foreach((json_t *)cells, i, cell)
+    {
+        if (json_is_true(json_array_get(used, i)) && *text_of(cell, "reason") &&
+            strcmp(text_of(cell, "verdict"), "consistent")) {
+            note(notes,
+                 string_format("%s of %s, %s: %s", text_of(cell, "task"), text_of(cell, "model"),
+                               text_of(cell, "verdict"), text_of(cell, "reason")));
+        }
+    }
+    char *rest = tasks_without_runs(cells, groups);
+    if (*rest) {
+        note(notes, string_format("without runs here: %s", rest));
+    }
+    free(rest);
+    json_decref(used);
+    if (code) {
+        json_decref(made);
+    } else {
+        *reference = made;
+    }
+    return code;
+}
+
+size_t reference_impossible(const json_t *reference)
+{
+    json_t *row;
+    size_t i, count = 0;
+    json_array_foreach(json_object_get(reference, "rows"), i, row)
+    {
+        count += (size_t)cell_is_impossible(json_object_get(row, "cell"));
+    }
+    return count;
+}
+
+/* A cell for each of the four numbers: under this key, or an end of its interval. */
+static void add_numbers(TextTable *t, const json_t *row, const char *key, int end, int decimals,
+                        const Arguments *o)
+{
+    for (int i = 0; i < PAPER_ROWS; i++) {
+        const json_t *m = json_object_get(row, paper_rows[i]);
+        char text[32], name[32];
+        double value = number_of(m, key), ends[2];
+        if (end >= 0) {
+            value = ends_of(ends, json_object_get(m, leveled(name, "ci", o->level))) ? NAN
+                                                                                     : ends[end];
+        }
+        int outside = !strcmp(key, "reference") && json_is_false(json_object_get(m, "inside"));
+        int plus = !strcmp(key, "difference") && value >= 0;
+        text_table_add(t, string_format("%s%s%s", plus ? "+" : "",
+                                        decimal(text, value, 1, decimals), outside ? "*" : ""));
+    }
+}
+
+void reference_show(FILE *out, const json_t *reference, const Arguments *o)
+{
+    const char *const titles[] = {"task", "runs", "S",      "zeta", o->ddof ? "SD" : "VAR",
+                                  "CON",  "CCON", "verdict"};
+    TextTable t = {.title = titles, .columns = 8, .left = 1 | 2 | 128};
+    json_t *row, *note;
+    size_t i;
+    double shown = -1; /* the group whose numbers stand above */
+    if (!reference) {
+        return;
+    }
+    json_array_foreach(json_object_get(reference, "rows"), i, row)
+    {
+        const json_t *cell = json_object_get(row, "cell");
+        const KnownTask *known = group_task(row);
+        const char *name = known ? known->label : text_of(row, "task");
+        if (number_of(row, "group") != shown) {
+            static const char *const parts[] = {"", "  from", "  to"};
+            shown = number_of(row, "group");
+            for (int k = 0; k < 3; k++) {
+                text_table_add(&t, string_copy(k ? "" : name));
+                text_table_add(&t, k ? string_copy(parts[k]) : group_name(row));
+                text_table_add(&t,
+                               k ? string_copy("") : string_format("%.0f", number_of(row, "S")));
+                add_numbers(&t, row, "ours", k - 1, 2, o);
+                text_table_add(&t, string_copy(""));
+            }
+        }
+        const char *task = text_of(cell, "task");
+        text_table_add(&t, string_copy(strcmp(task, name) ? task : ""));
+        text_table_add(&t, string_copy(text_of(cell, "model")));
+        text_table_add(&t, string_format("%.0f", number_of(cell, "S")));
+        add_numbers(&t, row, "reference", -1, (int)number_of(reference, "decimals"), o);
+        text_table_add(&t, string_copy(text_of(cell, "verdict")));
+        text_table_add(&t, string_copy(""));
+        text_table_add(&t, string_copy("  difference"));
+        text_table_add(&t, string_copy(""));
+        add_numbers(&t, row, "difference", -1, 2, o);
+        text_table_add(&t, string_copy(""));
+    }
+    const char *source = text_of(reference, "source");
+    char *heading = string_format("beside %s%s%s%s; %g %% intervals of ours, * outside",
+                                  text_of(reference, "file"), *source ? " (" : "", source,
+                                  *source ? ")" : "", 100 * o->level);
+    text_heading(out, heading, o);
+    free(heading);
+    text_table_show(out, &t, o);
+    text_table_free(&t);
+    json_array_foreach(json_object_get(reference, "notes"), i, note)
+    {
+        text_note(out, json_string_value(note), o);
+    }
+}

@@ -1,0 +1,149 @@
+# Runs beside published tables: consistency --reference.
+
+setup() {
+    cd "$BATS_TEST_DIRNAME/.."
+    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
+    consistency="$(cd "${PROGRAMS:-.}" && pwd)/consistency"
+    goldens="$PWD/../shared/goldens"
+    unset SEEDBED_MODEL SEEDBED_DATA NO_COLOR
+    cd "$BATS_TEST_TMPDIR"
+}
+
+# exits CODE ARGUMENTS...
+exits() {
+    local code=$1 status=0
+    shift
+    $consistency "$@" >out 2>err || status=$?
+    [ "$status" -eq "$code" ] || { echo "exit code $status, expected $code: $(cat err)"; return 1; }
+}
+
+# refuses CODE PATTERN ARGUMENTS...: that exit code, one line on stderr that matches, nothing on stdout
+refuses() {
+    local code=$1 pattern=$2
+    shift 2
+    exits "$code" "$@"
+    grep -q -e "$pattern" err && [ ! -s out ] && [ "$(wc -l <err)" -eq 1 ] || { echo "message: $(cat err out)"; return 1; }
+}
+
+# has TEXT...: each stands in a line of the output
+has() {
+    local text
+    for text; do
+        grep -q -F -e "$text" out || { echo "no '$text' in: $(cat out)"; return 1; }
+    done
+}
+
+# make_run FOLDER RUN LABELS PREDICTIONS: characters are class names
+make_run() {
+    mkdir -p "$1$2"
+    { echo id,label,prediction; paste -d, <(seq 0 $((${#3} - 1))) <(fold -w1 <<<"$3") <(fold -w1 <<<"$4"); } >"$1$2/predict_results_rte.csv"
+}
+
+# Four runs of eight examples: right in 8, 7, 6 and 7 of them
+four_runs() {
+    local run=0 preds
+    for preds in aaaabbbb aaaabbba aaaabbaa baaabbbb; do
+        run=$((run + 1))
+        make_run "${1:-run}" $run aaaabbbb $preds
+    done
+}
+
+# table LINE...: of the user's, t.csv
+table() {
+    { echo model,task,zeta,VAR,CON,CCON,K,N,S; printf '%s\n' "$@"; } >t.csv
+}
+
+@test "reference: our numbers with their intervals, theirs, the difference and the verdict, in every format" {
+    local format
+    four_runs
+    table m,RTE,80.0,12.0,75.0,67.5,2,1000,4 x,RTE,87.5,33.1,46.0,10.1,2,1000,10 y,CB,80,1,90,75,3,56,10
+    exits 0 --reference t.csv run?/*.csv
+    # VAR is compared as one of four runs: 33.1 of ten is 30.2 of four, within 5.01 to 32.96
+    printf '%s\n' 'rte   …predict_results_rte.csv   4   87.50    8.84   79.17   77.08' \
+        '        from                         71.26    5.01   46.30   39.66' \
+        '        to                          103.74   32.96  100.00  100.00' \
+        'RTE   m                          4    80.0    12.0    75.0    67.5  consistent' \
+        '        difference                   +7.50   -3.16   +4.17   +9.58' \
+        'RTE   x                         10    87.5    33.1   46.0*   10.1*  inconsistent' \
+        '        difference                   +0.00  -24.26  +33.17  +66.98' >expected
+    sed -n '/^task  runs/,/^  [a-zR]/p' out | sed '1d;/^  [a-zR]/,$d' | diff expected -
+    grep -q '^  RTE of x, inconsistent: two classes: CCON' out
+    grep -q '^  rte, run\*/predict_results_rte.csv: 8 examples' out || false
+    grep -q '^  without runs here: CB$' out
+    for format in text md latex html; do
+        exits 0 --format $format --reference t.csv run?/*.csv
+        has 77.08 103.74 '+33.17' inconsistent 'RTE of x, inconsistent: two classes'
+    done
+    exits 0 --format csv --reference t.csv run?/*.csv
+    has 'reference m CON.ours,79.166666' 'reference x CCON.difference,66.98333' 'reference x verdict,inconsistent,,,text,4,8'
+    exits 0 --format jsonl --reference t.csv run?/*.csv
+    tail -n 1 out >last
+    grep -q '"reference":{"file":"t.csv","decimals":1,"rows":\[{' last
+    grep -q '"VAR":{"ours":8.838834764[0-9]*,"ci95":\[5.0071[0-9]*,32.956[0-9]*\],"reference":33.[0-9]*,"difference":-24.2[0-9]*,"inside":true}' last
+    exits 0 --ddof 1 --ci none --reference t.csv run?/*.csv
+    grep -q '^        to  *103.74  *38.05  *n/a  *n/a$' out
+    grep -q '^RTE   m  *4  *80.0  *13.9  *75.0  *67.5  consistent$' out
+    exits 3 --strict --reference t.csv run?/*.csv
+    sed -i 2,3d t.csv && printf 'm,RTE,80.0,12.0,75.0,67.5,2,1000,4\n' >>t.csv
+    exits 0 --strict --reference t.csv run?/*.csv # the impossible cell, if any, is not beside ours
+}
+
+@test "reference: which cells a group meets" {
+    mkdir -p preds
+    $train --task rte --model tiny --data builtin --max-train 32 --max-eval 64 --epochs 1 --quiet --seeds 1,2,3 --preds preds >/dev/null 2>&1
+    # by name: the study's; RTE of GLUE is RTEG, whatever else is in the table
+    exits 0 --reference table1 preds
+    [ "$(grep -c '  difference' out)" -eq 2 ]
+    has 'beside table1 (arXiv 2503.07329v2, Table 1)' 'RTEG of RoBERTa-large, beyond rounding' 'rte, tiny: 64 examples, the table'
+    # a model of the group's name, in part, leaves out the others
+    table tiny-7M,RTE,80,12,95,77.5,2,8,4 other,RTE-GLUE,80,12,95,77.5,2,8,4 tiny-7M,RTES,80,12,95,77.5,2,8,4
+    exits 0 --reference t.csv preds
+    [ "$(grep -c '  difference' out)" -eq 1 ]
+    # an import of that name is of either benchmark
+    four_runs
+    exits 0 --reference table1 run?/*.csv
+    [ "$(grep -c '  difference' out)" -eq 4 ]
+    # a group that is not there is said to be missing
+    mkdir own && cp run1/*.csv own/run-1.csv && cp run2/*.csv own/run-2.csv
+    exits 0 --min-seeds 2 --reference table1 run?/*.csv own/*.csv
+    has ', own/run-*.csv: not in the table'
+    [ "$(grep -c '  difference' out)" -eq 4 ]
+    # both sides of a comparison; another metric; one run
+    four_runs A/run
+    four_runs B/run
+    exits 0 --metric mcc --compare A B A/*/*.csv B/*/*.csv --reference table1
+    exits 0 --reference table1 run1/*.csv
+    grep -q '^        from  *n/a  *n/a  *n/a  *n/a$' out
+    # the same table in a file
+    [ -f "$goldens/stats/table1.json" ] || skip "needs ../shared"
+    exits 0 --format json --audit-table table1
+    grep -v '"file"\|"source"' out >named
+    exits 0 --format json --audit-table "$goldens/stats/table1.json"
+    grep -v '"file"\|"source"' out | diff named -
+}
+
+@test "reference: what it refuses" {
+    four_runs
+    refuses 66 'cannot open none.csv' --reference none.csv run?/*.csv
+    refuses 64 'no files' --reference table1
+    refuses 64 "^consistency: --reference '': an empty value" --reference '' run?/*.csv
+    refuses 64 'did you mean --reference' --referense table1 run?/*.csv
+    table m,RTE,80,1,90
+    refuses 65 't.csv:2: 5 fields, but the first line has 9' --reference t.csv run?/*.csv
+    table m,RTE,80,1,,75,2,8,4
+    refuses 65 "t.csv:2: CON '' is not a number" --reference t.csv run?/*.csv
+    printf '{"m": {"RTE": [80, 1, null, 75]}}' >t.json
+    refuses 65 't.json: m RTE: not four numbers zeta, VAR, CON, CCON' --reference t.json run?/*.csv
+    printf '{"m": {"RTE": [80, 1' >t.json
+    refuses 65 't.json:1:' --reference t.json run?/*.csv
+    printf 'model,task,zeta,VAR,CON\nm,RTE,80,1,90\n' >t.csv
+    refuses 65 "no column 'CCON'" --reference t.csv run?/*.csv
+    table m,RTX,80,1,90,75,2,8,4
+    refuses 65 't.csv: m, RTX: no task of GLUE or SuperGLUE, and none of the runs (rte); name it as they do' --reference t.csv run?/*.csv
+    table m,CB,80,1,90,75,3,8,4
+    refuses 65 't.csv: no cell is of a task of the runs (rte)' --reference t.csv run?/*.csv
+    table m,RTE,80,1,90,75,2,8,4 m,RTEG,81,1,90,76,2,8,4
+    refuses 65 't.csv: two cells of m are of the task rte: RTE and RTEG; leave one' --reference t.csv run?/*.csv
+    table
+    refuses 65 't.csv: no cell' --reference t.csv run?/*.csv
+}
