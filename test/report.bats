@@ -541,7 +541,7 @@ even inconsistent'
     says 'the seeds of init, data form no complete grid: 5 of 6 combinations, without 2-6-42: no variance by source'
     exits 3 --strict --min-seeds 1 g
     cp g/1-5.bin g/copy.bin
-    refuses 65 'the same seeds as .* (seed 1-5-42); name each run once' g
+    refuses 65 'the same seeds as .* (seed 1-5-42); a copy of it; leave out one of the two' g
     # dropout alone, or one seed for two sources, is no grid
     rm g/*
     for i in 1 2 3; do
