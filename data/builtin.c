@@ -297,6 +297,7 @@ void dataset_builtin(Dataset *dataset, const Task *task, const char *split, int 
     int train = split[0] == 't', count = train ? TRAIN : VALIDATION;
     char *stream = string_format("builtin/%s/%s", task->name, split);
     *dataset = (Dataset){.task = task,
+                         .split = split,
                          .path = string_copy("builtin sample"),
                          .count = limit > 0 ? int_min(limit, count) : count};
     dataset->examples = memory_calloc((size_t)dataset->count, sizeof *dataset->examples);

@@ -389,7 +389,7 @@ int own_read(Own *own, Dataset *dataset, const char *path, const char *split, in
 {
     static const char *const endings[] = {".csv", ".tsv", ".jsonl", ".json", ".parquet"};
     int train = !strcmp(split, "train"), known = 0, code;
-    *dataset = (Dataset){.task = &own->task, .path = string_copy(path)};
+    *dataset = (Dataset){.task = &own->task, .split = split, .path = string_copy(path)};
     Reader reader = {.dataset = dataset,
                      .own = own,
                      .split = split,

@@ -121,6 +121,20 @@ int read_index(int *index, const json_t *object, const char *field, const Line *
     return 0;
 }
 
+/* All labels of a file have one form. */
+static int check_form(Reader *reader, LabelForm form, const char *text, const Line *line,
+                      Error *error)
+{
+    static const char *const forms[] = {"", "names", "numbers", "truth values", "hidden"};
+    if (reader->labels && reader->labels != form) {
+        return REFUSE("%s:%d: the label '%.40s' is of another form than those above, which are %s; "
+                      "write all of them in one form",
+                      line->path, line->number, text, forms[reader->labels]);
+    }
+    reader->labels = form;
+    return 0;
+}
+
 /* A score as the task's target. Exports have it as float32, of which the target would be off by a
  * bit: scores are means of a few judgements, so the fraction of the smallest denominator with the
  * same float32 is the score that was stored. */
@@ -174,12 +188,17 @@ static int class_of(const Task *task, const char *text, LabelForm *form)
 int read_label(Reader *reader, Example *example, const json_t *object, const Line *line,
                Error *error)
 {
-    static const char *const forms[] = {"", "names", "numbers", "truth values"};
     const Task *task = reader->dataset->task;
     char room[40];
     long number;
     const json_t *value = get_field(object, task->fields[0]);
     const char *text = scalar_text(value, room);
+    if (reader_may_hide(reader) &&
+        (!value || (text && !whole_number(&number, text) && number == -1))) {
+        example->label = -1;
+        example->target = NAN;
+        return check_form(reader, LABELS_HIDDEN, value ? text : "", line, error);
+    }
     if (!value) {
         return refuse_field(object, task->fields[0], line, error);
     }
@@ -189,7 +208,10 @@ int read_label(Reader *reader, Example *example, const json_t *object, const Lin
                       line->path, line->number);
     }
     if (task->kind == KIND_REGRESSION) {
-        return read_score(example, reader->exported, line, text, error);
+        return read_score(example, reader->exported, line, text, error) ||
+                       check_form(reader, LABELS_NUMBERS, text, line, error)
+                   ? error->code
+                   : 0;
     }
     LabelForm form;
     example->label = class_of(task, text, &form);
@@ -204,11 +226,5 @@ int read_label(Reader *reader, Example *example, const json_t *object, const Lin
                       line->path, line->number, text, task->labels[0], task->labels[1],
                       task->K > 2 ? ", " : "", task->K > 2 ? task->labels[2] : "", task->K - 1);
     }
-    if (reader->labels && reader->labels != form) {
-        return REFUSE("%s:%d: the label '%.40s' is of another form than those above, which are %s; "
-                      "write all of them in one form",
-                      line->path, line->number, text, forms[reader->labels]);
-    }
-    reader->labels = form;
-    return 0;
+    return check_form(reader, form, text, line, error);
 }

@@ -75,9 +75,29 @@ static Paths find_folders(const Task *task, const char *data)
     return folders;
 }
 
-static const char *official_name(const Task *task, const char *split)
+/* What the files of a split begin with in exports. */
+static const char *const *stems_of(const char *split)
 {
-    return strcmp(split, "train") ? task->dev_file : task->train_file;
+    static const char *const stems[3][3] = {
+        {"train", "", ""}, {"validation", "val", "dev"}, {"test", "", ""}};
+    return stems[!strcmp(split, "train") ? 0 : !strncmp(split, "validation", 10) ? 1 : 2];
+}
+
+/* One of the official names in a folder, or NULL. */
+static char *find_official(const char *folder, const char *names)
+{
+    for (const char *at = names;; at++) {
+        size_t length = strcspn(at, "|");
+        char *path = string_format("%s/%.*s", folder, (int)length, at);
+        if (path_exists(path)) {
+            return path;
+        }
+        free(path);
+        at += length;
+        if (!*at) {
+            return NULL;
+        }
+    }
 }
 
 /* The split's file in a folder: the official one, else one of the names of exports, Parquet last.
@@ -86,21 +106,17 @@ static char *find_in(const char *folder, const Task *task, const char *split)
 {
     static const char *const endings[] = {".tsv", ".jsonl", ".json", ".csv", ".parquet"};
     static const char *const shards[] = {"", "-00000-of-00001"};
-    static const char *const stems[2][3] = {{"train", "", ""}, {"validation", "val", "dev"}};
-    const char *official = official_name(task, split), *part = strchr(official, '_');
-    int dev = strcmp(split, "train") != 0,
-        part_size = part ? (int)strcspn(part, ".") : 0; /* MNLI's "_matched" */
-    char *path = string_format("%s/%s", folder, official);
-    for (int i = 0; i < 5 * 3 * 2 && !path_exists(path); i++) {
-        const char *stem = stems[dev][i / 2 % 3];
-        free(path);
-        path = *stem ? string_format("%s/%s%.*s%s%s", folder, stem, part_size, part ? part : "",
-                                     shards[i % 2], endings[i / 6])
-                     : string_copy("");
-    }
-    if (!path_exists(path)) {
-        free(path);
-        path = NULL;
+    const char *official = split_find(task, split)->files, *part = strchr(official, '_');
+    int part_size = part ? (int)strcspn(part, ".") : 0; /* MNLI's "_matched" */
+    char *path = find_official(folder, official);
+    for (int i = 0; i < 5 * 3 * 2 && !path; i++) {
+        const char *stem = stems_of(split)[i / 2 % 3];
+        path = string_format("%s/%s%.*s%s%s", folder, stem, part_size, part ? part : "",
+                             shards[i % 2], endings[i / 6]);
+        if (!*stem || !path_exists(path)) {
+            free(path);
+            path = NULL;
+        }
     }
     return path;
 }
@@ -110,7 +126,10 @@ static char *find_file(const Task *task, const char *data, const char *split)
     Paths folders = find_folders(task, data);
     char *path = NULL;
     for (ptrdiff_t i = 0; i < arrlen(folders) && !path; i++) {
-        path = find_in(folders[i], task, split);
+        /* the folder itself, the last one, may be that of the task whose runs predict this one */
+        path = task->trained && i == arrlen(folders) - 1
+                   ? find_official(folders[i], split_find(task, split)->files)
+                   : find_in(folders[i], task, split);
     }
     paths_free(folders);
     return path;
@@ -150,13 +169,14 @@ static void refuse_missing(const Task *task, const char *data, const char *split
         string_append(&seen, "; %s", one);
         free(one);
     }
+    const char *official = split_find(task, split)->files, *const *stems = stems_of(split);
     error_set(error, EXIT_NO_INPUT,
               "%s: the %s split of %s is missing; looked for %s (or %s in .tsv, .jsonl, .json or "
               ".csv) in %s/%s, in %s and there itself; docs/TASKS.md says where to get the files%s",
-              data, split, task->name, official_name(task, split),
-              strcmp(split, "train")
-                  ? strchr(task->dev_file, '_') ? "validation_matched" : "validation, val, dev"
-                  : "train",
+              data, split, task->name, official,
+              strchr(official, '_') ? "validation_matched"
+              : *stems[1]           ? "validation, val, dev"
+                                    : stems[0],
               task->benchmark, task->folder, task->folder, seen);
     free(seen);
     paths_free(folders);

@@ -1,5 +1,5 @@
 /* Examples from objects, which are lines of JSON or rows of a table: texts by the names of their
- * fields, and the three tasks of SuperGLUE whose objects have a form of their own. */
+ * fields, and the tasks of SuperGLUE whose objects have a form of their own. */
 #include "task_reader.h"
 #include "unicode.h"
 
@@ -311,6 +311,7 @@ int read_object(Reader *reader, const json_t *object, const Line *line, Error *e
         return read_own(reader, object, line, error);
     }
     Example *example = reader_add(reader, line, NULL);
+    example->cluster = task->form == FORM_TWINS ? (reader->dataset->count - 1) / 2 : -1;
     return read_label(reader, example, object, line, error) ||
                    (task->form == FORM_COPA  ? read_copa(example, object, line, error)
                     : task->form == FORM_WSC ? read_wsc(example, object, line, error)

@@ -14,7 +14,13 @@ typedef struct Line {
     int number; /* 1-based */
 } Line;
 
-typedef enum LabelForm { LABELS_UNSEEN, LABELS_NAMES, LABELS_NUMBERS, LABELS_TRUTH } LabelForm;
+typedef enum LabelForm {
+    LABELS_UNSEEN,
+    LABELS_NAMES,
+    LABELS_NUMBERS,
+    LABELS_TRUTH,
+    LABELS_HIDDEN
+} LabelForm;
 
 typedef struct Reader {
     Dataset *dataset;
@@ -47,8 +53,9 @@ int read_rows(Reader *reader, Error *error);
 /* The same; a file without examples is refused. On failure the data set is empty. */
 int read_examples(Reader *reader, Error *error);
 
-/* Whether the limit is reached. */
+/* Whether the limit is reached; whether labels may be hidden: of a test split. */
 int reader_full(const Reader *reader);
+int reader_may_hide(const Reader *reader);
 
 /* Appends an example and takes over its id; NULL: "<split>-<index>". The pointer is valid until the
  * next call. */
@@ -72,8 +79,8 @@ const char *scalar_text(const json_t *value, char room[40]);
 /* A whole number, "17", "17.0" or "-1". Returns 0 or -1. */
 int whole_number(long *number, const char *text);
 
-/* The label of an object, or the target of a regression. Errors: 65 unknown, hidden, or in another
- * form than the labels before it. */
+/* The label of an object, or the target of a regression. Errors: 65 unknown, hidden where it may not
+ * be, or in another form than the labels before it. */
 int read_label(Reader *reader, Example *example, const json_t *object, const Line *line,
                Error *error);
 

@@ -40,10 +40,11 @@ static char *found_names(const Table *table)
     return text;
 }
 
-/* Which columns are fields of the task. */
-static int choose_columns(Table *table, const Task *task, Error *error)
+/* Which columns are fields of the task; labels need not be there where they may be hidden. */
+static int choose_columns(Table *table, const Reader *reader, Error *error)
 {
     const LineFile *file = &table->file;
+    const Task *task = reader->dataset->task;
     for (int i = 0; i <= MAX_TEXTS && task->fields[i]; i++) {
         int found = 0;
         for (int c = 0; c < table->width; c++) {
@@ -54,7 +55,7 @@ static int choose_columns(Table *table, const Task *task, Error *error)
                 table->text_last = table->text_last || (i && c == table->width - 1);
             }
         }
-        if (!found) {
+        if (!found && (i || !reader_may_hide(reader))) {
             char *wanted = field_names(task->fields[i]), *names = found_names(table);
             int code = REFUSE("%s:%zu: there is no column %s; found: %s; is this a file of %s?",
                               file->path, file->line, wanted, names, task->folder);
@@ -64,7 +65,8 @@ static int choose_columns(Table *table, const Task *task, Error *error)
         }
     }
     for (int c = 0; c < table->width; c++) {
-        table->wanted[c] = table->wanted[c] || task->form != FORM_FIELDS;
+        table->wanted[c] = table->wanted[c] ||
+                           (task->form != FORM_FIELDS && task->form != FORM_TWINS);
         for (int d = 0; d < c; d++) {
             if (table->wanted[c] && !strcmp(table->names[c], table->names[d])) {
                 return REFUSE("%s:%zu: the column '%.40s' is there twice; correct the file",
@@ -77,8 +79,9 @@ static int choose_columns(Table *table, const Task *task, Error *error)
 
 /* Reads the names of the columns. A TSV is taken byte for byte, but one of the Hub's columns was
  * written by a CSV writer, with quotes. CoLA's has no header. */
-static int read_header(Table *table, const Task *task, Error *error)
+static int read_header(Table *table, const Reader *reader, Error *error)
 {
+    const Task *task = reader->dataset->task;
     LineFile *file = &table->file;
     size_t start = file->at;
     int code = 0;
@@ -108,7 +111,7 @@ static int read_header(Table *table, const Task *task, Error *error)
         file->at = start;
         file->next = 1;
     }
-    return choose_columns(table, task, error);
+    return choose_columns(table, reader, error);
 }
 
 /* Whether the record read last has no text but white space, which is no row. */
@@ -224,7 +227,7 @@ static int read_table(Reader *reader, Error *error)
         return error->code;
     }
     sha256_hex(dataset->sha256, table.file.file.bytes, table.file.file.size);
-    code = read_header(&table, dataset->task, error);
+    code = read_header(&table, reader, error);
     reader->exported = table.file.quoted;
     while (!code && !reader_full(reader) && lines_next(&table.file, &code, error)) {
         code = read_table_row(reader, &table, error);

@@ -15,14 +15,12 @@
         __VA_ARGS__                                                                                \
     }
 #define VALUES(...) LABELS(__VA_ARGS__)
-#define TASK(name_, alias_, benchmark_, folder_, train_, dev_, kind_, metric_, form_, fields_,     \
-             encoder_, decoder_, cut_, labels_, values_, longest_, lr_, batch_, epochs_, warmup_)  \
+#define TASK(name_, alias_, benchmark_, folder_, kind_, metric_, form_, fields_, encoder_,         \
+             decoder_, cut_, labels_, values_, longest_, lr_, batch_, epochs_, warmup_)            \
     {.name = #name_,                                                                               \
      .alias = alias_,                                                                              \
      .benchmark = benchmark_,                                                                      \
      .folder = folder_,                                                                            \
-     .train_file = train_,                                                                         \
-     .dev_file = dev_,                                                                             \
      .kind = KIND_##kind_,                                                                         \
      .metric = METRIC_##metric_,                                                                   \
      .form = FORM_##form_,                                                                         \
@@ -38,19 +36,53 @@
      .batch = batch_,                                                                              \
      .epochs = epochs_,                                                                            \
      .warmup = warmup_},
+#define DIAGNOSTIC(...)
 static const Task tasks[] = {
 #include "tasks.def"
 };
 #undef TASK
-enum { TASKS = sizeof tasks / sizeof *tasks };
+#undef DIAGNOSTIC
+#define TASK(...)
+#define DIAGNOSTIC(name_, alias_, trained_, benchmark_, folder_, metric_, form_, fields_,          \
+                   encoder_, decoder_, cut_, labels_, values_)                                     \
+    {.name = #name_,                                                                               \
+     .alias = alias_,                                                                              \
+     .benchmark = benchmark_,                                                                      \
+     .folder = folder_,                                                                            \
+     .trained = #trained_,                                                                         \
+     .kind = KIND_CLASSES,                                                                         \
+     .metric = METRIC_##metric_,                                                                   \
+     .form = FORM_##form_,                                                                         \
+     .fields = fields_,                                                                            \
+     .encoder = encoder_,                                                                          \
+     .decoder = decoder_,                                                                          \
+     .cut = cut_,                                                                                  \
+     .labels = labels_,                                                                            \
+     .values = values_,                                                                            \
+     .K = (int)(sizeof(labels_) / sizeof(const char *))},
+static const Task diagnostics[] = {
+#include "tasks.def"
+};
+#undef TASK
+#undef DIAGNOSTIC
+#define COUNTS(...) FIELDS(__VA_ARGS__)
+#define SPLIT(task_, name_, files_, examples_, counts_)                                            \
+    {.task = #task_, .name = name_, .files = files_, .examples = examples_, .labels = counts_},
+static const Split splits[] = {
+#include "splits.def"
+};
+#undef SPLIT
+enum {
+    TASKS = sizeof tasks / sizeof *tasks,
+    DIAGNOSTICS = sizeof diagnostics / sizeof *diagnostics,
+    SPLITS = sizeof splits / sizeof *splits
+};
 
 /* Start settings are those of transformers' run_clm: TrainingArguments' own. */
 static const Task language = {.name = "lm",
                               .alias = "",
                               .benchmark = "text",
                               .folder = "text",
-                              .train_file = "train.txt",
-                              .dev_file = "validation.txt",
                               .kind = KIND_LANGUAGE,
                               .metric = METRIC_PERPLEXITY,
                               .longest = 512,
@@ -78,18 +110,59 @@ int same_name(const char *a, const char *b)
     }
 }
 
-const Task *task_find(const char *name, Error *error)
+const Task *task_known(const char *name)
 {
-    const char *names[TASKS + 1] = {[TASKS] = language.name};
     if (same_name(name, language.name)) {
         return &language;
     }
+    for (int i = 0; i < TASKS + DIAGNOSTICS; i++) {
+        const Task *task = i < TASKS ? &tasks[i] : &diagnostics[i - TASKS];
+        if (same_name(name, task->name) || (*task->alias && same_name(name, task->alias))) {
+            return task;
+        }
+    }
+    return NULL;
+}
+
+const Split *split_find(const Task *task, const char *name)
+{
+    for (int i = 0; i < SPLITS; i++) {
+        if (!strcmp(splits[i].task, task->name) && !strcmp(splits[i].name, name)) {
+            return &splits[i];
+        }
+    }
+    return NULL;
+}
+
+const Split *task_further(const Task *task, int i)
+{
+    for (int s = 0; s < SPLITS; s++) {
+        const Task *of = task_known(splits[s].task);
+        int own = of == task && strcmp(splits[s].name, "train") &&
+                  strcmp(splits[s].name, "validation");
+        if ((own || (of->trained && !strcmp(of->trained, task->name))) && i-- == 0) {
+            return &splits[s];
+        }
+    }
+    return NULL;
+}
+
+const Task *task_find(const char *name, Error *error)
+{
+    const Task *task = task_known(name);
+    const char *names[TASKS + 1] = {[TASKS] = language.name};
+    if (task && task->trained) {
+        error_set(error, EXIT_USAGE,
+                  "--task %s: %s has no training examples; --task %s predicts it too, where its "
+                  "file is in the data folder, and --epochs 0 does so with a model that is trained",
+                  name, task->folder, task->trained);
+        return NULL;
+    }
+    if (task) {
+        return task;
+    }
     for (int i = 0; i < TASKS; i++) {
         names[i] = tasks[i].name;
-        if (same_name(name, tasks[i].name) ||
-            (*tasks[i].alias && same_name(name, tasks[i].alias))) {
-            return &tasks[i];
-        }
     }
     const char *near = nearest_word(name, names, TASKS + 1);
     error_set(error, EXIT_USAGE, "--task %s: no such task%s%s; train_gpt --help lists them%s", name,
@@ -114,6 +187,11 @@ int reader_full(const Reader *reader)
     return reader->limit > 0 && reader->dataset->count >= reader->limit;
 }
 
+int reader_may_hide(const Reader *reader)
+{
+    return !strncmp(reader->dataset->split, "test", 4);
+}
+
 Example *reader_add(Reader *reader, const Line *line, char *id)
 {
     Dataset *dataset = reader->dataset;
@@ -136,7 +214,7 @@ int dataset_read(Dataset *dataset, const Task *task, const char *data, const cha
                  int allow_bad_rows, Error *error)
 {
     char *path = task_file_find(task, data, split, error);
-    *dataset = (Dataset){.task = task, .path = path};
+    *dataset = (Dataset){.task = task, .split = split, .path = path};
     if (!path) {
         return error->code;
     }
@@ -159,6 +237,7 @@ int read_examples(Reader *reader, Error *error)
     if (!code && !dataset->count) {
         code = REFUSE("%s: no examples; get the file again", dataset->path);
     }
+    dataset->hidden = reader->labels == LABELS_HIDDEN;
     if (code) {
         dataset_free(dataset);
     }

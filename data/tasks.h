@@ -1,5 +1,6 @@
 /* The tasks of GLUE and SuperGLUE: one row of tasks.def each, and their examples read from the
- * official files or from exports of the Hub's data sets (docs/TASKS.md). own.h makes others. */
+ * official files of splits.def or from exports of the Hub's data sets (docs/TASKS.md). own.h makes
+ * others. */
 #ifndef TASKS_H
 #define TASKS_H
 
@@ -13,18 +14,25 @@ typedef enum TaskMetric {
     METRIC_PEARSON,
     METRIC_PERPLEXITY
 } TaskMetric;
-/* How a row makes examples: texts by the names of their fields, three tasks' own ways, and data of a
- * user's by the columns that own.h chooses. */
-typedef enum TaskForm { FORM_FIELDS, FORM_COPA, FORM_MULTIRC, FORM_WSC, FORM_OWN } TaskForm;
+/* How a row makes examples: texts by the names of their fields, where two rows each may be twins;
+ * three tasks' own ways, and data of a user's by the columns that own.h chooses. */
+typedef enum TaskForm {
+    FORM_FIELDS,
+    FORM_TWINS,
+    FORM_COPA,
+    FORM_MULTIRC,
+    FORM_WSC,
+    FORM_OWN
+} TaskForm;
 
-enum { MAX_TEXTS = 3 };
+enum { MAX_TEXTS = 3, MAX_COUNTED = 3 };
 
 /* Task.cut, where it is no text's number. */
 enum { CUT_LONGEST = -1, CUT_NONE = -2 };
 
 typedef struct Task {
     const char *name, *alias, *benchmark, *folder;
-    const char *train_file, *dev_file;
+    const char *trained; /* of a diagnostic: the task whose runs predict it; else NULL */
     TaskKind kind;
     TaskMetric metric;
     TaskForm form;
@@ -40,39 +48,61 @@ typedef struct Task {
     int batch;
 } Task;
 
+/* An official file. */
+typedef struct Split {
+    const char *task, *name; /* name: "validation" */
+    const char *files;       /* its names, parted by "|" */
+    int examples, labels[MAX_COUNTED];
+} Split;
+
 typedef struct Example {
     char *id;                 /* "train-17", MultiRC's "p3-q1-a4": the stable name */
     int line;                 /* 1-based, of the file; 0 for a generated one */
-    int label;                /* class id */
-    int cluster;              /* MultiRC's paragraph; -1: the example stands alone */
-    float target;             /* regression: stsb's score / 5, the user's as it is */
+    int label;                /* class id; -1: hidden, or a regression */
+    int cluster;              /* MultiRC's paragraph, a pair of twins; -1: it stands alone */
+    float target;             /* regression: stsb's score / 5, the user's as it is; NaN: hidden */
     char *(*text)[MAX_TEXTS]; /* [task_sequences]; NULL for no text */
 } Example;
 
 typedef struct Dataset {
     const Task *task;
+    const char *split; /* "validation"; the text is not the data set's */
     char *path;        /* file, or "builtin sample" */
     char sha256[65];   /* of the file's bytes: another form of the same examples has another */
     Example *examples; /* [count] */
     int count;
+    int hidden;           /* no example has a label */
     int left_out;         /* rows with another number of columns */
     char *left_out_lines; /* where the first of them are: "3-4, 17"; NULL for none */
 } Dataset;
 
-/* All tasks but lm, and how many. */
+/* All tasks but lm and the diagnostics, and how many. */
 const Task *tasks_all(int *count);
 
 /* By name, case and hyphens ignored ("SST-2" is sst2); "lm" is the language model on text of one's
- * own. NULL after setting error (64, with the nearest name). */
+ * own. NULL after setting error (64, with the nearest name), for a diagnostic too: it has nothing to
+ * train on. */
 const Task *task_find(const char *name, Error *error);
+
+/* The same, and diagnostics; NULL for another name. */
+const Task *task_known(const char *name);
+
+/* What a run of the task predicts beside its dev set: the splits behind its second one, then its
+ * diagnostics. NULL for i behind the last. */
+const Split *task_further(const Task *task, int i);
+
+/* The official file of a split, NULL for none. */
+const Split *split_find(const Task *task, const char *name);
+
 const char *metric_name(TaskMetric metric);
 
 /* Sequences of an example: one a choice, else one. */
 int task_sequences(const Task *task);
 
-/* Reads one split, "train" or "validation"; limit > 0 keeps the first examples. data is a folder:
- * its files are looked for in data/<benchmark>/<folder>, data/<folder> and data itself, in the
- * usual spellings. Left out are
+/* Reads one split of splits.def; limit > 0 keeps the first examples. Labels of a split "test" may be
+ * hidden, all of them: -1, or no such field. data is a folder:
+ * its files are looked for in data/<benchmark>/<folder>, data/<folder> and data itself (there a
+ * diagnostic by its official name alone), in the usual spellings. Left out are
  *     of MultiRC's training file, answers without text;
  *     of a TSV, rows with another number of columns, if they are at most one in a thousand lines or
  *     one row that a line break parts; with allow_bad_rows those of any file, however many.

@@ -97,7 +97,7 @@ static int read_windows(Windows *w, const char *path, char sha256[65], const Tok
 static void take(Dataset *dataset, Encoded *encoded, const Windows *w, int first, int count,
                  const char *split, const char *path, const char *sha256, const Task *task)
 {
-    *dataset = (Dataset){.task = task, .path = string_copy(path), .count = count};
+    *dataset = (Dataset){.task = task, .split = split, .path = string_copy(path), .count = count};
     memcpy(dataset->sha256, sha256, sizeof dataset->sha256);
     dataset->examples = memory_calloc((size_t)count, sizeof *dataset->examples);
     *encoded = (Encoded){.dataset = dataset, .choices = 1};
@@ -127,8 +127,8 @@ int text_read(Dataset *train, Dataset *dev, Encoded *train_ids, Encoded *dev_ids
               int max_dev, Error *error)
 {
     int folder = path_is_folder(path);
-    char *train_path = folder ? string_format("%s/%s", path, task->train_file) : string_copy(path),
-         *dev_path = folder ? string_format("%s/%s", path, task->dev_file) : string_copy(path),
+    char *train_path = folder ? string_format("%s/train.txt", path) : string_copy(path),
+         *dev_path = folder ? string_format("%s/validation.txt", path) : string_copy(path),
          train_sha[65], dev_sha[65];
     Windows first, second = {0};
     int code = read_windows(&first, train_path, train_sha, tokenizer, longest, V, error);

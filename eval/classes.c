@@ -164,15 +164,16 @@ json_t *task_names(const char **task, const json_t *names, int whole, const Clas
     int count;
     const Task *all = tasks_all(&count);
     json_t *list = NULL;
-    /* GLUE's WNLI has the names of RTE the other way round, and no row in tasks.def */
-    if (!json_array_size(names) || paths_have(hints, "wnli")) {
+    if (!json_array_size(names)) {
         return NULL;
     }
     for (int named = 1; named >= 0 && !list; named--) {
         for (int t = 0; t < count; t++) {
             size_t found;
             int in_path = paths_have(hints, all[t].name) || paths_have(hints, all[t].alias);
-            json_t *spelled = all[t].kind == KIND_REGRESSION || (named && !in_path)
+            /* WNLI has the names of RTE the other way round: it must be named */
+            int asked = in_path || (!named && strcmp(all[t].name, "wnli"));
+            json_t *spelled = all[t].kind == KIND_REGRESSION || !asked
                                   ? NULL
                                   : task_spelled(&all[t], names, &found);
             if (spelled && !named && whole && found != (size_t)all[t].K) {

@@ -17,10 +17,11 @@ static void put_texts(json_t *o, const char *folder)
 {
     Error ignored;
     Dataset dataset;
-    const Task *task = task_find(text_of(o, "task"), &ignored);
+    const Task *task = task_known(text_of(o, "task"));
     json_t *entry, *list = json_object_get(o, "examples");
     size_t i;
     if (!task || strcmp(text_of(o, "benchmark"), task->benchmark) ||
+        !split_find(task, text_of(o, "split")) ||
         dataset_read(&dataset, task, folder, text_of(o, "split"), 0, 1, &ignored)) {
         return;
     }

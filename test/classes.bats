@@ -147,7 +147,10 @@ runs() {
     gives "zeta=.75" mnli/f/seed*/p.csv
     # WNLI has RTE's names the other way round
     runs wnli/a entailment,not_entailment 1,0
-    refuses 65 "with --labels A,B" wnli/a/seed1/p.csv
+    gives "zeta=1" wnli/a/seed1/p.csv
+    says "order of the task wnli"
+    runs i entailment,not_entailment 0,1
+    gives "zeta=1" i/seed1/p.csv
     runs rte/a entailment,not_entailment 0,1
     gives "zeta=1" rte/a/seed1/p.csv
     # an id that no class has is a class of its own, and -1 is none

@@ -42,7 +42,10 @@ static void read_both(Dataset sets[2], const char *name, const char *text)
 {
     Error error;
     const Task *task = task_find(name, &error);
-    read_as(sets, task, (const char *const[2]){task->train_file, task->dev_file}, text);
+    read_as(sets, task,
+            (const char *const[2]){split_find(task, "train")->files,
+                                   split_find(task, "validation")->files},
+            text);
 }
 
 static void free_both(Dataset sets[2])

@@ -25,15 +25,17 @@ int setup_check_output(const Setup *setup, const Seeds *seeds, const char *save,
 {
     static const char *const files[2][2] = {{"config.json", "model.safetensors"},
                                             {"adapter_config.json", "adapter_model.safetensors"}};
-    char *name = output_name(setup, seeds), *path = string_format("%s.bin", name),
-         *log = string_format("%s.jsonl", name);
     int code = folder_check(setup->options->preds, error);
-    if (!code && path_is_folder(setup->options->preds)) {
-        code = check_file(path, 0, error) || check_file(log, 1, error) ? error->code : 0;
+    const Encoded *set;
+    for (int i = 0; !code && path_is_folder(setup->options->preds) && (set = setup_set(setup, i));
+         i++) {
+        char *name = output_name(setup, set->dataset, seeds),
+             *path = string_format("%s.bin", name), *log = string_format("%s.jsonl", name);
+        code = check_file(path, 0, error) || (!i && check_file(log, 1, error)) ? error->code : 0;
+        free(name);
+        free(path);
+        free(log);
     }
-    free(name);
-    free(path);
-    free(log);
     if (!code && save && setup->model_folder && path_is_same(save, setup->model_folder)) {
         code = error_set(error, EXIT_USAGE,
                          "--save %s is the folder of the model; name another for the result", save);
@@ -49,7 +51,7 @@ int setup_check_output(const Setup *setup, const Seeds *seeds, const char *save,
         code = folder_check(save, error);
     }
     for (int i = 0; i < 2 && !code && save && path_is_folder(save); i++) {
-        path = string_format("%s/%s", save, files[setup->recipe.lora.targets != 0][i]);
+        char *path = string_format("%s/%s", save, files[setup->recipe.lora.targets != 0][i]);
         code = check_file(path, 0, error);
         free(path);
     }

@@ -111,6 +111,9 @@ int setup_estimate(Setup *setup, double seconds[2])
                     setup_evaluations(setup) * tokens_of(&setup->dev_ids),
            length = tokens_of(&setup->train_ids) /
                     ((double)setup->train.count * setup->train_ids.choices);
+    for (int i = 0; i < setup->further_count; i++) {
+        tokens += tokens_of(&setup->further_ids[i]);
+    }
     /* The last layer computes keys and values for all tokens, the rest for one of each sequence. */
     double layers = language ? c->L : c->L - 0.8, embeddings = (double)c->V * c->C,
            matrices = ((double)model_counts(m).all - embeddings) * layers / c->L;

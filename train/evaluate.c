@@ -5,88 +5,118 @@
 #include <math.h>
 #include <stdlib.h>
 
-static void score_regression(const Setup *setup, Evaluation *e)
+static void score_regression(const Dataset *dataset, Evaluation *e)
 {
-    const Dataset *dev = &setup->dev;
-    float *target = memory_alloc((size_t)dev->count, sizeof *target);
-    for (int i = 0; i < dev->count; i++) {
-        target[i] = dev->examples[i].target;
+    float *target = memory_alloc((size_t)dataset->count, sizeof *target);
+    for (int i = 0; i < dataset->count; i++) {
+        target[i] = dataset->examples[i].target;
     }
-    e->metric = metric_of_values(metric_name(setup->task->metric), e->logits, target,
-                                 (size_t)dev->count);
+    e->metric = metric_of_values(metric_name(dataset->task->metric), e->logits, target,
+                                 (size_t)dataset->count);
     e->majority = NAN;
     e->collapsed = isnan(e->metric);
     free(target);
 }
 
-static void score_classes(const Setup *setup, Evaluation *e)
+static void score_classes(const Dataset *dataset, Evaluation *e)
 {
-    const Dataset *dev = &setup->dev;
-    int K = setup->task->K, *label = memory_alloc((size_t)dev->count, sizeof *label);
+    int K = dataset->task->K, *label = memory_alloc((size_t)dataset->count, sizeof *label);
     e->collapsed = 1;
-    for (int i = 0; i < dev->count; i++) {
+    for (int i = 0; i < dataset->count; i++) {
         const float *z = e->logits + (size_t)i * (size_t)K;
         int best = 0;
         for (int k = 1; k < K; k++) {
             best = z[k] > z[best] ? k : best; /* ties go to the smaller class */
         }
         e->pred[i] = best;
-        label[i] = dev->examples[i].label;
+        label[i] = dataset->examples[i].label;
         e->collapsed = e->collapsed && best == e->pred[0];
     }
     Confusion confusion;
-    confusion_count(&confusion, label, e->pred, (size_t)dev->count, K);
-    e->metric = metric_by_name(metric_name(setup->task->metric), &confusion);
+    confusion_count(&confusion, label, e->pred, (size_t)dataset->count, K);
+    e->metric = dataset->hidden ? NAN
+                                : metric_by_name(metric_name(dataset->task->metric), &confusion);
     e->majority = metric_majority(&confusion);
     confusion_free(&confusion);
     free(label);
 }
 
-int evaluate(Run *run, Evaluation *e, Error *error)
+static int all_finite(const float *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(values[i])) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+int evaluate(Run *run, const Encoded *set, Evaluation *e, Error *error)
 {
     Setup *setup = run->setup;
     const Model *model = &setup->model;
     const Ops *ops = &setup->backend.ops;
     Context *ctx = &setup->backend.ctx;
     const Device *device = setup->backend.device;
-    const Encoded *dev = &setup->dev_ids;
+    const Dataset *dataset = set->dataset;
     StepSums sums;
     Pass pass = {model, &run->state, &setup->work, &setup->batch, .step = {.train = 0}};
-    size_t K = (size_t)setup->task->K, values = (size_t)setup->dev.count * K;
+    size_t K = (size_t)dataset->task->K, values = (size_t)dataset->count * K;
     double terms = 0;
-    for (int first = 0, count; first < setup->dev.count; first += count) {
-        count = pack_fitting(setup, dev, first);
-        pack(&setup->batch, dev, NULL, first, count, 0);
+    for (int first = 0, count; first < dataset->count; first += count) {
+        count = pack_fitting(setup, set, first);
+        pack(&setup->batch, set, NULL, first, count, 0);
         pass_forward(&pass);
-        if (setup->task->kind != KIND_LANGUAGE) {
-            ops->copy(ctx, run->dev_logits + (size_t)first * K, setup->work.logits,
-                      (size_t)count * K);
+        if (dataset->task->kind != KIND_LANGUAGE) {
+            ops->copy(ctx, run->logits + (size_t)first * K, setup->work.logits, (size_t)count * K);
         }
-        pass_loss(&pass, 0.0f, 0);
-        terms += setup->batch.terms;
+        if (!dataset->hidden) {
+            pass_loss(&pass, 0.0f, 0);
+            terms += setup->batch.terms;
+        }
     }
-    device->get(e->logits, run->dev_logits, values * sizeof *e->logits);
+    device->get(e->logits, run->logits, values * sizeof *e->logits);
     device->get(&sums, run->state.sums, sizeof sums);
     state_zero_sums(&run->state, model);
     if (backend_wait(&setup->backend, error)) {
         return error->code;
     }
-    e->loss = sums.loss / terms;
-    if (!isfinite(e->loss)) {
+    e->loss = dataset->hidden ? NAN : sums.loss / terms;
+    if (dataset->hidden ? !all_finite(e->logits, values) : !isfinite(e->loss)) {
         return error_set(error, EXIT_DIVERGED,
-                         "step %d: the dev loss is not finite; nothing was written, lower --lr or "
+                         "step %d: the %s of %s is not finite; nothing was written, lower --lr or "
                          "set --clip",
-                         run->state.step);
+                         run->state.step, dataset->hidden ? "prediction" : "loss",
+                         set == &setup->dev_ids ? "the dev set" : dataset->path);
     }
     e->epoch = run->state.epoch;
     e->step = run->state.step;
-    if (setup->task->kind == KIND_LANGUAGE) {
+    if (dataset->task->kind == KIND_LANGUAGE) {
         e->metric = exp(e->loss);
         e->majority = NAN;
-    } else if (setup->task->kind == KIND_REGRESSION) {
-        score_regression(setup, e);
+    } else if (dataset->task->kind == KIND_REGRESSION) {
+        score_regression(dataset, e);
     } else {
-        score_classes(setup, e);
+        score_classes(dataset, e);
+    }
+    return 0;
+}
+
+int evaluate_further(Run *run, Error *error)
+{
+    Setup *setup = run->setup;
+    State *state = &run->state;
+    if (state->best) {
+        setup->backend.ops.copy(&setup->backend.ctx, state->weights, state->best,
+                                setup->model.params.trained);
+    }
+    for (int i = 0; i < setup->further_count; i++) {
+        const Dataset *dataset = &setup->further[i];
+        Evaluation *e = &run->further[i];
+        if (evaluate(run, &setup->further_ids[i], e, error) ||
+            progress_further(&run->progress, dataset, e, error)) {
+            return error->code;
+        }
     }
     return 0;
 }

@@ -109,7 +109,8 @@ double run_train_loss(const Run *run)
 static int evaluate_and_keep(Run *run, int first, Error *error)
 {
     const Setup *setup = run->setup;
-    if (evaluate(run, &run->now, error) || tracer_evaluation(run->tracer, &run->now, error) ||
+    if (evaluate(run, &setup->dev_ids, &run->now, error) ||
+        tracer_evaluation(run->tracer, &run->now, error) ||
         progress_evaluation(&run->progress, &run->now, run_train_loss(run),
                             metric_name(setup->task->metric), error)) {
         return error->code;
@@ -141,7 +142,8 @@ int run_loop(Run *run, Error *error)
     }
     free(order);
     if (!code && !setup->steps) { /* evaluate only */
-        code = evaluate(run, &run->now, error) || tracer_evaluation(run->tracer, &run->now, error)
+        code = evaluate(run, &setup->dev_ids, &run->now, error) ||
+                       tracer_evaluation(run->tracer, &run->now, error)
                    ? error->code
                    : 0;
         if (!code) {

@@ -67,6 +67,12 @@ static void show_plan(Setup *s, int runs)
             s->task->benchmark, s->train.count, s->dev.count,
             s->task->kind == KIND_LANGUAGE ? "windows" : "examples",
             s->builtin ? ", built-in sample" : "");
+    for (int i = 0; i < s->further_count; i++) {
+        const Dataset *d = &s->further[i];
+        fprintf(stderr, "%s %s %s, %d examples%s", i ? ";" : "further  ", d->task->name, d->split,
+                d->count, d->hidden ? " without labels" : "");
+    }
+    fputs(s->further_count ? "\n" : "", stderr);
     if (s->task->form == FORM_OWN) {
         char *columns = own_describe(&s->own);
         fprintf(stderr, "columns   %s\n", columns);
@@ -106,9 +112,17 @@ static void show_plan(Setup *s, int runs)
     fprintf(stderr, "machine   %s, %s kernels%s%s%s%s\n", s->backend.machine, s->backend.ops.build,
             *s->backend.variants ? ", variants " : "", s->backend.variants,
             s->backend.library ? " by " : "", s->backend.library ? s->backend.library : "");
-    if (s->train_ids.cut + s->dev_ids.cut) {
-        fprintf(stderr, "cut       %d training and %d dev sequences are longer than %d tokens\n",
-                s->train_ids.cut, s->dev_ids.cut, s->recipe.max_len);
+    int cut = 0; /* of the further sets */
+    for (int i = 0; i < s->further_count; i++) {
+        cut += s->further_ids[i].cut;
+    }
+    if (s->train_ids.cut + s->dev_ids.cut + cut) {
+        char further[32] = "";
+        if (cut) {
+            snprintf(further, sizeof further, " and %d further", cut);
+        }
+        fprintf(stderr, "cut       %d training and %d dev%s sequences are longer than %d tokens\n",
+                s->train_ids.cut, s->dev_ids.cut, further, s->recipe.max_len);
     }
 }
 
@@ -152,7 +166,19 @@ static void show_idle_options(const Setup *s)
     }
 }
 
-/* Metric, majority, time, file, next command. */
+/* A further set's metric. */
+static void show_further(const Dataset *dataset, const Written *file)
+{
+    printf("%s %s: ", dataset->task->name, dataset->split);
+    if (dataset->hidden) {
+        printf("the labels are hidden\n");
+    } else {
+        printf("%s %.4f (loss %.4f)\n", metric_name(dataset->task->metric), file->metric,
+               file->loss);
+    }
+}
+
+/* Metric, majority, time, files, next command. */
 static void show_outcome(const Setup *s, const Seeds *seeds, const Outcome *o)
 {
     if (o->stopped) {
@@ -171,13 +197,21 @@ static void show_outcome(const Setup *s, const Seeds *seeds, const Outcome *o)
         printf("majority rate: %.4f%s\n", o->majority,
                o->collapsed ? "; WARNING: the run collapsed to a single class" : "");
     }
-    show_time(o->seconds);
-    if (o->kept) {
-        printf("kept: the earlier file, of other bytes, is now %s\n", o->kept);
+    for (int i = 0; i < s->further_count; i++) {
+        show_further(&s->further[i], &o->files[1 + i]);
     }
-    if (o->path) {
+    show_time(o->seconds);
+    for (int i = 0; i <= s->further_count; i++) {
+        const Written *file = &o->files[i];
+        if (file->kept) {
+            printf("kept: the earlier file, of other bytes, is now %s\n", file->kept);
+        }
+        if (file->path) {
+            printf("wrote: %s%s\n", file->path, file->same ? " (same as before)" : "");
+        }
+    }
+    if (o->files[0].path) {
         char *folder = shell_quote(s->options->preds);
-        printf("wrote: %s%s\n", o->path, o->same ? " (same as before)" : "");
         printf("next: ./consistency %s%s/*.bin\n", *folder == '-' ? "./" : "", folder);
         free(folder);
     }
@@ -206,6 +240,9 @@ static int run_all(Setup *setup, const Options *o, const uint64_t *list, int cou
     show_banner(setup);
     show_left_out(&setup->train);
     show_left_out(&setup->dev);
+    for (int i = 0; i < setup->further_count; i++) {
+        show_left_out(&setup->further[i]);
+    }
     if (!o->quiet) {
         show_plan(setup, count);
         show_idle_options(setup);
@@ -250,8 +287,7 @@ static int run_all(Setup *setup, const Options *o, const uint64_t *list, int cou
         free(save);
         if (!code) {
             show_outcome(setup, &seeds, &outcome);
-            free(outcome.path);
-            free(outcome.kept);
+            outcome_free(&outcome);
         }
     }
     return o->profile ? profile_close(&profile, code, o->quiet ? NULL : stderr, error) : code;

@@ -482,7 +482,8 @@ void options_help(FILE *out)
                 metric_name(tasks[i].metric), tasks[i].lr, tasks[i].batch, tasks[i].epochs,
                 tasks[i].longest);
     }
-    fputs("  lm             text of your own, for a decoder (docs/TASKS.md)\n"
+    fputs("  ax, axb, axg   diagnostics: predicted by runs of mnli (ax) and rte_superglue\n"
+          "  lm             text of your own, for a decoder (docs/TASKS.md)\n"
           "  own            data of your own: --train-file, --dev-file (docs/TASKS.md)\n",
           out);
     fputs("\nKernels:\n", out);

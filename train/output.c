@@ -73,11 +73,11 @@ static json_t *number_text(const char *format, double value)
     return json_string(text);
 }
 
-json_t *output_receipts(const Setup *setup, const Seeds *seeds)
+json_t *output_receipts(const Setup *setup, const Dataset *dataset, const Seeds *seeds)
 {
     static const char *const problems[] = {"single", "multichoice",
                                            "regression"}; /* lm writes none */
-    const Task *task = setup->task;
+    const Task *task = dataset->task;
     json_t *hparams = recipe_json(&setup->recipe, seeds), *names = json_array(), *m = json_object();
     char digest[65], *text = json_canonical(hparams);
     recipe_sha256(digest, hparams);
@@ -90,7 +90,7 @@ json_t *output_receipts(const Setup *setup, const Seeds *seeds)
     } fields[] = {
         {"benchmark", task->benchmark},
         {"task", task->name},
-        {"split", "validation"},
+        {"split", dataset->split},
         {"model", setup->model_name},
         {"model_sha256", setup->model_sha256},
         {"adapter", setup->recipe.lora.targets ? "lora" : "full"},
@@ -99,7 +99,7 @@ json_t *output_receipts(const Setup *setup, const Seeds *seeds)
         {"problem", problems[task->kind]},
         {"metric", metric_name(task->metric)},
         {"dataset", setup->builtin ? "builtin sample" : task->folder},
-        {"dataset_sha256", setup->dev.sha256},
+        {"dataset_sha256", dataset->sha256},
         {"train_sha256", setup->train.sha256},
         {"tokenizer_sha256", tokenizer_sha256(setup->tokenizer)},
         {"hparams", text},
@@ -134,7 +134,7 @@ json_t *output_receipts(const Setup *setup, const Seeds *seeds)
 
 /* Nothing that may differ between two equal runs has a place in the file: no time, no thread count.
  */
-static json_t *metadata(const Run *run)
+static json_t *metadata(const Run *run, const Dataset *dataset)
 {
     const Setup *setup = run->setup;
     const Evaluation *kept = &run->state.kept;
@@ -142,7 +142,7 @@ static json_t *metadata(const Run *run)
     char best[32];
     snprintf(best, sizeof best, in_steps ? "step:%d" : "epoch:%d",
              in_steps ? kept->step : kept->epoch + 1);
-    json_t *m = output_receipts(setup, run->seeds);
+    json_t *m = output_receipts(setup, dataset, run->seeds);
     json_object_set_new(m, "checkpoint", json_string(setup->recipe.select_best ? best : "last"));
     json_object_set_new(m, "status", json_string("ok"));
     if (*run->trace_sha256) {
@@ -153,7 +153,7 @@ static json_t *metadata(const Run *run)
     return m;
 }
 
-char *output_name(const Setup *setup, const Seeds *s)
+char *output_name(const Setup *setup, const Dataset *dataset, const Seeds *s)
 {
     char seed[96], digest[65];
     json_t *hparams = recipe_json(&setup->recipe, s);
@@ -171,38 +171,40 @@ char *output_name(const Setup *setup, const Seeds *s)
                      (unsigned long long)s->order);
         }
     }
-    return string_format("%s/%s.%s.validation.%s.%.8s.%s", setup->options->preds,
-                         setup->task->benchmark, setup->task->name, setup->model_name, digest,
-                         seed);
+    return string_format("%s/%s.%s.%s.%s.%.8s.%s", setup->options->preds, dataset->task->benchmark,
+                         dataset->task->name, dataset->split, setup->model_name, digest, seed);
 }
 
-int output_write(const Run *run, Outcome *outcome, Error *error)
+int output_write(const Run *run, const Dataset *dataset, const Evaluation *e, Written *written,
+                 Error *error)
 {
-    const Setup *setup = run->setup;
-    const Dataset *dev = &setup->dev;
-    size_t count = (size_t)dev->count;
-    Preds preds = {.path = outcome->path,
+    size_t count = (size_t)dataset->count;
+    char *name = output_name(run->setup, dataset, run->seeds);
+    *written = (Written){
+        .path = string_format("%s.bin", name), .metric = e->metric, .loss = e->loss};
+    free(name);
+    Preds preds = {.path = written->path,
                    .N = count,
-                   .K = setup->task->K,
-                   .regression = setup->task->kind == KIND_REGRESSION,
-                   .pred = run->state.kept.pred,
-                   .logits = run->state.kept.logits,
-                   .metadata = metadata(run)};
+                   .K = dataset->task->K,
+                   .regression = dataset->task->kind == KIND_REGRESSION,
+                   .pred = e->pred,
+                   .logits = e->logits,
+                   .metadata = metadata(run, dataset)};
     preds.label = memory_alloc(count, sizeof *preds.label);
     preds.target = memory_alloc(count, sizeof *preds.target);
     preds.id = memory_alloc(count, sizeof *preds.id);
-    preds.cluster = dev->examples[0].cluster < 0 ? NULL : memory_alloc(count, sizeof(int));
+    preds.cluster = dataset->examples[0].cluster < 0 ? NULL : memory_alloc(count, sizeof(int));
     for (size_t i = 0; i < count; i++) {
-        preds.label[i] = dev->examples[i].label;
-        preds.target[i] = dev->examples[i].target;
-        preds.id[i] = dev->examples[i].id;
+        preds.label[i] = dataset->examples[i].label;
+        preds.target[i] = dataset->examples[i].target;
+        preds.id[i] = dataset->examples[i].id;
         if (preds.cluster) {
-            preds.cluster[i] = dev->examples[i].cluster;
+            preds.cluster[i] = dataset->examples[i].cluster;
         }
         preds.pred[i] = preds.regression ? -1 : preds.pred[i];
     }
     preds.value = preds.regression ? preds.logits : NULL;
-    int code = write_beside(&preds, &outcome->kept, &outcome->same, error);
+    int code = write_beside(&preds, &written->kept, &written->same, error);
     free(preds.label);
     free(preds.target);
     free(preds.id);

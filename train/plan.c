@@ -15,7 +15,7 @@ enum { MOST_STEPS = 1000000000, MOST_TOKENS = 1 << 30 };
 /* The memory of a run but for what grows with the micro-batch. */
 static size_t fixed_bytes(const Setup *setup)
 {
-    size_t logits = (size_t)setup->dev.count * (size_t)setup->task->K;
+    size_t logits = (size_t)setup_most_evaluated(setup) * (size_t)setup->task->K;
     return setup->frozen_bytes + setup->state_bytes + logits * sizeof(float);
 }
 
@@ -171,8 +171,12 @@ int setup_plan(Setup *setup, const uint64_t *data_seeds, int count, Error *error
     }
     setup->warmup = schedule_warmup(r->warmup, setup->steps);
     setup->tokens = 0;
-    int longest = int_max(setup->train_ids.longest, setup->dev_ids.longest),
-        sequences = setup->micro * setup->train_ids.choices,
+    int longest = setup->train_ids.longest;
+    const Encoded *set;
+    for (int i = 0; (set = setup_set(setup, i)); i++) {
+        longest = int_max(longest, set->longest);
+    }
+    int sequences = setup->micro * setup->train_ids.choices,
         most = longest * setup->dev_ids.choices; /* tokens of a pass */
     int *order = memory_alloc((size_t)examples, sizeof *order);
     size_t largest = 0; /* tokens of a whole step */
@@ -201,7 +205,7 @@ int setup_plan(Setup *setup, const uint64_t *data_seeds, int count, Error *error
                          r->batch, largest, MOST_TOKENS);
     }
     setup->state_bytes = state_bytes(&setup->model, setup->steps > 0,
-                                     setup->options->save && r->select_best);
+                                     setup_keeps_best(setup, setup->options->save));
     setup->frozen_bytes = model_frozen_bytes(&setup->model, setup->model_folder);
     if (workspace_plan(&setup->work, &setup->model, most, sequences, longest, setup->steps > 0,
                        setup->options->recompute != NULL, error) ||

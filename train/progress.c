@@ -93,13 +93,17 @@ int progress_step(Progress *p, int step, double loss, double norm, double lr, lo
     return 0;
 }
 
+/* A value of JSON. */
+static void print_value(char text[32], double value)
+{
+    snprintf(text, 32, isfinite(value) ? "%.9g" : "null", value);
+}
+
 int progress_evaluation(Progress *p, const Evaluation *e, double train_loss, const char *metric,
                         Error *error)
 {
-    char text[32] = "null";
-    if (isfinite(e->metric)) {
-        snprintf(text, sizeof text, "%.9g", e->metric);
-    }
+    char text[32];
+    print_value(text, e->metric);
     int code = log_line(p, error,
                         "{\"event\":\"epoch\",\"epoch\":%d,\"train_loss\":%.9g,\"dev_loss\":%.9g,"
                         "\"step\":%d,\"metric\":\"%s\",\"value\":%s}\n",
@@ -112,6 +116,19 @@ int progress_evaluation(Progress *p, const Evaluation *e, double train_loss, con
                 metric, e->metric);
     }
     return code;
+}
+
+int progress_further(Progress *p, const Dataset *dataset, const Evaluation *e, Error *error)
+{
+    char value[32], loss[32];
+    print_value(value, e->metric);
+    print_value(loss, e->loss);
+    clear_line(p);
+    return log_line(p, error,
+                    "{\"event\":\"further\",\"task\":\"%s\",\"split\":\"%s\",\"loss\":%s,"
+                    "\"metric\":\"%s\",\"value\":%s}\n",
+                    dataset->task->name, dataset->split, loss, metric_name(dataset->task->metric),
+                    value);
 }
 
 int progress_close(Progress *p, int code, Error *error)

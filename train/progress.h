@@ -27,6 +27,10 @@ int progress_step(Progress *progress, int step, double loss, double norm, double
 int progress_evaluation(Progress *progress, const Evaluation *evaluation, double train_loss,
                         const char *metric, Error *error);
 
+/* An evaluation of a further set, at the end. Errors: the same. */
+int progress_further(Progress *progress, const Dataset *dataset, const Evaluation *evaluation,
+                     Error *error);
+
 /* Ends the log with the code of the run, and returns it, or 74 for a run whose log cannot be
  * written. */
 int progress_close(Progress *progress, int code, Error *error);

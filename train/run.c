@@ -1,20 +1,38 @@
 /* One run: from the seeds to the prediction file. */
+#include "evaluate.h"
 #include "output.h"
 
 #include <stdlib.h>
+
+static void evaluation_init(Evaluation *evaluation, const Dataset *dataset)
+{
+    size_t count = (size_t)dataset->count;
+    evaluation->logits = memory_alloc(count * (size_t)dataset->task->K, sizeof(float));
+    evaluation->pred = memory_calloc(count, sizeof(int));
+}
+
+static void evaluation_free(Evaluation *evaluation)
+{
+    free(evaluation->logits);
+    free(evaluation->pred);
+}
+
+static size_t logits_bytes(const Setup *setup)
+{
+    return (size_t)setup_most_evaluated(setup) * (size_t)setup->task->K * sizeof(float);
+}
 
 /* The memory of a run, and the weights with which it begins. */
 static int begin(Run *run, const char *save, Error *error)
 {
     Setup *setup = run->setup;
-    size_t count = (size_t)setup->dev.count, K = (size_t)setup->task->K;
-    Evaluation *const evaluations[] = {&run->now, &run->state.kept};
-    state_init(&run->state, &setup->model, setup->steps > 0, save && setup->recipe.select_best);
-    for (int i = 0; i < 2; i++) {
-        evaluations[i]->logits = memory_alloc(count * K, sizeof(float));
-        evaluations[i]->pred = memory_calloc(count, sizeof(int));
+    state_init(&run->state, &setup->model, setup->steps > 0, setup_keeps_best(setup, save));
+    evaluation_init(&run->now, &setup->dev);
+    evaluation_init(&run->state.kept, &setup->dev);
+    for (int i = 0; i < setup->further_count; i++) {
+        evaluation_init(&run->further[i], &setup->further[i]);
     }
-    run->dev_logits = setup->backend.device->alloc(count * K * sizeof *run->dev_logits);
+    run->logits = setup->backend.device->alloc(logits_bytes(setup));
     state_reset(&run->state, &setup->model);
     return setup_read_weights(setup, &run->state, run->seeds->init, error);
 }
@@ -22,11 +40,12 @@ static int begin(Run *run, const char *save, Error *error)
 static void end(Run *run)
 {
     const Setup *setup = run->setup;
-    size_t values = (size_t)setup->dev.count * (size_t)setup->task->K;
-    setup->backend.device->release(run->dev_logits, values * sizeof *run->dev_logits);
+    setup->backend.device->release(run->logits, logits_bytes(setup));
     state_free(&run->state, &setup->model);
-    free(run->now.logits);
-    free(run->now.pred);
+    evaluation_free(&run->now);
+    for (int i = 0; i < setup->further_count; i++) {
+        evaluation_free(&run->further[i]);
+    }
 }
 
 /* The names that a run is about to write. */
@@ -53,7 +72,9 @@ static int train(Run *run, const char *log, Error *error)
         return error->code;
     }
     int code = tracer_open(&run->tracer, run->setup, &run->state, run->seeds, error) ||
-                       run_loop(run, error) || files_unchanged(error)
+                       run_loop(run, error) ||
+                       (!run->setup->options->trace_until && evaluate_further(run, error)) ||
+                       files_unchanged(error)
                    ? error->code
                    : 0;
     code = tracer_close(run->tracer, !run->setup->options->trace_until, run->trace_sha256, code,
@@ -62,7 +83,7 @@ static int train(Run *run, const char *log, Error *error)
 }
 
 /* Predictions and model of a run that is through. */
-static int write_all(Run *run, const char *path, const char *save, Outcome *outcome, Error *error)
+static int write_all(Run *run, const char *save, Outcome *outcome, Error *error)
 {
     Setup *setup = run->setup;
     State *state = &run->state;
@@ -76,37 +97,40 @@ static int write_all(Run *run, const char *path, const char *save, Outcome *outc
         outcome->stopped = state->step;
         return 0;
     }
-    if (setup->task->kind != KIND_LANGUAGE) {
-        outcome->path = string_copy(path);
-        if (output_write(run, outcome, error)) {
+    for (int i = setup->further_count; i >= 0 && setup->task->kind != KIND_LANGUAGE; i--) {
+        const Evaluation *e = i ? &run->further[i - 1] : &state->kept;
+        if (output_write(run, setup_set(setup, i)->dataset, e, &outcome->files[i], error)) {
             return error->code;
         }
     }
-    if (state->best) {
-        setup->backend.ops.copy(&setup->backend.ctx, state->weights, state->best,
-                                setup->model.params.trained);
-    }
     return save ? setup_save_weights(setup, state, save, error) : 0;
+}
+
+void outcome_free(Outcome *outcome)
+{
+    for (int i = 0; i <= MAX_SETS; i++) {
+        free(outcome->files[i].path);
+        free(outcome->files[i].kept);
+    }
+    *outcome = (Outcome){0};
 }
 
 int setup_run(Setup *setup, const Seeds *seeds, const char *save, Outcome *outcome, Error *error)
 {
     Run run = {.setup = setup, .seeds = seeds};
     NameClaim claims[2] = {{NULL, -1}, {NULL, -1}};
-    char *name = output_name(setup, seeds), *path = string_format("%s.bin", name),
+    char *name = output_name(setup, &setup->dev, seeds), *path = string_format("%s.bin", name),
          *log = string_format("%s.jsonl", name);
     *outcome = (Outcome){0};
     /* names are claimed before hours of training, but after everything that can be refused */
     int code = begin(&run, save, error) || claim_names(claims, &run, path, save, error) ||
-                       train(&run, log, error) || write_all(&run, path, save, outcome, error)
+                       train(&run, log, error) || write_all(&run, save, outcome, error)
                    ? error->code
                    : 0;
     name_release(&claims[1]);
     name_release(&claims[0]);
     if (code) {
-        free(outcome->path);
-        free(outcome->kept);
-        *outcome = (Outcome){0};
+        outcome_free(outcome);
     }
     end(&run);
     free(name);

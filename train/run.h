@@ -9,8 +9,9 @@ typedef struct Run {
     Setup *setup;
     const Seeds *seeds;
     State state;
-    Evaluation now;    /* the last one; the one to write is state.kept */
-    float *dev_logits; /* [dev examples, K] on the device */
+    Evaluation now; /* the last one; the one to write is state.kept */
+    Evaluation further[MAX_SETS];
+    float *logits; /* [setup_most_evaluated, K] on the device */
     Progress progress;
     Tracer *tracer;        /* NULL without --trace */
     char trace_sha256[65]; /* its chain, or "" */

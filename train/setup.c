@@ -98,6 +98,24 @@ static int open_own(Setup *setup, int decoder, Error *error)
     return 0;
 }
 
+/* What a run predicts beside the dev set, where it is there. */
+static int open_further(Setup *setup, int bad, Error *error)
+{
+    const Split *split;
+    for (int i = 0; (split = task_further(setup->task, i)); i++) {
+        const Task *task = task_known(split->task);
+        if (!dataset_exists(task, setup->data_folder, split->name)) {
+            continue;
+        }
+        if (dataset_read(&setup->further[setup->further_count], task, setup->data_folder,
+                         split->name, setup->recipe.max_eval, bad, error)) {
+            return error->code;
+        }
+        setup->further_count++;
+    }
+    return 0;
+}
+
 static int choose_task(Setup *setup, Error *error)
 {
     const Options *o = setup->options;
@@ -142,7 +160,8 @@ static int open_data(Setup *setup, Error *error)
     int bad = setup->options->allow_bad_rows != NULL;
     return dataset_read(&setup->train, setup->task, folder, "train", r->max_train, bad, error) ||
                    dataset_read(&setup->dev, setup->task, folder, "validation", r->max_eval, bad,
-                                error)
+                                error) ||
+                   open_further(setup, bad, error)
                ? error->code
                : 0;
 }
@@ -213,6 +232,41 @@ static int check_types(const Setup *setup, const Encoded *encoded, int types, Er
     return 0;
 }
 
+/* All examples as ids. */
+static int encode_all(Setup *setup, int decoder, int types, int V, Error *error)
+{
+    for (int i = -1; i <= setup->further_count; i++) {
+        const Dataset *dataset = i < 0 ? &setup->train : i ? &setup->further[i - 1] : &setup->dev;
+        Encoded *ids = i < 0 ? &setup->train_ids : i ? &setup->further_ids[i - 1] : &setup->dev_ids;
+        if (encode(ids, dataset, setup->tokenizer, decoder, setup->recipe.max_len, V, error) ||
+            (!decoder && check_types(setup, ids, types, error))) {
+            return error->code;
+        }
+    }
+    return 0;
+}
+
+const Encoded *setup_set(const Setup *setup, int i)
+{
+    return i == 0                      ? &setup->dev_ids
+           : i <= setup->further_count ? &setup->further_ids[i - 1]
+                                       : NULL;
+}
+
+int setup_most_evaluated(const Setup *setup)
+{
+    int most = setup->dev.count;
+    for (int i = 0; i < setup->further_count; i++) {
+        most = int_max(most, setup->further[i].count);
+    }
+    return most;
+}
+
+int setup_keeps_best(const Setup *setup, const char *save)
+{
+    return setup->recipe.select_best && (save || setup->further_count);
+}
+
 int setup_open(Setup *setup, Options *options, Error *error)
 {
     static const Problem problems[] = {PROBLEM_SINGLE, PROBLEM_CHOICE, PROBLEM_REGRESSION,
@@ -280,8 +334,7 @@ int setup_open(Setup *setup, Options *options, Error *error)
         config.dropout = config.attention_dropout = config.head_dropout = (float)
                                                                               setup->recipe.dropout;
     }
-    int types = config.types, V = config.V, decoder = config.architecture == ARCH_LLAMA,
-        longest = setup->recipe.max_len;
+    int types = config.types, V = config.V, decoder = config.architecture == ARCH_LLAMA;
     const LoraConfig *lora = setup->recipe.lora.targets ? &setup->recipe.lora : NULL;
     model_init(&setup->model, config, problems[setup->task->kind], setup->task->K, lora,
                &setup->backend);
@@ -290,11 +343,7 @@ int setup_open(Setup *setup, Options *options, Error *error)
         setup->model.task = setup->task->name;
         setup->model.labels = setup->task->labels;
     }
-    if (setup->task->kind != KIND_LANGUAGE &&
-        (encode(&setup->train_ids, &setup->train, setup->tokenizer, decoder, longest, V, error) ||
-         encode(&setup->dev_ids, &setup->dev, setup->tokenizer, decoder, longest, V, error) ||
-         (!decoder && (check_types(setup, &setup->train_ids, types, error) ||
-                       check_types(setup, &setup->dev_ids, types, error))))) {
+    if (setup->task->kind != KIND_LANGUAGE && encode_all(setup, decoder, types, V, error)) {
         setup_close(setup);
         return error->code;
     }
@@ -308,6 +357,10 @@ void setup_close(Setup *setup)
     encoded_free(&setup->dev_ids);
     dataset_free(&setup->train);
     dataset_free(&setup->dev);
+    for (int i = 0; i < setup->further_count; i++) {
+        encoded_free(&setup->further_ids[i]);
+        dataset_free(&setup->further[i]);
+    }
     own_free(&setup->own);
     free(setup->columns);
     tokenizer_close(setup->tokenizer);

@@ -12,6 +12,8 @@
 #include "state.h"
 #include "workspace.h"
 
+enum { MAX_SETS = 8 };
+
 typedef struct Setup {
     const Options *options;
     const Task *task; /* own.task where the files are the user's */
@@ -21,6 +23,10 @@ typedef struct Setup {
     Dataset train, dev;
     Tokenizer *tokenizer;
     Encoded train_ids, dev_ids;
+    /* What a run predicts once, at its end, beside the dev set that selects: [further_count]. */
+    Dataset further[MAX_SETS];
+    Encoded further_ids[MAX_SETS];
+    int further_count;
     Backend backend;
     Model model;
     Workspace work;
@@ -53,7 +59,16 @@ int setup_plan(Setup *setup, const uint64_t *data_seeds, int count, Error *error
 /* Bytes of memory that a planned run needs, besides data and a mapped model. */
 size_t setup_memory(const Setup *setup);
 
-/* How often a planned run evaluates, and whether it does behind this step, from 1 on. */
+/* What a run evaluates: 0 the dev set, then the further ones; NULL behind the last. */
+const Encoded *setup_set(const Setup *setup, int i);
+
+/* The examples of the largest of them. */
+int setup_most_evaluated(const Setup *setup);
+
+/* Whether a run keeps the weights of its best evaluation: to save them, or to predict more. */
+int setup_keeps_best(const Setup *setup, const char *save);
+
+/* How often a planned run evaluates the dev set, and whether it does behind this step, from 1 on. */
 int setup_evaluations(const Setup *setup);
 int setup_evaluates(const Setup *setup, int step);
 
@@ -77,18 +92,25 @@ int setup_save_weights(const Setup *setup, const State *state, const char *folde
  * of all seeds; 73, 74, 77. */
 int setup_check_output(const Setup *setup, const Seeds *seeds, const char *save, Error *error);
 
+/* A prediction file. */
+typedef struct Written {
+    char *path;
+    char *kept; /* where an earlier one of other bytes is now, or NULL */
+    int same;   /* an earlier one had the same bytes */
+    double metric, loss;
+} Written;
+
 /* What one run ended with. */
 typedef struct Outcome {
     double metric, majority, train_loss, dev_loss, seconds;
     int collapsed; /* a single class was predicted */
-    char *path;    /* prediction file; free it */
-    char *kept;    /* where an earlier one of other bytes is now, or NULL; free it */
-    int same;      /* an earlier one had the same bytes */
     int stopped;   /* behind this step, by --trace-until; or 0 */
+    Written files[1 + MAX_SETS]; /* as setup_set counts them; path NULL: not written */
 } Outcome;
+void outcome_free(Outcome *outcome);
 
-/* Trains from the seeds and writes the prediction file, the log and the model folder (save, or
- * NULL). Errors: 65 model or adapter changed meanwhile, 73 another run is writing the same files,
+/* Trains from the seeds and writes the prediction files (that of the dev set last, so that it says
+ * that all are there), the log and the model folder (save, or NULL). Errors: 65 model or adapter changed meanwhile, 73 another run is writing the same files,
  * 79 not finite, and those of reading and writing. */
 int setup_run(Setup *setup, const Seeds *seeds, const char *save, Outcome *outcome, Error *error);
 

@@ -210,11 +210,11 @@ static int open_cell(Study *study, Cell *cell, StudyRun *runs, int count, char m
         code = options_parse(&one, runs[i].argc, runs[i].argv, error);
         if (!code) {
             Seeds seeds = seeds_from(&one, option_seed(one.seed));
-            char *name = output_name(&setup, &seeds);
+            char *name = output_name(&setup, &setup.dev, &seeds);
             runs[i].path = string_format("%s.bin", name);
             runs[i].name = string_copy(name + strlen(study->preds) + 1);
             free(name);
-            runs[i].receipts = output_receipts(&setup, &seeds);
+            runs[i].receipts = output_receipts(&setup, &setup.dev, &seeds);
             drop_machine(runs[i].receipts);
         }
     }
