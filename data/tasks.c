@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #define FIELDS(...)                                                                                \
     {                                                                                              \
@@ -242,6 +243,65 @@ int read_examples(Reader *reader, Error *error)
         dataset_free(dataset);
     }
     return code;
+}
+
+/* What is in one half as a whole: an example, or a cluster with its label -1. */
+typedef struct Unit {
+    int label, index;
+    uint64_t key;
+} Unit;
+
+static Unit unit_of(const Dataset *dataset, int i)
+{
+    const Example *example = &dataset->examples[i];
+    char cluster[16];
+    snprintf(cluster, sizeof cluster, "p%d", example->cluster);
+    const char *text = example->cluster < 0 ? example->id : cluster;
+    return (Unit){.label = example->cluster < 0 ? example->label : -1,
+                  .index = i,
+                  .key = XXH64(text, strlen(text), 0)};
+}
+
+static int by_label_and_key(const void *a, const void *b)
+{
+    const Unit *x = a, *y = b;
+    return x->label != y->label ? x->label - y->label : (x->key > y->key) - (x->key < y->key);
+}
+
+int dataset_halve(Dataset *dataset, Dataset *half)
+{
+    int count = dataset->count, place = 0, kept = 0;
+    Unit *units = memory_alloc((size_t)count, sizeof *units);
+    char *selects = memory_calloc((size_t)count, 1);
+    for (int i = 0; i < count; i++) {
+        units[i] = unit_of(dataset, i);
+    }
+    qsort(units, (size_t)count, sizeof *units, by_label_and_key);
+    for (int i = 0; i < count; i++) {
+        place += i && by_label_and_key(&units[i - 1], &units[i]) != 0;
+        selects[units[i].index] = place % 2 == 1;
+    }
+    free(units);
+    if (!place) {
+        free(selects);
+        return -1;
+    }
+    *half = (Dataset){.task = dataset->task,
+                      .split = dataset->split,
+                      .path = string_copy(dataset->path),
+                      .hidden = dataset->hidden};
+    memcpy(half->sha256, dataset->sha256, sizeof half->sha256);
+    half->examples = memory_calloc((size_t)count, sizeof *half->examples);
+    for (int i = 0; i < count; i++) {
+        if (selects[i]) {
+            half->examples[half->count++] = dataset->examples[i];
+        } else {
+            dataset->examples[kept++] = dataset->examples[i];
+        }
+    }
+    dataset->count = kept;
+    free(selects);
+    return 0;
 }
 
 void dataset_limit(Dataset *dataset, int limit)

@@ -118,6 +118,12 @@ int dataset_exists(const Task *task, const char *data, const char *split);
 void dataset_builtin(Dataset *dataset, const Task *task, const char *split, int limit);
 void dataset_free(Dataset *dataset);
 
+/* Moves half of the examples, rounded down, into another data set: every second one in the order of
+ * their labels, then of the XXH64 (seed 0) of their ids, so that the halves are alike. A cluster
+ * stays whole: every second one in the order of the XXH64 of "p<cluster>". Both halves keep the
+ * order of the file. Returns -1 if there is nothing to halve. */
+int dataset_halve(Dataset *dataset, Dataset *half);
+
 /* Keeps the first examples, at most so many. */
 void dataset_limit(Dataset *dataset, int limit);
 

@@ -260,6 +260,9 @@ json_t *group_report(const Group *joined, const Arguments *options)
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
         json_object_set_new(o, facts[i], json_text(preds_meta(first, facts[i])));
     }
+    if (*preds_meta(first, "part")) {
+        json_object_set_new(o, "part", json_text(preds_meta(first, "part")));
+    }
     json_t *names = json_loads(preds_meta(first, "label_names"), 0, NULL); /* checked when read */
     json_object_set_new(o, "label_names", names ? names : json_array());
     put_understood(o, first);

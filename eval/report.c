@@ -209,7 +209,7 @@ char *methods_text(const json_t *report, const Arguments *options)
 {
     const json_t *groups = json_object_get(report, "groups");
     json_t *group;
-    size_t i, least = SIZE_MAX, most = 0, bad = 0, runs = 0, dropped = 0;
+    size_t i, least = SIZE_MAX, most = 0, bad = 0, runs = 0, dropped = 0, halves = 0;
     int grid = 0;
     json_array_foreach((json_t *)groups, i, group)
     {
@@ -220,6 +220,7 @@ char *methods_text(const json_t *report, const Arguments *options)
         bad += json_array_size(collapsed_runs(group));
         dropped += number_of(group, "dropped") > 0 ? (size_t)number_of(group, "dropped") : 0;
         grid = grid || json_object_get(group, "sources") != NULL;
+        halves += !strcmp(text_of(group, "part"), "half");
     }
     char seeds[64], *interval, *collapsed;
     snprintf(seeds, sizeof seeds, least == most ? "%zu" : "%zu to %zu", least, most);
@@ -250,6 +251,13 @@ char *methods_text(const json_t *report, const Arguments *options)
         grid ? " Where runs form a grid of seeds, variance components come from a random effects "
                "analysis of variance with modified large sample intervals."
              : "");
+    if (halves) {
+        string_append(
+            &text,
+            " In %zu of them the examples are one half of the dev set: the other half chose "
+            "the evaluation of each run that is reported.",
+            halves);
+    }
     if (json_object_get(report, "comparisons")) {
         string_append(
             &text,

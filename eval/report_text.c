@@ -127,8 +127,9 @@ static void print_group(FILE *out, const json_t *g, const Arguments *o)
     if (S == 0) {
         return;
     }
-    fprintf(out, "  %s%s%.0f examples, %s, recipe %.8s", text_of(g, "side"),
-            *text_of(g, "side") ? ": " : "", number_of(g, "N"), text_of(g, "metric"),
+    fprintf(out, "  %s%s%.0f examples%s, %s, recipe %.8s", text_of(g, "side"),
+            *text_of(g, "side") ? ": " : "", number_of(g, "N"),
+            strcmp(text_of(g, "part"), "half") ? "" : " (half of dev)", text_of(g, "metric"),
             text_of(g, "recipe_sha256"));
     if (!shown_interval(ends, g, "CCON", o)) {
         fprintf(out, "; CCON [%.2f, %.2f]", 100 * ends[0], 100 * ends[1]);

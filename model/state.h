@@ -10,6 +10,7 @@ typedef struct Evaluation {
     float *logits; /* [examples, K] */
     int *pred;     /* [examples] classes */
     double metric, majority, loss;
+    double selection; /* the metric by which evaluations are compared */
     int collapsed; /* a single class, or a constant */
     int step, epoch;
 } Evaluation;
@@ -25,6 +26,7 @@ typedef struct State {
     int step, epoch;
     double loss, terms; /* of the epoch: sum of the losses, and how many */
     Evaluation kept; /* the last evaluation, or the best */
+    int waited;      /* evaluations since the kept one */
 } State;
 
 /* Memory for a model's state; train 0: without gradients and moments; keep_best: with best. */

@@ -79,7 +79,7 @@ file() {
     [[ "$(plan --task rte --recipe roberta-large --lr 3e-5 --clip 1 --select last --max-len 100)" == \
         *"lr 3e-05, batch 16, 10 epochs"*"length 100"*"clip 1;"*"the last"* ]]
     [[ "$(plan --task boolq --recipe roberta-large --lr 3e-5)" == *"lr 3e-05, batch 16, 10 epochs"* ]]
-    [[ "$(plan --task rte --recipe du-nguyen --epochs 5)" == *"lr 2e-05, batch 16, 5 epochs"* ]]
+    [[ "$(plan --task rte --recipe du-nguyen --epochs 5)" == *"lr 2e-05, batch 16, 5 epochs"*'the best evaluation on half of dev'* ]]
     [ "$(plan --task rte --recipe lora-paper --lora-r 4 >/dev/null; grep -c 'rank 4' "$work/err")" -eq 1 ]
     # steps of a recipe are not those of a command that counts epochs
     file '{"base": "hf", "settings": {"max_steps": 7}}'

@@ -16,6 +16,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 static void check_schedules(void)
 {
@@ -401,12 +402,87 @@ static void check_metrics(const char *path)
     json_decref(root);
 }
 
+/* As MultiRC's are: five answers a paragraph. */
+static void make_paragraphs(Dataset *dataset)
+{
+    for (int i = 0; i < dataset->count; i++) {
+        Example *example = &dataset->examples[i];
+        free(example->id);
+        example->id = string_format("p%d-q0-a%d", i / 5, i % 5);
+        example->cluster = i / 5;
+    }
+}
+
+static uint64_t half_key(const Example *example)
+{
+    size_t size = example->cluster < 0 ? strlen(example->id) : strcspn(example->id, "-");
+    return XXH64(example->id, size, 0);
+}
+
+/* How many examples or paragraphs come before this one, by label and key. */
+static int place_of(const Dataset *all, int i)
+{
+    const Example *a = &all->examples[i];
+    int place = 0;
+    for (int j = 0; j < all->count; j++) {
+        const Example *b = &all->examples[j];
+        int first = j == 0 || b->cluster < 0 || b->cluster != b[-1].cluster,
+            less = b->cluster < 0 && b->label != a->label ? b->label < a->label
+                                                          : half_key(b) < half_key(a);
+        place += first && less;
+    }
+    return place;
+}
+
+/* Two halves of a dev set: nothing lost, in the order of the file, as documented. */
+static void check_halved_dev(int paragraphs, int limit)
+{
+    Dataset all, dev, half;
+    Error error;
+    const char *name = paragraphs ? "multirc" : "rte";
+    const Task *task = task_find(name, &error);
+    dataset_builtin(&all, task, "validation", limit);
+    dataset_builtin(&dev, task, "validation", limit);
+    if (paragraphs) {
+        make_paragraphs(&all);
+        make_paragraphs(&dev);
+    }
+    if (dataset_halve(&dev, &half)) {
+        CHECK(all.count == (paragraphs ? 5 : 1), "%s has no half of %d", name, all.count);
+        dataset_free(&all);
+        dataset_free(&dev);
+        return;
+    }
+    int d = 0, h = 0;
+    for (int i = 0; i < all.count; i++) {
+        const char *id = all.examples[i].id;
+        int in_half = h < half.count && !strcmp(half.examples[h].id, id),
+            in_dev = d < dev.count && !strcmp(dev.examples[d].id, id);
+        CHECK(in_half + in_dev == 1 && in_half == place_of(&all, i) % 2,
+              "%s: %s is in the half %d, in the other %d, place %d", name, id, in_half, in_dev,
+              place_of(&all, i));
+        h += in_half;
+        d += in_dev;
+    }
+    CHECK(h == half.count && d == dev.count && (paragraphs || half.count == all.count / 2),
+          "%s: halves of %d and %d", name, half.count, dev.count);
+    CHECK(!strcmp(half.sha256, all.sha256) && !strcmp(dev.sha256, all.sha256), "digests of halves");
+    dataset_free(&all);
+    dataset_free(&dev);
+    dataset_free(&half);
+}
+
 int main(int argc, char **argv)
 {
     check_schedules();
     check_clipping();
     check_order();
     check_builtin();
+    const int limits[] = {0, 77, 10, 5, 2, 1};
+    for (int i = 0; i < 6; i++) {
+        check_halved_dev(0, limits[i]);
+        check_halved_dev(1, limits[i] == 2 ? 5 : limits[i] == 1 ? 6 : limits[i]);
+    }
     check_packing();
     check_halves();
     check_recipe();

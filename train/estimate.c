@@ -108,7 +108,9 @@ int setup_estimate(Setup *setup, double seconds[2])
     }
     double passes = (m->lora.targets ? 2.0 : 3.0) + (setup->work.recompute ? 1.0 : 0.0),
            tokens = passes * (double)setup->tokens +
-                    setup_evaluations(setup) * tokens_of(&setup->dev_ids),
+                    setup_evaluations(setup) *
+                        (tokens_of(&setup->dev_ids) +
+                         (setup->half.count ? tokens_of(&setup->half_ids) : 0)),
            length = tokens_of(&setup->train_ids) /
                     ((double)setup->train.count * setup->train_ids.choices);
     for (int i = 0; i < setup->further_count; i++) {

@@ -87,7 +87,8 @@ int evaluate(Run *run, const Encoded *set, Evaluation *e, Error *error)
                          "step %d: the %s of %s is not finite; nothing was written, lower --lr or "
                          "set --clip",
                          run->state.step, dataset->hidden ? "prediction" : "loss",
-                         set == &setup->dev_ids ? "the dev set" : dataset->path);
+                         set == &setup->dev_ids || set == &setup->half_ids ? "the dev set"
+                                                                           : dataset->path);
     }
     e->epoch = run->state.epoch;
     e->step = run->state.step;
@@ -98,6 +99,22 @@ int evaluate(Run *run, const Encoded *set, Evaluation *e, Error *error)
         score_regression(dataset, e);
     } else {
         score_classes(dataset, e);
+    }
+    return 0;
+}
+
+int evaluate_dev(Run *run, Error *error)
+{
+    Setup *setup = run->setup;
+    if (evaluate(run, &setup->dev_ids, &run->now, error)) {
+        return error->code;
+    }
+    run->now.selection = run->now.metric;
+    if (setup->half.count) {
+        if (evaluate(run, &setup->half_ids, &run->half, error)) {
+            return error->code;
+        }
+        run->now.selection = run->half.metric;
     }
     return 0;
 }
@@ -123,7 +140,7 @@ int evaluate_further(Run *run, Error *error)
 
 int evaluation_is_better(const Setup *setup, const Evaluation *evaluation, const Evaluation *kept)
 {
-    double a = evaluation->metric, b = kept->metric;
+    double a = evaluation->selection, b = kept->selection;
     /* NaN is worse than any number; a lower perplexity is better */
     return isnan(b) ? !isnan(a) : setup->task->metric == METRIC_PERPLEXITY ? a < b : a > b;
 }

@@ -8,6 +8,10 @@
  * labels are hidden). Errors: 70 an op failed, 79 the loss, or a logit, is not finite. */
 int evaluate(Run *run, const Encoded *set, Evaluation *evaluation, Error *error);
 
+/* The dev set into run->now; its selection is the metric on the half that selects, if one does.
+ * Errors: the same. */
+int evaluate_dev(Run *run, Error *error);
+
 /* The further sets, by the weights of the kept evaluation, which become those of the run. Errors:
  * the same, 74. */
 int evaluate_further(Run *run, Error *error);

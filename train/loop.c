@@ -92,6 +92,7 @@ static void keep(Run *run)
     State *state = &run->state;
     Evaluation kept = state->kept;
     state->kept = run->now;
+    state->waited = 0;
     run->now.logits = kept.logits; /* the memory of the next one */
     run->now.pred = kept.pred;
     if (state->best) {
@@ -105,17 +106,23 @@ double run_train_loss(const Run *run)
     return run->state.terms > 0 ? run->state.loss / run->state.terms : 0;
 }
 
+int run_lost_patience(const Run *run)
+{
+    int patience = run->setup->recipe.patience;
+    return patience && run->state.waited >= patience;
+}
+
 /* Evaluates and decides what to keep. */
 static int evaluate_and_keep(Run *run, int first, Error *error)
 {
     const Setup *setup = run->setup;
-    if (evaluate(run, &setup->dev_ids, &run->now, error) ||
-        tracer_evaluation(run->tracer, &run->now, error) ||
+    if (evaluate_dev(run, error) || tracer_evaluation(run->tracer, &run->now, error) ||
         progress_evaluation(&run->progress, &run->now, run_train_loss(run),
                             metric_name(setup->task->metric), error)) {
         return error->code;
     }
-    if (first || !setup->recipe.select_best ||
+    run->state.waited++;
+    if (first || !setup->recipe.select ||
         evaluation_is_better(setup, &run->now, &run->state.kept)) {
         keep(run);
     }
@@ -128,7 +135,7 @@ int run_loop(Run *run, Error *error)
     State *state = &run->state;
     int examples = setup->train.count, code = 0, evaluations = 0,
         *order = memory_alloc((size_t)examples, sizeof *order);
-    while (state->step < setup->stop && !code) {
+    while (state->step < setup->stop && !code && !run_lost_patience(run)) {
         StepRange range = step_range(setup, state->step);
         state->epoch = range.epoch;
         if (range.first == 0) {
@@ -141,9 +148,11 @@ int run_loop(Run *run, Error *error)
         }
     }
     free(order);
+    if (!code && state->step < setup->stop) {
+        code = progress_early(&run->progress, state->step, error);
+    }
     if (!code && !setup->steps) { /* evaluate only */
-        code = evaluate(run, &setup->dev_ids, &run->now, error) ||
-                       tracer_evaluation(run->tracer, &run->now, error)
+        code = evaluate_dev(run, error) || tracer_evaluation(run->tracer, &run->now, error)
                    ? error->code
                    : 0;
         if (!code) {

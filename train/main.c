@@ -1,5 +1,6 @@
 /* train_gpt: fine-tunes a pretrained transformer from a seed, exactly, and writes one prediction
  * file a run. */
+#include "output.h"
 #include "process.h"
 #include "profile.h"
 #include "setup.h"
@@ -63,10 +64,14 @@ static void show_plan(Setup *s, int runs)
     ModelCounts counts = model_counts(m);
     double mib = 1.0 / (1 << 20), trained = 4.0 * (double)counts.trained,
            weights = trained + (double)s->frozen_bytes, moments = (double)s->state_bytes - trained;
-    fprintf(stderr, "task      %s (%s): %d training and %d dev %s%s\n", s->task->name,
+    fprintf(stderr, "task      %s (%s): %d training and %d dev %s%s", s->task->name,
             s->task->benchmark, s->train.count, s->dev.count,
             s->task->kind == KIND_LANGUAGE ? "windows" : "examples",
             s->builtin ? ", built-in sample" : "");
+    if (s->half.count) {
+        fprintf(stderr, "; the other half of dev, %d, selects", s->half.count);
+    }
+    fputc('\n', stderr);
     for (int i = 0; i < s->further_count; i++) {
         const Dataset *d = &s->further[i];
         fprintf(stderr, "%s %s %s, %d examples%s", i ? ";" : "further  ", d->task->name, d->split,
@@ -95,9 +100,14 @@ static void show_plan(Setup *s, int runs)
             s->recipe.epochs == 1 ? "" : "s", s->warmup, s->warmup == 1 ? "" : "s",
             (double)m->config.dropout, s->recipe.max_len);
     const OptimConfig *a = &s->recipe.optim;
-    fprintf(stderr, "          AdamW %g and %g, eps %g, decay %g, clip %g; %s; the %s evaluation\n",
+    fprintf(stderr, "          AdamW %g and %g, eps %g, decay %g, clip %g; %s; the %s evaluation%s",
             a->beta1, a->beta2, a->eps, a->weight_decay, a->clip, s->options->schedule,
-            s->options->select);
+            s->recipe.select ? "best" : "last",
+            s->recipe.select == SELECT_HALF ? " on half of dev" : "");
+    if (s->recipe.patience) {
+        fprintf(stderr, "; ends after %d not better", s->recipe.patience);
+    }
+    fputc('\n', stderr);
     fprintf(stderr, "work      %d run%s of %d step%s, %.3f M tokens each; ", runs,
             runs > 1 ? "s" : "", s->steps, s->steps == 1 ? "" : "s", (double)s->tokens * 1e-6);
     show_estimate(s, runs);
@@ -154,8 +164,13 @@ static void show_idle_options(const Setup *s)
     if (option_given(o, "epochs") && s->recipe.max_steps) {
         fprintf(stderr, "NOTE: --epochs %s changes nothing: --max-steps decides.\n", o->epochs);
     }
-    if (s->recipe.select_best && setup_evaluations(s) == 1) {
-        fputs("NOTE: --select best changes nothing: there is one evaluation, the last.\n", stderr);
+    if (s->recipe.select && setup_evaluations(s) == 1) {
+        fprintf(stderr, "NOTE: --select %s %s: there is one evaluation, the last.\n", o->select,
+                s->half.count ? "selects nothing" : "changes nothing");
+    }
+    if (s->recipe.patience && s->recipe.patience + 1 >= setup_evaluations(s)) {
+        fprintf(stderr, "NOTE: --patience %d changes nothing: the run has %d evaluation%s.\n",
+                s->recipe.patience, setup_evaluations(s), setup_evaluations(s) == 1 ? "" : "s");
     }
     if (o->template && c->architecture != ARCH_LLAMA) {
         fputs("NOTE: --template changes nothing: the model is an encoder.\n", stderr);
@@ -196,6 +211,18 @@ static void show_outcome(const Setup *s, const Seeds *seeds, const Outcome *o)
     } else if (s->task->kind != KIND_LANGUAGE) {
         printf("majority rate: %.4f%s\n", o->majority,
                o->collapsed ? "; WARNING: the run collapsed to a single class" : "");
+    }
+    if (s->half.count && s->steps) {
+        char *place = output_place(s, o->step, o->epoch);
+        printf("half: the other half of dev chose %s, with %s %.4f\n", place,
+               metric_name(s->task->metric), o->selection);
+        free(place);
+    }
+    if (o->early) {
+        int n = s->recipe.patience;
+        printf("ended early: behind step %d of %d, the last %d evaluation%s not better "
+               "(--patience)\n",
+               o->early, s->steps, n, n == 1 ? " was" : "s were");
     }
     for (int i = 0; i < s->further_count; i++) {
         show_further(&s->further[i], &o->files[1 + i]);

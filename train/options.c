@@ -268,10 +268,18 @@ int options_check_training(const Options *o, Error *error)
                                           "the option out");
         }
     }
-    if (!strcmp(o->select, "best") && !option_count(o->eval_every)) {
+    int last = !strcmp(o->select, "last");
+    if (!last && !option_count(o->eval_every)) {
         return error_set(error, EXIT_USAGE,
-                         "--select best with --eval-every 0: there is one evaluation, the last; "
-                         "set --eval-every to 1 or more");
+                         "--select %s with --eval-every 0: there is one evaluation, the last; "
+                         "set --eval-every to 1 or more",
+                         o->select);
+    }
+    if (last && option_count(o->patience)) {
+        return error_set(error, EXIT_USAGE,
+                         "--patience %s with --select last: no evaluation is better than another; "
+                         "add --select best or half",
+                         o->patience);
     }
     if (o->epochs && option_real(o->epochs) == 0 && option_count(o->max_steps)) {
         return error_set(error, EXIT_USAGE,

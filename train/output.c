@@ -125,11 +125,20 @@ json_t *output_receipts(const Setup *setup, const Dataset *dataset, const Seeds 
         json_object_set_new(m, "library", json_text(setup->backend.library));
     }
     json_object_set_new(m, "max_len", number_text("%.0f", setup->recipe.max_len));
+    if (setup->half.count && dataset == &setup->dev) {
+        json_object_set_new(m, "part", json_string("half"));
+    }
     free(text);
     free(label_names);
     json_decref(names);
     json_decref(hparams);
     return m;
+}
+
+char *output_place(const Setup *setup, int step, int epoch)
+{
+    int in_steps = option_in_steps(setup->options->eval_every);
+    return string_format(in_steps ? "step:%d" : "epoch:%d", in_steps ? step : epoch + 1);
 }
 
 /* Nothing that may differ between two equal runs has a place in the file: no time, no thread count.
@@ -138,17 +147,18 @@ static json_t *metadata(const Run *run, const Dataset *dataset)
 {
     const Setup *setup = run->setup;
     const Evaluation *kept = &run->state.kept;
-    int in_steps = option_in_steps(setup->options->eval_every);
-    char best[32];
-    snprintf(best, sizeof best, in_steps ? "step:%d" : "epoch:%d",
-             in_steps ? kept->step : kept->epoch + 1);
+    char *best = output_place(setup, kept->step, kept->epoch);
     json_t *m = output_receipts(setup, dataset, run->seeds);
-    json_object_set_new(m, "checkpoint", json_string(setup->recipe.select_best ? best : "last"));
+    json_object_set_new(m, "checkpoint", json_string(setup->recipe.select ? best : "last"));
+    free(best);
     json_object_set_new(m, "status", json_string("ok"));
     if (*run->trace_sha256) {
         json_object_set_new(m, "trace_sha256", json_string(run->trace_sha256));
     }
     json_object_set_new(m, "steps", number_text("%.0f", run->state.step));
+    if (run->state.step < setup->steps) { /* --patience */
+        json_object_set_new(m, "planned_steps", number_text("%.0f", setup->steps));
+    }
     json_object_set_new(m, "final_train_loss", number_text("%.9g", run_train_loss(run)));
     return m;
 }

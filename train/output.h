@@ -13,6 +13,10 @@ char *output_name(const Setup *setup, const Dataset *dataset, const Seeds *seeds
  * was read. The caller owns it. */
 json_t *output_receipts(const Setup *setup, const Dataset *dataset, const Seeds *seeds);
 
+/* Where an evaluation was made, in the terms of --eval-every: "epoch:3" or "step:40". The caller frees
+ * it. */
+char *output_place(const Setup *setup, int step, int epoch);
+
 /* Gives a file that is in the way the name NAME.1.bin, or the first number that is free: *kept, for
  * the caller to free. Errors: those of rename. */
 int output_keep(char **kept, const char *path, Error *error);

@@ -171,7 +171,7 @@ int setup_plan(Setup *setup, const uint64_t *data_seeds, int count, Error *error
     }
     setup->warmup = schedule_warmup(r->warmup, setup->steps);
     setup->tokens = 0;
-    int longest = setup->train_ids.longest;
+    int longest = int_max(setup->train_ids.longest, setup->half_ids.longest);
     const Encoded *set;
     for (int i = 0; (set = setup_set(setup, i)); i++) {
         longest = int_max(longest, set->longest);

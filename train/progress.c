@@ -102,20 +102,35 @@ static void print_value(char text[32], double value)
 int progress_evaluation(Progress *p, const Evaluation *e, double train_loss, const char *metric,
                         Error *error)
 {
-    char text[32];
+    char text[32], half[64] = "";
     print_value(text, e->metric);
+    if (p->setup->half.count) {
+        char selection[32];
+        print_value(selection, e->selection);
+        snprintf(half, sizeof half, ",\"selection\":%s", selection);
+    }
     int code = log_line(p, error,
                         "{\"event\":\"epoch\",\"epoch\":%d,\"train_loss\":%.9g,\"dev_loss\":%.9g,"
-                        "\"step\":%d,\"metric\":\"%s\",\"value\":%s}\n",
-                        e->epoch + 1, train_loss, e->loss, e->step, metric, text);
+                        "\"step\":%d,\"metric\":\"%s\",\"value\":%s%s}\n",
+                        e->epoch + 1, train_loss, e->loss, e->step, metric, text, half);
     if (!code && !p->quiet) {
         int steps = option_in_steps(p->setup->options->eval_every);
         clear_line(p);
-        fprintf(stderr, "%s %d: train loss %.4f, dev loss %.4f, dev %s %.4f\n",
+        fprintf(stderr, "%s %d: train loss %.4f, dev loss %.4f, dev %s %.4f",
                 steps ? "step" : "epoch", steps ? e->step : e->epoch + 1, train_loss, e->loss,
                 metric, e->metric);
+        if (*half) {
+            fprintf(stderr, ", on the half that selects %.4f", e->selection);
+        }
+        fputc('\n', stderr);
     }
     return code;
+}
+
+int progress_early(Progress *p, int step, Error *error)
+{
+    return log_line(p, error, "{\"event\":\"early\",\"step\":%d,\"steps\":%d,\"patience\":%d}\n",
+                    step, p->setup->steps, p->setup->recipe.patience);
 }
 
 int progress_further(Progress *p, const Dataset *dataset, const Evaluation *e, Error *error)

@@ -27,6 +27,9 @@ int progress_step(Progress *progress, int step, double loss, double norm, double
 int progress_evaluation(Progress *progress, const Evaluation *evaluation, double train_loss,
                         const char *metric, Error *error);
 
+/* --patience ends the run behind this step. Errors: the same. */
+int progress_early(Progress *progress, int step, Error *error);
+
 /* An evaluation of a further set, at the end. Errors: the same. */
 int progress_further(Progress *progress, const Dataset *dataset, const Evaluation *evaluation,
                      Error *error);

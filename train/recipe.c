@@ -33,6 +33,8 @@ static int check_reals(const Recipe *r, Error *error)
     return 0;
 }
 
+static const char *const selections[] = {"last", "best", "half"};
+
 int recipe_make(Recipe *recipe, const Options *o, const Task *task, Error *error)
 {
     static const char *const schedules[] = {"linear", "cosine", "constant"};
@@ -47,8 +49,17 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, Error *error
             "--schedule %s: no such schedule%s%s; there are linear, cosine and constant",
             o->schedule, near ? "; did you mean " : "", near ? near : "");
     }
-    if (strcmp(o->select, "last") && strcmp(o->select, "best")) {
-        return error_set(error, EXIT_USAGE, "--select %s: choose last or best", o->select);
+    int select = 0;
+    while (select < 3 && strcmp(o->select, selections[select])) {
+        select++;
+    }
+    if (select == 3) {
+        return error_set(error, EXIT_USAGE, "--select %s: choose last, best or half", o->select);
+    }
+    if (select == SELECT_HALF && task->kind == KIND_LANGUAGE) {
+        return error_set(error, EXIT_USAGE,
+                         "--select half with --task lm, which reports no examples; choose last or "
+                         "best");
     }
     *recipe = (Recipe){
         .optim = {option_real(o->beta1), option_real(o->beta2), option_real(o->eps),
@@ -62,8 +73,9 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, Error *error
         .max_len = option_count(o->max_len) ? option_count(o->max_len) : task->longest,
         .max_train = option_count(o->max_train),
         .max_eval = option_count(o->max_eval),
-        .select_best = *o->select == 'b',
+        .select = (Selection)select,
         .eval_every = o->eval_every,
+        .patience = option_count(o->patience),
         .dropout = o->dropout ? option_real(o->dropout) : -1.0,
         .kernels = "",
     };
@@ -146,7 +158,7 @@ json_t *recipe_json(const Recipe *r, const Seeds *seeds)
                         r->dropout < 0 ? json_string("config") : real_json(r->dropout));
     json_object_set_new(object, "dtype", json_string("float32"));
     json_object_set_new(object, "epochs", real_json(r->epochs));
-    if (r->select_best) { /* among which evaluations */
+    if (r->select) { /* among which evaluations */
         json_object_set_new(object, "eval_every", json_string(r->eval_every));
     }
     json_object_set_new(object, "eps", real_json(r->optim.eps));
@@ -156,6 +168,9 @@ json_t *recipe_json(const Recipe *r, const Seeds *seeds)
     json_object_set_new(object, "max_len", json_integer(r->max_len));
     json_object_set_new(object, "max_steps", json_integer(r->max_steps));
     json_object_set_new(object, "max_train", json_integer(r->max_train));
+    if (r->patience) {
+        json_object_set_new(object, "patience", json_integer(r->patience));
+    }
     json_object_set_new(object, "schedule", json_string(schedules[r->schedule]));
     json_object_set_new(object, "seed", seed_json(seeds->seed));
     json_object_set_new(object, "seed_data", seed_json(seeds->data));
@@ -164,7 +179,7 @@ json_t *recipe_json(const Recipe *r, const Seeds *seeds)
     if (strstr(r->kernels, "=shuffled")) { /* of no other run */
         json_object_set_new(object, "seed_order", seed_json(seeds->order));
     }
-    json_object_set_new(object, "select", json_string(r->select_best ? "best" : "last"));
+    json_object_set_new(object, "select", json_string(selections[r->select]));
     json_object_set_new(object, "warmup", real_json(r->warmup));
     json_object_set_new(object, "weight_decay", real_json(r->optim.weight_decay));
     return object;

@@ -9,13 +9,18 @@
 #include "schedule.h"
 #include "tasks.h"
 
+/* The evaluation whose predictions are written: the last, or the one with the best metric on the dev
+ * set, or on one half of it, the other half being reported. */
+typedef enum Selection { SELECT_LAST, SELECT_BEST, SELECT_HALF } Selection;
+
 typedef struct Recipe {
     OptimConfig optim;
     Schedule schedule;
     double lr, warmup, epochs;
     int batch, max_steps, max_len, max_train, max_eval;
-    int select_best;
+    Selection select;
     const char *eval_every; /* as --eval-every has it: where the best is looked for */
+    int patience;           /* evaluations without a better one that end the run; 0: none do */
     double dropout;         /* -1: as the model's config says */
     const char *kernels;    /* variants in force */
     const char *columns;    /* of data of one's own: how rows become examples; else NULL */

@@ -21,7 +21,7 @@ enum { FIELDS = sizeof fields / sizeof *fields };
 static const char *const settings[] = {
     "lr",         "batch",  "warmup",    "weight_decay", "beta1",        "beta2",        "eps",
     "clip",       "epochs", "max_steps", "schedule",     "dropout",      "max_len",      "select",
-    "eval_every", "lora",   "lora_r",    "lora_alpha",   "lora_dropout", "lora_targets", "rslora"};
+    "eval_every", "patience", "lora",   "lora_r",    "lora_alpha",   "lora_dropout", "lora_targets", "rslora"};
 enum { SETTINGS = sizeof settings / sizeof *settings, NEEDED = 9 };
 
 static int place_in(const char *const *list, int count, const char *word)

@@ -29,6 +29,9 @@ static int begin(Run *run, const char *save, Error *error)
     state_init(&run->state, &setup->model, setup->steps > 0, setup_keeps_best(setup, save));
     evaluation_init(&run->now, &setup->dev);
     evaluation_init(&run->state.kept, &setup->dev);
+    if (setup->half.count) {
+        evaluation_init(&run->half, &setup->half);
+    }
     for (int i = 0; i < setup->further_count; i++) {
         evaluation_init(&run->further[i], &setup->further[i]);
     }
@@ -43,6 +46,7 @@ static void end(Run *run)
     setup->backend.device->release(run->logits, logits_bytes(setup));
     state_free(&run->state, &setup->model);
     evaluation_free(&run->now);
+    evaluation_free(&run->half);
     for (int i = 0; i < setup->further_count; i++) {
         evaluation_free(&run->further[i]);
     }
@@ -92,7 +96,11 @@ static int write_all(Run *run, const char *save, Outcome *outcome, Error *error)
                          .train_loss = run_train_loss(run),
                          .dev_loss = state->kept.loss,
                          .seconds = run->progress.seconds,
-                         .collapsed = state->kept.collapsed};
+                         .collapsed = state->kept.collapsed,
+                         .step = state->kept.step,
+                         .epoch = state->kept.epoch,
+                         .selection = state->kept.selection,
+                         .early = state->step < setup->stop ? state->step : 0};
     if (setup->options->trace_until) {
         outcome->stopped = state->step;
         return 0;

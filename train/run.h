@@ -10,6 +10,7 @@ typedef struct Run {
     const Seeds *seeds;
     State state;
     Evaluation now; /* the last one; the one to write is state.kept */
+    Evaluation half; /* of the half of the dev set that selects */
     Evaluation further[MAX_SETS];
     float *logits; /* [setup_most_evaluated, K] on the device */
     Progress progress;
@@ -20,6 +21,9 @@ typedef struct Run {
 /* Trains from the state as it is to the last step and leaves the evaluation to write in it. Errors:
  * 70, 74, 79. */
 int run_loop(Run *run, Error *error);
+
+/* Whether --patience ends the run here. */
+int run_lost_patience(const Run *run);
 
 /* Mean loss of the epoch's steps so far. */
 double run_train_loss(const Run *run);

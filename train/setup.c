@@ -166,6 +166,17 @@ static int open_data(Setup *setup, Error *error)
                : 0;
 }
 
+/* One half of the dev set selects, the other is reported. */
+static int halve_dev(Setup *setup, Error *error)
+{
+    if (setup->recipe.select != SELECT_HALF || !dataset_halve(&setup->dev, &setup->half)) {
+        return 0;
+    }
+    return error_set(error, EXIT_USAGE, "%s: --select half: there is one %s, which has no half",
+                     setup->dev.path,
+                     setup->dev.examples[0].cluster < 0 ? "example" : "paragraph");
+}
+
 /* The adapters that the options or the named folder ask for. */
 static int choose_lora(Setup *setup, const Config *config, Error *error)
 {
@@ -232,18 +243,27 @@ static int check_types(const Setup *setup, const Encoded *encoded, int types, Er
     return 0;
 }
 
+static int encode_one(Setup *setup, Encoded *ids, const Dataset *dataset, int decoder, int types,
+                      int V, Error *error)
+{
+    return encode(ids, dataset, setup->tokenizer, decoder, setup->recipe.max_len, V, error) ||
+                   (!decoder && check_types(setup, ids, types, error))
+               ? error->code
+               : 0;
+}
+
 /* All examples as ids. */
 static int encode_all(Setup *setup, int decoder, int types, int V, Error *error)
 {
-    for (int i = -1; i <= setup->further_count; i++) {
-        const Dataset *dataset = i < 0 ? &setup->train : i ? &setup->further[i - 1] : &setup->dev;
-        Encoded *ids = i < 0 ? &setup->train_ids : i ? &setup->further_ids[i - 1] : &setup->dev_ids;
-        if (encode(ids, dataset, setup->tokenizer, decoder, setup->recipe.max_len, V, error) ||
-            (!decoder && check_types(setup, ids, types, error))) {
-            return error->code;
-        }
+    int code = encode_one(setup, &setup->train_ids, &setup->train, decoder, types, V, error) ||
+               encode_one(setup, &setup->dev_ids, &setup->dev, decoder, types, V, error) ||
+               (setup->half.count &&
+                encode_one(setup, &setup->half_ids, &setup->half, decoder, types, V, error));
+    for (int i = 0; i < setup->further_count && !code; i++) {
+        code = encode_one(setup, &setup->further_ids[i], &setup->further[i], decoder, types, V,
+                          error);
     }
-    return 0;
+    return code ? error->code : 0;
 }
 
 const Encoded *setup_set(const Setup *setup, int i)
@@ -255,7 +275,7 @@ const Encoded *setup_set(const Setup *setup, int i)
 
 int setup_most_evaluated(const Setup *setup)
 {
-    int most = setup->dev.count;
+    int most = int_max(setup->dev.count, setup->half.count);
     for (int i = 0; i < setup->further_count; i++) {
         most = int_max(most, setup->further[i].count);
     }
@@ -264,7 +284,7 @@ int setup_most_evaluated(const Setup *setup)
 
 int setup_keeps_best(const Setup *setup, const char *save)
 {
-    return setup->recipe.select_best && (save || setup->further_count);
+    return setup->recipe.select && (save || setup->further_count);
 }
 
 int setup_open(Setup *setup, Options *options, Error *error)
@@ -322,7 +342,8 @@ int setup_open(Setup *setup, Options *options, Error *error)
                   (setup->task->kind == KIND_LANGUAGE ? open_text(setup, &config, error)
                    : setup->task->form == FORM_OWN
                        ? open_own(setup, config.architecture == ARCH_LLAMA, error)
-                       : open_data(setup, error)))) {
+                       : open_data(setup, error)) ||
+                  halve_dev(setup, error))) {
         code = error->code;
     }
     if (code) {
@@ -355,8 +376,10 @@ void setup_close(Setup *setup)
     memory_advice = (MemoryAdvice){0};
     encoded_free(&setup->train_ids);
     encoded_free(&setup->dev_ids);
+    encoded_free(&setup->half_ids);
     dataset_free(&setup->train);
     dataset_free(&setup->dev);
+    dataset_free(&setup->half);
     for (int i = 0; i < setup->further_count; i++) {
         encoded_free(&setup->further_ids[i]);
         dataset_free(&setup->further[i]);

@@ -23,6 +23,8 @@ typedef struct Setup {
     Dataset train, dev;
     Tokenizer *tokenizer;
     Encoded train_ids, dev_ids;
+    Dataset half; /* of --select half: what selects; dev is the other half then. Else count 0 */
+    Encoded half_ids;
     /* What a run predicts once, at its end, beside the dev set that selects: [further_count]. */
     Dataset further[MAX_SETS];
     Encoded further_ids[MAX_SETS];
@@ -105,6 +107,9 @@ typedef struct Outcome {
     double metric, majority, train_loss, dev_loss, seconds;
     int collapsed; /* a single class was predicted */
     int stopped;   /* behind this step, by --trace-until; or 0 */
+    int early;     /* the same, by --patience */
+    int step, epoch;  /* of the evaluation that was kept */
+    double selection; /* its metric on the half that selects */
     Written files[1 + MAX_SETS]; /* as setup_set counts them; path NULL: not written */
 } Outcome;
 void outcome_free(Outcome *outcome);
