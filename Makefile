@@ -218,6 +218,7 @@ test-long: test
 	@$(MAKE) races
 	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) $(BUILD)/test_injections 200
 	@test/course.sh
+	@PROGRAMS=$(PROGRAMS) test/study_kills.sh
 	@CC=$(CC) test/mutants.sh
 
 machine-code:

@@ -43,7 +43,8 @@ study() {
     $train --task cb --seed 52 $quick --preds "$work/one" --quiet
     cmp "$work"/one/*.bin "$work"/s/preds/superglue.cb.*.s52.bin
     # the longer task first; each log begins with the run's command
-    [ "$($train study $small --out "$work/other" --print 2>"$work/err" | sed 's/.*# //' | cut -d . -f 2 | uniq | wc -l)" -eq 2 ]
+    $train study $small --max-train 32 --out "$work/other" --print >"$work/out" 2>"$work/err"
+    [ "$(sed 's/.*# //' "$work/out" | cut -d . -f 2,6 | tr '\n' ' ')" = "cb.s42 cb.s52 cola.s42 cola.s52 " ]
     grep -q '^# train_gpt --max-train 32 .*--task cb --model tiny --seed 52 --preds' "$work"/s/logs/superglue.cb.*.s52.txt
 }
 
@@ -82,6 +83,7 @@ study() {
     SLURM_ARRAY_TASK_ID=3 study $small --index auto
     JOB_COMPLETION_INDEX=0 study $small --index auto
     SGE_TASK_ID=undefined PBS_ARRAY_INDEX=1 study $small --index auto
+    [ "$(ls "$work/s/preds" | grep -c '\.bin$')" -eq 3 ]
     SGE_TASK_ID=3 AWS_BATCH_JOB_ARRAY_INDEX=9 study $small --index auto
     [ "$(ls "$work/s/preds" | grep -c '\.bin$')" -eq 4 ]
     run ls "$work/s/claims"
@@ -107,6 +109,15 @@ study() {
     study --task own --train-file "$work/t.csv" --dev-file "$work/d.csv" --seeds 1,2 --recipe tiny --recipe hf --epochs 1 --model tiny
     [ "$(ls "$work/s/preds" | grep -c '^own\.own\..*\.bin$')" -eq 4 ]
     [ "$(json_of_cells)" -eq 2 ]
+    # other data under the same name: another study, and what was finished is not
+    printf 'word 7,1\n' >>"$work/d.csv"
+    own="--task own --train-file $work/t.csv --dev-file $work/d.csv --seeds 1,2 --recipe hf --epochs 1 --model tiny"
+    appended="--out $work/s --quiet"
+    refused="$work/none"
+    fails 78 'dataset_sha256 .*, now ' $train study $own
+    rm "$work/s/study.json"
+    study $own
+    grep -q '^2 runs, 0 of them finished' "$work/err"
 }
 
 # how many cells study.json has
@@ -145,6 +156,13 @@ json_of_cells() {
 
 @test "two at work on one folder share the runs; a killed one's are taken over" {
     many="--tasks cola,cb --seeds 1-4 --max-train 64 --max-eval 40 --model tiny --data builtin --jobs 1"
+    $train study $many --out "$work/s" >"$work/out1" 2>"$work/err1" &
+    first=$!
+    study $many
+    wait $first
+    [ "$(cat "$work/err" "$work/err1" | grep -c ' start ')" -eq 8 ]
+    cmp "$work/out" "$work/out1"
+    rm -r "$work/s"
     $train study $many --out "$work/s" >"$work/out1" 2>"$work/err1" &
     first=$!
     $train study $many --out "$work/s" >"$work/out2" 2>"$work/err2" &

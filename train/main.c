@@ -17,21 +17,6 @@ static int fail(const Error *error)
     return error->code;
 }
 
-static void show_banner(const Setup *s)
-{
-    if (s->builtin) {
-        fputs("NOTE: the data are a built-in sample, not the real task (name it with --data).\n",
-              stderr);
-    }
-    if (!s->model_folder) {
-        fputs("NOTE: the model is a tiny one with random weights (name one with --model).\n",
-              stderr);
-    }
-    if (s->builtin || !s->model_folder) {
-        fputs("NOTE: this shows that the tool works; it says nothing about the task.\n", stderr);
-    }
-}
-
 static void show_estimate(Setup *s, int runs)
 {
     double seconds[2];
@@ -264,7 +249,7 @@ static int run_all(Setup *setup, const Options *o, const uint64_t *list, int cou
     if (planned) {
         return planned;
     }
-    show_banner(setup);
+    tell_stand_ins(setup->builtin, !setup->model_folder);
     show_left_out(&setup->train);
     show_left_out(&setup->dev);
     for (int i = 0; i < setup->further_count; i++) {

@@ -371,6 +371,21 @@ int setup_open(Setup *setup, Options *options, Error *error)
     return 0;
 }
 
+void tell_stand_ins(int data, int model)
+{
+    if (data) {
+        fputs("NOTE: the data are a built-in sample, not the real task (name it with --data).\n",
+              stderr);
+    }
+    if (model) {
+        fputs("NOTE: the model is a tiny one with random weights (name one with --model).\n",
+              stderr);
+    }
+    if (data || model) {
+        fputs("NOTE: this shows that the tool works; it says nothing about the task.\n", stderr);
+    }
+}
+
 void setup_close(Setup *setup)
 {
     memory_advice = (MemoryAdvice){0};

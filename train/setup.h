@@ -53,6 +53,9 @@ typedef struct Setup {
 int setup_open(Setup *setup, Options *options, Error *error);
 void setup_close(Setup *setup);
 
+/* Says on stderr that the data, or the model, are a stand-in. */
+void tell_stand_ins(int data, int model);
+
 /* Finds the largest micro-batch of all epochs of all these seeds, allocates for it, and counts
  * steps and tokens. Errors: 64 more steps, or tokens of a step, than are counted; 71 more memory
  * than there is: with what it could be done. */

@@ -287,8 +287,8 @@ static int run_consistency(const Study *study, const char *const *options, int c
                            "study: the runs are finished, but %s made no table", program);
 }
 
-/* Our numbers in the form of a published table, for its audit. */
-static int write_table(const char *path, const char *json, Error *error)
+/* Our numbers in the form of a published table, for its audit: *rows of them. */
+static int write_table(const char *path, const char *json, int *rows, Error *error)
 {
     static const char *const keys[] = {"zeta", "VAR", "CON", "CCON"};
     json_t *report, *group;
@@ -314,6 +314,7 @@ static int write_table(const char *path, const char *json, Error *error)
                     (long long)json_integer_value(json_object_get(group, *key)));
         }
         fputc('\n', writer.stream);
+        ++*rows;
     }
     json_decref(report);
     return writer_commit(&writer, error);
@@ -332,17 +333,18 @@ static int make_tables(const Study *study, Error *error)
     for (int i = 0; i < 3 && !code; i++) {
         code = run_consistency(study, (const char *const[]){"--output", files[i]}, 2, error);
     }
-    if (!code) {
-        code = write_table(csv, json, error) ||
-                       run_consistency(
-                           study, (const char *const[]){"--audit-table", csv, "--output", audit}, 4,
-                           error) ||
-                       run_consistency(study, (const char *const[]){"--format", "text"}, 2, error)
-                   ? error->code
-                   : 0;
+    int rows = 0;
+    code = code || write_table(csv, json, &rows, error) ? error->code : 0;
+    if (!code && rows) {
+        code = run_consistency(
+            study, (const char *const[]){"--audit-table", csv, "--output", audit}, 4, error);
     }
     if (!code) {
-        printf("wrote: %s, %s, %s, %s, %s\n", md, csv, audit, html, json);
+        code = run_consistency(study, (const char *const[]){"--format", "text"}, 2, error);
+    }
+    if (!code) {
+        printf("wrote: %s, %s, %s%s%s, %s\n", md, csv, rows ? audit : "", rows ? ", " : "", html,
+               json);
     }
     free(json);
     free(md);
@@ -365,6 +367,9 @@ static int run_study(Study *study, int argc, char **argv, Error *error)
     }
     if ((o->index && (index = read_index(study, error)) < 0) || check_folder(study, 0, error)) {
         return error->code;
+    }
+    if (!o->index) {
+        tell_stand_ins(study->builtin, study->tiny);
     }
     if (!o->quiet && !o->index) {
         show_list(study, done);

@@ -59,6 +59,7 @@ typedef struct Study {
     char *task_memory; /* the cells' names point into it */
     size_t room;       /* bytes that all runs together may have */
     int cores;         /* that they may keep busy */
+    int builtin, tiny; /* some data, some model are stand-ins */
     int one_each;      /* a device that runs do not share */
 } Study;
 

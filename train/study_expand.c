@@ -221,6 +221,8 @@ static int open_cell(Study *study, Cell *cell, StudyRun *runs, int count, char m
     if (!code) {
         const Device *device = setup.backend.device;
         fill_cell(cell, &setup, runs, !study->options.quiet && !study->options.index);
+        study->builtin |= setup.builtin;
+        study->tiny |= !setup.model_folder;
         study->one_each |= device->start != NULL;
         study->room = device->memory();
     }

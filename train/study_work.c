@@ -161,7 +161,7 @@ static void show_table(Work *work, double now)
     for (int j = 0; j < work->jobs; j++) {
         const StudyRun *run = work->job[j].run;
         if (run) {
-            fprintf(stderr, "  %.56s  step %d of %d  %s\n", run->name, last_step(run),
+            fprintf(stderr, "  %.48s  step %d of %d  %s\n", run->name, last_step(run),
                     run->cell->steps, time_text(text, now - work->job[j].began));
             work->shown++;
         }
@@ -378,7 +378,11 @@ static int work_all(Work *work, int alone, Error *error)
     sigemptyset(&wanted);
     sigaddset(&wanted, SIGCHLD);
     for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
-        sigaddset(&wanted, stops[i]);
+        struct sigaction old;
+        sigaction(stops[i], NULL, &old);
+        if (old.sa_handler != SIG_IGN) { /* nohup */
+            sigaddset(&wanted, stops[i]);
+        }
     }
     signal(SIGCHLD, SIG_DFL);
     sigprocmask(SIG_BLOCK, &wanted, &mask);
