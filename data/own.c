@@ -14,7 +14,6 @@ int own_init(Own *own, const OwnRequest *request, Error *error)
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
     int known = !request->problem, count;
     const Task *tasks = tasks_all(&count);
-    /* start settings of MNLI, for any size of data */
     *own = (Own){.request = *request,
                  .task = {.name = request->name,
                           .alias = "",
@@ -24,11 +23,7 @@ int own_init(Own *own, const OwnRequest *request, Error *error)
                           .metric = METRIC_ACCURACY,
                           .form = FORM_OWN,
                           .cut = CUT_LONGEST,
-                          .longest = 128,
-                          .lr = 1e-5,
-                          .batch = 16,
-                          .epochs = 10,
-                          .warmup = 0.06}};
+                          .longest = 128}};
     sh_new_strdup(own->labels);
     for (int i = 0; i < 3 && !known; i++) {
         known = !strcmp(request->problem, problems[i]);

@@ -17,7 +17,7 @@
     }
 #define VALUES(...) LABELS(__VA_ARGS__)
 #define TASK(name_, alias_, benchmark_, folder_, kind_, metric_, form_, fields_, encoder_,         \
-             decoder_, cut_, labels_, values_, longest_, lr_, batch_, epochs_, warmup_)            \
+             decoder_, cut_, labels_, values_, longest_)                                           \
     {.name = #name_,                                                                               \
      .alias = alias_,                                                                              \
      .benchmark = benchmark_,                                                                      \
@@ -32,11 +32,7 @@
      .labels = labels_,                                                                            \
      .values = values_,                                                                            \
      .K = (int)(sizeof(labels_) / sizeof(const char *)),                                           \
-     .longest = longest_,                                                                          \
-     .lr = lr_,                                                                                    \
-     .batch = batch_,                                                                              \
-     .epochs = epochs_,                                                                            \
-     .warmup = warmup_},
+     .longest = longest_},
 #define DIAGNOSTIC(...)
 static const Task tasks[] = {
 #include "tasks.def"
@@ -79,17 +75,13 @@ enum {
     SPLITS = sizeof splits / sizeof *splits
 };
 
-/* Start settings are those of transformers' run_clm: TrainingArguments' own. */
 static const Task language = {.name = "lm",
                               .alias = "",
                               .benchmark = "text",
                               .folder = "text",
                               .kind = KIND_LANGUAGE,
                               .metric = METRIC_PERPLEXITY,
-                              .longest = 512,
-                              .lr = 5e-5,
-                              .epochs = 3,
-                              .batch = 8};
+                              .longest = 512};
 
 const Task *tasks_all(int *count)
 {

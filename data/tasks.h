@@ -44,8 +44,6 @@ typedef struct Task {
     const char *const *values; /* [K] as written in the official files */
     int K;       /* classes, choices, 1 for regression, 0 for a language model */
     int longest; /* tokens, special ones included */
-    double lr, epochs, warmup;
-    int batch;
 } Task;
 
 /* An official file. */

@@ -57,7 +57,12 @@ file() {
     done
     takes mrpc peft 'lr 0.0003, batch 32, 20 epochs, warm-up 58' "$(adam 0.999 1e-08 0.01 0)"
     grep -q 'rank 8: .*; scale 2, dropout 0.1$' "$work/err"
-    takes rte task 'task: lr 2e-05, batch 16, 20 epochs, warm-up 192' "$(adam 0.98 1e-06 0.1 1)"
+    for row in "cola 1e-05 16 10 58" "sst2 1e-05 32 10 29" "mrpc 1e-05 16 10 58" "stsb 2e-05 16 10 58" "qqp 1e-05 32 10 29" \
+        "qnli 1e-05 32 10 29" "rte 2e-05 16 20 192" "mnli 1e-05 32 10 29" "wnli 1e-05 16 10 58" "boolq 1e-05 16 10 58" "cb 2e-05 16 20 116" \
+        "copa 1e-05 16 50 288" "multirc 1e-05 16 10 58" "rte_superglue 2e-05 16 20 192" "wic 1e-05 16 10 58" "wsc 1e-05 16 20 192"; do
+        read -r task lr batch epochs warmup <<<"$row"
+        takes $task task "task: lr $lr, batch $batch, $epochs epochs, warm-up $warmup steps" "$(adam 0.98 1e-06 0.1 1)"
+    done
     takes rte lora 'lora: lr 0.0002, batch 16, 10 epochs, warm-up 58' "$(adam 0.999 1e-08 0 1)"
     takes rte tiny 'tiny: lr 0.001, batch 16, 16 epochs, warm-up 154' "$(adam 0.98 1e-06 0.01 1)"
     [[ "$(plan --task rte)" == "tiny: "* && "$(plan --task rte --lora)" == "tiny: "* ]]
@@ -70,6 +75,11 @@ file() {
     done
     [ "$(grep -c '^  [a-z]' "$work/out")" -eq 13 ]
     ! awk 'length > 80' "$work/out" | grep . || false
+    tr -s ' \n' ' ' <"$work/out" >"$work/line"
+    grep -q ' qqp: lr 1e-05, batch 32, warmup 0.25; mnli: lr 1e-05,' "$work/line"
+    grep -q ' lora, but lora, lora_r 8, lora_alpha 16, lora_dropout 0.05,' "$work/line"
+    grep -q ' hf, but lr 2e-05, batch 32, max_len 128; mrpc: epochs 5' "$work/line"
+    ! grep -q 'null' "$work/line" || false
     status=0
     $train --list-recipes >/dev/full 2>"$work/err" || status=$?
     [ "$status" -eq 74 ]

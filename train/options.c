@@ -482,13 +482,12 @@ void options_help(FILE *out)
         fputc('\n', out);
         free(text);
     }
-    fputs("\nTasks, with the start settings of --recipe task:\n"
-          "  name           benchmark  metric      lr  batch  epochs  length\n",
+    fputs("\nTasks:\n"
+          "  name           benchmark  metric    length\n",
           out);
     for (int i = 0; i < count; i++) {
-        fprintf(out, "  %-14s %-9s  %-8s %5g %6d %7g %7d\n", tasks[i].name, tasks[i].benchmark,
-                metric_name(tasks[i].metric), tasks[i].lr, tasks[i].batch, tasks[i].epochs,
-                tasks[i].longest);
+        fprintf(out, "  %-14s %-9s  %-8s %7d\n", tasks[i].name, tasks[i].benchmark,
+                metric_name(tasks[i].metric), tasks[i].longest);
     }
     fputs("  ax, axb, axg   diagnostics: predicted by runs of mnli (ax) and rte_superglue\n"
           "  lm             text of your own, for a decoder (docs/TASKS.md)\n"

@@ -41,7 +41,20 @@ static int refuse_word(const char *where, const char *what, const char *word,
                   near ? near : "");
 }
 
-/* Puts an object's settings over those that are there. */
+/* A setting's value as an option has it, "yes" for true; NULL if it is of no type that there is. */
+static const char *value_text(char text[32], const json_t *value)
+{
+    if (json_is_integer(value)) {
+        snprintf(text, 32, "%lld", (long long)json_integer_value(value));
+        return text;
+    }
+    return json_is_real(value)     ? real_text(text, json_real_value(value))
+           : json_is_string(value) ? json_string_value(value)
+           : json_is_true(value)   ? "yes"
+                                   : NULL;
+}
+
+/* Puts an object's settings over those that are there; false takes one away. */
 static int add_settings(json_t *into, json_t *object, const char *where, Error *error)
 {
     const char *key;
@@ -59,24 +72,16 @@ static int add_settings(json_t *into, json_t *object, const char *where, Error *
         if (place_in(settings, SETTINGS, name) == SETTINGS) {
             return refuse_word(where, "setting of a recipe", key, settings, SETTINGS, error);
         }
-        if (json_is_integer(value)) {
-            snprintf(text, sizeof text, "%lld", (long long)json_integer_value(value));
-            json_object_set_new(into, name, json_string(text));
-        } else if (json_is_real(value)) {
-            json_object_set_new(into, name, json_string(real_text(text, json_real_value(value))));
-        } else if (json_is_string(value)) {
-            json_object_set(into, name, value);
-        } else if (json_is_true(value)) {
-            json_object_set_new(into, name, json_string("yes"));
-        } else if (json_is_false(value)) {
-            json_object_del(into, name);
-        } else {
-            return REFUSE("%s: %s: must be a number, a text, true or false", where, key);
-        }
-        const char *last = string_of(into, name);
+        const char *last = value_text(text, value);
         Error problem;
-        if (last && options_check_value(name, last, json_is_boolean(value), &problem)) {
+        if (json_is_false(value)) {
+            json_object_del(into, name);
+        } else if (!last) {
+            return REFUSE("%s: %s: must be a number, a text, true or false", where, key);
+        } else if (options_check_value(name, last, json_is_true(value), &problem)) {
             return REFUSE("%s: %s", where, problem.text);
+        } else {
+            json_object_set_new(into, name, json_string(last));
         }
     }
     return 0;
@@ -169,17 +174,6 @@ static int apply(NamedRecipe *recipe, json_t *object, const Task *task, const ch
         if (code) {
             return code;
         }
-    } else if (!strcmp(where, "task")) {
-        json_object_set_new(recipe->settings, "batch", json_sprintf("%d", task->batch));
-        const struct {
-            const char *name;
-            double value;
-        } row[] = {{"lr", task->lr}, {"epochs", task->epochs}, {"warmup", task->warmup}};
-        for (int i = 0; i < 3; i++) {
-            char text[32];
-            json_object_set_new(recipe->settings, row[i].name,
-                                json_string(real_text(text, row[i].value)));
-        }
     }
     recipe->model = model ? *model : recipe->model;
     json_t *all = json_object_get(object, "settings"), *by = json_object_get(object, "tasks");
@@ -267,6 +261,20 @@ int recipe_check_model(const NamedRecipe *recipe, int decoder, Error *error)
                      decoder ? "a decoder" : "an encoder");
 }
 
+/* " lora, lora_r 8, lr 1e-05" */
+static void append_settings(char **text, const json_t *object)
+{
+    const char *key, *mark = " ";
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
+        char number[32];
+        string_append(text, "%s%s%s%s", mark, key, json_is_true(value) ? "" : " ",
+                      json_is_true(value) ? "" : value_text(number, value));
+        mark = ", ";
+    }
+}
+
 void recipes_list(FILE *out)
 {
     fputs("Recipes for --recipe NAME; --dry-run --verbose shows all values of a run.\n"
@@ -276,22 +284,22 @@ void recipes_list(FILE *out)
         json_t *object = named_recipe(recipes[i].name);
         const char *model = string_of(object, "model"), *base = string_of(object, "base"), *key;
         json_t *value, *by = json_object_get(object, "tasks");
-        char *text = string_format("%s%s%s%s%s", model ? "(" : "", model ? model : "",
-                                   model ? "s) " : "", text_of(object, "source"),
-                                   by ? " Numbers of their own have" : "");
-        const char *mark = " ";
+        char *text = string_format("%s%s%s%s", model ? "(" : "", model ? model : "",
+                                   model ? "s) " : "", text_of(object, "source")),
+             *values = string_format("%s%s", base ? base : "", base ? ", but" : "Values:");
+        append_settings(&values, json_object_get(object, "settings"));
         json_object_foreach(by, key, value)
         {
-            string_append(&text, "%s%s", mark, key);
-            mark = ", ";
-        }
-        if (by) {
-            string_append(&text, "%s%s.", base ? "; the others as " : "", base ? base : "");
+            string_append(&values, "; %s:", key);
+            append_settings(&values, value);
         }
         fprintf(out, "\n  %-14s ", recipes[i].name);
         print_words(out, 17, 17, text);
+        fprintf(out, "\n%17s", "");
+        print_words(out, 17, 17, values);
         fputc('\n', out);
         free(text);
+        free(values);
         json_decref(object);
     }
 }
