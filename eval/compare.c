@@ -102,7 +102,9 @@ json_t *compare_groups(const Group *joined, double level)
     if (!a.regression) {
         Table ta = table_make(&a, NULL, NULL), tb = table_make(&b, NULL, NULL);
         put_delta(o, "CON", &ta, &tb, 0, level);
-        put_delta(o, "CCON", &ta, &tb, 1, level);
+        if (!group_is_hidden(&a)) {
+            put_delta(o, "CCON", &ta, &tb, 1, level);
+        }
         put_across(o, &a, &b);
         table_free(&ta);
         table_free(&tb);

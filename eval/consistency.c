@@ -233,20 +233,20 @@ static int compute_groups(Analysis *analysis, Error *error)
     return code;
 }
 
-/* Whether the report can show Fig. 2 without being asked: three groups or more, all of public
- * tasks, none twice under one model. */
+/* Whether the report can show Fig. 2 without being asked: three groups or more of dev sets, all of
+ * public tasks, none twice under one model. */
 static int sizes_known(const json_t *groups)
 {
     json_t *group;
-    size_t i;
+    size_t i, count = 0;
     json_array_foreach((json_t *)groups, i, group)
     {
-        if (!known_task(text_of(group, "task"), text_of(group, "benchmark")) ||
-            task_twice(groups, i)) {
+        if (is_dev_set(group) && (!group_task(group) || task_twice(groups, i))) {
             return 0;
         }
+        count += (size_t)is_dev_set(group);
     }
-    return json_array_size(groups) >= 3;
+    return count >= 3;
 }
 
 /* Rows of groups or of an audited table for correlations. */
@@ -260,6 +260,9 @@ static json_t *correlation_rows(const json_t *groups, const json_t *audit)
         size_t i;
         json_array_foreach((json_t *)lists[k], i, entry)
         {
+            if (!k && !is_dev_set(entry)) {
+                continue;
+            }
             json_t *row = json_object();
             for (size_t c = 0; c < sizeof copied / sizeof *copied; c++) {
                 json_t *value = json_object_get(entry, copied[c]);

@@ -2,6 +2,7 @@
 #include "hash_index.h"
 #include "sides.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,12 @@ static void *gather(void *old, const size_t *from, size_t n, size_t size)
     return new;
 }
 
+/* Whether two targets are not the same; a hidden one is NaN. */
+static int differ(float a, float b)
+{
+    return a != b && !(isnan(a) && isnan(b));
+}
+
 /* Puts the run's own values in the order of the first run; rows that it lacks get any value and
  * keep[i] = 0. */
 static int align(const Preds *first, const HashIndex *index, Preds *run, char *keep, int intersect,
@@ -71,7 +78,8 @@ static int align(const Preds *first, const HashIndex *index, Preds *run, char *k
             keep[i] = 0;
             from[i] = 0;
         } else if (run->label[from[i]] != first->label[i] ||
-                   (run->target && first->target && run->target[from[i]] != first->target[i])) {
+                   (run->target && first->target &&
+                    differ(run->target[from[i]], first->target[i]))) {
             int code = REFUSE("%s: the label of example %s differs from that in %s; compare runs "
                               "of one data set",
                               run->path, run->id ? run->id[from[i]] : "?", first->path);
@@ -187,6 +195,16 @@ int group_join(Group *group, Preds **runs, size_t S, int intersect, Error *error
                      .id = first->id,
                      .lost = most - kept};
     return code;
+}
+
+int group_is_hidden(const Group *group)
+{
+    for (size_t i = 0; i < group->N; i++) {
+        if (group->label[i] >= 0) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 Group group_side(const Group *group, int side)

@@ -26,6 +26,9 @@ extern const char *const group_keys[GROUP_KEYS];
  * keeps the common examples. The array is sorted, so the order of files changes nothing. */
 int group_join(Group *group, Preds **runs, size_t S, int intersect, Error *error);
 
+/* Whether no example has a class as label that is known. */
+int group_is_hidden(const Group *group);
+
 /* The runs of one side (0 or 1) of a joined group, as a group. */
 Group group_side(const Group *group, int side);
 

@@ -134,6 +134,9 @@ static json_t *warnings_of(const Group *g, const json_t *o, const Arguments *opt
         warning_add(list, "%zu of %zu runs collapsed (%s): seed%s %s", bad, g->S, signs,
                     bad == 1 ? "" : "s", seeds);
     }
+    if (*text_of(o, "labels")) {
+        warning_add(list, "the labels are hidden: agreement alone, no scores");
+    }
     if (dropped) {
         warning_add(list, "%zu collapsed run%s left out (--drop-degenerate)", dropped,
                     dropped == 1 ? "" : "s");

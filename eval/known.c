@@ -13,6 +13,7 @@ static const KnownTask tasks[] = {
     {"RTEG", "glue", {"rteg", "rte", "rteglue"}, 2, "accuracy", 2490, 277},
     {"CoLA", "glue", {"cola"}, 2, "mcc", 8551, 1043},
     {"MNLI", "glue", {"mnli"}, 3, "accuracy", 392702, 9815},
+    {"WNLI", "glue", {"wnli"}, 2, "accuracy", 635, 71},
     {"STSB", "glue", {"stsb"}, 1, "pearson", 5749, 1500},
     {"BoolQ", "superglue", {"boolq"}, 2, "accuracy", 9427, 3270},
     {"CB", "superglue", {"cb"}, 3, "accuracy", 250, 56},

@@ -214,7 +214,8 @@ Multirc metric_multirc(const int *question, const int *labels, const int *predic
 
 double metric_by_name(const char *name, const Confusion *c)
 {
-    return !strcmp(name, "accuracy")          ? metric_accuracy(c)
+    return !c->N                              ? NAN
+           : !strcmp(name, "accuracy")        ? metric_accuracy(c)
            : !strcmp(name, "mcc")             ? metric_mcc(c)
            : !strcmp(name, "f1") && c->K >= 2 ? metric_f1(c, 1)
            : !strcmp(name, "macro-f1")        ? metric_macro_f1(c)

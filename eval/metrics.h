@@ -49,7 +49,8 @@ Multirc metric_multirc(const int *question, const int *labels, const int *predic
  * another name. */
 double metric_of_values(const char *name, const float *values, const float *targets, size_t n);
 
-/* The metric of this name (accuracy, mcc, f1, macro-f1), or NaN for another name. f1 is that of
+/* The metric of this name (accuracy, mcc, f1, macro-f1), or NaN for another name, or where no
+ * label is known. f1 is that of
  * class 1; the readers of files see to it that two classes are known. */
 double metric_by_name(const char *name, const Confusion *confusion);
 

@@ -328,6 +328,9 @@ json_t *compare_paired(const Group *a, const Group *b, const double *zeta_a, con
         put(o, "within_A", mean_distance(a, a));
         put(o, "within_B", mean_distance(b, b));
     }
+    if (!a->regression && group_is_hidden(a)) {
+        json_object_del(o, "delta_CCON");
+    }
     char *text = paired_sentence(o, a->regression, level);
     json_object_set_new(o, "sentence", json_text(text));
     free(text);

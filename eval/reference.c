@@ -14,6 +14,9 @@ static int same_task(const json_t *cell, const json_t *group)
     char a[64], b[64];
     const char *benchmark = text_of(group, "benchmark"), *task = text_of(group, "task");
     const KnownTask *known = known_task(text_of(cell, "task"), benchmark);
+    if (!is_dev_set(group)) {
+        return 0;
+    }
     if (known && known_task(task, known->benchmark) == known) {
         return !strcmp(benchmark, known->benchmark) || !strcmp(benchmark, "imported");
     }

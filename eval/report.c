@@ -9,10 +9,16 @@
 const char *const understood[UNDERSTOOD][2] = {
     {"classes_from", "classes"}, {"scores_from", "scores"}, {"seeds_from", "seeds"}};
 
+int is_dev_set(const json_t *group)
+{
+    const char *split = text_of(group, "split");
+    return !*split || !strcmp(split, "validation");
+}
+
 const KnownTask *group_task(const json_t *group)
 {
     const KnownTask *known = known_task(text_of(group, "task"), text_of(group, "benchmark"));
-    return known && !strcmp(known->benchmark, text_of(group, "benchmark")) ? known : NULL;
+    return known && is_dev_set(group) && !strcmp(known->benchmark, text_of(group, "benchmark")) ? known : NULL;
 }
 
 char *group_name(const json_t *group)

@@ -17,6 +17,9 @@ void report_html(FILE *out, const json_t *report, const Arguments *options);
 /* The known task of a group, NULL if it is of another benchmark. */
 const KnownTask *group_task(const json_t *group);
 
+/* Whether its examples are the dev set's, the only ones that published scores are of. */
+int is_dev_set(const json_t *group);
+
 /* "MODEL (weights 1234abcd)": the model, and what keeps the group apart from others of that name.
  * The caller frees it. */
 char *group_name(const json_t *group);

@@ -156,7 +156,7 @@ static void print_group(FILE *out, const json_t *g, const Arguments *o)
     }
     const json_t *scores = json_object_get(g, "zeta_by_run"),
                  *right = json_object_get(g, "correct_histogram");
-    if (S > 1 && S <= 24 && json_array_size(scores) == S) {
+    if (S > 1 && S <= 24 && json_array_size(scores) == S && !isnan(number_of(g, "min"))) {
         double *z = values_of(scores), most = 0;
         fprintf(out, "  scores ");
         print_bars(out, z, S, number_of(g, "min"), number_of(g, "max"), o->ascii);

@@ -1,4 +1,5 @@
 #include "sides.h"
+#include "report.h"
 #include "group.h"
 #include "result.h"
 
@@ -234,6 +235,12 @@ void mark_apart(json_t *list)
                  {"dataset_sha256", "data", "unknown"},
                  {"kernels_sha256", "kernels", "unknown"}};
     size_t n = json_array_size(list);
+    for (size_t i = 0; i < n; i++) {
+        json_t *group = json_array_get(list, i);
+        if (!is_dev_set(group)) {
+            json_object_set(group, "apart", json_object_get(group, "split"));
+        }
+    }
     for (size_t first = 0, end; first < n; first = end) {
         json_t *x = json_array_get(list, first);
         for (end = first + 1; end < n && same_name(x, json_array_get(list, end)); end++) {

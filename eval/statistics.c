@@ -30,7 +30,8 @@ static int has_diverged(const Preds *run, double entropy)
     return bad;
 }
 
-/* Item 10. Fills collapsed [S] and returns how many. */
+/* Item 10. Fills collapsed [S] and returns how many. Where no label is known, nothing is below the
+ * majority rate. */
 static size_t put_degenerate(json_t *o, const Group *g, const Table *t, char *collapsed,
                              double level)
 {
@@ -51,11 +52,11 @@ static size_t put_degenerate(json_t *o, const Group *g, const Table *t, char *co
         entropy -= share > 0 ? share * log(share) : 0;
     }
     for (size_t s = 0; s < t->S; s++) {
-        int one = 1, low = t->correct[s] <= most;
+        int one = 1, low = most && t->correct[s] <= most;
         for (size_t i = 1; i < t->N && one; i++) {
             one = t->pred[s * t->N + i] == t->pred[s * t->N];
         }
-        int diverged = has_diverged(g->runs[s], entropy);
+        int diverged = has_diverged(g->runs[s], most ? entropy : INFINITY);
         collapsed[s] = (char)(one || low || diverged);
         any += (size_t)collapsed[s];
         json_t *index = json_integer((json_int_t)s);
@@ -209,6 +210,52 @@ static double vote_zeta(const Table *t, const char *metric)
     return zeta;
 }
 
+/* What rests on labels, where all of them are hidden. */
+static void drop_labelled(json_t *o)
+{
+    static const char *const keys[] = {"correct",
+                                       "accuracy",
+                                       "mcc",
+                                       "f1_macro",
+                                       "f1",
+                                       "multirc",
+                                       "majority_class",
+                                       "majority_rate",
+                                       "always_correct",
+                                       "always_wrong",
+                                       "correct_histogram",
+                                       "vote_accuracy",
+                                       "vote_zeta",
+                                       "CCON",
+                                       "CCON_ci",
+                                       "CCON_ci_cluster",
+                                       "CCON_numerator",
+                                       "identity_residual",
+                                       "identity_residual_max",
+                                       "calibration_gap",
+                                       "churn",
+                                       "pairs",
+                                       "error_consistency_mean",
+                                       "error_consistency_pairs_skipped",
+                                       "cochran_q",
+                                       "cochran_p",
+                                       "phi",
+                                       "SD_indep",
+                                       "expected_best",
+                                       "sources",
+                                       "without_degenerate"};
+    static const char *const of_logits[] = {
+        "data_map", "ensemble_probability_accuracy", "ensemble_log_probability_accuracy",
+        "ensemble_probability_zeta"};
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+        json_object_del(o, keys[k]);
+    }
+    for (size_t k = 0; k < sizeof of_logits / sizeof *of_logits; k++) {
+        json_object_del(json_object_get(o, "logits"), of_logits[k]);
+    }
+    json_object_set_new(o, "labels", json_string("hidden"));
+}
+
 static void put_classes(json_t *o, const Group *g, const StatisticsOptions *options)
 {
     Table t = table_make(g, NULL, NULL);
@@ -280,6 +327,9 @@ static void put_classes(json_t *o, const Group *g, const StatisticsOptions *opti
         json_object_set_new(o, "complete_case", part(&answered, 0));
         table_free(&answered);
         free(complete);
+    }
+    if (group_is_hidden(g)) {
+        drop_labelled(o);
     }
     free(zeta);
     free(collapsed);

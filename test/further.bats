@@ -6,6 +6,7 @@ load common
 setup() {
     cd "$BATS_TEST_DIRNAME/.."
     train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
+    consistency="$(cd "${PROGRAMS:-.}" && pwd)/consistency"
     digests="$(cd "${BUILD:-build}" && pwd)/digests"
     work="$BATS_TEST_TMPDIR"
     refused="$work/preds"
@@ -103,6 +104,35 @@ header() {
     rm -r "$work/p"
     trained mnli --epochs 6 --lr 1e-2 --select best --seed 2
     "$digests" "$work"/p/glue.ax.test.*.bin | grep logits | cmp - <(tail -1 "$work/logits")
+}
+
+@test "consistency takes each set for itself, and of hidden labels the agreement alone" {
+    data
+    for seed in 1 2 3; do trained mnli --seed $seed --epochs 3; done
+    "$consistency" "$work"/p/*.bin >"$work/text"
+    # ax: no score, no CCON; 2 examples
+    grep -Eq '^ax +tiny +3 +[0-9-]+!? +n/a +n/a +[0-9.]+ \[.*\] +n/a$' "$work/text"
+    grep -q '2 examples, mcc' "$work/text"
+    [ "$(grep -c 'the labels are hidden: agreement alone' "$work/text")" -eq 1 ]
+    [ "$(grep -c '^mnli' "$work/text")" -eq 2 ]
+    grep -A1 '^mnli' "$work/text" | grep -q 'validation_mismatched'
+    "$consistency" --format json "$work"/p/glue.ax.*.bin >"$work/json"
+    grep -q '"labels": "hidden"' "$work/json"
+    for key in CCON accuracy majority_rate phi vote_accuracy; do
+        run grep -q "\"$key\":" "$work/json"
+        [ "$status" -eq 1 ]
+    done
+    # only the matched set is MNLI of a published table
+    "$consistency" --format md "$work"/p/*.bin | head -1 | grep -x '| | MNLI | ax | mnli |'
+    "$consistency" --correlate public --format json "$work"/p/*.bin >"$work/json" 2>/dev/null
+    run grep -c '"n": [2-9]' "$work/json"
+    [ "$output" -eq 0 ]
+    for seed in 1 2 3; do trained mnli --seed $seed --epochs 2; done
+    recipes=$(ls "$work"/p/glue.ax.*s1.bin | sed 's/.*tiny\.\(.*\)\.s1.bin/\1/')
+    "$consistency" --compare $recipes "$work"/p/*.bin | sed -n '/^ax, A - B/,/^mnli/p' >"$work/text"
+    grep -Eq '^ +zeta +n/a +p n/a' "$work/text"
+    grep -Eq '^ +CCON +n/a +p n/a' "$work/text"
+    grep -Eq '^ +CON +[-+]' "$work/text"
 }
 
 @test "SuperGLUE's RTE predicts AX-b and AX-g, whose clusters are pairs" {
