@@ -252,3 +252,18 @@ json_of_cells() {
     fails 66 'task cola, model /none: /none: no such model folder' $train study --tasks cola --model /none
     fails 66 'task cola: /none: no such data folder' $train study --tasks cola --data /none
 }
+
+@test "what is predicted beside the dev set belongs to a run and to the tables" {
+    mkdir -p "$work/data/MNLI"
+    printf 'sentence1\tsentence2\tgold_label\na cat\ta dog\tneutral\na cat\tan animal\tentailment\na cat\tno cat\tcontradiction\n' |
+        tee "$work/data/MNLI/train.tsv" "$work/data/MNLI/dev_matched.tsv" >"$work/data/MNLI/dev_mismatched.tsv"
+    own="--tasks mnli --data $work/data --model tiny --epochs 1 --seeds 1,2"
+    study $own
+    [ "$(ls "$work/s/preds" | grep -c 'validation_mismatched.*\.bin$')" -eq 2 ]
+    grep -q '"split": "validation_mismatched"' "$work/s/report.json"
+    [ "$(grep -c mnli "$work/s/table1.csv")" -eq 1 ]
+    rm "$work"/s/preds/*mismatched*.s2.bin
+    study $own
+    grep -q '^2 runs, 1 of them finished' "$work/err"
+    [ "$(ls "$work/s/preds" | grep -c '\.bin$')" -eq 4 ]
+}

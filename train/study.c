@@ -262,15 +262,20 @@ static int run_consistency(const Study *study, const char *const *options, int c
         return error_set(error, EXIT_UNAVAILABLE, "study: cannot find consistency");
     }
     strcpy(slash + 1, "consistency");
-    const char **argv = memory_calloc((size_t)(study->run_count + count) + 2, sizeof *argv);
+    size_t most = (size_t)count + 2;
+    for (int i = 0; i < study->run_count; i++) {
+        most += (size_t)study->runs[i].path_count;
+    }
+    const char **argv = memory_calloc(most, sizeof *argv);
     int words = 0;
     argv[words++] = program;
     for (int i = 0; i < count; i++) {
         argv[words++] = options[i];
     }
-    for (int i = 0; i < study->run_count && strcmp(options[0], "--audit-table"); i++) {
-        if (study->runs[i].state == RUN_DONE) {
-            argv[words++] = study->runs[i].path;
+    for (int i = 0; i < study->run_count && strcmp(options[0], "--audit-table") != 0; i++) {
+        const StudyRun *run = &study->runs[i];
+        for (int k = 0; k < run->path_count && run->state == RUN_DONE; k++) {
+            argv[words++] = run->paths[k];
         }
     }
     pid_t pid = fork();
@@ -300,9 +305,10 @@ static int write_table(const char *path, const char *json, int *rows, Error *err
     fputs("model,task,zeta,VAR,CON,CCON,K,N,S\n", writer.stream);
     json_array_foreach(json_object_get(report, "groups"), at, group)
     {
-        if (json_integer_value(json_object_get(group, "S")) < 2 ||
+        if (strcmp(text_of(group, "split"), "validation") != 0 ||
+            json_integer_value(json_object_get(group, "S")) < 2 ||
             !json_is_number(json_object_get(group, "CCON"))) {
-            continue; /* one run, or a regression, has no such numbers */
+            continue; /* one run, or a regression, has no such numbers; a task stands once */
         }
         fprintf(writer.stream, "%s,%s", text_of(group, "model"), text_of(group, "task"));
         for (int i = 0; i < 4; i++) {
@@ -385,7 +391,7 @@ static int run_study(Study *study, int argc, char **argv, Error *error)
     }
     if (o->index) {
         if (!o->quiet && study->runs[index].state == RUN_DONE) {
-            fprintf(stderr, "finished before: %s\n", study->runs[index].path);
+            fprintf(stderr, "finished before: %s\n", study->runs[index].paths[0]);
         }
         return study_work(study, index, 1, error);
     }

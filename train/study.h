@@ -35,9 +35,10 @@ typedef enum RunState { RUN_WAITS, RUN_GOES, RUN_ELSEWHERE, RUN_DONE, RUN_FAILED
 
 typedef struct StudyRun {
     const Cell *cell;
-    char *name;       /* of its files: glue.rte.validation.tiny.1a2b3c4d.s42 */
-    char *path;       /* of its prediction file */
-    json_t *receipts; /* what the metadata of that file say */
+    char *name;   /* of its files: glue.rte.validation.tiny.1a2b3c4d.s42 */
+    char **paths; /* [path_count] of its prediction files: of the dev set, then of further sets */
+    int path_count;
+    json_t *receipts; /* what the metadata of the first say */
     int number;       /* in the order of the command line */
     char **argv;
     int argc;

@@ -136,7 +136,10 @@ static void free_run(StudyRun *run)
     }
     free(run->argv);
     free(run->name);
-    free(run->path);
+    for (int i = 0; i < run->path_count; i++) {
+        free(run->paths[i]);
+    }
+    free(run->paths);
     json_decref(run->receipts);
 }
 
@@ -188,6 +191,17 @@ static void fill_cell(Cell *cell, Setup *setup, const StudyRun *run, int estimat
     }
 }
 
+static void name_files(StudyRun *run, const Setup *setup, const Seeds *seeds)
+{
+    run->path_count = 1 + setup->further_count;
+    run->paths = memory_alloc((size_t)run->path_count, sizeof *run->paths);
+    for (int i = 0; i < run->path_count; i++) {
+        char *name = output_name(setup, i ? &setup->further[i - 1] : &setup->dev, seeds);
+        run->paths[i] = string_format("%s.bin", name);
+        free(name);
+    }
+}
+
 /* Opens and plans a cell, and names its runs. */
 static int open_cell(Study *study, Cell *cell, StudyRun *runs, int count, char model_sha256[65],
                      Error *error)
@@ -210,10 +224,9 @@ static int open_cell(Study *study, Cell *cell, StudyRun *runs, int count, char m
         code = options_parse(&one, runs[i].argc, runs[i].argv, error);
         if (!code) {
             Seeds seeds = seeds_from(&one, option_seed(one.seed));
-            char *name = output_name(&setup, &setup.dev, &seeds);
-            runs[i].path = string_format("%s.bin", name);
-            runs[i].name = string_copy(name + strlen(study->preds) + 1);
-            free(name);
+            name_files(&runs[i], &setup, &seeds);
+            const char *name = runs[i].paths[0] + strlen(study->preds) + 1;
+            runs[i].name = string_format("%.*s", (int)(strlen(name) - strlen(".bin")), name);
             runs[i].receipts = output_receipts(&setup, &setup.dev, &seeds);
             drop_machine(runs[i].receipts);
         }

@@ -44,7 +44,12 @@ int study_finished(const StudyRun *run)
 {
     Preds preds;
     Error ignored;
-    if (!path_exists(run->path) || preds_read(&preds, run->path, &ignored)) {
+    for (int i = 0; i < run->path_count; i++) {
+        if (!path_exists(run->paths[i])) {
+            return 0;
+        }
+    }
+    if (preds_read(&preds, run->paths[0], &ignored)) {
         return 0;
     }
     int same = 1;
@@ -98,7 +103,8 @@ __attribute__((format(printf, 2, 3))) static void tell(Work *work, const char *f
 /* The last step in the log of a run. */
 static int last_step(const StudyRun *run)
 {
-    char *path = string_format("%.*s.jsonl", (int)(strlen(run->path) - strlen(".bin")), run->path),
+    char *path = string_format("%.*s.jsonl", (int)(strlen(run->paths[0]) - strlen(".bin")),
+                               run->paths[0]),
          tail[1024] = "";
     int step = 0, descriptor = open(path, O_RDONLY | O_CLOEXEC);
     off_t size = descriptor < 0 ? 0 : lseek(descriptor, 0, SEEK_END);
