@@ -262,6 +262,7 @@ json_of_cells() {
     [ "$(ls "$work/s/preds" | grep -c 'validation_mismatched.*\.bin$')" -eq 2 ]
     grep -q '"split": "validation_mismatched"' "$work/s/report.json"
     [ "$(grep -c mnli "$work/s/table1.csv")" -eq 1 ]
+    grep -q '^| \*\*tiny (validation\\_mismatched)\*\* | |$' "$work/s/table1.md"
     rm "$work"/s/preds/*mismatched*.s2.bin
     study $own
     grep -q '^2 runs, 1 of them finished' "$work/err"
