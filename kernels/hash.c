@@ -2,13 +2,20 @@
 #include "hash.h"
 #include "rows.h"
 
-/* A block of at most HASH_BLOCK words of a row: lane l of 32 has the words l, l + 32, ... */
+enum { LINE = 16 }; /* words of a line of the cache */
+
+/* A block of at most HASH_BLOCK words of a row: lane l of 32 has the words l, l + 32, ... The next
+ * block is fetched meanwhile: it lies behind this one, mostly on another page, where the CPU does
+ * not look ahead by itself. A prefetch may name memory that is not there. */
 static uint64_t block_hash(const uint32_t *words, size_t count, uint64_t place,
                            const uint64_t key[LANES])
 {
     uint64_t lane[LANES] = {0}, sum = 0;
     size_t j = 0, lanes = count < LANES ? count : LANES;
     for (; (j + 1) * LANES <= count; j++) {
+        for (size_t line = 0; line < LANES; line += LINE) {
+            __builtin_prefetch(words + HASH_BLOCK + j * LANES + line);
+        }
         for (size_t l = 0; l < LANES; l++) {
             lane[l] += key[j] * words[j * LANES + l];
         }

@@ -56,6 +56,8 @@ run trace "$build/test_trace"
 run tracediff "$build/test_tracediff"
 run injections "$build/test_injections" 10
 run device "$build/test_device"
+run "hashes of a step" "$build/test_step_hashes"
+run "hashes of a step on the emulator" env SEEDBED_DEVICE=sim "$build/test_step_hashes"
 run attention "$build/test_attention"
 run curand "$build/test_curand"
 run threads "$build/test_threads"

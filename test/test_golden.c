@@ -186,7 +186,7 @@ static void run_training(Case *c, const char *variant, const json_t *entry, cons
         StepSums sums;
         Error error;
         CHECK(!optim_step(&c->rig.state, &c->rig.model, &config,
-                          rates ? golden_element(rates, (size_t)s) : 0, &sums, &error),
+                          rates ? golden_element(rates, (size_t)s) : 0, NULL, &sums, &error),
               "%s", error.text);
         float value = (float)(loss / g.terms), norm_value = (float)sums.norm;
         size_t at = (size_t)s;

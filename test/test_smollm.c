@@ -226,7 +226,7 @@ static void check_lora(const Golden *g, const char *folder)
         worst_loss = error <= worst_loss ? worst_loss : error;
         StepSums sums;
         Error failure;
-        CHECK(!optim_step(&rig.state, &rig.model, &adamw, 1e-3, &sums, &failure), "%s",
+        CHECK(!optim_step(&rig.state, &rig.model, &adamw, 1e-3, NULL, &sums, &failure), "%s",
               failure.text);
     }
     CHECK(worst_loss <= 4 * torch, "LoRA losses: largest error %g, PyTorch's %g", worst_loss,

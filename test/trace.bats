@@ -117,7 +117,7 @@ fails() {
     fails 64 'need each other' $traced --trace-level outputs --trace-until 1.2
     fails 64 'need each other' $traced --trace-level outputs --trace-until 1 --trace-tensor "$work/x"
     fails 64 'level outputs' $traced --perturb 1.2.3
-    fails 64 'records, from 0 on' $traced --trace-level outputs --perturb 1.99999.0
+    fails 64 'has 135 records, from 0 on' $traced --trace-level outputs --perturb 1.99999.0
     fails 64 'elements' $traced --trace-level outputs --perturb 1.0.99999999
     fails 64 'neither STEP' $traced --trace-until 1.2.3
     fails 64 'without --trace' $train $short --preds "$work/p" --trace-level outputs

@@ -1,5 +1,5 @@
 /* Measures this machine in one run: its float32 FMA peak, and training steps and statistics beside
- * it. bench [step|lora|statistics] [threads], bench roberta-large [threads [LAYERS WIDTH]], or bench large threads FOLDER with a
+ * it. bench [step|trace|lora|statistics] [threads], bench roberta-large [threads [LAYERS WIDTH]], or bench large threads FOLDER with a
  * decoder of make_llama; on the device of $SEEDBED_DEVICE. bench roofline computes a table and measures nothing.
  * Single ops are measured by test_ops --mode perf. docs/BENCH.md is the diary. */
 #include "hf.h"
@@ -7,11 +7,13 @@
 #include "pass.h"
 #include "rng.h"
 #include "statistics.h"
+#include "step_hashes.h"
 #include "watch.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Of the device, in GF/s. */
 static double peak_of(const Backend *backend)
@@ -112,20 +114,31 @@ static void rig_fill(Rig *rig, const int *lengths, int B, int number)
     batch_put(&rig->batch);
 }
 
-/* Seconds of one training step on the batch. */
-static double rig_step(Rig *rig, int number)
+static void rig_passes(Rig *rig, int number)
 {
-    double start = clock_seconds();
     Pass pass = {&rig->model, &rig->state, &rig->work, &rig->batch,
                  .step = {1, (uint32_t)number, 42}};
     pass_forward(&pass);
     pass_loss(&pass, 1.0f / (float)rig->batch.B, 1);
+}
+
+/* watch may be NULL. */
+static void rig_optimize(Rig *rig, const OptimWatch *watch)
+{
     StepSums sums;
     Error error;
-    if (optim_step(&rig->state, &rig->model, &rig->adamw, 1e-5, &sums, &error)) {
+    if (optim_step(&rig->state, &rig->model, &rig->adamw, 1e-5, watch, &sums, &error)) {
         fprintf(stderr, "bench: %s\n", error.text);
         exit(error.code);
     }
+}
+
+/* Seconds of one training step on the batch. */
+static double rig_step(Rig *rig, int number)
+{
+    double start = clock_seconds();
+    rig_passes(rig, number);
+    rig_optimize(rig, NULL);
     return clock_seconds() - start;
 }
 
@@ -189,6 +202,83 @@ static void bench_base(Backend *backend)
     rig_close(&rig);
 }
 
+/* As a tracer does with an output of an op. */
+static void hash_output(void *user, Context *ctx, const WatchOutput *output)
+{
+    StepHashes *hashes = user;
+    if (hashes->inside || output->op == OP_adamw) {
+        return;
+    }
+    watch_hash(ctx, hashes->sums, output);
+    if (output->op == OP_gradient_norm) {
+        step_hashes_arena(hashes, hashes->sums + TRACE_GRADIENT, hashes->state->gradients,
+                          TRACE_HASHES);
+    }
+}
+
+/* Milliseconds of all processors that this process had. */
+static double processor_ms(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return 1e3 * (double)used.tv_sec + 1e-6 * (double)used.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Steps without hashes and with those of each --trace-level, in turn: what they cost. In time of
+ * processors, which other work on the machine changes less than the time that a step takes. Level
+ * weights is AdamW's business alone, so it is measured apart from the passes. */
+static void bench_trace(Backend *backend)
+{
+    enum { LEVELS = 3, PARTS = 2, ROUNDS = 9 };
+    static const char *const names[LEVELS] = {"without a trace", "--trace-level weights",
+                                              "--trace-level outputs"};
+    double used[LEVELS][PARTS][ROUNDS];
+    Rig rig;
+    StepHashes hashes;
+    rig_open_random(&rig, roberta_config("RoBERTa-base", 768, 3072, 12, 12), backend);
+    backend_reserve(backend, 2 * HASH_PARTS);
+    rig_fill(&rig, mrpc_lengths, STEP_B, 0);
+    size_t bytes = (size_t)rig.model.params.count * TRACE_HASHES * sizeof(uint64_t);
+    uint64_t *sums = backend->device->alloc(bytes);
+    rig_step(&rig, 0); /* touches fresh memory */
+    for (int i = 0; i < LEVELS * ROUNDS; i++) {
+        int level = i % LEVELS, outputs = level == 2;
+        double *of_passes = &used[level][0][i / LEVELS], *of_adamw = &used[level][1][i / LEVELS];
+        step_hashes_init(&hashes, &rig.model, &rig.state, sums, outputs ? TRACE_HASHES : 1);
+        if (outputs) {
+            watch_begin(backend, WATCH_OUTPUTS);
+            backend->ctx.watch->output = hash_output;
+            backend->ctx.watch->before = NULL;
+            backend->ctx.watch->output_user = &hashes;
+        }
+        double start = processor_ms();
+        rig_passes(&rig, 1);
+        *of_passes = processor_ms() - start;
+        rig_optimize(&rig, level ? &hashes.watch : NULL);
+        *of_adamw = processor_ms() - start - *of_passes;
+        if (outputs) {
+            watch_end(backend, WATCH_OUTPUTS);
+        }
+    }
+    printf("RoBERTa-base step, batch %d, MRPC's lengths, ms of processors, median (least) of %d:\n",
+           STEP_B, ROUNDS);
+    for (int level = 0; level < LEVELS; level++) {
+        double *of_passes = used[level][0], *of_adamw = used[level][1];
+        qsort(of_passes, ROUNDS, sizeof *of_passes, by_value);
+        qsort(of_adamw, ROUNDS, sizeof *of_adamw, by_value);
+        printf("  %-21s  passes %6.0f (%6.0f), optimizer %5.0f (%5.0f)\n", names[level],
+               of_passes[ROUNDS / 2], of_passes[0], of_adamw[ROUNDS / 2], of_adamw[0]);
+    }
+    backend->device->release(sums, bytes);
+    rig_close(&rig);
+}
+
 /* Or of another depth and width. */
 static void bench_roberta_large(Backend *backend, int L, int C)
 {
@@ -230,7 +320,7 @@ static void bench_roofline(Backend *backend)
     State state = state_of_addresses(&model, (float *)(void *)nowhere);
     const Watch *watch = watch_begin(backend, WATCH_PLAN);
     workspace_call_ops(&work, &model);
-    if (code || optim_step(&state, &model, &adamw, 1e-5, &sums, &error)) {
+    if (code || optim_step(&state, &model, &adamw, 1e-5, NULL, &sums, &error)) {
         fprintf(stderr, "bench: %s\n", error.text);
         exit(error.code);
     }
@@ -423,6 +513,9 @@ int main(int argc, char **argv)
     int all = !strcmp(what, "all");
     if (all || !strcmp(what, "step")) {
         bench_base(&backend);
+    }
+    if (!strcmp(what, "trace")) {
+        bench_trace(&backend);
     }
     if (!strcmp(what, "roberta-large")) {
         bench_roberta_large(&backend, argc > 4 ? atoi(argv[3]) : 24,

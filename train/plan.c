@@ -137,7 +137,7 @@ static int plan_ops(Setup *setup, Error *error)
     if (setup->steps) {
         state_reset(&state, &setup->model);
         StepSums sums;
-        code = optim_step(&state, &setup->model, &setup->recipe.optim, 0, &sums, error);
+        code = optim_step(&state, &setup->model, &setup->recipe.optim, 0, NULL, &sums, error);
     }
     watch_end(backend, WATCH_PLAN);
     return code ? code : backend_check_plan(backend, error);

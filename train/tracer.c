@@ -2,14 +2,14 @@
 #include "output.h"
 #include "rounding.h"
 #include "safetensors.h"
-#include "version.h"
+#include "step_hashes.h"
+#include "trace_header.h"
 #include "watch.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { CHUNK = 4096 }; /* hashes of op records that are allocated at a time */
@@ -29,6 +29,7 @@ struct Tracer {
     size_t count, room, chunk_count;
     size_t parameters;           /* those that are trained */
     uint64_t *sums, *host_sums;  /* [parameters * TRACE_HASHES + TRACE_SKETCH] device, host */
+    StepHashes hashes;           /* in sums */
     float *values, *host_values; /* losses [batch], logits [batch, K]: device, host */
     size_t losses, most_losses, classes;
     uint64_t wanted[3], perturbed[3]; /* step, record and element; step 0: none */
@@ -56,21 +57,6 @@ static int has_sketch(const Tracer *t, int step)
         n /= 2;
     }
     return n <= 4 || step == t->setup->steps;
-}
-
-/* The hashes of one arena, one of so many kinds that stand side by side for each parameter. */
-static void hash_arena(Tracer *t, const float *arena, TraceHash kind, size_t kinds)
-{
-    const Params *params = &t->setup->model.params;
-    Backend *backend = &t->setup->backend;
-    size_t i = 0;
-    for (int p = 0; p < params->count; p++) {
-        const Param *param = &params->list[p];
-        if (param->trainable) {
-            backend->ops.hash(&backend->ctx, t->sums + i++ * kinds + kind, arena + param->offset,
-                              NULL, 1, param->count, param->count, 0);
-        }
-    }
 }
 
 /* An output whose elements are numbers. */
@@ -190,7 +176,7 @@ static int check_reached(Tracer *t, int step, const uint64_t place[3], const cha
 static Rounding *before(void *user, const WatchOutput *outputs, size_t count)
 {
     Tracer *t = user;
-    if (t->quiet || !count || outputs->op == OP_adamw || t->tensor ||
+    if (t->quiet || t->hashes.inside || !count || outputs->op == OP_adamw || t->tensor ||
         t->wanted[0] != (uint64_t)t->state->step + 1 || t->wanted[1] < t->count ||
         t->wanted[1] >= t->count + count) {
         return NULL;
@@ -203,7 +189,7 @@ static Rounding *before(void *user, const WatchOutput *outputs, size_t count)
 static void record(void *user, Context *ctx, const WatchOutput *output)
 {
     Tracer *t = user;
-    if (t->quiet || output->op == OP_adamw) {
+    if (t->quiet || t->hashes.inside || output->op == OP_adamw) {
         return;
     }
     if (t->pass == TRACE_EMBED && ctx->layer >= 0) {
@@ -236,7 +222,7 @@ static void record(void *user, Context *ctx, const WatchOutput *output)
     watch_hash(ctx, t->chunks[t->count / CHUNK] + t->count % CHUNK, output);
     t->count++;
     if (output->op == OP_gradient_norm) { /* adamw makes them 0 */
-        hash_arena(t, t->state->gradients, TRACE_GRADIENT, TRACE_HASHES);
+        step_hashes_arena(&t->hashes, t->sums + TRACE_GRADIENT, t->state->gradients, TRACE_HASHES);
     }
 }
 
@@ -296,6 +282,11 @@ void tracer_pause(Tracer *tracer)
     }
 }
 
+const OptimWatch *tracer_watch(const Tracer *tracer)
+{
+    return tracer && tracer->on ? &tracer->hashes.watch : NULL;
+}
+
 /* The bits of a NaN depend on the machine. */
 static double one_nan(double x)
 {
@@ -311,15 +302,10 @@ int tracer_step(Tracer *tracer, const StepSums *sums, double terms, double lr, E
     Backend *backend = &t->setup->backend;
     const Device *device = backend->device;
     const State *state = t->state;
-    size_t kinds = t->outputs ? TRACE_HASHES : 1, hashes = t->parameters * kinds;
+    size_t kinds = t->hashes.kinds, hashes = t->parameters * kinds;
     int step = state->step + !sums->finite; /* one that diverges is not made */
     int sketch = has_sketch(t, step);
     t->on = 0;
-    hash_arena(t, state->weights, TRACE_WEIGHT, kinds);
-    if (t->outputs) {
-        hash_arena(t, state->m, TRACE_M, TRACE_HASHES);
-        hash_arena(t, state->v, TRACE_V, TRACE_HASHES);
-    }
     if (sketch) {
         backend->ops.sketch(&backend->ctx, t->sums + hashes, state->weights,
                             t->setup->model.params.trained);
@@ -380,94 +366,12 @@ int tracer_evaluation(Tracer *tracer, const Evaluation *evaluation, Error *error
     return trace_write(&t->writer, &block, error);
 }
 
-/* --- the header --- */
-
-static json_t *ops_json(void)
-{
-    json_t *ops = json_array();
-    for (int i = 0; i < OPS; i++) {
-        json_t *outputs = json_array();
-        for (int o = 0; op_outputs[i][o]; o++) {
-            json_array_append_new(outputs, json_string(op_outputs[i][o]));
-        }
-        json_array_append_new(ops,
-                              json_pack("{s:s, s:o}", "name", op_names[i], "outputs", outputs));
-    }
-    return ops;
-}
-
-static json_t *parameters_json(const Params *params)
-{
-    json_t *list = json_array();
-    for (int p = 0; p < params->count; p++) {
-        const Param *param = &params->list[p];
-        json_t *shape = json_array();
-        for (int i = 0; i < param->rank; i++) {
-            json_array_append_new(shape, json_integer(param->shape[i]));
-        }
-        json_t *entry = json_pack("{s:o, s:o, s:s}", "name", json_text(param->name), "shape", shape,
-                                  "group", param->decay ? "decay" : "no decay");
-        if (param->trainable) {
-            json_array_append_new(list, entry);
-        } else {
-            json_decref(entry);
-        }
-    }
-    return list;
-}
-
-static json_t *header_json(const Tracer *t, const Seeds *seeds)
-{
-    const Setup *s = t->setup;
-    const Options *o = s->options;
-    char created[32], folder[4096];
-    time_t now = time(NULL);
-    struct tm utc;
-    strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-    json_t *command = json_array();
-    for (int i = 0; i < o->argc; i++) {
-        json_array_append_new(command, json_text(o->argv[i]));
-    }
-    /* what the environment and the folder decided, so that the command alone is the run */
-    if (!o->model) {
-        json_array_append_new(command, json_string("--model"));
-        json_array_append_new(command, json_text(s->model_folder ? s->model_folder : "tiny"));
-    }
-    if (!o->data && !o->train_file) {
-        json_array_append_new(command, json_string("--data"));
-        json_array_append_new(command, json_text(s->builtin ? "builtin" : s->data_folder));
-    }
-    json_t *cut = json_pack("{s:i, s:b}", "micro_batch", s->micro, "recompute",
-                            s->work.recompute != 0);
-    json_t *run = json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:i}", "recipe",
-                            recipe_json(&s->recipe, seeds), "task", s->task->name, "benchmark",
-                            s->task->benchmark, "model_sha256", s->model_sha256, "adapter_sha256",
-                            s->recipe.start, "tokenizer_sha256", tokenizer_sha256(s->tokenizer),
-                            "train_sha256", s->train.sha256, "dataset_sha256", s->dev.sha256,
-                            "steps", s->steps, "level", t->outputs ? "outputs" : "weights", "every",
-                            t->every);
-    json_t *machine = json_pack(
-        "{s:s, s:i, s:s, s:s, s:s, s:s, s:s}", "device", s->backend.device->name, "threads",
-        s->backend.ctx.threads, "simd", s->backend.ops.build, "tool_version", TOOL_VERSION,
-        "git_commit", git_commit(), "kernels_sha256", kernels_sha256(), "created", created);
-    json_object_update(t->outputs ? run : machine, cut); /* records depend on both */
-    json_decref(cut);
-    json_object_set_new(machine, "model", json_text(s->model_name));
-    if (s->backend.library) {
-        json_object_set_new(machine, "library", json_text(s->backend.library));
-    }
-    return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:i}", "run", run, "machine", machine, "command", command,
-        "folder", json_text(getcwd(folder, sizeof folder) ? folder : ""), "parameters",
-        parameters_json(&s->model.params), "ops", ops_json(), "layers", s->model.config.L);
-}
-
 /* The block before step 1: the weights that the run starts from, read or drawn. */
 static int write_start(Tracer *t, Error *error)
 {
     Backend *backend = &t->setup->backend;
     backend->ops.fill_zero(&backend->ctx, (float *)(void *)t->sums, 2 * sums_size(t));
-    hash_arena(t, t->state->weights, TRACE_WEIGHT, 1);
+    step_hashes_arena(&t->hashes, t->sums, t->state->weights, 1);
     backend->ops.sketch(&backend->ctx, t->sums + t->parameters, t->state->weights,
                         t->setup->model.params.trained);
     backend->device->get(t->host_sums, t->sums, sums_size(t) * sizeof *t->sums);
@@ -519,12 +423,13 @@ int tracer_open(Tracer **tracer, Setup *setup, const State *state, const Seeds *
         t->most_losses = (size_t)setup->recipe.batch;
         t->classes = (size_t)setup->task->K;
     }
-    if (trace_create(&t->writer, o->trace, header_json(t, seeds), error)) {
+    if (trace_create(&t->writer, o->trace, trace_header(setup, seeds, t->outputs), error)) {
         free(t);
         return error->code;
     }
     backend_reserve(&setup->backend, 2 * SKETCH_SUMS * SKETCH_PARTS);
     t->sums = device->alloc(sums_size(t) * sizeof *t->sums);
+    step_hashes_init(&t->hashes, &setup->model, state, t->sums, t->outputs ? TRACE_HASHES : 1);
     t->host_sums = memory_calloc(sums_size(t), sizeof *t->host_sums);
     t->values = device->alloc(values_size(t) * sizeof *t->values);
     t->host_values = memory_calloc(values_size(t), sizeof *t->host_values);

@@ -20,6 +20,9 @@ void tracer_part(Tracer *tracer, TracePass pass);
 void tracer_micro_batch(Tracer *tracer);
 void tracer_pause(Tracer *tracer);
 
+/* What AdamW is to show the tracer in this step; NULL where it is not traced. */
+const OptimWatch *tracer_watch(const Tracer *tracer);
+
 /* Appends the step that was made, or that diverged, or an evaluation. Errors: 70, 74. */
 int tracer_step(Tracer *tracer, const StepSums *sums, double terms, double lr, Error *error);
 int tracer_evaluation(Tracer *tracer, const Evaluation *evaluation, Error *error);
