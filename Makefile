@@ -112,7 +112,7 @@ $(BUILD)/test_ptx: $(patsubst test/%.c,$(BUILD)/%.o,$(wildcard test/ptx/*.c)) $(
 $(BUILD)/test_cudasim: $(BUILD)/test/test_cudasim.o $(BUILD)/test/check.o $(BUILD)/cudasim/trials.o $(EMULATOR) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/test_golden: $(patsubst test/%.c,$(BUILD)/test/%.o,$(wildcard test/golden_*.c))
-$(BUILD)/test_stats $(BUILD)/test_groups $(BUILD)/test_inference $(BUILD)/test_paired: $(BUILD)/test/made_groups.o
+$(BUILD)/test_stats $(BUILD)/test_groups $(BUILD)/test_inference $(BUILD)/test_paired $(BUILD)/test_planning: $(BUILD)/test/made_groups.o
 $(BUILD)/test_sum_tree: $(BUILD)/test/sum_tree.o
 $(BUILD)/test_curand: $(CURAND)
 $(filter-out $(BUILD)/test_ops $(BUILD)/test_cudasim $(BUILD)/probe,$(TESTS)): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/check.o $(BUILD)/test/rig.o $(ALL)

@@ -29,6 +29,14 @@ static const ToolOption known[] = {
      "check whether the numbers of a published table fit together; table1 is the study's"},
     {"reference", "FILE", AT(reference),
      "set the groups beside such a table, with intervals and whether its numbers fit together"},
+    {"plan", NULL, AT(plan),
+     "how many seeds and examples intervals and differences need: a table, from the runs at hand "
+     "or from --given"},
+    {"want", "LIST", AT(want),
+     "of --plan: how narrow, or which difference, in points or with %: "
+     "VAR=20%,zeta=0.5,CON=1,delta-zeta=1,delta-CON=2"},
+    {"given", "LIST", AT(given),
+     "of --plan: numbers in place of runs: zeta=85,VAR=1.5,CON=91,N=277,S=10"},
     {"expect", "FILE", AT(expect),
      "compare one group with expected values; exit with 4 if any differs"},
     {"tol", "X", 0, "relative tolerance of --expect (1e-9)"},
@@ -214,7 +222,7 @@ int arguments_parse(Arguments *o, int argc, char **argv, Error *error)
             return error_set(error, EXIT_USAGE, "'': an empty file name; name a file or a folder");
         }
     }
-    if (named == 0 && !o->help && !o->version && !o->audit) {
+    if (named == 0 && !o->help && !o->version && !o->audit && !(o->plan && o->given)) {
         return error_set(error, EXIT_USAGE,
                          "no files; name prediction files: ./consistency preds/*.bin");
     }

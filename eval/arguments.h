@@ -20,7 +20,7 @@ typedef struct Arguments {
     Format format;
     int format_named; /* else it follows the end of output */
     Interval ci;
-    int pairs, cluster, ascii, strict, intersect, drop, ddof, help, version;
+    int pairs, cluster, ascii, strict, intersect, drop, ddof, plan, help, version;
     int listed;      /* --examples was given */
     size_t examples; /* SIZE_MAX for all */
     size_t boot;     /* draws; 0 for none */
@@ -29,7 +29,7 @@ typedef struct Arguments {
     size_t min_seeds;
     const char *side[2]; /* --compare A B, or NULL */
     const char *output, *correlate, *audit, *reference, *expect, *gold, *labels, *metric, *data;
-    const char *scores, *seed_from;
+    const char *scores, *seed_from, *want, *given;
     char **files; /* [count] owned; folders are replaced by what is in them */
     size_t count;
 } Arguments;

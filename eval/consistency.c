@@ -5,6 +5,7 @@
 #include "group_report.h"
 #include "import.h"
 #include "known.h"
+#include "planning.h"
 #include "process.h"
 #include "reference.h"
 #include "report.h"
@@ -26,6 +27,7 @@ typedef struct Analysis {
     size_t count;
     Imports imports;
     json_t *groups, *comparisons;
+    json_t *parts; /* of the report: audit, reference, plans, correlations; those that there are */
 } Analysis;
 
 static int compare_keys(const Preds *x, const Preds *y, int count)
@@ -279,8 +281,10 @@ static json_t *correlation_rows(const json_t *groups, const json_t *audit)
     return rows;
 }
 
-static json_t *report_make(const Analysis *analysis, json_t *audit, json_t *reference,
-                           json_t *correlations)
+/* What every report has: format, version, tool, options and groups. */
+enum { KEYS_OF_REPORT = 5 };
+
+static json_t *report_make(const Analysis *analysis)
 {
     const Arguments *o = analysis->options;
     json_t *report = json_pack("{s:s, s:i, s:s}", "format", "consistency-report", "version", 1,
@@ -304,15 +308,7 @@ static json_t *report_make(const Analysis *analysis, json_t *audit, json_t *refe
         json_object_set(report, "comparisons", analysis->comparisons);
         json_object_set_new(report, "across_tasks", compare_across(analysis->comparisons));
     }
-    if (reference) {
-        json_object_set(report, "reference", reference);
-    }
-    if (correlations) {
-        json_object_set(report, "correlations", correlations);
-    }
-    if (audit) {
-        json_object_set(report, "audit", audit);
-    }
+    json_object_update(report, analysis->parts);
     return report;
 }
 
@@ -326,6 +322,7 @@ static void report_json(FILE *out, const json_t *report, const Arguments *option
 /* One line a group, then one with the rest. */
 static void report_jsonl(FILE *out, const json_t *report, const Arguments *options)
 {
+    (void)options;
     json_t *group;
     size_t i;
     json_array_foreach(json_object_get(report, "groups"), i, group)
@@ -333,8 +330,7 @@ static void report_jsonl(FILE *out, const json_t *report, const Arguments *optio
         json_dumpf(group, out, JSON_COMPACT);
         fputc('\n', out);
     }
-    if (options->side[0] || options->audit || options->reference ||
-        json_object_get(report, "correlations")) {
+    if (json_object_size(report) > KEYS_OF_REPORT) {
         json_t *rest = json_copy((json_t *)report);
         json_object_del(rest, "groups");
         json_dumpf(rest, out, JSON_COMPACT);
@@ -392,6 +388,53 @@ static size_t count_warnings(const json_t *groups, Format format)
     return count;
 }
 
+/* What stands beside groups and comparisons. */
+static int compute_parts(Analysis *analysis, const Arguments *options, const PlanNumbers *numbers,
+                         Error *error)
+{
+    json_t *made = NULL;
+    if (options->audit) {
+        if (audit_table(&made, options->audit, error)) {
+            return error->code;
+        }
+        json_object_set_new(analysis->parts, "audit", made);
+    }
+    if (options->reference) {
+        json_t *table;
+        if (audit_table(&table, options->reference, error)) {
+            return error->code;
+        }
+        int code = reference_compare(&made, table, analysis->groups, options, error);
+        json_decref(table);
+        if (code) {
+            return code;
+        }
+        json_object_set_new(analysis->parts, "reference", made);
+    }
+    if (options->plan) {
+        if (plan_make(&made, numbers, analysis->groups, analysis->comparisons, options->level,
+                      error)) {
+            return error->code;
+        }
+        json_object_set_new(analysis->parts, "plans", made);
+    }
+    const char *sizes = options->correlate;
+    if (!sizes && options->format == FORMAT_HTML && sizes_known(analysis->groups)) {
+        sizes = "public";
+    }
+    if (sizes) {
+        json_t *rows = correlation_rows(analysis->groups,
+                                        json_object_get(analysis->parts, "audit"));
+        int code = correlate_sizes(&made, rows, sizes, options->level, error);
+        json_decref(rows);
+        if (code) {
+            return code;
+        }
+        json_object_set_new(analysis->parts, "correlations", made);
+    }
+    return 0;
+}
+
 /* Ends the program: what was printed has arrived, or that is the error. */
 static int finish(int code, int printed, Error *error)
 {
@@ -420,8 +463,12 @@ int main(int argc, char **argv)
         }
         return finish(0, 1, &error);
     }
-    Analysis analysis = {.options = &options, .groups = json_array(), .comparisons = json_array()};
-    json_t *audit = NULL, *reference = NULL, *correlations = NULL;
+    Analysis analysis = {.options = &options,
+                         .groups = json_array(),
+                         .comparisons = json_array(),
+                         .parts = json_object()};
+    PlanNumbers numbers;
+    code = code ? code : plan_read(&numbers, &options, &error);
     if (!code) {
         analysis.count = options.count;
         analysis.all = memory_calloc(options.count + 1, sizeof *analysis.all);
@@ -435,32 +482,14 @@ int main(int argc, char **argv)
     if (!options.side[0]) {
         warn_mixed(analysis.groups);
     }
-    if (!code && options.audit) {
-        code = audit_table(&audit, options.audit, &error);
-    }
-    if (!code && options.reference) {
-        json_t *table;
-        code = audit_table(&table, options.reference, &error);
-        if (!code) {
-            code = reference_compare(&reference, table, analysis.groups, &options, &error);
-            json_decref(table);
-        }
-    }
-    if (!code && !options.correlate && options.format == FORMAT_HTML &&
-        sizes_known(analysis.groups)) {
-        options.correlate = "public";
-    }
-    if (!code && options.correlate) {
-        json_t *rows = correlation_rows(analysis.groups, audit);
-        code = correlate_sizes(&correlations, rows, options.correlate, options.level, &error);
-        json_decref(rows);
-    }
+    code = code ? code : compute_parts(&analysis, &options, &numbers, &error);
     if (!code && !options.expect) {
-        json_t *report = report_make(&analysis, audit, reference, correlations);
+        json_t *report = report_make(&analysis);
         code = write_report(report, &options, &error);
         json_decref(report);
-        size_t found = count_warnings(analysis.groups, options.format) + audit_impossible(audit) +
-                       reference_impossible(reference);
+        size_t found = count_warnings(analysis.groups, options.format) +
+                       audit_impossible(json_object_get(analysis.parts, "audit")) +
+                       reference_impossible(json_object_get(analysis.parts, "reference"));
         if (!code && found && options.strict) {
             code = EXIT_WARNED;
         }
@@ -473,9 +502,7 @@ int main(int argc, char **argv)
     free(analysis.runs);
     json_decref(analysis.groups);
     json_decref(analysis.comparisons);
-    json_decref(audit);
-    json_decref(reference);
-    json_decref(correlations);
+    json_decref(analysis.parts);
     int printed = !options.output || options.expect;
     arguments_free(&options);
     return finish(code, printed, &error);

@@ -137,6 +137,44 @@ double t_two_sided(double t, double df)
     return beta_cdf(df / (df + t * t), df / 2, 0.5);
 }
 
+double normal_cdf(double x)
+{
+    return erfc(-x / sqrt(2)) / 2;
+}
+
+/* T = (Z + shift) / U, U^2 = chi-square / df: the mean over U of what |T| > t leaves for Z. */
+static double beyond(double t, double shift, double df)
+{
+    enum { NODES = 1000 };
+    double reach = 10 / sqrt(2 * df), low = fmax(0, 1 - reach), step = (1 + reach - low) / NODES;
+    double sum = 0, weights = 0;
+    for (int k = 0; k <= NODES; k++) { /* Simpson */
+        double u = low + k * step, weight = k == 0 || k == NODES ? 1 : k % 2 ? 4 : 2;
+        weight *= u > 0 ? exp((df - 1) * log(u) - df * (u * u - 1) / 2) : df == 1 ? exp(0.5) : 0;
+        sum += weight * (normal_cdf(shift - t * u) + normal_cdf(-shift - t * u));
+        weights += weight;
+    }
+    return sum / weights;
+}
+
+double t_power(double shift, double df, double level)
+{
+    return beyond(t_quantile(1 - (1 - level) / 2, df), shift, df);
+}
+
+double t_shift(double power, double df, double level)
+{
+    double t = t_quantile(1 - (1 - level) / 2, df), low = 0, high = 1;
+    while (beyond(t, high, df) < power) {
+        high *= 2;
+    }
+    for (int i = 0; i < 50; i++) {
+        double middle = (low + high) / 2;
+        *(beyond(t, middle, df) < power ? &low : &high) = middle;
+    }
+    return high;
+}
+
 double normal_quantile(double p)
 {
     /* z^2 follows chi-square with 1 */

@@ -20,6 +20,15 @@ double normal_quantile(double p);
 /* P(|T| >= |t|) of Student's t, also for df that are not whole. */
 double t_two_sided(double t, double df);
 
+/* P(Z <= x) of a standard normal Z. */
+double normal_cdf(double x);
+
+/* Power of the two-sided t test at this level (0.95 for 5 %): P(|T| > t) of the noncentral t with df
+ * degrees of freedom, whose numerator is shifted by so many standard errors. And the shift that has
+ * this power, above 1 - level. To about 1e-6. */
+double t_power(double shift, double df, double level);
+double t_shift(double power, double df, double level);
+
 /* Two-sided exact binomial test of a fair coin with k and m of each side (McNemar 1947); 1 where
  * both are 0. */
 double fair_coin_p(unsigned long k, unsigned long m);

@@ -284,6 +284,7 @@ json_t *group_report(const Group *joined, const Arguments *options)
     int html = options->format == FORMAT_HTML, text = options->format == FORMAT_TEXT;
     StatisticsOptions wanted = {.level = options->level,
                                 .summary = text && !options->pairs,
+                                .components = options->plan,
                                 .pairs = options->pairs || (html && g.S <= 40),
                                 .examples = options->listed || html ? options->examples : 0};
     json_t *statistics = statistics_compute(&g, &wanted);

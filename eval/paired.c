@@ -1,4 +1,5 @@
 #include "paired.h"
+#include "components.h"
 #include "distributions.h"
 #include "inference.h"
 #include "intervals.h"
@@ -33,6 +34,14 @@ static double distance(const Pairs *p, Distance kind, const Preds *x, const Pred
            : kind == DIFFER
                ? x->pred[i] < 0 || x->pred[i] != y->pred[i]
                : x->pred[i] < 0 || x->pred[i] != p->label[i] || y->pred[i] != p->label[i];
+}
+
+/* Whether pairs s and r agree on an example in A and not in B: 1, 0, or -1 the other way round. */
+static double agree_more(const void *context, size_t s, size_t r, size_t i)
+{
+    const Pairs *p = context;
+    return distance(p, DIFFER, p->run[1][s], p->run[1][r], i) -
+           distance(p, DIFFER, p->run[0][s], p->run[0][r], i);
 }
 
 static Measure measure_make(const Pairs *p)
@@ -284,6 +293,11 @@ static void put_pairs(json_t *o, const Pairs *p, const double *x, const double *
             Measure right_a = between_seeds(p, NOT_BOTH_RIGHT, 0, 0),
                     right_b = between_seeds(p, NOT_BOTH_RIGHT, 1, 1);
             put_measure(o, "delta_CON", combine(p, 1, &b, -1, &a), p, level);
+            if (p->n > 3 && p->N > 1) {
+                Components parts = components_estimate(agree_more, p, p->n, p->N);
+                json_object_set_new(json_object_get(o, "delta_CON"), "components",
+                                    components_json(&parts));
+            }
             put_measure(o, "delta_CCON", combine(p, 1, &right_b, -1, &right_a), p, level);
             measure_free(&right_a);
             measure_free(&right_b);

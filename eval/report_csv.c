@@ -158,6 +158,24 @@ static void csv_paired(FILE *out, const json_t *comparison, const Arguments *o)
     }
 }
 
+static void csv_plan(FILE *out, const json_t *plan, const Arguments *o)
+{
+    json_t *entry;
+    size_t i;
+    char name[128];
+    json_array_foreach(json_object_get(plan, "rows"), i, entry)
+    {
+        snprintf(name, sizeof name, "plan %.0f seeds", number_of(entry, "S"));
+        csv_values(out, plan, entry, name, o);
+    }
+    json_array_foreach(json_object_get(plan, "wanted"), i, entry)
+    {
+        snprintf(name, sizeof name, "plan %s %g %s", text_of(entry, "goal"),
+                 number_of(entry, "want"), text_of(entry, "unit"));
+        csv_values(out, plan, entry, name, o);
+    }
+}
+
 /* Comparisons, correlations and audited cells as rows of the same shape. */
 static void csv_rest(FILE *out, const json_t *report, const Arguments *o)
 {
@@ -199,6 +217,10 @@ static void csv_rest(FILE *out, const json_t *report, const Arguments *o)
         free(name);
         fprintf(out, ",%s,,,text,%.0f,%.0f\n", text_of(cell, "verdict"), number_of(entry, "S"),
                 number_of(entry, "N"));
+    }
+    json_array_foreach(json_object_get(report, "plans"), i, entry)
+    {
+        csv_plan(out, entry, o);
     }
     json_array_foreach(json_object_get(json_object_get(report, "audit"), "cells"), i, entry)
     {

@@ -2,6 +2,7 @@
 #include "html.h"
 #include "html_plots.h"
 #include "html_tables.h"
+#include "planning.h"
 #include "reference.h"
 #include "result.h"
 
@@ -85,6 +86,7 @@ void report_html(FILE *out, const json_t *report, const Arguments *o)
     html_sources(out, groups, o);
     html_comparisons(out, json_object_get(report, "comparisons"), o);
     reference_show(out, json_object_get(report, "reference"), o);
+    plan_show(out, json_object_get(report, "plans"), o);
     html_audit(out, json_object_get(report, "audit"));
     if (t.blocks) {
         html_checklist(out, report, o);

@@ -1,5 +1,6 @@
 /* Markdown and LaTeX. */
 #include "report.h"
+#include "planning.h"
 #include "reference.h"
 #include "result.h"
 
@@ -230,6 +231,7 @@ void report_md(FILE *out, const json_t *report, const Arguments *o)
     }
     md_comparisons(out, report);
     reference_show(out, json_object_get(report, "reference"), o);
+    plan_show(out, json_object_get(report, "plans"), o);
     md_rest(out, report, o);
     json_array_foreach(json_object_get(report, "groups"), i, g)
     {
@@ -320,6 +322,7 @@ void report_latex(FILE *out, const json_t *report, const Arguments *o)
         fputs("\\bottomrule\n\\end{tabular}\n", out);
     }
     reference_show(out, json_object_get(report, "reference"), o);
+    plan_show(out, json_object_get(report, "plans"), o);
     const json_t *cells = json_object_get(json_object_get(report, "audit"), "cells");
     if (cells) {
         fputs("\n% audit\n\\begin{tabular}{llrrrrrll}\n\\toprule\nmodel & task & $\\zeta$ & VAR & "

@@ -1,5 +1,6 @@
 /* The report on a terminal: 80 columns. */
 #include "report.h"
+#include "planning.h"
 #include "reference.h"
 #include "result.h"
 
@@ -489,6 +490,7 @@ void report_text(FILE *out, const json_t *report, const Arguments *o)
     }
     print_comparisons(out, report, o);
     reference_show(out, json_object_get(report, "reference"), o);
+    plan_show(out, json_object_get(report, "plans"), o);
     if (json_object_get(report, "audit")) {
         print_audit(out, json_object_get(report, "audit"), o->ascii);
     }

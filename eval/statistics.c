@@ -2,6 +2,7 @@
  * c on example i, k[i] runs that are right. A prediction of -1 is wrong and agrees with nothing. */
 #include "statistics.h"
 #include "coefficients.h"
+#include "components.h"
 #include "distributions.h"
 #include "examples.h"
 #include "inference.h"
@@ -256,6 +257,23 @@ static void drop_labelled(json_t *o)
     json_object_set_new(o, "labels", json_string("hidden"));
 }
 
+/* Whether two runs say the same of an example. */
+static double agree(const void *context, size_t s, size_t r, size_t i)
+{
+    const Table *t = context;
+    int p = t->pred[s * t->N + i];
+    return p >= 0 && p == t->pred[r * t->N + i];
+}
+
+static json_t *con_components(const Table *t)
+{
+    if (t->S < 4 || t->N < 2) {
+        return json_null();
+    }
+    Components c = components_estimate(agree, t, t->S, t->N);
+    return components_json(&c);
+}
+
 static void put_classes(json_t *o, const Group *g, const StatisticsOptions *options)
 {
     Table t = table_make(g, NULL, NULL);
@@ -285,6 +303,9 @@ static void put_classes(json_t *o, const Group *g, const StatisticsOptions *opti
         }
         put_cochran(o, &t, ccon);
         put_chance_corrected(o, &t);
+        if (options->components) {
+            json_object_set_new(o, "CON_components", con_components(&t));
+        }
         json_object_set_new(o, "CON_ci", two_way(&t, 0, NULL, options->level));
         json_object_set_new(o, "CCON_ci", two_way(&t, 1, NULL, options->level));
         if (g->cluster) {

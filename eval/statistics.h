@@ -8,6 +8,7 @@ typedef struct StatisticsOptions {
     double level;    /* of intervals, 0.95 */
     int summary;     /* only what the table shows: nothing over pairs of runs, no logits */
     int pairs;       /* list every pair of runs, and the values of every example */
+    int components;  /* of CON's variance */
     size_t examples; /* how many of the least stable ones to list */
 } StatisticsOptions;
 

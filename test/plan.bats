@@ -147,3 +147,71 @@ table() {
     table
     refuses 65 't.csv: no cell' --reference t.csv run?/*.csv
 }
+
+@test "plan: widths and differences from runs, from numbers, and of equal seeds, in every format" {
+    local format
+    four_runs
+    exits 0 --plan --want VAR=20%,zeta=5,CON=10,delta-zeta=10,delta-CON=20 run?/*.csv
+    # s 10.206: by hand s t / sqrt(S) and the chi-square factors; 53 seeds bring the interval of s within 20 %
+    has 'plan for rte, run*/predict_results_rte.csv: S 4, N 8, s 10.21, zeta 87.50, CON' \
+        '    4   -43 %  +273 %  ±16.24' '   10   -31 %   +83 %   ±7.30' '  100   -12 %   +16 %   ±2.03' 'VAR within 20 %             53'
+    grep -q '^zeta within 5 points  *19  *8 to 225$' out
+    # of the runs at hand the plan says what their report says
+    grep -q '^rte .* 79.17 \[ 46.30, 100.00\]' out
+    grep -q '^    4   -43 %  +273 %  ±16.24  ±32.87  ' out
+    for format in md latex html; do
+        exits 0 --format $format --plan --want VAR=20%,CON=10 run?/*.csv
+        has '±16.24' 273 'plan for rte, run' 'CON within 10 points'
+    done
+    exits 0 --format csv --plan --want VAR=20%,zeta=5 run?/*.csv
+    has 'plan 4 seeds.zeta,16.24' 'plan 10 seeds.SD_high,1.8256' 'plan VAR 20 %.seeds,53'
+    exits 0 --format jsonl --plan --want zeta=5 run?/*.csv
+    tail -n 1 out | grep -q '"plans":\[{"from":"runs",.*"S":4.0,"N":8.0,"SD":10.20[0-9]*,.*"CON_components":{"examples":.*"wanted":\[{"goal":"zeta"'
+    # numbers: what is not known is n/a, what cannot be had is none
+    exits 0 --plan --given zeta=85.02,VAR=1.48,CON=91.09,N=277 --want CON=1,VAR=0.5,delta-zeta=1
+    grep -q '^CON within 1 point  *none  *16[0-9][0-9]$' out
+    grep -q '^VAR within 0.5 points  *2[0-9]$' out
+    exits 0 --plan --given N=277 --want CON=1,VAR=20%
+    grep -q '^CON within 1 point  *n/a  *n/a$' out
+    grep -q '^VAR within 20 %  *53$' out
+    # a higher level needs more
+    exits 0 --plan --level 0.99 --given N=277 --want VAR=20%
+    grep -q '^VAR within 20 %  *9[0-9]$' out
+    # equal seeds: what the change does to each seed, far less than what two sets of runs do
+    for run in 1 2 3 4; do mkdir -p A/run$run B/run$run; cp run$run/*.csv A/run$run; cp run$run/*.csv B/run$run; done
+    sed -i 's/^7,b,b/7,b,a/' B/run1/*.csv
+    exits 0 --plan --want zeta=1,delta-zeta=10 --compare A B A/*/*.csv B/*/*.csv
+    has 'plan for rte, A - B at 4 equal seeds, 8 examples: s 6.25'
+    [ "$(grep -c '^zeta within' out)" -eq 2 ]
+    [ "$(grep -c '^zeta A - B of' out)" -eq 3 ]
+    # too few runs
+    exits 0 --plan run[12]/*.csv
+    has 'CON: four runs or more are needed'
+    exits 0 --plan run1/*.csv
+    has 'plan: two runs of a group or more are needed'
+}
+
+@test "plan: what it refuses" {
+    four_runs
+    refuses 64 'no files' --plan
+    refuses 64 'no files' --given N=8
+    refuses 64 -- '--want is of --plan' --want CON=1 run?/*.csv
+    refuses 64 -- '--given is of --plan' --given N=8 run?/*.csv
+    refuses 64 '--given N=8: numbers or files, not both' --plan --given N=8 run?/*.csv
+    refuses 64 "--want con=1: 'con' is none of VAR, zeta, CON, delta-zeta, delta-CON" --plan --want con=1 run?/*.csv
+    refuses 64 "--want CON: 'CON' is not CON=NUMBER, in points or with %" --plan --want CON run?/*.csv
+    refuses 64 "--want CON=1x: 'CON=1x' is not CON=NUMBER" --plan --want CON=1x run?/*.csv
+    refuses 64 "'CON=-1' is not CON=NUMBER" --plan --want zeta=1,CON=-1 run?/*.csv
+    refuses 64 "'CON=0' is not CON=NUMBER" --plan --want CON=0 run?/*.csv
+    refuses 64 "'CON=nan' is not CON=NUMBER" --plan --want CON=nan run?/*.csv
+    refuses 64 'CON is named twice' --plan --want CON=1,CON=2 run?/*.csv
+    refuses 64 "'SD' is none of zeta, VAR, CON, N, S" --plan --given SD=1
+    refuses 64 "'N=20%' is not N=NUMBER" --plan --given N=20%
+    refuses 64 'zeta and CON are at most 100 %' --plan --given zeta=101
+    refuses 64 'S and N are whole numbers from 2' --plan --given N=1
+    refuses 64 'S and N are whole numbers from 2' --plan --given N=10.5
+    refuses 64 'S and N are whole numbers from 2' --plan --given S=1
+    refuses 64 'no runs of the model .* have zeta 80, CON 60 and VAR 0; leave out CON' --plan --given zeta=80,CON=60,N=100
+    refuses 64 'zeta 80, CON 95 and VAR 30' --plan --given zeta=80,CON=95,N=100,VAR=30
+    refuses 64 "^consistency: --want '': an empty value" --plan --want '' run?/*.csv
+}

@@ -69,6 +69,7 @@ run audit "$build/test_audit"
 run inference "$build/test_inference"
 run groups "$build/test_groups"
 run paired "$build/test_paired"
+run planning "$build/test_planning"
 for t in test/tokenizers/*/; do run "tokenizer $(basename "$t")" "$build/test_tokenizer" "$t" "$t/cases.jsonl"; done
 if [ -d "$shared" ]; then
     run scalar "$build/test_scalar" --quick $shared/models/ops/golden.safetensors
