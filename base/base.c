@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "base.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sha256.h>
@@ -160,6 +161,24 @@ int folder_make(const char *path, Error *error)
     }
     free(part);
     return folder_check(path, error);
+}
+
+int folder_remove(const char *path, Error *error)
+{
+    int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *stream = descriptor < 0 ? NULL : fdopendir(descriptor);
+    struct dirent *entry;
+    int code = stream || errno == ENOENT ? 0 : error_set_errno(error, "remove", path);
+    while (stream && !code && (entry = readdir(stream))) {
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") && strcmp(name, "..") && unlinkat(dirfd(stream), name, 0)) {
+            code = error_set_errno(error, "remove what is in", path);
+        }
+    }
+    if (stream) {
+        closedir(stream);
+    }
+    return !code && rmdir(path) && errno != ENOENT ? error_set_errno(error, "remove", path) : code;
 }
 
 void sha256_hex(char hex[65], const void *bytes, size_t size)

@@ -152,6 +152,13 @@ int stdout_close(Error *error);
 /* Copies a file, whole or not at all. Errors: those of file_map and of Writer. */
 int file_copy(const char *from, const char *to, Error *error);
 
+/* Whether the folder that path is in holds on the disk what it holds now: 0, or -1 and errno. */
+int path_sync(const char *path);
+
+/* Removes a folder and the files in it. What is not there is no error. Errors: those of unlink and
+ * rmdir: 74, 77. */
+int folder_remove(const char *path, Error *error);
+
 /* Makes a folder and its parents. Errors: 73, 74 or 77. */
 int folder_make(const char *path, Error *error);
 

@@ -5,13 +5,33 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-static char farewell[256];
+static char farewell[256], notice[256];
 static struct {
     volatile sig_atomic_t descriptor;
     const char *volatile text;
 } last_words = {-1, NULL};
+static volatile sig_atomic_t deferred, stopping;
+static struct timespec first; /* signal that was deferred */
+
+/* Whether a signal is only noted: the first one, and what is no second request to stop. SIGXCPU
+ * comes again each second; timeout(1) sends its signal twice, to the process and to its group. */
+static int is_noted(int number)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!stopping) {
+        first = now;
+        stopping = 1;
+        (void)!write(STDERR_FILENO, notice, strlen(notice));
+        return 1;
+    }
+    double since = (double)(now.tv_sec - first.tv_sec) +
+                   1e-9 * (double)(now.tv_nsec - first.tv_nsec);
+    return number == SIGXCPU || since < 0.25;
+}
 
 /* Only what signal-safety(7) allows. A write that fails here cannot be reported. Runs on the main
  * thread, which alone writes files: another one hands the signal on. */
@@ -19,6 +39,9 @@ static void on_signal(int number)
 {
     if (gettid() != getpid()) {
         (void)tgkill(getpid(), getpid(), number);
+        return;
+    }
+    if (deferred && is_noted(number)) {
         return;
     }
     writers_settle();
@@ -39,10 +62,14 @@ void process_start(const char *program)
     snprintf(farewell, sizeof farewell,
              "%s%s: stopped by a signal; no unfinished file was left, run again\n",
              isatty(STDERR_FILENO) ? "\r\033[K" : "", program);
+    if (isatty(STDERR_FILENO)) {
+        snprintf(notice, sizeof notice,
+                 "\r\033[K%s: stopping behind this step; a second signal stops at once\n", program);
+    }
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
-    static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = on_signal}, old;
+    static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGXCPU};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, old;
     sigfillset(&action.sa_mask);
     for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
         sigaction(stops[i], &action, &old);
@@ -57,4 +84,14 @@ void process_last_words(int descriptor, const char *text)
     last_words.descriptor = -1;
     last_words.text = text;
     last_words.descriptor = descriptor;
+}
+
+void process_defer(int defer)
+{
+    deferred = defer;
+}
+
+int process_stopping(void)
+{
+    return stopping;
 }

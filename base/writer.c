@@ -188,7 +188,7 @@ int writer_open(Writer *writer, const char *path, Error *error)
     return 0;
 }
 
-static int folder_sync(const char *path)
+int path_sync(const char *path)
 {
     char *folder = string_copy(path), *slash = strrchr(folder, '/');
     if (slash) {
@@ -233,7 +233,7 @@ int writer_commit(Writer *writer, Error *error)
         return 0;
     }
     if (!number && !code && writer->temporary &&
-        (rename(writer->temporary, writer->path) || folder_sync(writer->path))) {
+        (rename(writer->temporary, writer->path) || path_sync(writer->path))) {
         number = errno;
     }
     if (number && !code) {
@@ -279,7 +279,7 @@ int writers_end(int code, Error *error)
         if (!temporary || !path) {
             continue;
         }
-        if (!code && folder_sync(path)) {
+        if (!code && path_sync(path)) {
             code = error_set_errno(error, "write", path);
         }
         unfinished[i].temporary = NULL;

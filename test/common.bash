@@ -1,6 +1,28 @@
 # What the command-line tests share. $work is the folder of one test, $refused where a refused run would leave its files,
 # $appended options that every refused command gets.
 
+# make_shim: builds faultfs.c, which lets calls fail
+make_shim() {
+    case "${BUILD:-build}" in *san*) skip "a sanitizer's runtime must come first" ;; esac
+    ${CC:-gcc} -shared -fPIC -o "$work/faultfs.so" test/faultfs.c -ldl
+}
+
+# at_fault FUNCTION N ERRNO COMMAND...: its exit code in $status, "none" if there is no such call; its message in $work/message
+at_fault() {
+    local fault="$1 $2 $3"
+    shift 3
+    status=0
+    rm -f "$work/hit"
+    FAULT="$fault" FAULT_HIT="$work/hit" LD_PRELOAD="$work/faultfs.so" "$@" >"$work/out" 2>"$work/err" || status=$?
+    grep -v '^NOTE' "$work/err" >"$work/message" || true
+    [ -e "$work/hit" ] || [ $status -ne 0 ] || status=none
+}
+
+# log_of FOLDER: its logs without what the machine decides
+log_of() {
+    sed -E 's/"(threads|seconds|tokens_per_second|peak_bytes)":[^,}]*//g; s/"simd":"[^"]*"//' "$1"/*.jsonl
+}
+
 # fails CODE PATTERN COMMAND...: that exit code, one line on stderr that matches, and no prediction file; nothing at all is
 # written if the input is to blame (64 to 66)
 fails() {

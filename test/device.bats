@@ -95,11 +95,6 @@ trains() {
     cmp "$work/cpu.adapter/adapter_model.safetensors" "$work/fence.adapter/adapter_model.safetensors"
 }
 
-# The log of a run without what differs from machine to machine.
-log() {
-    sed -E 's/"(threads|seconds|tokens_per_second|peak_bytes)":[^,}]*//g; s/"simd":"[^"]*"//' "$1"/*.jsonl
-}
-
 # same NAME OPTIONS...: the emulated GPU writes what the cpu writes: predictions, weights and the log
 same() {
     local name=$1
@@ -112,7 +107,7 @@ same() {
     for file in $(ls "$work/cpu.$name"/*.bin "$work/cpu.$name.saved"/*.safetensors 2>/dev/null); do # lm writes no .bin
         cmp "$file" "$work/sim.${file#"$work/cpu."}"
     done
-    diff <(log "$work/cpu.$name") <(log "$work/sim.$name")
+    diff <(log_of "$work/cpu.$name") <(log_of "$work/sim.$name")
 }
 
 @test "the emulated GPU gives the bytes of the cpu: an encoder, regression, multiple choice" {

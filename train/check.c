@@ -27,6 +27,11 @@ int setup_check_output(const Setup *setup, const Seeds *seeds, const char *save,
                                             {"adapter_config.json", "adapter_model.safetensors"}};
     int code = folder_check(setup->options->preds, error);
     const Encoded *set;
+    const char *resume = setup->options->resume;
+    if (!code && strcmp(resume, "auto") && strcmp(resume, "never") && !path_is_folder(resume)) {
+        code = error_set(error, EXIT_NO_INPUT,
+                         "--resume %s: no such folder; name a checkpoint, auto or never", resume);
+    }
     for (int i = 0; !code && path_is_folder(setup->options->preds) && (set = setup_set(setup, i));
          i++) {
         char *name = output_name(setup, set->dataset, seeds),

@@ -1,6 +1,7 @@
 #include "evaluate.h"
 #include "metrics.h"
 #include "pack.h"
+#include "process.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -73,6 +74,9 @@ int evaluate(Run *run, const Encoded *set, Evaluation *e, Error *error)
         if (!dataset->hidden) {
             pass_loss(&pass, 0.0f, 0);
             terms += setup->batch.terms;
+        }
+        if (process_stopping()) {
+            return error_set(error, EXIT_STOPPED, "stopped by a signal");
         }
     }
     device->get(e->logits, run->logits, values * sizeof *e->logits);

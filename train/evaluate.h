@@ -5,7 +5,8 @@
 #include "run.h"
 
 /* Predictions, metric and mean loss of the weights as they are on a set of the setup (NaN where its
- * labels are hidden). Errors: 70 an op failed, 79 the loss, or a logit, is not finite. */
+ * labels are hidden). Errors: 70 an op failed, 75 a signal asks for the end, 79 the loss, or a
+ * logit, is not finite. */
 int evaluate(Run *run, const Encoded *set, Evaluation *evaluation, Error *error);
 
 /* The dev set into run->now; its selection is the metric on the half that selects, if one does.

@@ -3,7 +3,8 @@
  *     examples of the step -> micro-batches: pack -> pass_forward -> pass_loss, which adds losses
  *     and gradients up
  *     -> optim_step: norm, clipping, AdamW -> loss and norm come to the host, once a step
- *     -> progress; where --eval-every says so the evaluation */
+ *     -> progress; where it is time a checkpoint; where --eval-every says so the evaluation */
+#include "checkpoint.h"
 #include "evaluate.h"
 #include "metrics.h"
 #include "pack.h"
@@ -114,7 +115,7 @@ int run_lost_patience(const Run *run)
 }
 
 /* Evaluates and decides what to keep. */
-static int evaluate_and_keep(Run *run, int first, Error *error)
+static int evaluate_and_keep(Run *run, Error *error)
 {
     const Setup *setup = run->setup;
     if (evaluate_dev(run, error) || tracer_evaluation(run->tracer, &run->now, error) ||
@@ -123,7 +124,7 @@ static int evaluate_and_keep(Run *run, int first, Error *error)
         return error->code;
     }
     run->state.waited++;
-    if (first || !setup->recipe.select ||
+    if (!run->state.kept.step || !setup->recipe.select ||
         evaluation_is_better(setup, &run->now, &run->state.kept)) {
         keep(run);
     }
@@ -134,21 +135,34 @@ int run_loop(Run *run, Error *error)
 {
     const Setup *setup = run->setup;
     State *state = &run->state;
-    int examples = setup->train.count, code = 0, evaluations = 0,
+    int examples = setup->train.count, code = 0, ordered = -1,
         *order = memory_alloc((size_t)examples, sizeof *order);
-    while (state->step < setup->stop && !code && !run_lost_patience(run)) {
+    for (;;) {
+        if (state->step && setup_evaluates(setup, state->step)) {
+            code = evaluate_and_keep(run, error);
+        }
+        if (code || state->step == setup->stop || run_lost_patience(run)) {
+            break;
+        }
         StepRange range = step_range(setup, state->step);
         state->epoch = range.epoch;
+        if (range.epoch != ordered) {
+            epoch_order(order, examples, run->seeds->data, range.epoch);
+            ordered = range.epoch;
+        }
         if (range.first == 0) {
             state->loss = state->terms = 0;
-            epoch_order(order, examples, run->seeds->data, range.epoch);
         }
-        code = train_step(run, &range, order, error);
-        if (!code && setup_evaluates(setup, state->step)) {
-            code = evaluate_and_keep(run, evaluations++ == 0, error);
+        code = train_step(run, &range, order, error) || checkpoints_step(run, error) ? error->code
+                                                                                     : 0;
+        if (code) {
+            break;
         }
     }
     free(order);
+    if (code == EXIT_STOPPED) {
+        return checkpoints_stop(run, error);
+    }
     if (!code && state->step < setup->stop) {
         code = progress_early(&run->progress, state->step, error);
     }

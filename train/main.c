@@ -11,6 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The command that goes on with a run which a signal has stopped. */
+static char *command_of(const Options *o)
+{
+    char *command = NULL;
+    for (int i = 0; i < o->argc; i++) {
+        char *word = shell_quote(o->argv[i]);
+        string_append(&command, "%s%s", i ? " " : "", word);
+        free(word);
+    }
+    if (option_given(o, "resume")) { /* the last one counts */
+        string_append(&command, " --resume auto");
+    }
+    return command;
+}
+
 static int fail(const Error *error)
 {
     fprintf(stderr, "train_gpt: %s\n", error->text);
@@ -301,6 +316,10 @@ static int run_all(Setup *setup, const Options *o, const uint64_t *list, int cou
             show_outcome(setup, &seeds, &outcome);
             outcome_free(&outcome);
         }
+        if (!code && process_stopping() && i + 1 < count) {
+            code = error_set(error, EXIT_STOPPED, "stopped by a signal behind run %d of %d", i + 1,
+                             count);
+        }
     }
     return o->profile ? profile_close(&profile, code, o->quiet ? NULL : stderr, error) : code;
 }
@@ -336,6 +355,12 @@ int main(int argc, char **argv)
     }
     int code = run_all(&setup, &options, seeds, count, &error);
     setup_close(&setup);
+    if (code == EXIT_STOPPED) {
+        char *command = command_of(&options);
+        fprintf(stderr, "train_gpt: %s; go on with: %s\n", error.text, command);
+        free(command);
+        return code;
+    }
     code = code ? code : stdout_close(&error);
     return code ? fail(&error) : 0;
 }

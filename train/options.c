@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum Kind { TEXT, COUNT, EVERY, REAL, SEED, FLAG } Kind;
+typedef enum Kind { TEXT, COUNT, EVERY, SAVE, REAL, SEED, FLAG } Kind;
 
 static const struct {
     const char *name; /* with hyphens, as typed */
@@ -146,13 +146,15 @@ static int check_value(const char *name, Kind kind, const char *text, Error *err
         return error_set(error, EXIT_USAGE,
                          "--%s: the value is empty; name one, or leave the option out", name);
     }
-    if (kind == COUNT || kind == EVERY) {
+    if (kind == COUNT || kind == EVERY || kind == SAVE) {
         long number = strtol(text, &end, 10);
-        int steps = kind == EVERY && end > text && !strcmp(end, "steps");
+        int steps = kind != COUNT && end > text && !strcmp(end, "steps");
         if ((*end && !steps) || errno || number < 0 || number > 1000000000) {
             return error_set(error, EXIT_USAGE,
                              "--%s %s: not a whole number from 0 to 1000000000%s", name, text,
-                             kind == EVERY ? " of epochs, or Nsteps" : "");
+                             kind == EVERY  ? " of epochs, or Nsteps"
+                             : kind == SAVE ? " of minutes, or Nsteps"
+                                            : "");
         }
     } else if (kind == REAL) {
         double number = strtod(text, &end);
@@ -370,6 +372,21 @@ static int check_together(const Options *o, Error *error)
         return error_set(error, EXIT_USAGE,
                          "--trace-until with --save: no model is written; leave one of them out");
     }
+    int named = strcmp(o->resume, "auto") != 0 && strcmp(o->resume, "never") != 0;
+    if (named && o->seeds) {
+        return error_set(error, EXIT_USAGE,
+                         "--resume %s with --seeds: a checkpoint is of one run; give --seed, or "
+                         "leave --resume out, and each run goes on from its own",
+                         o->resume);
+    }
+    if (o->trace && (named || option_given(o, "save_every") || o->keep_checkpoints)) {
+        return error_set(error, EXIT_USAGE,
+                         "--%s with --trace: a trace has all steps of a run from the first on; leave "
+                         "one of them out",
+                         named                 ? "resume"
+                         : o->keep_checkpoints ? "keep-checkpoints"
+                                               : "save-every");
+    }
     if (o->profile && o->dry_run) {
         return error_set(error, EXIT_USAGE,
                          "--profile with --dry-run, which runs nothing; leave one of them out");
@@ -496,8 +513,8 @@ void options_help(FILE *out)
     fputs("\nKernels:\n", out);
     backend_list_variants(out);
     fputs("\nExit codes: 0 done, 64 usage, 65 bad data or model, 66 missing input,\n"
-          "71 no memory, 73 cannot create, 74 I/O, 75 stopped by a signal, 77 permission,\n"
-          "79 diverged.\n",
+          "71 no memory, 73 cannot create, 74 I/O, 75 stopped by a signal: the same command\n"
+          "goes on, 77 permission, 78 other settings than the run was begun with, 79 diverged.\n",
           out);
 }
 

@@ -75,8 +75,7 @@ static json_t *number_text(const char *format, double value)
 
 json_t *output_receipts(const Setup *setup, const Dataset *dataset, const Seeds *seeds)
 {
-    static const char *const problems[] = {"single", "multichoice",
-                                           "regression"}; /* lm writes none */
+    static const char *const problems[] = {"single", "multichoice", "regression", "language"};
     const Task *task = dataset->task;
     json_t *hparams = recipe_json(&setup->recipe, seeds), *names = json_array(), *m = json_object();
     char digest[65], *text = json_canonical(hparams);
@@ -139,6 +138,27 @@ char *output_place(const Setup *setup, int step, int epoch)
 {
     int in_steps = option_in_steps(setup->options->eval_every);
     return string_format(in_steps ? "step:%d" : "epoch:%d", in_steps ? step : epoch + 1);
+}
+
+void output_differences(char **list, const json_t *before, const json_t *now)
+{
+    json_t *all = json_copy((json_t *)(uintptr_t)now), *value;
+    const char *key;
+    json_object_update(all, (json_t *)(uintptr_t)before);
+    json_object_foreach(all, key, value)
+    {
+        const json_t *x = json_object_get(before, key), *y = json_object_get(now, key);
+        if (!strcmp(key, "recipe_sha256") || (x && y && json_equal(x, y))) {
+            continue; /* a digest of the hparams, which are listed themselves */
+        }
+        char *a = x ? json_dumps(x, JSON_ENCODE_ANY) : NULL,
+             *b = y ? json_dumps(y, JSON_ENCODE_ANY) : NULL;
+        string_append(list, "%s%s %.24s, now %.24s", *list ? "; " : "", key, a ? a : "absent",
+                      b ? b : "absent");
+        free(a);
+        free(b);
+    }
+    json_decref(all);
 }
 
 /* Nothing that may differ between two equal runs has a place in the file: no time, no thread count.

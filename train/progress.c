@@ -19,14 +19,29 @@ static int log_line(Progress *p, Error *error, const char *format, ...)
     return failed ? error_set_errno(error, "write", p->path) : 0;
 }
 
-int progress_open(Progress *p, const Setup *setup, const Seeds *seeds, const char *log,
-                  Error *error)
+/* Writes what an earlier log has behind its first line. */
+static int copy_steps(Progress *p, const char *earlier, Error *error)
 {
-    *p = (Progress){.setup = setup,
-                    .path = log,
-                    .terminal = isatty(STDERR_FILENO),
-                    .quiet = setup->options->quiet != NULL,
-                    .start = clock_seconds()};
+    File file;
+    if (file_map(&file, earlier, error)) {
+        return error->code;
+    }
+    const unsigned char *line = file.size ? memchr(file.bytes, '\n', file.size) : NULL;
+    size_t size = line ? file.size - (size_t)(line + 1 - file.bytes) : 0;
+    int failed = size && (fwrite(line + 1, 1, size, p->log) != size || fflush(p->log));
+    int code = failed ? error_set_errno(error, "write", p->path) : 0;
+    file_unmap(&file);
+    return code;
+}
+
+int progress_open(Progress *p, const Setup *setup, const Seeds *seeds, const char *log,
+                  const char *earlier, Error *error)
+{
+    p->setup = setup;
+    p->path = log;
+    p->terminal = isatty(STDERR_FILENO);
+    p->quiet = setup->options->quiet != NULL;
+    p->start = clock_seconds() - p->seconds;
     p->log = fopen(log, "we");
     if (!p->log) {
         return error_set_create(error, log);
@@ -42,6 +57,7 @@ int progress_open(Progress *p, const Setup *setup, const Seeds *seeds, const cha
                         b->library ? b->library : "", setup->steps, text);
     free(text);
     json_decref(hparams);
+    code = code || (earlier && copy_steps(p, earlier, error)) ? error->code : 0;
     return code ? progress_close(p, code, error) : 0;
 }
 

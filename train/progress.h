@@ -10,16 +10,18 @@ typedef struct Progress {
     FILE *log;
     const char *path; /* of the log */
     int terminal, quiet;
-    double start, shown, seconds;
+    double start, shown;
+    double seconds; /* once it is closed; before it is opened of what was made of the run already */
     long tokens;
     double loss; /* smoothed, for the bar */
 } Progress;
 
 /* Opens the log (replacing an old one); its path must live as long. A log is written line by line
  * under its own name, for that of a run that was killed says how far it came; it is whole if it
- * has an "end". Errors: 73, 74, 77. */
+ * has an "end". A run that goes on has its seconds, tokens and loss in progress, which else is 0,
+ * and its log so far in a file of the path `earlier`, else NULL. Errors: 73, 74, 77. */
 int progress_open(Progress *progress, const Setup *setup, const Seeds *seeds, const char *log,
-                  Error *error);
+                  const char *earlier, Error *error);
 
 /* Errors: 74 if the log cannot be written. */
 int progress_step(Progress *progress, int step, double loss, double norm, double lr, long tokens,

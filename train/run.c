@@ -1,6 +1,8 @@
 /* One run: from the seeds to the prediction file. */
+#include "checkpoint.h"
 #include "evaluate.h"
 #include "output.h"
+#include "process.h"
 
 #include <stdlib.h>
 
@@ -50,6 +52,8 @@ static void end(Run *run)
     for (int i = 0; i < setup->further_count; i++) {
         evaluation_free(&run->further[i]);
     }
+    free(run->saves.folder);
+    free(run->saves.log);
 }
 
 /* The names that a run is about to write. */
@@ -72,15 +76,18 @@ static int claim_names(NameClaim claims[2], const Run *run, const char *path, co
 
 static int train(Run *run, const char *log, Error *error)
 {
-    if (progress_open(&run->progress, run->setup, run->seeds, log, error)) {
+    if (progress_open(&run->progress, run->setup, run->seeds, log, run->saves.log, error)) {
         return error->code;
     }
     int code = tracer_open(&run->tracer, run->setup, &run->state, run->seeds, error) ||
-                       run_loop(run, error) ||
-                       (!run->setup->options->trace_until && evaluate_further(run, error)) ||
-                       files_unchanged(error)
+                       run_loop(run, error)
                    ? error->code
                    : 0;
+    if (!code && !run->setup->options->trace_until) {
+        code = evaluate_further(run, error);
+        code = code == EXIT_STOPPED ? checkpoints_say(run, error) : code;
+    }
+    code = code || files_unchanged(error) ? error->code : 0;
     code = tracer_close(run->tracer, !run->setup->options->trace_until, run->trace_sha256, code,
                         error);
     return progress_close(&run->progress, code, error);
@@ -125,16 +132,24 @@ void outcome_free(Outcome *outcome)
 
 int setup_run(Setup *setup, const Seeds *seeds, const char *save, Outcome *outcome, Error *error)
 {
-    Run run = {.setup = setup, .seeds = seeds};
-    NameClaim claims[2] = {{NULL, -1}, {NULL, -1}};
     char *name = output_name(setup, &setup->dev, seeds), *path = string_format("%s.bin", name),
          *log = string_format("%s.jsonl", name);
+    Run run = {.setup = setup, .seeds = seeds, .name = name};
+    NameClaim claims[2] = {{NULL, -1}, {NULL, -1}};
     *outcome = (Outcome){0};
     /* names are claimed before hours of training, but after everything that can be refused */
     int code = begin(&run, save, error) || claim_names(claims, &run, path, save, error) ||
-                       train(&run, log, error) || write_all(&run, save, outcome, error)
+                       checkpoints_resume(&run, error)
                    ? error->code
                    : 0;
+    if (!code) { /* what a signal would end can be saved, or takes only as long as writing it */
+        process_defer(run.saves.folder != NULL);
+        code = train(&run, log, error) || write_all(&run, save, outcome, error) ||
+                       checkpoints_end(&run, error)
+                   ? error->code
+                   : 0;
+        process_defer(0);
+    }
     name_release(&claims[1]);
     name_release(&claims[0]);
     if (code) {

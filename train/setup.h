@@ -117,9 +117,11 @@ typedef struct Outcome {
 } Outcome;
 void outcome_free(Outcome *outcome);
 
-/* Trains from the seeds and writes the prediction files (that of the dev set last, so that it says
- * that all are there), the log and the model folder (save, or NULL). Errors: 65 model or adapter changed meanwhile, 73 another run is writing the same files,
- * 79 not finite, and those of reading and writing. */
+/* Trains from the seeds, or goes on from the last checkpoint of a run that did not come to its end,
+ * and writes the prediction files (that of the dev set last, so that it says that all are there),
+ * the log and the model folder (save, or NULL). Errors: 65 model or adapter changed meanwhile, 73
+ * another run is writing the same files, 75 a signal, 78 the checkpoint is of other settings, 79 not
+ * finite, and those of reading and writing. */
 int setup_run(Setup *setup, const Seeds *seeds, const char *save, Outcome *outcome, Error *error);
 
 #endif

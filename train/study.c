@@ -1,4 +1,5 @@
 /* train_gpt study: what it does with its list of runs. */
+#include "output.h"
 #include "setup.h"
 #include "study.h"
 
@@ -57,26 +58,6 @@ static json_t *json_of_cell(const Cell *cell)
     return object;
 }
 
-/* Appends "key a, now b" for what differs. */
-static void add_differences(char **list, const json_t *before, const json_t *now)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)now, key, value)
-    {
-        const json_t *old = json_object_get(before, key);
-        if (!strcmp(key, "recipe_sha256") || (old && json_equal(old, value))) {
-            continue; /* a digest of the hparams, which are listed themselves */
-        }
-        char *a = old ? json_dumps(old, JSON_ENCODE_ANY) : NULL,
-             *b = json_dumps(value, JSON_ENCODE_ANY);
-        string_append(list, "%s%s %.24s, now %.24s", *list ? "; " : "", key, a ? a : "absent",
-                      b ? b : "?");
-        free(a);
-        free(b);
-    }
-}
-
 /* Whether the cells that the folder knows are the same now. */
 static int check_known(json_t *known, const Study *study, const char *path, Error *error)
 {
@@ -92,8 +73,8 @@ static int check_known(json_t *known, const Study *study, const char *path, Erro
                        !strcmp(text_of(old, "recipe"), text_of(cell, "recipe"));
             if (same) {
                 found = 1;
-                add_differences(&list, json_object_get(old, "receipts"), study->cells[i].receipts);
-                add_differences(&list, json_object_get(old, "hparams"), study->cells[i].hparams);
+                output_differences(&list, json_object_get(old, "receipts"), study->cells[i].receipts);
+                output_differences(&list, json_object_get(old, "hparams"), study->cells[i].hparams);
             }
             if (list) {
                 error_set(error, EXIT_CONFIG,

@@ -1,0 +1,290 @@
+# Runs that are stopped and go on: the bytes of predictions, model and log are those of one that never was. A longer test is
+# test/kills.sh.
+
+load common
+
+setup() {
+    cd "$BATS_TEST_DIRNAME/.."
+    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
+    work="$BATS_TEST_TMPDIR"
+    refused="$work/none"
+    appended=""
+    short="--task rte --data builtin --model tiny --max-train 64 --max-eval 32 --batch 8 --epochs 3"
+    run="$train $short --save-every 2steps"
+    unset SEEDBED_MODEL SEEDBED_DATA
+}
+
+# into NAME COMMAND...: with predictions and model in $work/NAME
+into() {
+    local folder="$work/$1"
+    shift
+    "$@" --preds "$folder" --save "$folder/model" >"$work/out" 2>"$work/err"
+}
+
+# stopped COMMAND...: killed in $work/preds while it saves its third checkpoint, or later
+stopped() {
+    rm -rf "$work/preds"
+    at_fault fsync 80 -9 "$@" --preds "$work/preds" --save "$work/preds/model"
+    [ $status -eq 137 ] || { echo "$status"; cat "$work/err"; return 1; }
+    folder="$(echo "$work"/preds/*.unfinished)"
+    [ "$(ls -d "$folder"/checkpoint-* "$folder"/.tmp-* | wc -l)" -eq 3 ] || { ls -A "$folder"; return 1; }
+    newest="$(ls -d "$folder"/checkpoint-* | sort -V | tail -n 1)"
+    older="$(ls -d "$folder"/checkpoint-* | sort -V | head -n 1)"
+}
+
+# same: what is in $work/preds is what is in $work/whole, and nothing else is left
+same() {
+    [ "$(cd "$work/preds" && find . | sort)" = "$(cd "$work/whole" && find . | sort)" ] || { ls -AR "$work/preds"; return 1; }
+    (cd "$work/whole" && find . -type f ! -name '*.jsonl') >"$work/files"
+    while read -r name; do cmp "$work/whole/$name" "$work/preds/$name" || return 1; done <"$work/files"
+    [ "$(log_of "$work/whole")" = "$(log_of "$work/preds")" ] || { echo "another log"; return 1; }
+}
+
+# goes_on PATTERN COMMAND...: to the same end, and says so
+goes_on() {
+    local pattern=$1
+    shift
+    into preds "$@" || { cat "$work/err"; return 1; }
+    grep -q -e "$pattern" "$work/err" || { cat "$work/err"; return 1; }
+    same
+}
+
+@test "killed while it saves, at many of its calls, and started again: the same bytes" {
+    make_shim
+    into whole $run --select best
+    local function n
+    for function in fsync rename open fclose; do
+        rm -rf "$work/preds"
+        n=1 status=1
+        while [ "$status" != none ]; do # each start is killed a little later
+            n=$((n + 19))
+            at_fault $function $n -9 $run --select best --preds "$work/preds" --save "$work/preds/model"
+            [ "$status" = none ] || [ "$status" -eq 137 ] || { echo "$function $n: $status"; cat "$work/err"; return 1; }
+        done
+        [ $n -gt 20 ]
+        same
+    done
+}
+
+@test "adapters, a decoder, a language model, several seeds, another device, threads and micro-batch" {
+    make_shim
+    "${BUILD:-build}/make_llama" "$work/llama"
+    cat README.md >"$work/text"
+    local options=("--lora --lora-dropout 0.1 --select best" "--model $work/llama --lora --recompute" "--seeds 4,5,6 --eval-every 3steps"
+        "--task lm --model $work/llama --data $work/text --max-len 32" "--select half --patience 12 --eval-every 1steps --task mnli" "--schedule cosine")
+    for i in 0 1 2 3 4 5; do
+        rm -rf "$work/whole"
+        into whole $run ${options[i]}
+        stopped $run ${options[i]}
+        goes_on 'going on behind step [0-9]* of 24, from' $run ${options[i]}
+    done
+    stopped $run --schedule cosine --device cpu
+    goes_on 'going on behind' $run --schedule cosine --device sim --threads 2 --micro-batch 3
+    stopped $run --schedule cosine --device sim
+    goes_on 'going on behind' $run --schedule cosine --device cpu --simd scalar
+}
+
+# signalled SIGNAL PATTERN COMMAND...: in $work/preds, once the log matches; its message in $work/err
+signalled() {
+    local signal=$1 pattern=$2
+    shift 2
+    rm -rf "$work/preds"
+    "$@" --preds "$work/preds" --save "$work/preds/model" >/dev/null 2>"$work/err" 3>&- &
+    pid=$!
+    for i in $(seq 200); do grep -q "$pattern" "$work"/preds/*.jsonl 2>/dev/null && break; sleep 0.05; done
+    kill -$signal $pid
+}
+
+@test "signals: 75 within a step, with the command that goes on" {
+    local signal code
+    run="$run --epochs 40 --save-every 0 --quiet"
+    into whole $run
+    for signal in TERM INT USR1 XCPU; do
+        signalled $signal '"step":3,' $run
+        code=0
+        wait $pid || code=$?
+        [ $code -eq 75 ] || { echo "$code: $(cat "$work/err")"; return 1; }
+        [ "$(grep -cv '^NOTE' "$work/err")" -eq 1 ]
+        grep -q "stopped by a signal; $work/preds/.*.unfinished has the run up to step [0-9]* of 320; go on with: $train --task rte" "$work/err"
+        [ "$(tail -n 1 "$work"/preds/*.jsonl | cut -c 1-26)" = '{"event":"end","code":75,"' ]
+        [ "$(ls "$work"/preds/*.unfinished | wc -l)" -eq 1 ]
+        eval "$(sed -n 's/.*go on with: //p' "$work/err")" >/dev/null 2>&1
+        same
+    done
+}
+
+@test "a signal within an evaluation, of several seeds, through timeout; two of them, and before the first step" {
+    local code=0
+    into whole $run --max-eval 0 --eval-every 1steps
+    signalled TERM '"step":3,"metric"' $run --max-eval 0 --eval-every 1steps
+    wait $pid || code=$?
+    [ $code -eq 75 ]
+    goes_on 'going on behind' $run --max-eval 0 --eval-every 1steps
+    # the command that goes on counts more than a --resume that the first one had
+    code=0
+    signalled TERM '"step":3,"metric"' $run --max-eval 0 --eval-every 1steps --resume never
+    wait $pid || code=$?
+    [ $code -eq 75 ]
+    eval "$(sed -n 's/.*go on with: //p' "$work/err")" >/dev/null 2>"$work/message"
+    grep -q 'going on behind' "$work/message"
+    same
+    # timeout sends its signal twice at once: that is one
+    rm -rf "$work/preds"
+    code=0
+    timeout 1 $train $short --epochs 9999 --preds "$work/preds" >/dev/null 2>"$work/err" || code=$?
+    [ $code -eq 124 ]
+    grep -q 'stopped by a signal; .*unfinished has the run up to step' "$work/err"
+    ls "$work"/preds/*.unfinished/checkpoint-*/MANIFEST
+    # a second one does not wait for the end of a long step
+    rm -rf "$work/preds"
+    $train --task boolq --data builtin --model tiny --batch 65536 --max-steps 1000 --simd scalar --threads 1 --preds "$work/preds" \
+        >/dev/null 2>"$work/err" 3>&- &
+    pid=$!
+    for i in $(seq 200); do ls "$work"/preds/*.jsonl >/dev/null 2>&1 && break; sleep 0.05; done
+    kill -TERM $pid
+    sleep 0.4
+    kill -TERM $pid
+    code=0
+    wait $pid || code=$?
+    [ $code -eq 75 ]
+    grep -q 'stopped by a signal; no unfinished file was left' "$work/err" || { cat "$work/err"; return 1; }
+    [ -z "$(ls -d "$work"/preds/*.unfinished 2>/dev/null)" ]
+    # while it reads and plans there is nothing to save
+    $train $short --max-train 1 --max-steps 1000000000 --preds "$work/planned" >/dev/null 2>"$work/err" 3>&- &
+    pid=$!
+    sleep 0.5
+    kill -USR1 $pid
+    code=0
+    wait $pid || code=$?
+    [ $code -eq 75 ]
+    [ ! -e "$work/planned" ]
+}
+
+@test "a damaged checkpoint: the one before it, or the beginning; never other bytes" {
+    make_shim
+    into whole $run --select best
+    stopped $run --select best
+    cp -r "$work/preds" "$work/kept"
+    local file damage
+    for file in weights.safetensors optimizer.safetensors kept.safetensors trainer_state.json log.jsonl MANIFEST; do
+        for damage in flip cut lost; do
+            rm -rf "$work/preds"
+            cp -r "$work/kept" "$work/preds"
+            case $damage in
+            flip) printf '#' | dd of="$newest/$file" bs=1 seek=$(($(stat -c %s "$newest/$file") / 2)) conv=notrunc status=none ;;
+            cut) truncate -s -2 "$newest/$file" ;;
+            lost) rm "$newest/$file" ;;
+            esac
+            goes_on "^WARNING: .*$(basename "$newest")/.*; the checkpoint before it counts" $run --select best
+            grep -q "going on behind step $(basename "$older" | cut -d - -f 2) of 24" "$work/err"
+        done
+    done
+    rm -rf "$work/preds"
+    cp -r "$work/kept" "$work/preds"
+    fails 65 'not the size or hash of the MANIFEST; the file is damaged' sh -c "echo >>'$newest/log.jsonl'; $run --select best --resume '$newest' --preds '$work/x' --quiet"
+    rm "$older/MANIFEST"
+    goes_on '^WARNING: no checkpoint in .* is whole; the run begins anew' $run --select best
+}
+
+@test "another run's checkpoint: 78 with what is other; a folder that is none: 65 or 66" {
+    make_shim
+    local steady="--schedule constant --warmup 2" other
+    into whole $run
+    stopped $run
+    cp -r "$work/preds" "$work/kept"
+    appended="--preds $work/x --quiet"
+    for other in '--lr 0.1:lr "0.001", now "0.1"' '--seed 7:seed "42", now "7"' '--max-eval 16:max_eval 32, now 16' '--max-train 63:max_train' \
+        '--kernel layernorm_forward=float64:kernels' '--eval-every 4steps:eval_every "1", now "4steps"' '--max-steps 48:steps 24, now 48' \
+        '--lora:adapter' '--task boolq:train_sha256'; do
+        fails 78 "the run was begun with other settings: .*${other#*:}.*; go on with those, or begin anew with --resume never" \
+            $run --resume "$newest" ${other%%:*}
+    done
+    fails 78 'the run was begun with other settings: best_weights true, now false; go on' sh -c "
+        $run --select best --save '$work/y/model' --keep-checkpoints --preds '$work/y' --quiet >/dev/null 2>&1
+        $run --select best --resume '$work/y/'*.checkpoints --preds '$work/x' --quiet"
+    fails 66 '--resume /none: no such folder' $run --resume /none
+    fails 66 '--resume /: no checkpoint-STEP is in it' $run --resume /
+    mkdir "$work/checkpoint-500"
+    fails 66 'checkpoint-500/MANIFEST' $run --resume "$work/checkpoint-500"
+    echo '{}' >"$work/checkpoint-500/MANIFEST"
+    fails 65 'checkpoint-500/MANIFEST: not of a checkpoint that train_gpt made' $run --resume "$work/checkpoint-500"
+    sed 's/"format_version": "1"/"format_version": "2"/' "$newest/MANIFEST" >"$work/checkpoint-500/MANIFEST"
+    fails 78 'checkpoint-500/MANIFEST: version 2, this program knows 1' $run --resume "$work/checkpoint-500"
+    fails 64 '^train_gpt: --resume .* with --seeds: a checkpoint is of one run' $run --resume "$newest" --seeds 4,5
+    fails 64 '^train_gpt: --save-every 2min: not a whole number' $run --save-every 2min
+    fails 64 '^train_gpt: --keep-checkpoints with --trace' $train $short --keep-checkpoints --trace "$work/trace"
+    # with its very own settings it goes on from anywhere
+    rm -rf "$work/preds"
+    into preds $run --resume "$work/kept/$(basename "$folder")"
+    same
+    # more steps, where the schedule does not depend on how many there are
+    rm -rf "$work/whole" "$work/preds"
+    into whole $run $steady --epochs 5 --select best
+    into y $run $steady --select best --keep-checkpoints
+    into preds $run $steady --epochs 5 --select best --resume "$work"/y/*.constant*.checkpoints 2>/dev/null || into preds $run $steady --epochs 5 --select best \
+        --resume "$(ls -td "$work"/y/*.checkpoints | head -n 1)"
+    same
+    fails 78 'step 24 is behind the end of this run, step 16' $run $steady --epochs 2 --select best --save "$work/z" --resume "$(ls -td "$work"/y/*.checkpoints | head -n 1)"
+}
+
+@test "data, base model or adapter changed since: 78; a finished run is trained again" {
+    make_shim
+    "${BUILD:-build}/make_llama" "$work/llama"
+    printf 'text,label\n' >"$work/own.csv"
+    for i in $(seq 64); do echo "word number $i,$((i % 2))"; done >>"$work/own.csv"
+    local own="$train --task own --train-file $work/own.csv --dev-file $work/own.csv --model $work/llama --batch 8 --epochs 3 --max-len 32 --quiet"
+    local traced="$own --trace $work/trace"
+    own="$own --save-every 2steps"
+    into whole $own
+    stopped $own
+    cp "$work/own.csv" "$work/kept.csv"
+    sed -i '$s/word/verb/' "$work/own.csv"
+    appended="--preds $work/preds --save $work/preds/model"
+    code=0
+    $own $appended >/dev/null 2>"$work/err" || code=$?
+    [ $code -eq 78 ]
+    grep -q 'train_sha256 "[0-9a-f]*, now "[0-9a-f]*' "$work/err"
+    cp "$work/kept.csv" "$work/own.csv"
+    cp "$work/llama/model.safetensors" "$work/kept.safetensors"
+    printf '\001' | dd of="$work/llama/model.safetensors" bs=1 seek=$(($(stat -c %s "$work/llama/model.safetensors") - 3)) conv=notrunc status=none
+    code=0
+    $own $appended >/dev/null 2>"$work/err" || code=$?
+    [ $code -eq 78 ]
+    grep -q 'model_sha256 "[0-9a-f]*, now "[0-9a-f]*' "$work/err"
+    cp "$work/kept.safetensors" "$work/llama/model.safetensors"
+    into preds $own
+    same
+    # nothing to go on from: each step is made again, and compared
+    into preds $own --save-every 1steps
+    grep -q 'same as before' "$work/out"
+    [ "$(grep -c 'going on' "$work/err")" -eq 0 ]
+    same
+    # nor from the checkpoints that were kept
+    into preds $own --keep-checkpoints
+    ls "$work"/preds/*.checkpoints/checkpoint-24/MANIFEST "$work"/preds/*.checkpoints/checkpoint-22/MANIFEST
+    into preds $own --keep-checkpoints --save-every 5steps
+    [ "$(grep -c 'going on' "$work/err")" -eq 0 ]
+    [ "$(cd "$work"/preds/*.checkpoints && ls | tr '\n' ' ')" = "checkpoint-20 checkpoint-24 " ]
+    rm -r "$work"/preds/*.checkpoints
+    same
+    stopped $own
+    into preds $own --resume never
+    [ "$(grep -c 'going on' "$work/err")" -eq 0 ]
+    same
+    stopped $own
+    into preds $traced
+    grep -q 'NOTE: the run begins anew: a trace has all steps' "$work/err"
+    [ -d "$newest" ]
+}
+
+@test "a checkpoint that cannot be written is a warning, and the run goes on" {
+    make_shim
+    into whole $run
+    for fault in "fsync 20 28" "rename 9 30" "open 7 122"; do
+        rm -rf "$work/preds"
+        at_fault $fault $run --preds "$work/preds" --save "$work/preds/model"
+        [ "$status" -eq 0 ] || { echo "$fault: $status $(cat "$work/err")"; return 1; }
+        grep -q '^WARNING: no checkpoint of step [0-9]*: cannot' "$work/err" || { cat "$work/err"; return 1; }
+        same
+    done
+}

@@ -1,0 +1,59 @@
+/* Checkpoints: what a run goes on from. A folder NAME.unfinished beside the prediction file NAME.bin
+ * has the last two, checkpoint-STEP, until the run is finished; what is in them is in
+ * docs/FORMATS.md.
+ *
+ * A checkpoint is the state behind a step and before the evaluation there: what is evaluated, and
+ * when, is up to whoever goes on. The random numbers are a function of the step. */
+#ifndef CHECKPOINT_H
+#define CHECKPOINT_H
+
+#include "run.h"
+
+/* --- one folder --- */
+
+/* Writes the run as it is into this folder, which is made; it must not be there. receipts: what the
+ * run rests on, as the next run is compared with. Errors: those of Writer, 70. */
+int checkpoint_write(const Run *run, const json_t *receipts, const char *folder, Error *error);
+
+typedef struct Checkpoint {
+    char *folder;
+    json_t *state; /* trainer_state.json */
+    int step;
+    const json_t *receipts; /* in state */
+} Checkpoint;
+
+/* Reads what a folder's files are and checks all of it: sizes and hashes, and whether they are a
+ * checkpoint of this version. Errors: 65, 66, 74, 77; 78 another version. */
+int checkpoint_open(Checkpoint *checkpoint, const char *folder, Error *error);
+void checkpoint_close(Checkpoint *checkpoint);
+
+/* The path of its copy of the log, for the caller to free. */
+char *checkpoint_log(const Checkpoint *checkpoint);
+
+/* Puts an open one into the run, or leaves the run as it was. Errors: 65 other parameters or
+ * examples, numbers that cannot be. */
+int checkpoint_load(const Checkpoint *checkpoint, Run *run, Error *error);
+
+/* --- those of a run --- */
+
+/* Finds what --resume asks for, and puts it into the run, which must be as it begins and have its
+ * names claimed; says on stderr what it found. Errors: 65, 66, 74, 77 of --resume PATH; 78 with the
+ * list of what was other when the run was begun. */
+int checkpoints_resume(Run *run, Error *error);
+
+/* Behind each step: saves where it is time, or a signal asks for the end. A checkpoint that cannot be
+ * written is a warning. Errors: 75 the run has been stopped, 65 what it rests on was changed, 70;
+ * at a signal those of writing. */
+int checkpoints_step(Run *run, Error *error);
+
+/* A run that was stopped within an evaluation of the loop. Returns 75, or the error of writing. */
+int checkpoints_stop(Run *run, Error *error);
+
+/* One that was stopped behind the loop, where nothing is saved any more. Returns 75. */
+int checkpoints_say(const Run *run, Error *error);
+
+/* Of a run that is finished: removes its checkpoints, or names them NAME.checkpoints. Errors: 74,
+ * 77. */
+int checkpoints_end(const Run *run, Error *error);
+
+#endif

@@ -1,0 +1,372 @@
+/* The checkpoints of a run: when one is saved, which stay, and from which a run goes on. */
+#include "checkpoint.h"
+#include "output.h"
+#include "process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char prefix[] = "checkpoint-", unfinished[] = ".tmp-checkpoint-";
+
+static char *path_of(const char *folder, const char *start, int step)
+{
+    return string_format("%s/%s%d", folder, start, step);
+}
+
+/* The step of a folder's name, 0 for another name. */
+static int step_of(const char *name)
+{
+    size_t n = sizeof prefix - 1;
+    if (strncmp(name, prefix, n) != 0 || name[n] < '1' || name[n] > '9' ||
+        strspn(name + n, "0123456789") != strlen(name + n) || strlen(name + n) > 10) {
+        return 0;
+    }
+    long step = strtol(name + n, NULL, 10);
+    return step <= 1000000000 ? (int)step : 0;
+}
+
+static int descending(const void *a, const void *b)
+{
+    int x = *(const int *)a, y = *(const int *)b;
+    return (x < y) - (x > y);
+}
+
+/* The steps of the checkpoints in a folder, the last one first; the caller frees them. Returns how
+ * many; none where there is no such folder. */
+static int list_steps(int **steps, const char *folder)
+{
+    DIR *stream = opendir(folder);
+    struct dirent *entry;
+    int count = 0;
+    *steps = NULL;
+    while (stream && (entry = readdir(stream))) {
+        int step = step_of(entry->d_name);
+        if (step) {
+            *steps = memory_realloc(*steps, (size_t)count + 1, sizeof **steps);
+            (*steps)[count++] = step;
+        }
+    }
+    if (stream) {
+        closedir(stream);
+    }
+    if (count) {
+        qsort(*steps, (size_t)count, sizeof **steps, descending);
+    }
+    return count;
+}
+
+/* --- saving --- */
+
+/* Removes a checkpoint: it is gone at once, or there as a whole. */
+static int remove_checkpoint(const char *folder, int step, Error *error)
+{
+    char *path = path_of(folder, prefix, step), *away = path_of(folder, unfinished, step);
+    int code = folder_remove(away, error);
+    if (!code && rename(path, away)) {
+        code = error_set_errno(error, "remove", path);
+    }
+    code = code || folder_remove(away, error) ? error->code : 0;
+    free(path);
+    free(away);
+    return code;
+}
+
+/* Removes all but the checkpoints of these two steps, and what a killed process began. */
+static int prune(const char *folder, int newest, int older, Error *error)
+{
+    int *steps, count = list_steps(&steps, folder), code = 0;
+    for (int i = count; i-- > 0 && !code;) { /* the last one last */
+        if (steps[i] != newest && steps[i] != older) {
+            code = remove_checkpoint(folder, steps[i], error);
+        }
+    }
+    free(steps);
+    DIR *stream = opendir(folder);
+    struct dirent *entry;
+    while (stream && !code && (entry = readdir(stream))) {
+        if (!strncmp(entry->d_name, unfinished, sizeof unfinished - 1)) {
+            char *path = string_format("%s/%s", folder, entry->d_name);
+            code = folder_remove(path, error);
+            free(path);
+        }
+    }
+    if (stream) {
+        closedir(stream);
+    }
+    return code;
+}
+
+/* What the run rests on, as far as it decides what is computed and logged. */
+static json_t *receipts_of(const Run *run)
+{
+    const Setup *setup = run->setup;
+    const Options *o = setup->options;
+    json_t *receipts = output_receipts(setup, &setup->dev, run->seeds),
+           *hparams = recipe_json(&setup->recipe, run->seeds);
+    json_object_set_new(receipts, "hparams", hparams);
+    json_object_set_new(receipts, "steps", json_integer(setup->steps));
+    json_object_set_new(receipts, "warmup_steps", json_integer(setup->warmup));
+    json_object_set_new(receipts, "eval_every", json_string(o->eval_every));
+    json_object_set_new(receipts, "best_weights", json_boolean(run->state.best != NULL));
+    if (*setup->backend.variants) { /* a variant's sums may depend on it */
+        json_object_set_new(receipts, "micro_batch", json_integer(setup->micro));
+    }
+    return receipts;
+}
+
+/* Saves the run, unless it was saved at this step. */
+static int save(Run *run, Error *error)
+{
+    Saves *saves = &run->saves;
+    int step = run->state.step;
+    if (saves->newest == step) {
+        return 0;
+    }
+    char *path = path_of(saves->folder, prefix, step),
+         *temporary = path_of(saves->folder, unfinished, step);
+    json_t *receipts = receipts_of(run);
+    int code = folder_make(saves->folder, error) || folder_remove(temporary, error) ||
+                       checkpoint_write(run, receipts, temporary, error) ||
+                       (path_exists(path) && remove_checkpoint(saves->folder, step, error))
+                   ? error->code
+                   : 0;
+    json_decref(receipts);
+    if (!code && (rename(temporary, path) || path_sync(path) || path_sync(saves->folder))) {
+        code = error_set_errno(error, "write", path);
+    }
+    Error left;
+    if (code && folder_remove(temporary, &left)) {
+        fprintf(stderr, "WARNING: a part of a checkpoint stays: %s\n", left.text);
+    }
+    free(path);
+    free(temporary);
+    if (code) {
+        return code;
+    }
+    saves->older = saves->newest;
+    saves->newest = step;
+    Error stays;
+    if (prune(saves->folder, step, saves->older, &stays)) {
+        fprintf(stderr, "WARNING: an older checkpoint stays: %s\n", stays.text);
+    }
+    return 0;
+}
+
+/* Whether the evaluation here may end the run: what follows it there changes the weights. */
+static int is_last(const Run *run)
+{
+    const Setup *setup = run->setup;
+    int step = run->state.step, patience = setup->recipe.patience;
+    return step == setup->steps ||
+           (patience && setup_evaluates(setup, step) && run->state.waited + 1 >= patience);
+}
+
+static int is_due(const Run *run)
+{
+    const Options *o = run->setup->options;
+    int every = option_count(o->save_every), step = run->state.step;
+    if ((o->keep_checkpoints || run->setup->further_count) && is_last(run)) {
+        return 1;
+    }
+    return every &&
+           (option_in_steps(o->save_every) ? step % every == 0
+                                           : clock_seconds() - run->saves.time >= 60.0 * every);
+}
+
+int checkpoints_say(const Run *run, Error *error)
+{
+    const Saves *saves = &run->saves;
+    return saves->newest ? error_set(error, EXIT_STOPPED,
+                                     "stopped by a signal; %s has the run up to step %d of %d",
+                                     saves->folder, saves->newest, run->setup->steps)
+                         : error_set(error, EXIT_STOPPED,
+                                     "stopped by a signal; no checkpoint was saved");
+}
+
+int checkpoints_stop(Run *run, Error *error)
+{
+    return save(run, error) ? error->code : checkpoints_say(run, error);
+}
+
+int checkpoints_step(Run *run, Error *error)
+{
+    if (!run->saves.folder) {
+        return 0;
+    }
+    if (process_stopping()) {
+        return checkpoints_stop(run, error);
+    }
+    if (!is_due(run)) {
+        return 0;
+    }
+    int code = save(run, error);
+    run->saves.time = clock_seconds();
+    if (code && code != EXIT_BAD_DATA && code != EXIT_BUG) {
+        fprintf(stderr, "WARNING: no checkpoint of step %d: %s\n", run->state.step, error->text);
+        *error = (Error){0};
+        code = 0;
+    }
+    return code;
+}
+
+int checkpoints_end(const Run *run, Error *error)
+{
+    const char *folder = run->saves.folder;
+    int code = 0;
+    if (!folder || !path_is_folder(folder)) {
+        return 0;
+    }
+    if (run->setup->options->keep_checkpoints) {
+        char *kept = string_format("%s.checkpoints", run->name);
+        int *steps, count = list_steps(&steps, folder);
+        code = folder_make(kept, error) || prune(kept, 0, 0, error) ? error->code : 0;
+        for (int i = 0; i < count && !code; i++) {
+            char *from = path_of(folder, prefix, steps[i]), *to = path_of(kept, prefix, steps[i]);
+            code = rename(from, to) || path_sync(to) ? error_set_errno(error, "rename", from) : 0;
+            free(from);
+            free(to);
+        }
+        free(steps);
+        free(kept);
+    }
+    if (!code && !prune(folder, 0, 0, error) && rmdir(folder) && errno != ENOTEMPTY &&
+        errno != EEXIST) {
+        code = error_set_errno(error, "remove", folder);
+    }
+    return code;
+}
+
+/* --- going on --- */
+
+/* Whether the run that a checkpoint is of is this one. With a constant schedule its number of steps
+ * decides nothing before its end. */
+static int check_same(const Checkpoint *checkpoint, const Run *run, Error *error)
+{
+    static const char *const unrelated[] = {"device", "git_commit"};
+    static const char *const lengths[] = {"epochs", "max_steps"};
+    const Setup *setup = run->setup;
+    json_t *then = json_deep_copy(checkpoint->receipts), *now = receipts_of(run),
+           *hparams[] = {json_object_get(then, "hparams"), json_object_get(now, "hparams")};
+    char *list = NULL;
+    for (int i = 0; i < 2; i++) {
+        json_object_del(then, unrelated[i]);
+        json_object_del(now, unrelated[i]);
+    }
+    if (setup->recipe.schedule == SCHEDULE_CONSTANT) {
+        json_object_del(then, "steps");
+        json_object_del(now, "steps");
+        for (int i = 0; i < 4; i++) {
+            json_object_del(hparams[i / 2], lengths[i % 2]);
+        }
+    }
+    output_differences(&list, hparams[0], hparams[1]);
+    json_object_del(then, "hparams");
+    json_object_del(now, "hparams");
+    output_differences(&list, then, now);
+    json_decref(then);
+    json_decref(now);
+    int code = 0;
+    if (list) {
+        code = error_set(error, EXIT_CONFIG,
+                         "%s: the run was begun with other settings: %s; go on with those, or "
+                         "begin anew with --resume never",
+                         checkpoint->folder, list);
+    } else if (checkpoint->step > setup->steps) {
+        code = error_set(error, EXIT_CONFIG,
+                         "%s: step %d is behind the end of this run, step %d; give it more with "
+                         "--max-steps or --epochs, or begin anew with --resume never",
+                         checkpoint->folder, checkpoint->step, setup->steps);
+    }
+    free(list);
+    return code;
+}
+
+/* Errors: 78 the checkpoint is of another run; others: it is damaged or cannot be read. */
+static int go_on_from(Run *run, const char *folder, Error *error)
+{
+    Checkpoint checkpoint;
+    if (checkpoint_open(&checkpoint, folder, error)) {
+        return error->code;
+    }
+    int code = check_same(&checkpoint, run, error) || checkpoint_load(&checkpoint, run, error)
+                   ? error->code
+                   : 0;
+    if (!code) {
+        run->saves.log = checkpoint_log(&checkpoint);
+        if (!run->setup->options->quiet) {
+            fprintf(stderr, "going on behind step %d of %d, from %s\n", run->state.step,
+                    run->setup->steps, folder);
+        }
+    }
+    checkpoint_close(&checkpoint);
+    return code;
+}
+
+/* From the last checkpoint of a folder that is whole. Returns how many there were, or -1 after
+ * setting error. */
+static int go_on_from_last(Run *run, const char *folder, Error *error)
+{
+    int *steps, count = list_steps(&steps, folder), code = EXIT_NO_INPUT;
+    for (int i = 0; i < count && code; i++) {
+        char *path = path_of(folder, prefix, steps[i]);
+        code = go_on_from(run, path, error);
+        free(path);
+        if (code == EXIT_CONFIG) {
+            count = -1;
+        } else if (code) {
+            fprintf(stderr, "WARNING: %s; %s\n", error->text,
+                    i + 1 < count ? "the checkpoint before it counts" : "there is none before it");
+        }
+    }
+    free(steps);
+    return count;
+}
+
+int checkpoints_resume(Run *run, Error *error)
+{
+    const Options *o = run->setup->options;
+    Saves *saves = &run->saves;
+    int never = !strcmp(o->resume, "never"), own = !strcmp(o->resume, "auto");
+    if (!run->setup->steps) {
+        return 0;
+    }
+    char *folder = string_format("%s.unfinished", run->name);
+    if (o->trace) {
+        if (path_is_folder(folder)) {
+            fprintf(stderr, "NOTE: the run begins anew: a trace has all steps; %s stays.\n",
+                    folder);
+        }
+        free(folder);
+        return 0;
+    }
+    saves->folder = folder;
+    saves->time = clock_seconds();
+    if (never) {
+        return 0;
+    }
+    const char *place = own ? folder : o->resume, *slash = strrchr(place, '/');
+    if (!own && step_of(slash ? slash + 1 : place)) {
+        if (go_on_from(run, place, error)) {
+            return error->code;
+        }
+    } else {
+        int count = go_on_from_last(run, place, error);
+        if (count < 0) {
+            return error->code;
+        }
+        if (!run->state.step && !own) {
+            return error_set(error, count ? EXIT_BAD_DATA : EXIT_NO_INPUT,
+                             "--resume %s: %s checkpoint-STEP is in it; name a checkpoint, the "
+                             "folder of some, or never",
+                             place, count ? "no whole" : "no");
+        }
+        if (!run->state.step && count) {
+            fprintf(stderr, "WARNING: no checkpoint in %s is whole; the run begins anew\n", place);
+        }
+    }
+    saves->newest = own ? run->state.step : 0;
+    return 0;
+}
