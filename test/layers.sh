@@ -37,6 +37,10 @@ for file in base/*.h kernels/*.h model/*.h data/*.h eval/*.h train/*.h; do
         -Wno-unused-function -x c - 2>/dev/null
     check $? "$file does not compile alone"
 done
+# -I finds the first header of a name
+for name in $(ls */*.h test/*/*.h | sed 's,.*/,,' | sort | uniq -d); do
+    check 1 "$name is the name of more than one header: $(ls */"$name" test/*/"$name" 2>/dev/null | tr "\n" " ")"
+done
 # what a .cu file includes is C++ too
 cxx=${CXX:-c++}
 if echo '#include <math.h>' | $cxx -x c++ -fsyntax-only - 2>/dev/null; then

@@ -3,7 +3,7 @@
  */
 #include "base.h"
 #include "harness.h"
-#include "reference.h"
+#include "ops_reference.h"
 
 #include <stdlib.h>
 

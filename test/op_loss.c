@@ -2,7 +2,7 @@
 #include "base.h"
 #include "check.h"
 #include "harness.h"
-#include "reference.h"
+#include "ops_reference.h"
 
 #include <stdlib.h>
 

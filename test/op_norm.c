@@ -1,6 +1,6 @@
 /* Cases of norm.c and rope.c. */
 #include "harness.h"
-#include "reference.h"
+#include "ops_reference.h"
 
 static const float eps = 1e-5f;
 

@@ -1,6 +1,6 @@
 /* Cases of matmul.c and lora.c. */
 #include "harness.h"
-#include "reference.h"
+#include "ops_reference.h"
 
 /* --- linear layers --- */
 

@@ -1,6 +1,6 @@
 /* The definitions of ops.def without products: norms, rope, elementwise ops, rows and tables,
  * losses, optimizer. Products stand in reference_products.c. */
-#include "reference.h"
+#include "ops_reference.h"
 
 const Ops ops_reference = {
     .build = "reference",

@@ -1,6 +1,6 @@
 /* The definitions of ops.def that are made of products: linear layers, LoRA, attention, the
  * language model's loss. */
-#include "reference.h"
+#include "ops_reference.h"
 
 #include <stdlib.h>
 

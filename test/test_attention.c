@@ -3,7 +3,7 @@
  * p v with p = e r rounded; the row mean of the gradient = lanes over the keys of p dp. */
 #include "backend.h"
 #include "check.h"
-#include "reference.h"
+#include "ops_reference.h"
 
 #include <stdlib.h>
 #include <string.h>

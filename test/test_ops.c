@@ -22,7 +22,7 @@
 #include "cudasim.h"
 #include "guarded.h"
 #include "harness.h"
-#include "reference.h"
+#include "ops_reference.h"
 #include "rounding_check.h"
 #include "words.h"
 

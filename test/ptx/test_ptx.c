@@ -8,7 +8,7 @@
 #include "check.h"
 #include "guarded.h"
 #include "harness.h"
-#include "reference.h"
+#include "ops_reference.h"
 #include "runtime.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* The definition of every op as plain loops: the table ops_reference, with which every build is
  * compared bit for bit. It is written from the comments of ops.def: each sum is one loop that adds
  * in the order stated there; no blocks, vectors or threads. */
-#ifndef REFERENCE_H
-#define REFERENCE_H
+#ifndef OPS_REFERENCE_H
+#define OPS_REFERENCE_H
 
 #include "ops.h"
 
