@@ -123,7 +123,7 @@ header() {
         [ "$status" -eq 1 ]
     done
     # only the matched set is MNLI of a published table
-    "$consistency" --format md "$work"/p/*.bin | head -1 | grep -x '| | MNLI | ax | mnli |'
+    "$consistency" --format md "$work"/p/*.bin | head -1 | grep -x '| | MNLI | ax |'
     "$consistency" --correlate public --format json "$work"/p/*.bin >"$work/json" 2>/dev/null
     run grep -c '"n": [2-9]' "$work/json"
     [ "$output" -eq 0 ]
