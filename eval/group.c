@@ -32,15 +32,19 @@ static int by_side_and_seed(const void *a, const void *b)
     return compare_runs(*(Preds *const *)a, *(Preds *const *)b);
 }
 
-/* New array of n elements: element i is old[from[i]]. */
-static void *gather(void *old, const size_t *from, size_t n, size_t size)
+/* New arrays of n elements, one behind the other as the old ones of N are: element i of each is
+ * old[from[i]]. */
+static void *gather_all(void *old, size_t arrays, size_t N, const size_t *from, size_t n,
+                        size_t size)
 {
     if (!old) {
         return NULL;
     }
-    unsigned char *new = memory_alloc(n, size);
-    for (size_t i = 0; i < n; i++) {
-        memcpy(new + i *size, (unsigned char *)old + from[i] * size, size);
+    unsigned char *new = memory_alloc(arrays * n, size);
+    for (size_t a = 0; a < arrays; a++) {
+        for (size_t i = 0; i < n; i++) {
+            memcpy(new + (a * n + i) * size, (unsigned char *)old + (a * N + from[i]) * size, size);
+        }
     }
     free(old);
     return new;
@@ -50,6 +54,23 @@ static void *gather(void *old, const size_t *from, size_t n, size_t size)
 static int differ(float a, float b)
 {
     return a != b && !(isnan(a) && isnan(b));
+}
+
+static void *gather(void *old, const size_t *from, size_t n, size_t size)
+{
+    return gather_all(old, 1, 0, from, n, size);
+}
+
+/* The run's own values of the examples from[0 .. n); its N stays. */
+static void gather_run(Preds *run, const size_t *from, size_t n)
+{
+    size_t K = (size_t)run->K;
+    run->pred = gather(run->pred, from, n, sizeof *run->pred);
+    run->logits = gather(run->logits, from, n, K * sizeof *run->logits);
+    run->value = gather(run->value, from, n, sizeof *run->value);
+    run->epoch_pred = gather_all(run->epoch_pred, run->E, run->N, from, n, sizeof *run->epoch_pred);
+    run->epoch_logits = gather_all(run->epoch_logits, run->E, run->N, from, n,
+                                   K * sizeof *run->epoch_logits);
 }
 
 /* Puts the run's own values in the order of the first run; rows that it lacks get any value and
@@ -87,9 +108,7 @@ static int align(const Preds *first, const HashIndex *index, Preds *run, char *k
             return code;
         }
     }
-    run->pred = gather(run->pred, from, N, sizeof *run->pred);
-    run->logits = gather(run->logits, from, N, (size_t)run->K * sizeof *run->logits);
-    run->value = gather(run->value, from, N, sizeof *run->value);
+    gather_run(run, from, N);
     free(from);
     return 0;
 }
@@ -137,11 +156,8 @@ static void compress(Preds **runs, size_t S, const char *keep)
         }
     }
     for (size_t s = 0; s < S; s++) {
-        Preds *run = runs[s];
-        run->pred = gather(run->pred, from, n, sizeof *run->pred);
-        run->logits = gather(run->logits, from, n, (size_t)run->K * sizeof *run->logits);
-        run->value = gather(run->value, from, n, sizeof *run->value);
-        run->N = n;
+        gather_run(runs[s], from, n);
+        runs[s]->N = n;
     }
     first->label = gather(first->label, from, n, sizeof *first->label);
     first->hash = gather(first->hash, from, n, sizeof *first->hash);

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "group_report.h"
+#include "curves.h"
 #include "report.h"
 #include "result.h"
 #include "sides.h"
@@ -180,6 +181,11 @@ static json_t *warnings_of(const Group *g, const json_t *o, const Arguments *opt
         warning_add(list, "%s: no variance by source", gaps);
         free(gaps);
     }
+    size_t recorded = curves_runs(g);
+    if (recorded && recorded < g->S) {
+        warning_add(list, "%zu of %zu runs have their evaluations: no learning curves", recorded,
+                    g->S);
+    }
     if (found) {
         json_array_extend(list, found);
     }
@@ -291,6 +297,10 @@ json_t *group_report(const Group *joined, const Arguments *options)
     json_object_update(o, statistics);
     json_decref(statistics);
     put(o, "level", options->level);
+    json_t *curve = text ? NULL : curves_compute(&g);
+    if (curve) {
+        json_object_set_new(o, "curve", curve);
+    }
     if (options->boot && !g.regression) {
         json_object_set_new(
             o, "bootstrap",

@@ -34,7 +34,7 @@ static const char style[] =
     ".fb{fill:var(--b)}.fc{fill:var(--c)}.sa{stroke:var(--a);fill:none;stroke-width:2}"
     ".sb{stroke:var(--b);fill:none;stroke-width:1.5}.ho{fill:var(--bg);stroke:var(--bad);"
     "stroke-width:1.5}.wa{color:var(--bad)}\n"
-    "svg .hi{fill:var(--bg)}\n"
+    "svg .hi{fill:var(--bg)}.sc{stroke:var(--c);fill:none;stroke-width:1.5}\n"
     "@media print{body{max-width:none;font-size:10pt}figure,tr{break-inside:avoid}"
     ".wide{overflow:visible}.wide svg{min-width:0}}\n";
 

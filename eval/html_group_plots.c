@@ -206,3 +206,95 @@ void html_data_map(FILE *out, const json_t *g)
           "the seed decides to the right.</figcaption></figure>\n",
           out);
 }
+
+/* One picture of curves over the steps of training: lists of curve by name, each times scale. */
+static void put_curves(FILE *out, const json_t *g, const char *title, const char *description,
+                       const char *const *names, int count, double scale, const char *unit)
+{
+    static const char *const lines[] = {"sa", "sb", "sc"}, *const dots[] = {"fa", "fb", "fc"};
+    const json_t *curve = json_object_get(g, "curve"), *steps = json_object_get(curve, "step");
+    size_t n = json_array_size(steps);
+    double last = json_number_value(json_array_get(steps, n - 1)), low = INFINITY, high = -INFINITY;
+    for (int k = 0; k < count; k++) {
+        for (size_t e = 0; e < n; e++) {
+            const json_t *value = json_array_get(json_object_get(curve, names[k]), e);
+            if (json_is_number(value)) {
+                low = fmin(low, scale * json_number_value(value));
+                high = fmax(high, scale * json_number_value(value));
+            }
+        }
+    }
+    if (!(low <= high)) {
+        low = high = 0;
+    }
+    high += high > low ? 0 : 1;
+    double step = axis_step(low, high, 4), from = floor(low / step) * step,
+           to = ceil(high / step) * step, stride = axis_step(0, fmax(last, 1), 4),
+           right = ceil(fmax(last, 1) / stride) * stride;
+    figure_open(out, 260, 250, title, g, description);
+    for (double y = from; y <= to + step / 2; y += step) {
+        double py = 200 - (y - from) / (to - from) * 175;
+        fprintf(out,
+                "<path class=gr d=\"M40 %.1fh205\"/><text class=d x=36 y=%.1f text-anchor=end>%g"
+                "</text>",
+                py, py + 4, fabs(y) < step / 2 ? 0 : y);
+    }
+    for (double x = 0; x <= right + stride / 2; x += stride) {
+        fprintf(out, "<text class=d x=%.1f y=215 text-anchor=middle>%g</text>",
+                45 + x / right * 190, x);
+    }
+    double *x = memory_alloc(n, sizeof *x), *y = memory_alloc(n, sizeof *y);
+    for (int k = 0; k < count; k++) {
+        int on = 0;
+        for (size_t e = 0; e < n; e++) {
+            const json_t *value = json_array_get(json_object_get(curve, names[k]), e);
+            x[e] = 45 + json_number_value(json_array_get(steps, e)) / right * 190;
+            y[e] = json_is_number(value)
+                       ? 200 - (scale * json_number_value(value) - from) / (to - from) * 175
+                       : NAN;
+        }
+        fprintf(out, "\n<path class=%s d=\"", lines[k]);
+        for (size_t e = 0; e < n; e++) {
+            if (!isnan(y[e])) {
+                fprintf(out, "%c%.1f %.1f", on ? 'L' : 'M', x[e], y[e]);
+            }
+            on = !isnan(y[e]);
+        }
+        fputs("\"/>", out);
+        for (size_t e = 0; e < n && n <= 40; e++) {
+            if (!isnan(y[e])) {
+                fprintf(out, "<circle class=%s cx=%.1f cy=%.1f r=2 />", dots[k], x[e], y[e]);
+            }
+        }
+        fprintf(out, "<rect class=%s x=%d y=2 width=8 height=8 /><text class=d x=%d y=10>%s</text>",
+                dots[k], 70 + 60 * k, 82 + 60 * k, strcmp(names[k], "zeta") ? names[k] : "score");
+    }
+    free(x);
+    free(y);
+    fprintf(out,
+            "<text class=d x=4 y=10>%s</text><text class=d x=140 y=232 "
+            "text-anchor=middle>training step</text></svg>",
+            unit);
+}
+
+void html_curves(FILE *out, const json_t *g)
+{
+    static const char *const shares[] = {"zeta", "CON", "CCON"}, *const spread[] = {"VAR"};
+    double scale = percent_scale(g);
+    if (!json_object_get(g, "curve")) {
+        return;
+    }
+    int classes = scale == 100 && !isnan(number_of(g, "CON")); /* a regression has no CON */
+    put_curves(out, g, classes ? "Score and agreement over training" : "Score over training",
+               classes ? "Mean score of the runs, CON and CCON at every evaluation, by the step."
+                       : "Mean score of the runs at every evaluation, by the step.",
+               shares, classes ? 3 : 1, scale, scale == 100 ? "%" : text_of(g, "metric"));
+    fprintf(out,
+            "<figcaption>Mean score%s at every evaluation that all runs have."
+            "</figcaption></figure>\n",
+            classes ? ", CON and CCON" : "");
+    put_curves(out, g, "VAR over training",
+               "Standard deviation of the score over runs at every evaluation.", spread, 1, scale,
+               scale == 100 ? "points" : text_of(g, "metric"));
+    fputs("<figcaption>VAR of the score at the same evaluations.</figcaption></figure>\n", out);
+}

@@ -14,6 +14,9 @@ void html_pairs(FILE *out, const json_t *group);
 void html_right(FILE *out, const json_t *group);
 void html_data_map(FILE *out, const json_t *group);
 
+/* Of one group: score and agreement, and VAR, over training. */
+void html_curves(FILE *out, const json_t *group);
+
 /* VAR, CON or CCON against training size: one correlation. */
 void html_sizes(FILE *out, const json_t *correlation, const Arguments *options);
 

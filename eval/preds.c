@@ -184,6 +184,13 @@ static int check_digest(const Preds *preds, const Safetensors *st, Error *error)
                : 0;
 }
 
+static void *copy_of(const Tensor *tensor)
+{
+    void *copy = memory_alloc(tensor->bytes, 1);
+    memcpy(copy, tensor->data, tensor->bytes);
+    return copy;
+}
+
 /* A tensor of this type and of shape [N] or [N, K] copied out; *out stays NULL if it is absent and
  * not needed. */
 static int read_tensor(void **out, const Preds *preds, const Safetensors *st, const char *name,
@@ -202,8 +209,7 @@ static int read_tensor(void **out, const Preds *preds, const Safetensors *st, co
         return REFUSE("%s: tensor '%s' must be %s of %zu examples%s; write the file again",
                       preds->path, name, dtype_name(dtype), preds->N, columns ? " by classes" : "");
     }
-    *out = memory_alloc(tensor->bytes, 1);
-    memcpy(*out, tensor->data, tensor->bytes);
+    *out = copy_of(tensor);
     return 0;
 }
 
@@ -273,17 +279,36 @@ static int read_ids(Preds *preds, const Safetensors *st, Error *error)
                         preds->path, bytes->count, begin);
 }
 
-/* epoch_pred [E, N], epoch_logits [E, N, K]: shapes only. */
-static int check_others(const Preds *preds, const Safetensors *st, Error *error)
+/* The evaluations: epoch_pred [E, N], epoch_logits [E, N, K], epoch_step [E]. */
+static int read_epochs(Preds *preds, const Safetensors *st, Error *error)
 {
     const Tensor *pred = safetensors_find(st, "epoch_pred"),
-                 *logits = safetensors_find(st, "epoch_logits");
+                 *logits = safetensors_find(st, "epoch_logits"),
+                 *step = safetensors_find(st, "epoch_step");
+    size_t E = pred ? pred->shape[0] : logits ? logits->shape[0] : 0;
     if ((pred && (pred->dtype != DTYPE_I32 || pred->rank != 2 || pred->shape[1] != preds->N)) ||
-        (logits && (logits->dtype != DTYPE_F32 || logits->rank != 3 ||
-                    logits->shape[1] != preds->N || logits->shape[2] != (size_t)preds->K))) {
-        return REFUSE("%s: epoch_pred or epoch_logits does not fit %zu examples and %d "
-                      "classes; write the file again",
+        (logits && (logits->dtype != DTYPE_F32 || logits->rank != 3 || logits->shape[0] != E ||
+                    logits->shape[1] != preds->N || logits->shape[2] != (size_t)preds->K)) ||
+        (step && (step->dtype != DTYPE_I32 || step->rank != 1 || step->shape[0] != E))) {
+        return REFUSE("%s: epoch_pred, epoch_logits or epoch_step does not fit the others, %zu "
+                      "examples and %d classes; write the file again",
                       preds->path, preds->N, preds->K);
+    }
+    if (!E || !pred || (preds->regression && !logits)) {
+        return 0;
+    }
+    preds->E = E;
+    preds->epoch_pred = copy_of(pred);
+    preds->epoch_logits = preds->regression ? copy_of(logits) : NULL;
+    preds->epoch_step = step ? copy_of(step) : NULL;
+    for (size_t e = 0; e < E; e++) {
+        if (check_classes(preds, preds->epoch_pred + e * preds->N, "epoch_pred", error)) {
+            return error->code;
+        }
+        if (step && preds->epoch_step[e] <= (e ? preds->epoch_step[e - 1] : -1)) {
+            return REFUSE("%s: epoch_step[%zu] is %d, after %d; write the file again", preds->path,
+                          e, preds->epoch_step[e], e ? preds->epoch_step[e - 1] : -1);
+        }
     }
     return 0;
 }
@@ -302,7 +327,7 @@ static int read_tensors(Preds *preds, const Safetensors *st, Error *error)
         read_tensor((void **)&preds->cluster, preds, st, "cluster", DTYPE_I32, 0, 0, error) ||
         check_classes(preds, preds->pred, "pred", error) ||
         check_classes(preds, preds->label, "label", error) || check_hashes(preds, error) ||
-        read_ids(preds, st, error) || check_others(preds, st, error)) {
+        read_ids(preds, st, error) || read_epochs(preds, st, error)) {
         return error->code;
     }
     return 0;
@@ -376,6 +401,9 @@ void preds_free(Preds *preds)
     free(preds->pred);
     free(preds->logits);
     free(preds->value);
+    free(preds->epoch_step);
+    free(preds->epoch_pred);
+    free(preds->epoch_logits);
     json_decref(preds->metadata);
     json_decref(preds->import);
     *preds = (Preds){0};
@@ -406,11 +434,11 @@ int preds_write(Preds *preds, Error *error)
     for (size_t i = 0; i < N; i++) {
         memcpy(text + offsets[i], preds->id[i], offsets[i + 1] - offsets[i]);
     }
-    TensorSource sources[9] = {source("pred", DTYPE_I32, N, 0, preds->pred),
-                               source("label", DTYPE_I32, N, 0, preds->label),
-                               source("example_hash", DTYPE_U64, N, 0, preds->hash),
-                               source("id_offsets", DTYPE_U32, N + 1, 0, offsets),
-                               source("id_bytes", DTYPE_U8, bytes, 0, text)};
+    TensorSource sources[12] = {source("pred", DTYPE_I32, N, 0, preds->pred),
+                                source("label", DTYPE_I32, N, 0, preds->label),
+                                source("example_hash", DTYPE_U64, N, 0, preds->hash),
+                                source("id_offsets", DTYPE_U32, N + 1, 0, offsets),
+                                source("id_bytes", DTYPE_U8, bytes, 0, text)};
     count = 5;
     if (preds->logits) {
         sources[count++] = source("logits", DTYPE_F32, N, K, preds->logits);
@@ -421,6 +449,15 @@ int preds_write(Preds *preds, Error *error)
     if (preds->regression) {
         sources[count++] = source("value", DTYPE_F32, N, 0, preds->value);
         sources[count++] = source("target", DTYPE_F32, N, 0, preds->target);
+    }
+    if (preds->E) {
+        sources[count++] = source("epoch_step", DTYPE_I32, preds->E, 0, preds->epoch_step);
+        sources[count++] = source("epoch_pred", DTYPE_I32, preds->E, N, preds->epoch_pred);
+        sources[count++] = (TensorSource){.name = "epoch_logits",
+                                          .dtype = DTYPE_F32,
+                                          .rank = 3,
+                                          .shape = {preds->E, N, K},
+                                          .data = preds->epoch_logits};
     }
     char number[32];
     json_t *metadata = json_copy(preds->metadata);

@@ -17,6 +17,10 @@ typedef struct Preds {
     float *logits;         /* [N, K] or NULL */
     float *value, *target; /* [N], regression; else NULL */
     int *cluster;          /* [N] or NULL */
+    size_t E;              /* evaluations while it was trained; 0: they are not in the file */
+    int *epoch_step;       /* [E] behind which step, ascending; NULL: not known */
+    int *epoch_pred;       /* [E, N] */
+    float *epoch_logits;   /* [E, N, K] or NULL; read of a regression alone */
     char **id;             /* [N] or NULL */
     json_t *metadata;      /* object of strings */
     json_t *import;        /* of an import: lists of texts (import.h); else NULL */
@@ -48,8 +52,8 @@ int preds_same_seeds(const Preds *a, const Preds *b);
  * where they differ, as in the file's name. The caller frees it. */
 char *preds_seeds(const Preds *preds);
 
-/* Writes preds->path from pred, label, id, logits, cluster, value, target and metadata; fills hash,
- * num_examples, num_classes, format, format_version and data_sha256. Errors: 73, 74, 77. */
+/* Writes preds->path from pred, label, id, logits, cluster, value, target, what begins with epoch and
+ * metadata; fills hash, num_examples, num_classes, format, format_version and data_sha256. Errors: 73, 74, 77. */
 int preds_write(Preds *preds, Error *error);
 
 /* SHA-256 of the canonical hparams without the seeds: the key by which runs are grouped. */

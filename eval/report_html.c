@@ -45,6 +45,7 @@ void report_html(FILE *out, const json_t *report, const Arguments *o)
             html_pairs(out, g);
             html_right(out, g);
             html_data_map(out, g);
+            html_curves(out, g);
             fputs("</div>\n", out);
         }
     }

@@ -82,6 +82,9 @@ void state_free(State *state, const Model *model)
     }
     free(state->kept.logits);
     free(state->kept.pred);
+    free(state->history.step);
+    free(state->history.pred);
+    free(state->history.logits);
     *state = (State){0};
 }
 

@@ -15,6 +15,14 @@ typedef struct Evaluation {
     int step, epoch;
 } Evaluation;
 
+/* What all evaluations of a run predicted, in the order of their steps: --epoch-preds. */
+typedef struct History {
+    int count;
+    int *step;     /* [evaluations] */
+    int *pred;     /* [evaluations, examples] */
+    float *logits; /* [evaluations, examples, K] */
+} History;
+
 typedef struct State {
     float *weights;           /* [trained], all of these on the device */
     float *gradients, *m, *v; /* [trained], NULL where nothing is trained */
@@ -27,6 +35,7 @@ typedef struct State {
     double loss, terms; /* of the epoch: sum of the losses, and how many */
     Evaluation kept; /* the last evaluation, or the best */
     int waited;      /* evaluations since the kept one */
+    History history; /* NULL and 0 without --epoch-preds */
 } State;
 
 /* Memory for a model's state; train 0: without gradients and moments; keep_best: with best. */

@@ -71,7 +71,7 @@ goes_on() {
     "${BUILD:-build}/make_llama" "$work/llama"
     cat README.md >"$work/text"
     local options=("--lora --lora-dropout 0.1 --select best" "--model $work/llama --lora --recompute" "--seeds 4,5,6 --eval-every 3steps"
-        "--task lm --model $work/llama --data $work/text --max-len 32" "--select half --patience 12 --eval-every 1steps --task mnli" "--schedule cosine")
+        "--task lm --model $work/llama --data $work/text --max-len 32" "--select half --patience 12 --eval-every 1steps --epoch-preds --task mnli" "--schedule cosine")
     for i in 0 1 2 3 4 5; do
         rm -rf "$work/whole"
         into whole $run ${options[i]}

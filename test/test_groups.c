@@ -3,6 +3,7 @@
  * files. */
 #include "compare.h"
 #include "intervals.h"
+#include "curves.h"
 #include "made_groups.h"
 #include "sources.h"
 
@@ -525,6 +526,58 @@ static void check_properties(void)
     made_free(&base, S);
 }
 
+/* Runs with evaluations: at each step the curve has the numbers of runs that ended there. */
+static void check_curves(void)
+{
+    enum { S = 4, N = 30, K = 3, E = 5 };
+    int label[N], pred[E][S][N];
+    splitmix_state = 99;
+    for (size_t i = 0; i < N; i++) {
+        label[i] = (int)(splitmix() % K);
+        for (size_t e = 0; e < E; e++) {
+            for (size_t s = 0; s < S; s++) {
+                pred[e][s][i] = uniform() < 0.4 + 0.1 * (double)e ? label[i]
+                                                                  : (int)(splitmix() % K);
+            }
+        }
+    }
+    Made made = made_group(S, N, K, label, &pred[E - 1][0][0], NULL);
+    CHECK(!curves_runs(&made.group) && !curves_compute(&made.group), "a curve of no evaluations");
+    for (size_t s = 0; s < S; s++) {
+        Preds *run = made.list[s];
+        run->E = s == 2 ? E - 1 : E; /* one has ended early, one lacks the step 30 */
+        run->epoch_pred = memory_alloc(E * N, sizeof(int));
+        run->epoch_step = memory_alloc(E, sizeof(int));
+        for (size_t e = 0; e < E; e++) {
+            run->epoch_step[e] = 10 * ((int)e + 1) + (s == 1 && e == 2);
+            memcpy(run->epoch_pred + e * N, pred[e][s], sizeof pred[e][s]);
+        }
+    }
+    static const int steps[] = {0, 1, 3};
+    static const char *const names[] = {"zeta", "VAR", "CON", "CCON"};
+    json_t *curve = curves_compute(&made.group);
+    CHECK(curves_runs(&made.group) == S && json_array_size(json_object_get(curve, "step")) == 3,
+          "%zu steps", json_array_size(json_object_get(curve, "step")));
+    for (size_t i = 0; i < 3; i++) {
+        int e = steps[i],
+            step = (int)json_integer_value(json_array_get(json_object_get(curve, "step"), i));
+        Made then = made_group(S, N, K, label, &pred[e][0][0], NULL);
+        json_t *o = statistics_of(&then);
+        CHECK(step == 10 * (e + 1), "step %d", step);
+        for (int k = 0; k < 4; k++) {
+            near("curve", names[k],
+                 json_number_value(json_array_get(json_object_get(curve, names[k]), i)),
+                 number(o, names[k]), 0);
+        }
+        json_decref(o);
+        made_free(&then, S);
+    }
+    json_decref(curve);
+    made.list[1]->epoch_step[0] = made.list[1]->epoch_step[1] = made.list[1]->epoch_step[3] = 7;
+    CHECK(!curves_compute(&made.group), "a curve of no common step");
+    made_free(&made, S);
+}
+
 int main(void)
 {
     check_spread();
@@ -537,6 +590,7 @@ int main(void)
     check_logits();
     check_values();
     check_joining();
+    check_curves();
     check_published_errors();
     check_properties();
     return checks_close("test_groups");

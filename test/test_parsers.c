@@ -115,6 +115,37 @@ static void check_file(const char *name, const char *path, Opener open)
     unlink(path);
 }
 
+/* Evaluations that cannot be: classes, steps, shapes. */
+static void check_epochs(Preds *preds)
+{
+    static const struct {
+        size_t at;
+        int pred, step;
+        const char *found;
+    } list[] = {{0, 2, 5, "epoch_pred[0] is 2, with 2 classes"},
+                {3, -2, 5, "epoch_pred[1] is -2"},
+                {0, 0, 4, "epoch_step[1] is 4, after 4"},
+                {0, 0, 3, "epoch_step[1] is 3, after 4"},
+                {0, -1, 5, NULL}};
+    Preds read;
+    Error error;
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        int before = preds->epoch_pred[list[i].at];
+        preds->epoch_pred[list[i].at] = list[i].pred;
+        preds->epoch_step[1] = list[i].step;
+        CHECK(!preds_write(preds, &error), "%s", error.text);
+        int code = preds_read(&read, preds->path, &error);
+        CHECK(list[i].found ? code == EXIT_BAD_DATA && strstr(error.text, list[i].found)
+                            : !code && read.E == 2 && read.epoch_step[1] == 5 &&
+                                  !memcmp(read.epoch_pred, preds->epoch_pred, 4 * sizeof(int)),
+              "evaluations %zu: %d %s", i, code, code ? error.text : "");
+        if (!code) {
+            preds_free(&read);
+        }
+        preds->epoch_pred[list[i].at] = before;
+    }
+}
+
 /* 200,000 names take no time that anyone would notice; two equal ones are found; F1 is of two. */
 static void check_names(Preds *preds)
 {
@@ -175,8 +206,19 @@ static void check_containers(void)
     json_t *hparams = json_pack("{s:s}", "lr", "1e-05");
     recipe_sha256(digest, hparams);
     json_decref(hparams);
-    Preds preds = {
-        .path = path, .N = 2, .K = 2, .pred = pred, .label = label, .logits = logits, .id = id};
+    int epoch_pred[4] = {0, 0, 0, 1}, epoch_step[2] = {4, 5};
+    float epoch_logits[8] = {0};
+    Preds preds = {.path = path,
+                   .N = 2,
+                   .K = 2,
+                   .pred = pred,
+                   .label = label,
+                   .logits = logits,
+                   .id = id,
+                   .E = 2,
+                   .epoch_step = epoch_step,
+                   .epoch_pred = epoch_pred,
+                   .epoch_logits = epoch_logits};
     static const char *const fields[][2] = {
         {"benchmark", "b"},     {"task", "t"},           {"split", "validation"},
         {"model", "m"},         {"seed", "1"},           {"seed_init", "1"},
@@ -190,6 +232,8 @@ static void check_containers(void)
     json_object_set_new(preds.metadata, "recipe_sha256", json_string(digest));
     CHECK(!preds_write(&preds, &error), "%s", error.text);
     check_file("predictions", path, open_preds);
+    check_epochs(&preds);
+    preds.E = 0;
     check_names(&preds);
     free(preds.hash);
     json_decref(preds.metadata);

@@ -13,7 +13,8 @@
 static const char format[] = "seedbed-checkpoint", version[] = "1";
 static const char manifest_name[] = "MANIFEST", state_name[] = "trainer_state.json",
                   log_name[] = "log.jsonl", weights_name[] = "weights.safetensors",
-                  optimizer_name[] = "optimizer.safetensors", kept_name[] = "kept.safetensors";
+                  optimizer_name[] = "optimizer.safetensors", kept_name[] = "kept.safetensors",
+                  history_name[] = "history.safetensors";
 
 /* --- tensors: a file has arenas of a State, parameter by parameter, and host arrays --- */
 
@@ -27,20 +28,22 @@ typedef struct Array {
     const char *name;
     DType dtype;
     int rank;
-    size_t shape[2];
+    size_t shape[3];
     void *values;
 } Array;
+
+enum { ARRAYS = 3 };
 
 /* What a file of tensors has. */
 typedef struct Content {
     const char *name;
     Arena arenas[2]; /* values NULL: not there */
-    Array arrays[2]; /* name NULL: not there */
+    Array arrays[ARRAYS]; /* name NULL: not there */
 } Content;
 
-enum { CONTENTS = 3 };
+enum { CONTENTS = 4 };
 
-/* The files of a state; the last one is there behind an evaluation. */
+/* The files of a state; the third is there behind an evaluation, the fourth with --epoch-preds. */
 static int list_contents(Content list[CONTENTS], const Setup *setup, const State *state)
 {
     size_t examples = (size_t)setup->dev.count, K = (size_t)setup->task->K;
@@ -50,7 +53,14 @@ static int list_contents(Content list[CONTENTS], const Setup *setup, const State
                         {{"", state->best}},
                         {{"kept.logits", DTYPE_F32, 2, {examples, K}, state->kept.logits},
                          {"kept.pred", DTYPE_I32, 1, {examples}, state->kept.pred}}};
-    return state->kept.step ? 3 : 2;
+    const History *history = &state->history;
+    size_t E = (size_t)history->count;
+    list[3] = (Content){history_name,
+                        {{0}},
+                        {{"epoch_step", DTYPE_I32, 1, {E}, history->step},
+                         {"epoch_pred", DTYPE_I32, 2, {E, examples}, history->pred},
+                         {"epoch_logits", DTYPE_F32, 3, {E, examples, K}, history->logits}}};
+    return !state->kept.step ? 2 : E ? 4 : 3;
 }
 
 typedef struct ArenaPart {
@@ -72,7 +82,7 @@ static int write_content(const Content *content, const Model *model, const char 
                          Error *error)
 {
     const Params *params = &model->params;
-    TensorSource *sources = memory_calloc(2 * (size_t)params->count + 2, sizeof *sources);
+    TensorSource *sources = memory_calloc(2 * (size_t)params->count + ARRAYS, sizeof *sources);
     ArenaPart parts[2];
     size_t count = 0;
     for (int a = 0; a < 2; a++) {
@@ -90,12 +100,13 @@ static int write_content(const Content *content, const Model *model, const char 
             }
         }
     }
-    for (int i = 0; i < 2 && content->arrays[i].name; i++) {
+    for (int i = 0; i < ARRAYS && content->arrays[i].name; i++) {
         const Array *array = &content->arrays[i];
         sources[count++] = (TensorSource){.name = string_copy(array->name),
                                           .dtype = array->dtype,
                                           .rank = array->rank,
-                                          .shape = {array->shape[0], array->shape[1]},
+                                          .shape = {array->shape[0], array->shape[1],
+                                                    array->shape[2]},
                                           .data = array->values};
     }
     char *path = string_format("%s/%s", folder, content->name);
@@ -141,6 +152,7 @@ static json_t *state_json(const Run *run, const json_t *receipts)
     json_object_set_new(object, "beta2_power", real_json(state->beta2_power));
     json_object_set_new(object, "kept", kept);
     json_object_set_new(object, "waited", json_integer(state->waited));
+    json_object_set_new(object, "evaluations", json_integer(state->history.count));
     json_object_set_new(object, "seconds", real_json(clock_seconds() - p->start));
     json_object_set_new(object, "tokens", json_integer(p->tokens));
     json_object_set_new(object, "shown_loss", real_json(p->loss));
@@ -192,7 +204,8 @@ static int read_state(const Checkpoint *checkpoint, const Setup *setup, State *s
                       Progress *progress, Error *error)
 {
     const json_t *json = checkpoint->state;
-    json_int_t tokens, epoch, waited;
+    json_int_t tokens, epoch, waited, evaluations,
+        room = setup->options->epoch_preds ? setup_evaluations(setup) : 0;
     double seconds;
     state->step = checkpoint->step;
     int failed = read_integer(&epoch, json, "epoch", 0, checkpoint->step);
@@ -204,6 +217,7 @@ static int read_state(const Checkpoint *checkpoint, const Setup *setup, State *s
              read_real(&state->beta2_power, json, "beta2_power", 0, 1) ||
              read_kept(&state->kept, json_object_get(json, "kept"), state) ||
              read_integer(&waited, json, "waited", 0, checkpoint->step) ||
+             read_integer(&evaluations, json, "evaluations", 0, room) ||
              read_real(&seconds, json, "seconds", 0, 1e12) ||
              read_integer(&tokens, json, "tokens", 0, INT64_MAX) ||
              read_real(&progress->loss, json, "shown_loss", -HUGE_VAL, HUGE_VAL);
@@ -212,6 +226,7 @@ static int read_state(const Checkpoint *checkpoint, const Setup *setup, State *s
                       checkpoint->folder, state_name);
     }
     state->waited = (int)waited;
+    state->history.count = (int)evaluations;
     progress->seconds = seconds;
     progress->tokens = (long)tokens;
     return 0;
@@ -334,9 +349,11 @@ int checkpoint_open(Checkpoint *checkpoint, const char *folder, Error *error)
                    ? error->code
                    : 0;
     const json_t *receipts = json_object_get(state, "run");
-    const char *const needed[] = {state_name, log_name, weights_name, optimizer_name, kept_name};
-    int evaluated = !json_is_null(json_object_get(state, "kept"));
-    for (int i = 0; i < 4 + evaluated && !code; i++) {
+    const char *const needed[] = {state_name,     log_name,  weights_name,
+                                  optimizer_name, kept_name, history_name};
+    int evaluated = !json_is_null(json_object_get(state, "kept")),
+        recorded = json_integer_value(json_object_get(state, "evaluations")) > 0;
+    for (int i = 0; i < 4 + evaluated + recorded && !code; i++) {
         if (!json_object_get(json_object_get(manifest, "files"), needed[i])) {
             code = REFUSE("%s/%s: %s is not in it; the checkpoint is damaged", folder,
                           manifest_name, needed[i]);
@@ -410,7 +427,7 @@ static int read_content(const Content *content, const Safetensors *file, const M
             count++;
         }
     }
-    for (int i = 0; i < 2 && content->arrays[i].name; i++) {
+    for (int i = 0; i < ARRAYS && content->arrays[i].name; i++) {
         const Array *array = &content->arrays[i];
         const Tensor *tensor = find(file, "", array->name, array->dtype, array->rank, array->shape,
                                     error);
@@ -429,14 +446,14 @@ static int read_content(const Content *content, const Safetensors *file, const M
 }
 
 /* Predicted classes index arrays. */
-static int check_pred(const Safetensors *file, int K, Error *error)
+static int check_pred(const Safetensors *file, const char *name, int K, Error *error)
 {
-    const Tensor *tensor = safetensors_find(file, "kept.pred");
+    const Tensor *tensor = safetensors_find(file, name);
     for (size_t i = 0; i < tensor->count; i++) {
         int pred;
         memcpy(&pred, tensor->data + i * sizeof pred, sizeof pred);
         if (pred < 0 || (pred > 0 && pred >= K)) {
-            return REFUSE("%s: kept.pred has %d, which is no class", file->path, pred);
+            return REFUSE("%s: %s has %d, which is no class", file->path, name, pred);
         }
     }
     return 0;
@@ -455,8 +472,9 @@ int checkpoint_load(const Checkpoint *checkpoint, Run *run, Error *error)
         char *path = string_format("%s/%s", checkpoint->folder, contents[i].name);
         code = safetensors_open(&files[i], path, error) ||
                        read_content(&contents[i], &files[i], &setup->model, 0, error) ||
-                       (contents[i].name == kept_name &&
-                        check_pred(&files[i], setup->task->K, error))
+                       (i > 1 && check_pred(&files[i], contents[i].name == kept_name ? "kept.pred"
+                                                                                     : "epoch_pred",
+                                            setup->task->K, error))
                    ? error->code
                    : 0;
         free(path);

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void score_regression(const Dataset *dataset, Evaluation *e)
 {
@@ -107,6 +108,14 @@ int evaluate(Run *run, const Encoded *set, Evaluation *e, Error *error)
     return 0;
 }
 
+static void remember(History *history, const Dataset *dev, const Evaluation *e)
+{
+    size_t N = (size_t)dev->count, K = (size_t)dev->task->K, at = (size_t)history->count++ * N;
+    history->step[history->count - 1] = e->step;
+    memcpy(history->pred + at, e->pred, N * sizeof *e->pred);
+    memcpy(history->logits + at * K, e->logits, N * K * sizeof *e->logits);
+}
+
 int evaluate_dev(Run *run, Error *error)
 {
     Setup *setup = run->setup;
@@ -119,6 +128,9 @@ int evaluate_dev(Run *run, Error *error)
             return error->code;
         }
         run->now.selection = run->half.metric;
+    }
+    if (run->state.history.step) {
+        remember(&run->state.history, &setup->dev, &run->now);
     }
     return 0;
 }

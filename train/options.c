@@ -387,6 +387,11 @@ static int check_together(const Options *o, Error *error)
                          : o->keep_checkpoints ? "keep-checkpoints"
                                                : "save-every");
     }
+    if (o->trace_until && o->epoch_preds) {
+        return error_set(error, EXIT_USAGE,
+                         "--trace-until with --epoch-preds: no predictions are written; leave one "
+                         "of them out");
+    }
     if (o->profile && o->dry_run) {
         return error_set(error, EXIT_USAGE,
                          "--profile with --dry-run, which runs nothing; leave one of them out");

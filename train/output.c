@@ -127,6 +127,9 @@ json_t *output_receipts(const Setup *setup, const Dataset *dataset, const Seeds 
     if (setup->half.count && dataset == &setup->dev) {
         json_object_set_new(m, "part", json_string("half"));
     }
+    if (setup->options->epoch_preds && dataset == &setup->dev) {
+        json_object_set_new(m, "epoch_preds", json_string("yes"));
+    }
     free(text);
     free(label_names);
     json_decref(names);
@@ -220,6 +223,13 @@ int output_write(const Run *run, const Dataset *dataset, const Evaluation *e, Wr
                    .pred = e->pred,
                    .logits = e->logits,
                    .metadata = metadata(run, dataset)};
+    if (dataset == &run->setup->dev) {
+        const History *history = &run->state.history;
+        preds.E = (size_t)history->count;
+        preds.epoch_step = history->step;
+        preds.epoch_pred = history->pred;
+        preds.epoch_logits = history->logits;
+    }
     preds.label = memory_alloc(count, sizeof *preds.label);
     preds.target = memory_alloc(count, sizeof *preds.target);
     preds.id = memory_alloc(count, sizeof *preds.id);
@@ -232,6 +242,9 @@ int output_write(const Run *run, const Dataset *dataset, const Evaluation *e, Wr
             preds.cluster[i] = dataset->examples[i].cluster;
         }
         preds.pred[i] = preds.regression ? -1 : preds.pred[i];
+    }
+    for (size_t i = 0; i < preds.E * count && preds.regression; i++) {
+        preds.epoch_pred[i] = -1;
     }
     preds.value = preds.regression ? preds.logits : NULL;
     int code = write_beside(&preds, &written->kept, &written->same, error);

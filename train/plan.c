@@ -15,8 +15,11 @@ enum { MOST_STEPS = 1000000000, MOST_TOKENS = 1 << 30 };
 /* The memory of a run but for what grows with the micro-batch. */
 static size_t fixed_bytes(const Setup *setup)
 {
-    size_t logits = (size_t)setup_most_evaluated(setup) * (size_t)setup->task->K;
-    return setup->frozen_bytes + setup->state_bytes + logits * sizeof(float);
+    size_t K = (size_t)setup->task->K, logits = (size_t)setup_most_evaluated(setup) * K,
+           history = setup->options->epoch_preds && !setup->backend.device->start /* host's */
+                         ? (size_t)setup_evaluations(setup) * (size_t)setup->dev.count * (K + 1)
+                         : 0;
+    return setup->frozen_bytes + setup->state_bytes + (logits + history) * sizeof(float);
 }
 
 static int descending(const void *a, const void *b)

@@ -37,6 +37,13 @@ static int begin(Run *run, const char *save, Error *error)
     for (int i = 0; i < setup->further_count; i++) {
         evaluation_init(&run->further[i], &setup->further[i]);
     }
+    if (setup->options->epoch_preds) {
+        size_t E = (size_t)setup_evaluations(setup), N = (size_t)setup->dev.count;
+        run->state.history = (History){
+            .step = memory_alloc(E, sizeof(int)),
+            .pred = memory_alloc(E * N, sizeof(int)),
+            .logits = memory_alloc(E * N * (size_t)setup->task->K, sizeof(float))};
+    }
     run->logits = setup->backend.device->alloc(logits_bytes(setup));
     state_reset(&run->state, &setup->model);
     return setup_read_weights(setup, &run->state, run->seeds->init, error);

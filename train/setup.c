@@ -72,6 +72,10 @@ static int open_text(Setup *setup, const Config *config, Error *error)
                          "(--model)",
                          setup->model_name);
     }
+    if (setup->options->epoch_preds) {
+        return error_set(error, EXIT_USAGE,
+                         "--epoch-preds with --task lm: no predictions are written; leave it out");
+    }
     if (!data || !strcmp(data, "builtin") || (!path_exists(data) && !path_is_folder(data))) {
         return error_set(error, data ? EXIT_NO_INPUT : EXIT_USAGE,
                          "--task lm: %s; name a text file, or a folder with train.txt and "
