@@ -118,18 +118,16 @@ static double correlation_of(double z, double value, double most)
     return high;
 }
 
-enum { NODES = 81 };
-
-/* Values and weights of a standard normal variable. */
-static void normal_nodes(double *x, double *weight)
+/* Values and weights [n] of a standard normal variable. */
+static void normal_nodes(double *x, double *weight, int n)
 {
     double sum = 0;
-    for (int k = 0; k < NODES; k++) {
-        x[k] = 7.0 * (2 * k - (NODES - 1)) / (NODES - 1);
+    for (int k = 0; k < n; k++) {
+        x[k] = 7.0 * (2 * k - (n - 1)) / (n - 1);
         weight[k] = exp(-x[k] * x[k] / 2);
         sum += weight[k];
     }
-    for (int k = 0; k < NODES; k++) {
+    for (int k = 0; k < n; k++) {
         weight[k] /= sum;
     }
 }
@@ -149,36 +147,46 @@ int components_model(Components *c, double accuracy, double con, double sd, doub
             return -1;
         }
     }
-    /* q[i][j]: right on an example with D = x[i] in a run with B = x[j]; g over all runs */
-    static const double least = 1e-9;
-    double x[NODES], w[NODES], q[NODES][NODES], g[NODES] = {0},
-                                                noise = sqrt(fmax(least, 1 - e - r));
-    double mean = 0, examples = 0, single = 0, runs = 0, pairs = 0;
-    normal_nodes(x, w);
-    for (int i = 0; i < NODES; i++) {
-        for (int j = 0; j < NODES; j++) {
-            q[i][j] = normal_cdf((z - sqrt(e) * x[i] - sqrt(r) * x[j]) / noise);
-            g[i] += w[j] * q[i][j];
-        }
-        double same = g[i] * g[i] + (1 - g[i]) * (1 - g[i]);
+    if (con > 1 - 1e-9) { /* all say the same */
+        *c = (Components){0};
+        return 0;
+    }
+    /* q[j][i]: right on an example with D = x[i] in a run with B = y[j]; g[i] over all runs. Where
+     * noise is small q is steep in D; means over D are smooth in B. */
+    enum { EXAMPLES = 4001, RUNS = 81 };
+    double *x = memory_alloc(EXAMPLES, sizeof *x), *w = memory_alloc(EXAMPLES, sizeof *w),
+           *g = memory_alloc(EXAMPLES, sizeof *g),
+           *q = memory_alloc((size_t)EXAMPLES * RUNS, sizeof *q), y[RUNS], v[RUNS];
+    double mean = 0, examples = 0, single = 0, runs = 0, pairs = 0, noise = sqrt(1 - e - r);
+    normal_nodes(x, w, EXAMPLES);
+    normal_nodes(y, v, RUNS);
+    for (int i = 0; i < EXAMPLES; i++) {
+        g[i] = normal_cdf((z - sqrt(e) * x[i]) / sqrt(1 - e));
+        double wrong = 1 - g[i], same = g[i] * g[i] + wrong * wrong;
         mean += w[i] * same;
         examples += w[i] * same * same;
-        single += w[i] * (g[i] * g[i] * g[i] + (1 - g[i]) * (1 - g[i]) * (1 - g[i]));
+        single += w[i] * (g[i] * g[i] * g[i] + wrong * wrong * wrong);
     }
-    for (int j = 0; j < NODES; j++) {
-        double of_run = 0;
-        for (int i = 0; i < NODES; i++) {
-            of_run += w[i] * (q[i][j] * g[i] + (1 - q[i][j]) * (1 - g[i]));
+    for (int j = 0; j < RUNS; j++) {
+        double of_run = 0, *of = q + j * EXAMPLES;
+        for (int i = 0; i < EXAMPLES; i++) {
+            of[i] = normal_cdf((z - sqrt(e) * x[i] - sqrt(r) * y[j]) / fmax(1e-9, noise));
+            of_run += w[i] * (of[i] * g[i] + (1 - of[i]) * (1 - g[i]));
         }
-        runs += w[j] * of_run * of_run;
-        for (int k = 0; k < NODES; k++) {
+        runs += v[j] * of_run * of_run;
+        for (int k = 0; k <= j; k++) {
+            const double *other = q + k * EXAMPLES;
             double of_pair = 0;
-            for (int i = 0; i < NODES; i++) {
-                of_pair += w[i] * (q[i][j] * q[i][k] + (1 - q[i][j]) * (1 - q[i][k]));
+            for (int i = 0; i < EXAMPLES; i++) {
+                of_pair += w[i] * (of[i] * other[i] + (1 - of[i]) * (1 - other[i]));
             }
-            pairs += w[j] * w[k] * of_pair * of_pair;
+            pairs += (k < j ? 2 : 1) * v[j] * v[k] * of_pair * of_pair;
         }
     }
+    free(x);
+    free(w);
+    free(g);
+    free(q);
     double square = mean * mean;
     c->examples = examples - square;
     c->runs = runs - square;

@@ -168,7 +168,7 @@ static json_t *wanted(const Basis *b, Goal goal, double want, int percent, doubl
     json_t *o = json_object();
     json_object_set_new(o, "goal", json_string(goals[goal]));
     put(o, "want", want);
-    json_object_set_new(o, "unit", json_string(percent ? "%" : want == 1 ? "point" : "points"));
+    json_object_set_new(o, "unit", json_string(percent ? "%" : "points"));
     json_object_set_new(o, "known",
                         json_boolean(!isnan(reach(&unit, goal, 10, b->N, level) - width)));
     put(o, "points", relative ? want * value / 100 : width);
@@ -400,8 +400,10 @@ static void show_wanted(FILE *out, const json_t *plan, const Arguments *o)
         while (strcmp(goals[goal], text_of(entry, "goal"))) {
             goal++;
         }
+        double want = number_of(entry, "want");
         const char *unit = text_of(entry, "unit");
-        text_table_add(&t, string_format("%s %g %s", words[goal], number_of(entry, "want"), unit));
+        text_table_add(&t, string_format("%s %g %s", words[goal], want,
+                                         want == 1 && *unit == 'p' ? "point" : unit));
         text_table_add(&t, count_text(entry, "seeds"));
         text_table_add(&t, ends_of(ends, json_object_get(entry, leveled(key, "seeds_ci", o->level)))
                                ? string_copy("")

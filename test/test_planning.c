@@ -248,8 +248,16 @@ static void components(void)
             meets(names[i], &parts[i], expected[i]);
         }
     }
-    /* what no such runs have */
+    /* agreement is 0 or 1, so all parts together are CON (1 - CON), however seldom runs differ */
     Components c;
+    static const double cons[] = {0.7, 0.9, 0.98, 0.999};
+    for (size_t k = 0; k < 2 * sizeof cons / sizeof *cons; k++) {
+        double con = cons[k / 2];
+        CHECK(!components_model(&c, 0.6, con, k % 2 ? 0.0002 : 0, 1e6), "no model of CON %g", con);
+        double all = c.examples + 2 * c.runs + 2 * c.runs_on_examples + c.pairs + c.rest;
+        near("model", "all parts", all, con * (1 - con), con > 0.99 ? 5e-3 : 1e-4);
+    }
+    /* what no such runs have */
     CHECK(components_model(&c, 0.8, 0.6, 0, 100) == -1, "less CON than independent runs");
     CHECK(components_model(&c, 0.8, 0.9, 0.5, 100) == -1, "more spread than any");
     CHECK(!components_model(&c, 0.8, 1, 0, 100) && fabs(c.runs) < 1e-9 && fabs(c.rest) < 1e-9 &&

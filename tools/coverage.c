@@ -3,10 +3,13 @@
  * run never does. So the population values are integrals over d alone, and every number printed
  * here is a share of repeats. Same numbers everywhere: the generator is the project's own. */
 #include "compare.h"
+#include "components.h"
+#include "distributions.h"
 #include "intervals.h"
 #include "result.h"
 #include "rng.h"
 #include "sources.h"
+#include "statistics.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -35,11 +38,6 @@ static double normal(Stream *r)
     return sqrt(-2 * log(u)) * cos(2 * acos(-1.0) * v);
 }
 
-static double phi(double x)
-{
-    return erfc(-x / sqrt(2)) / 2;
-}
-
 /* CON and CCON of two runs drawn at random on an example drawn at random. */
 static void population(double *con, double *ccon, const Model *m)
 {
@@ -47,7 +45,7 @@ static void population(double *con, double *ccon, const Model *m)
     *con = *ccon = 0;
     for (int k = -4000; k <= 4000; k++) {
         double z = k / 500.0, weight = exp(-z * z / 2), d = centre + width * z;
-        double p = (1 - m->collapse) * phi(d / sqrt(1 + m->tau * m->tau));
+        double p = (1 - m->collapse) * normal_cdf(d / sqrt(1 + m->tau * m->tau));
         *con += weight * (p * p + (1 - p) * (1 - p));
         *ccon += weight * p * p;
         sum += weight;
@@ -243,7 +241,7 @@ static const Change changes[] = {{"tiny", 0.998, 0, {NULL, 0, 0}},
 /* P(right) of a run on an example of difficulty d. */
 static double p_right(const Model *m, double d)
 {
-    return (1 - m->collapse) * phi(d / sqrt(1 + m->tau * m->tau));
+    return (1 - m->collapse) * normal_cdf(d / sqrt(1 + m->tau * m->tau));
 }
 
 enum { CHANGE, SEED, RATIO, MINUS, DELTA_CON, DELTA_ZETA, VAR_RATIO, TRUTHS };
@@ -258,7 +256,8 @@ static void paired_population(double truth[TRUTHS], const Change *c)
         double z = k / 50.0, weight = exp(-z * z / 2), d = centre + width * z, both = 0, all = 0;
         for (int j = -800; j <= 800; j++) {
             double u = j / 100.0, w = exp(-u * u / 2);
-            both += w * phi((d + common * u) / own) * phi((d + c->shift + common * u) / own);
+            both += w * normal_cdf((d + common * u) / own) *
+                    normal_cdf((d + c->shift + common * u) / own);
             all += w;
         }
         double a = p_right(m, d), b = p_right(m, d + c->shift);
@@ -282,7 +281,7 @@ static double score_variance(const Model *m, double shift, const double *d, size
     for (int j = -20; j <= 20; j++) {
         double b = j / 5.0, w = exp(-b * b / 2), score = 0;
         for (size_t i = 0; i < N; i++) {
-            double p = phi(d[i] + shift + m->tau * b);
+            double p = normal_cdf(d[i] + shift + m->tau * b);
             score += p / n;
             own += w * p * (1 - p) / (n * n);
         }
@@ -318,6 +317,17 @@ static void draw_paired(Sample *sample, const Change *c, double truth[TRUTHS], S
     free(d);
 }
 
+/* n pairs of runs of equal seeds. */
+static Sample pairs_make(size_t n, size_t N)
+{
+    Sample sample = sample_make(2 * n, N, n);
+    for (size_t s = 0; s < n; s++) {
+        json_object_set(sample.runs[n + s].metadata, "seed",
+                        json_object_get(sample.runs[s].metadata, "seed"));
+    }
+    return sample;
+}
+
 static void paired_table(int repeats)
 {
     static const size_t seeds[] = {5, 10, 20}, sizes[] = {56, 277};
@@ -336,13 +346,9 @@ static void paired_table(int repeats)
         paired_population(truth, &changes[k]);
         for (int a = 0; a < 3; a++) {
             for (int b = 0; b < 2; b++) {
-                Sample sample = sample_make(2 * seeds[a], sizes[b], seeds[a]);
+                Sample sample = pairs_make(seeds[a], sizes[b]);
                 Stream r = {rng_key((uint64_t)(100 * a + 10 * b) + k, "paired"), 0};
                 int hits[TRUTHS] = {0};
-                for (size_t s = 0; s < seeds[a]; s++) {
-                    json_object_set(sample.runs[seeds[a] + s].metadata, "seed",
-                                    json_object_get(sample.runs[s].metadata, "seed"));
-                }
                 for (int i = 0; i < repeats; i++) {
                     draw_paired(&sample, &changes[k], truth, &r);
                     json_t *o = compare_groups(&sample.group, 0.95);
@@ -366,6 +372,154 @@ static void paired_table(int repeats)
     }
 }
 
+/* Half of the interval of CON that --plan says from the three numbers of the model, against what it
+ * is: its root mean square over repeats. And what it says from runs at hand of the width with 20. */
+static void widths_table(int repeats)
+{
+    static const size_t seeds[] = {5, 10, 20};
+    enum { N = 277, MOST = 20 };
+    printf("\nhalf of the interval of CON in points, N = %d, %d repeats: said from zeta, VAR, CON; "
+           "found\nand said of 20 seeds from the runs at hand (10 %%, median, 90 %%)\n\n"
+           "| runs | healthy | shift | healthy, of 20 | shift, of 20 |\n|---:|---|---|---|---|\n",
+           N, repeats);
+    for (int a = 0; a < 3; a++) {
+        size_t S = seeds[a];
+        char said[2][64];
+        printf("| %zu |", S);
+        for (int m = 0; m < 2; m++) {
+            Sample sample = sample_make(S, N, S);
+            Stream r = {rng_key((uint64_t)(10 * a + m), "widths"), 0};
+            double con, ccon, squared = 0, variance = 0,
+                              *of_20 = memory_alloc((size_t)repeats, sizeof *of_20);
+            population(&con, &ccon, &models[m]);
+            for (int k = 0; k < repeats; k++) {
+                draw(&sample, &models[m], &r);
+                StatisticsOptions options = {.level = 0.95, .summary = 1, .components = 1};
+                json_t *o = statistics_compute(&sample.group, &options);
+                Components c;
+                double se = number_of(json_object_get(o, "CON_ci"), "SE"),
+                       s = number_of(o, "SD_sample");
+                squared += se * se / repeats;
+                variance += s * s / repeats;
+                of_20[k] = components_of(&c, json_object_get(o, "CON_components"))
+                               ? sqrt(components_variance(&c, MOST, N))
+                               : NAN;
+                json_decref(o);
+            }
+            qsort(of_20, (size_t)repeats, sizeof *of_20, by_size);
+            Components c;
+            double t = 100 * t_quantile(0.975, (double)S - 1),
+                   t20 = 100 * t_quantile(0.975, MOST - 1);
+            int none = components_model(&c, (1 + ccon * 2 - con) / 2, con, m ? sqrt(variance) : 0,
+                                        N);
+            printf(" %.2f; %.2f |", none ? NAN : t * sqrt(components_variance(&c, (double)S, N)),
+                   t * sqrt(squared));
+            snprintf(said[m], sizeof said[m], " %.2f, %.2f, %.2f |", t20 * of_20[repeats / 10],
+                     t20 * of_20[repeats / 2], t20 * of_20[repeats * 9 / 10]);
+            free(of_20);
+            sample_free(&sample);
+        }
+        printf("%s%s\n", said[0], said[1]);
+        fflush(stdout);
+    }
+}
+
+enum { MOST_PAIRS = 400 };
+
+/* The least number of pairs whose test finds this difference, from the components of CON's or from
+ * the standard deviation of zeta's. shift [MOST_PAIRS + 1]. */
+static double pairs_for(const double *shift, double delta, const Components *parts, double sd,
+                        double N)
+{
+    int n = 3;
+    while (n < MOST_PAIRS &&
+           shift[n] * (parts ? sqrt(components_variance(parts, n, N)) : sd / sqrt(n)) > delta) {
+        n++;
+    }
+    return n;
+}
+
+/* Seeds that --plan asks for, from the components of the difference, against how often as many pairs
+ * of runs find it. */
+static void power_table(int repeats)
+{
+    enum { N = 277, PILOT = 10 };
+    static const Change planned[] = {{"small", 0.9, 0.15, {NULL, 0, 0}},
+                                     {"shift", 0.9, 0.15, {NULL, 0.4, 0}},
+                                     {"as a seed", 0, 0.15, {NULL, 0, 0}},
+                                     {"as a seed, shift", 0, 0.15, {NULL, 0.4, 0}}};
+    printf("\npairs that find a difference in 80 %%, N = %d, %d repeats: asked for, and how often "
+           "they do; asked for by 10 pairs (10 %%, median, 90 %%)\n\n"
+           "| change | of zeta | pairs | found | by 10 | of CON | pairs | found | by 10 |\n"
+           "|---|---:|---:|---:|---|---:|---:|---:|---|\n",
+           N, repeats);
+    double shift[MOST_PAIRS + 1]; /* in standard errors, with so many pairs */
+    for (int n = 3; n <= MOST_PAIRS; n++) {
+        shift[n] = t_shift(0.8, n - 1, 0.95);
+    }
+    for (size_t k = 0; k < sizeof planned / sizeof *planned; k++) {
+        const Change *c = &planned[k];
+        double truth[TRUTHS], delta[2] = {0}, weights = 0, variance = 0;
+        paired_population(truth, c);
+        delta[1] = truth[DELTA_CON];
+        for (int j = -4000; j <= 4000; j++) {
+            double z = j / 500.0, w = exp(-z * z / 2), d = centre + width * z;
+            delta[0] += w * (p_right(&c->model, d) - p_right(&c->model, d + c->shift));
+            weights += w;
+        }
+        delta[0] /= weights;
+        /* the population's spread is the mean of many; each of them alone is what a user has */
+        Components mean_parts = {0};
+        double *asked[2];
+        Stream r = {rng_key(k, "power"), 0};
+        Sample pilot = pairs_make(PILOT, N);
+        for (int i = 0; i < 2; i++) {
+            asked[i] = memory_alloc((size_t)repeats, sizeof **asked);
+        }
+        for (int i = 0; i < repeats; i++) {
+            draw_paired(&pilot, c, truth, &r);
+            json_t *o = compare_groups(&pilot.group, 0.95), *paired = json_object_get(o, "paired");
+            double se = number_of(json_object_get(paired, "delta_zeta"), "SE");
+            Components parts;
+            if (components_of(
+                    &parts, json_object_get(json_object_get(paired, "delta_CON"), "components"))) {
+                mean_parts.examples += parts.examples / repeats;
+                mean_parts.runs += parts.runs / repeats;
+                mean_parts.runs_on_examples += parts.runs_on_examples / repeats;
+                mean_parts.pairs += parts.pairs / repeats;
+                mean_parts.rest += parts.rest / repeats;
+            }
+            variance += se * se * PILOT / repeats;
+            asked[0][i] = pairs_for(shift, fabs(delta[0]), NULL, se * sqrt(PILOT), N);
+            asked[1][i] = pairs_for(shift, fabs(delta[1]), &parts, 0, N);
+            json_decref(o);
+        }
+        sample_free(&pilot);
+        printf("| %s |", c->name);
+        for (int i = 0; i < 2; i++) {
+            double n = pairs_for(shift, fabs(delta[i]), i ? &mean_parts : NULL, sqrt(variance), N);
+            int found = 0;
+            Sample sample = pairs_make((size_t)n, N);
+            for (int j = 0; j < repeats; j++) {
+                draw_paired(&sample, c, truth, &r);
+                json_t *o = compare_groups(&sample.group, 0.95);
+                const json_t *of = json_object_get(json_object_get(o, "paired"),
+                                                   i ? "delta_CON" : "delta_zeta");
+                found += number_of(of, "p") < 0.05;
+                json_decref(o);
+            }
+            sample_free(&sample);
+            qsort(asked[i], (size_t)repeats, sizeof **asked, by_size);
+            printf(" %.2f | %.0f | %.3f | %.0f, %.0f, %.0f |", 100 * delta[i], n,
+                   (double)found / repeats, asked[i][repeats / 10], asked[i][repeats / 2],
+                   asked[i][repeats * 9 / 10]);
+            fflush(stdout);
+            free(asked[i]);
+        }
+        putchar('\n');
+    }
+}
+
 int main(int argc, char **argv)
 {
     int repeats = argc > 1 ? atoi(argv[1]) : 2000;
@@ -374,5 +528,7 @@ int main(int argc, char **argv)
     tests_table(repeats / 2);
     sources_table(repeats);
     paired_table(repeats / 4);
+    widths_table(repeats / 4);
+    power_table(repeats / 4);
     return 0;
 }
