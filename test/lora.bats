@@ -124,9 +124,9 @@ adapter() {
 @test "usage of adapters that cannot be" {
     fails 64 "did you mean q" $train --model "$llama" $short --lora --lora-targets qq --preds "$work/none"
     fails 64 "'gate' is no linear layer" $train --model tiny $short --lora --lora-targets q,gate --preds "$work/none"
-    fails 64 'lora-r must be' $train --model "$llama" $short --lora --lora-r 0 --preds "$work/none"
-    fails 64 'lora-alpha above 0' $train --model "$llama" $short --lora --lora-alpha 0 --preds "$work/none"
-    fails 64 'lora-dropout' $train --model "$llama" $short --lora --lora-dropout 1 --preds "$work/none"
+    fails 64 'lora-r 0: must be' $train --model "$llama" $short --lora --lora-r 0 --preds "$work/none"
+    fails 64 'lora-alpha 0: must be above 0' $train --model "$llama" $short --lora --lora-alpha 0 --preds "$work/none"
+    fails 64 'lora-dropout 1: must be below 1' $train --model "$llama" $short --lora --lora-dropout 1 --preds "$work/none"
     fails 66 'name a PEFT folder' $train --model "$llama" $short --adapter "$work/nothing" --preds "$work/none"
 }
 

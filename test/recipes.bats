@@ -144,14 +144,19 @@ file() {
     mine '{"base": "hf", "settings": {"lr": "fast"}}' 65 'mine.json: --lr fast: not a number'
     mine '{"base": "hf", "settings": {"lr": -1}}' 65 'mine.json: --lr -1: not a number from 0'
     mine '{"base": "hf", "settings": {"batch": 2.5}}' 65 'mine.json: --batch 2.5: not a whole number'
-    mine '{"base": "hf", "settings": {"batch": 0}}' 64 'batch 0: must be from 1'
+    mine '{"base": "hf", "settings": {"batch": 0}}' 65 'mine.json: --batch 0: must be from 1'
+    mine '{"base": "hf", "settings": {"beta2": 1}}' 65 'mine.json: --beta2 1: must be below 1'
+    mine '{"base": "hf", "settings": {"dropout": 1}}' 65 'mine.json: --dropout 1: must be below 1'
+    mine '{"base": "hf", "settings": {"lora": true, "lora_r": 0}}' 65 'mine.json: --lora-r 0: must be from 1 to 1024'
+    mine '{"base": "hf", "settings": {"lora": true, "lora_targets": "qq"}}' 65 'mine.json: --lora-targets .*did you mean q'
+    fails 64 '^train_gpt: --batch 0: must be from 1' $train --task rte --data builtin --recipe "$work/mine.json" --lora-targets q --batch 0
     mine '{"base": "hf", "settings": {"lr": true}}' 65 'mine.json: --lr: takes a value'
     mine '{"base": "hf", "settings": {"lora": 1}}' 65 'mine.json: --lora: must be true or false'
     mine '{"base": "hf", "settings": {"lora_r": 4}}' 64 'mine.json: lora_r without lora changes nothing'
     mine '{"base": "hf", "settings": {"rslora": true}}' 64 'mine.json: rslora without lora'
     mine '{"base": "hf", "settings": {"lr": null}}' 65 'mine.json: lr: must be a number'
-    mine '{"base": "hf", "settings": {"schedule": "cosin"}}' 64 'schedule cosin: no such schedule'
-    mine '{"base": "hf", "settings": {"select": "best", "eval_every": 0}}' 64 'select best with --eval-every 0'
+    mine '{"base": "hf", "settings": {"schedule": "cosin"}}' 65 'mine.json: --schedule cosin: choose linear, cosine or constant; did you mean cosine'
+    mine '{"base": "hf", "settings": {"select": "best", "eval_every": 0}}' 64 'mine.json: --select best with --eval-every 0'
     mine '{"base": "hf", "settings": [1]}' 65 'mine.json: settings must be an object'
     mine '{"base": "hf", "tasks": 1}' 65 'mine.json: tasks must be an object'
     mine '{"base": "hf", "tasks": {"rtf": {}}}' 65 'mine.json: tasks: .* rtf: no such task; did you mean rte'
@@ -160,5 +165,7 @@ file() {
     mine '{"base": "hf",' 65 'mine.json:2:0: not valid JSON'
     mine '{"base": "hf", "base": "hf"}' 65 'mine.json:1:.*duplicate'
     fails 66 'none.json' $train --task rte --data builtin --recipe "$work/none.json"
-    fails 65 '' $train --task rte --data builtin --recipe "$work/"
+    fails 65 "$work/: " $train --task rte --data builtin --recipe "$work/"
+    : >"$work/mine.json"
+    fails 65 'mine.json' $train --task rte --data builtin --recipe "$work/mine.json"
 }

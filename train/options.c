@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum Kind { TEXT, COUNT, EVERY, SAVE, REAL, SEED, FLAG } Kind;
+typedef enum Kind { TEXT, CHOICE, COUNT, EVERY, SAVE, REAL, SEED, FLAG } Kind;
 
 static const struct {
     const char *name; /* with hyphens, as typed */
@@ -138,13 +138,43 @@ static int check_files(const Options *o, Error *error)
     return 0;
 }
 
-static int check_value(const char *name, Kind kind, const char *text, Error *error)
+/* "--select halb: choose last, best or half" */
+static int check_choice(const char *name, const char *choices, const char *text, Error *error)
 {
-    char *end = NULL;
+    enum { MOST = 8 };
+    char *copy = string_copy(choices), *list = NULL, *rest = NULL;
+    const char *words[MOST];
+    int count = 0, known = 0;
+    for (char *word = strtok_r(copy, "|", &rest); word && count < MOST;
+         word = strtok_r(NULL, "|", &rest)) {
+        known |= !strcmp(word, text);
+        words[count++] = word;
+    }
+    for (int i = 0; i < count; i++) {
+        string_append(&list, "%s%s", !i ? "" : i < count - 1 ? ", " : " or ", words[i]);
+    }
+    const char *near = nearest_word(text, words, count);
+    int code = known ? 0
+                     : error_set(error, EXIT_USAGE, "--%s %s: choose %s%s%s", name, text, list,
+                                 near ? "; did you mean " : "", near ? near : "");
+    free(list);
+    free(copy);
+    return code;
+}
+
+/* Whether the text has the form that option i asks for. */
+static int check_value(int i, const char *text, Error *error)
+{
+    const Kind kind = table[i].kind;
+    char *end = NULL, name[32];
+    option_typed(name, table[i].name);
     errno = 0;
     if (!*text) {
         return error_set(error, EXIT_USAGE,
                          "--%s: the value is empty; name one, or leave the option out", name);
+    }
+    if (kind == CHOICE) {
+        return check_choice(name, table[i].value, text, error);
     }
     if (kind == COUNT || kind == EVERY || kind == SAVE) {
         long number = strtol(text, &end, 10);
@@ -243,7 +273,7 @@ int options_check_value(const char *name, const char *text, int flag, Error *err
         return error_set(error, EXIT_USAGE, "--%s: %s", typed,
                          flag ? "takes a value, not true or false" : "must be true or false");
     }
-    return flag ? 0 : check_value(typed, table[i].kind, text, error);
+    return flag ? 0 : check_value(i, text, error);
 }
 
 void options_fill(Options *options, const char *name, const char *text)
@@ -358,10 +388,6 @@ static int check_together(const Options *o, Error *error)
         return error_set(error, EXIT_USAGE,
                          "--trace with --seeds: a trace is of one run; give --seed");
     }
-    if (strcmp(o->trace_level, "weights") != 0 && strcmp(o->trace_level, "outputs") != 0) {
-        return error_set(error, EXIT_USAGE, "--trace-level %s: choose weights or outputs",
-                         o->trace_level);
-    }
     if (!option_count(o->trace_every)) {
         return error_set(error, EXIT_USAGE, "--trace-every 0: steps count from 1");
     }
@@ -455,7 +481,7 @@ int options_parse(Options *options, int argc, char **argv, Error *error)
                                                : unknown_option(argv[index], error);
         }
         int i = option - 1000;
-        if (table[i].kind != FLAG && check_value(names[i], table[i].kind, optarg, error)) {
+        if (table[i].kind != FLAG && check_value(i, optarg, error)) {
             return error->code;
         }
         *slot(options, i) = table[i].kind == FLAG ? "yes" : optarg;
@@ -492,14 +518,16 @@ void options_help(FILE *out)
     const Task *tasks = tasks_all(&count);
     fputs("usage: train_gpt --task NAME [--seed N | --seeds LIST] [options]\n"
           "Fine-tunes a pretrained transformer from a seed, exactly, and writes one\n"
-          "prediction file a run. Many tasks and seeds at once: train_gpt study --help.\n\nOptions ([its value where it is not given]):\n",
+          "prediction file a run. Many tasks and seeds at once: train_gpt study --help.\n\nOptions "
+          "([its value where it is not given]):\n",
           out);
     for (int i = 0; i < OPTIONS; i++) {
         char name[32], left[48];
         snprintf(left, sizeof left, "--%s %s", option_typed(name, table[i].name), table[i].value);
         char *text = *table[i].preset ? string_format("%s [%s]", table[i].help, table[i].preset)
                                       : string_copy(table[i].help);
-        fprintf(out, "  %-24s ", left);
+        int wide = strlen(left) > 24;
+        fprintf(out, "  %-24s%s%*s", left, wide ? "\n" : "", wide ? 27 : 1, "");
         print_words(out, 27, 27, text);
         fputc('\n', out);
         free(text);

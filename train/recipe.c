@@ -4,58 +4,75 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Training is in float32: what rounds to a value that makes no sense there is refused. */
-static int check_reals(const Recipe *r, Error *error)
+static const char *const schedules[] = {"linear", "cosine", "constant"};
+static const char *const selections[] = {"last", "best", "half"};
+
+/* The place of a choice, whose form was checked. */
+static int place_of(const char *const *names, const char *text)
 {
-    const OptimConfig *o = &r->optim;
+    int i = 0;
+    while (strcmp(names[i], text)) {
+        i++;
+    }
+    return i;
+}
+
+int recipe_blame(const Options *o, const char *name, Error *error)
+{
+    if (!o->recipe || option_given(o, name)) {
+        return error->code;
+    }
+    const Error said = *error;
+    return error_set(error, EXIT_BAD_DATA, "%s: %s", o->recipe, said.text);
+}
+
+/* Values that make no sense, be they the command line's or a recipe's. Training is in float32: what
+ * rounds to such a value there is refused too. */
+static int check_values(const Recipe *r, const Options *o, Error *error)
+{
+    const OptimConfig *a = &r->optim;
+    const LoraConfig *l = &r->lora;
+    int lora = o->lora && !o->adapter;
+    char rank[32];
+    snprintf(rank, sizeof rank, "from 1 to %d", LORA_MAX_RANK);
     const struct {
-        const char *name;
-        double value;
+        const char *name, *text;
         int bad;
         const char *must;
     } list[] = {
-        {"beta1", o->beta1, (float)o->beta1 >= 1, "below 1"},
-        {"beta2", o->beta2, (float)o->beta2 >= 1, "below 1"},
-        {"dropout", r->dropout, (float)r->dropout >= 1, "below 1"},
-        {"eps", o->eps, !((float)o->eps > 0) || !isfinite((float)o->eps), "above 0, and finite"},
-        {"clip", o->clip, !isfinite((float)o->clip), "finite"},
-        {"lr", r->lr, !isfinite((float)(r->lr / (1.0 - o->beta1))), "smaller"},
-        {"weight-decay", o->weight_decay,
-         !isfinite((float)o->weight_decay) || !isfinite((float)(r->lr * o->weight_decay)),
-         "smaller"},
+        {"batch", o->batch, r->batch < 1 || r->batch > 65536, "from 1 to 65536"},
+        {"epochs", o->epochs, r->epochs > 10000, "from 0 to 10000"},
+        {"warmup", o->warmup, r->warmup > 1e9, "at most 1e9 steps"},
+        {"beta1", o->beta1, (float)a->beta1 >= 1, "below 1 in float32"},
+        {"beta2", o->beta2, (float)a->beta2 >= 1, "below 1 in float32"},
+        {"dropout", o->dropout, (float)r->dropout >= 1, "below 1 in float32"},
+        {"eps", o->eps, !((float)a->eps > 0) || !isfinite((float)a->eps),
+         "above 0, and finite in float32"},
+        {"clip", o->clip, !isfinite((float)a->clip), "finite in float32"},
+        {"lr", o->lr, !isfinite((float)(r->lr / (1.0 - a->beta1))), "smaller in float32"},
+        {"weight_decay", o->weight_decay,
+         !isfinite((float)a->weight_decay) || !isfinite((float)(r->lr * a->weight_decay)),
+         "smaller in float32"},
+        {"lora_r", o->lora_r, lora && (l->r < 1 || l->r > LORA_MAX_RANK), rank},
+        {"lora_alpha", o->lora_alpha,
+         lora && (!((float)l->alpha > 0) || !isfinite((float)l->alpha)),
+         "above 0, and finite in float32"},
+        {"lora_dropout", o->lora_dropout, lora && l->dropout >= 1, "below 1 in float32"},
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         if (list[i].bad) {
-            return error_set(error, EXIT_USAGE, "--%s %.12g: must be %s in float32", list[i].name,
-                             list[i].value, list[i].must);
+            char typed[32];
+            error_set(error, EXIT_USAGE, "--%s %s: must be %s", option_typed(typed, list[i].name),
+                      list[i].text, list[i].must);
+            return recipe_blame(o, list[i].name, error);
         }
     }
     return 0;
 }
 
-static const char *const selections[] = {"last", "best", "half"};
-
 int recipe_make(Recipe *recipe, const Options *o, const Task *task, Error *error)
 {
-    static const char *const schedules[] = {"linear", "cosine", "constant"};
-    int schedule = 0;
-    while (schedule < 3 && strcmp(o->schedule, schedules[schedule])) {
-        schedule++;
-    }
-    if (schedule == 3) {
-        const char *near = nearest_word(o->schedule, schedules, 3);
-        return error_set(
-            error, EXIT_USAGE,
-            "--schedule %s: no such schedule%s%s; there are linear, cosine and constant",
-            o->schedule, near ? "; did you mean " : "", near ? near : "");
-    }
-    int select = 0;
-    while (select < 3 && strcmp(o->select, selections[select])) {
-        select++;
-    }
-    if (select == 3) {
-        return error_set(error, EXIT_USAGE, "--select %s: choose last, best or half", o->select);
-    }
+    int select = place_of(selections, o->select);
     if (select == SELECT_HALF && task->kind == KIND_LANGUAGE) {
         return error_set(error, EXIT_USAGE,
                          "--select half with --task lm, which reports no examples; choose last or "
@@ -64,7 +81,7 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, Error *error
     *recipe = (Recipe){
         .optim = {option_real(o->beta1), option_real(o->beta2), option_real(o->eps),
                   option_real(o->weight_decay), option_real(o->clip)},
-        .schedule = (Schedule)schedule,
+        .schedule = (Schedule)place_of(schedules, o->schedule),
         .lr = option_real(o->lr),
         .warmup = option_real(o->warmup),
         .epochs = option_real(o->epochs),
@@ -79,17 +96,13 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, Error *error
         .dropout = o->dropout ? option_real(o->dropout) : -1.0,
         .kernels = "",
     };
-    if (recipe->batch < 1 || recipe->batch > 65536) {
-        return error_set(error, EXIT_USAGE, "--batch %d: must be from 1 to 65536", recipe->batch);
+    if (o->lora && !o->adapter) {
+        recipe->lora = (LoraConfig){.r = option_count(o->lora_r),
+                                    .alpha = option_real(o->lora_alpha),
+                                    .dropout = (float)option_real(o->lora_dropout),
+                                    .rslora = o->rslora != NULL};
     }
-    if (recipe->epochs < 0 || recipe->epochs > 10000) {
-        return error_set(error, EXIT_USAGE, "--epochs %g: must be from 0 to 10000", recipe->epochs);
-    }
-    if (recipe->warmup > 1e9) {
-        return error_set(error, EXIT_USAGE, "--warmup %g: more steps than any run has",
-                         recipe->warmup);
-    }
-    return check_reals(recipe, error);
+    return check_values(recipe, o, error);
 }
 
 Seeds seeds_from(const Options *o, uint64_t seed)
@@ -126,7 +139,6 @@ static json_t *seed_json(uint64_t seed)
 
 json_t *recipe_json(const Recipe *r, const Seeds *seeds)
 {
-    static const char *const schedules[] = {"linear", "cosine", "constant"};
     json_t *object = json_object();
     json_object_set_new(object, "adapter", json_string(r->lora.targets ? "lora" : "full"));
     if (r->lora.targets) {

@@ -35,8 +35,13 @@ typedef struct Seeds {
 /* Of a run with this seed, where options name none of their own. */
 Seeds seeds_from(const Options *options, uint64_t seed);
 
-/* From the options, which a named recipe has filled (recipes.h). Errors: 64. */
+/* From the options, which a named recipe has filled (recipes.h); what adapters go to is left open,
+ * as it depends on the model. Errors: 64, 65 a value of a recipe's. */
 int recipe_make(Recipe *recipe, const Options *options, const Task *task, Error *error);
+
+/* An error about an option's value is the named recipe's where the command line has none: says so.
+ * Returns the error's code. */
+int recipe_blame(const Options *options, const char *name, Error *error);
 
 /* The shortest text that reads back as the same double. */
 const char *real_text(char text[32], double value);

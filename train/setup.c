@@ -177,8 +177,7 @@ static int halve_dev(Setup *setup, Error *error)
         return 0;
     }
     return error_set(error, EXIT_USAGE, "%s: --select half: there is one %s, which has no half",
-                     setup->dev.path,
-                     setup->dev.examples[0].cluster < 0 ? "example" : "paragraph");
+                     setup->dev.path, setup->dev.examples[0].cluster < 0 ? "example" : "paragraph");
 }
 
 /* The adapters that the options or the named folder ask for. */
@@ -209,19 +208,8 @@ static int choose_lora(Setup *setup, const Config *config, Error *error)
             return code;
         }
     } else if (o->lora) {
-        *lora = (LoraConfig){.r = option_count(o->lora_r),
-                             .alpha = option_real(o->lora_alpha),
-                             .dropout = (float)option_real(o->lora_dropout),
-                             .rslora = o->rslora != NULL};
-        if (lora->r < 1 || lora->r > LORA_MAX_RANK || !(lora->alpha > 0) ||
-            !isfinite((float)lora->alpha) || lora->dropout >= 1) {
-            return error_set(error, EXIT_USAGE,
-                             "--lora-r must be from 1 to %d, --lora-alpha above 0 and finite, "
-                             "--lora-dropout below 1, in float32",
-                             LORA_MAX_RANK);
-        }
         if (lora_targets(&lora->targets, o->lora_targets, config->architecture, error)) {
-            return error->code;
+            return recipe_blame(o, "lora_targets", error);
         }
     }
     if (lora->targets && config->L > LORA_MAX_LAYERS) {
@@ -272,9 +260,7 @@ static int encode_all(Setup *setup, int decoder, int types, int V, Error *error)
 
 const Encoded *setup_set(const Setup *setup, int i)
 {
-    return i == 0                      ? &setup->dev_ids
-           : i <= setup->further_count ? &setup->further_ids[i - 1]
-                                       : NULL;
+    return i == 0 ? &setup->dev_ids : i <= setup->further_count ? &setup->further_ids[i - 1] : NULL;
 }
 
 int setup_most_evaluated(const Setup *setup)
