@@ -77,8 +77,8 @@ typedef struct AttentionShape {
 typedef struct AdamW {
     float beta1_rest, beta2, beta2_rest; /* 1 - beta1, beta2, 1 - beta2 */
     float eps;
-    float rate;       /* lr / (1 - beta1^t) */
-    float correction; /* sqrt(1 - beta2^t) */
+    float rate;       /* lr / (1 - beta1^t), or lr where bias is not corrected */
+    float correction; /* sqrt(1 - beta2^t), or 1 */
     int segments;     /* of the arena, one behind the other from 0 on */
     struct {
         size_t end;

@@ -15,7 +15,13 @@ setup() {
 # plan OPTION...: the lines of the recipe as one
 plan() {
     $train --data builtin --dry-run "$@" 2>"$work/err" || { cat "$work/err"; return 1; }
-    sed -n '/^recipe/ { N; s/\n */; /; p }' "$work/err" | sed 's/^recipe *//'
+    sed -n '/^recipe/,/^work/ { /^work/!p }' "$work/err" | sed -z 's/\n */; /g' | sed 's/^recipe *//'
+}
+
+# digest OPTION...: the digest of the recipe as --verbose shows it
+digest() {
+    $train --task rte --data builtin --dry-run --verbose "$@" 2>"$work/err" || { cat "$work/err"; return 1; }
+    sed -n 's/^  recipe_sha256 //p' "$work/err"
 }
 
 # takes TASK RECIPE WHAT: a recipe's plan has these parts
@@ -38,7 +44,8 @@ file() {
     for row in "cola 1e-05 16 58" "mrpc 1e-05 16 58" "stsb 2e-05 16 58" "rte 2e-05 16 58" "sst2 1e-05 32 29" "qnli 1e-05 32 29" \
         "mnli 1e-05 32 29" "qqp 1e-05 32 120"; do
         read -r task lr batch warmup <<<"$row"
-        takes $task roberta-large "lr $lr, batch $batch, 10 epochs, warm-up $warmup steps" 'length 512' "$(adam 0.98 1e-06 0.1 0)" 'the best'
+        takes $task roberta-large "lr $lr, batch $batch, 10 epochs, warm-up $warmup steps" 'length 512' "$(adam 0.98 1e-06 0.1 0)" 'the best' \
+            'dropout 0.1' 'dropout of attention 0.1, of the head 0;'
         takes $task paper "lr $lr, batch $batch, 10 epochs, warm-up $warmup steps" 'length 512' "$(adam 0.98 1e-06 0.1 0)" 'the last'
     done
     for task in boolq cb copa multirc rte_superglue wic wsc; do
@@ -47,10 +54,10 @@ file() {
     done
     takes mrpc run-glue 'lr 2e-05, batch 32, 5 epochs, warm-up 0' 'length 128' "$(adam 0.999 1e-08 0 1)"
     takes rte run-glue 'lr 2e-05, batch 32, 3 epochs, warm-up 0' 'length 128'
-    takes rte devlin 'lr 2e-05, batch 32, 3 epochs, warm-up 15' 'length 128' "$(adam 0.999 1e-06 0.01 1)"
+    takes rte devlin 'lr 2e-05, batch 32, 3 epochs, warm-up 15' 'length 128' "$(adam 0.999 1e-06 0.01 1)" 'no bias correction;'
     takes rte mosbach 'lr 2e-05, batch 16, 20 epochs, warm-up 192' 'length 128' "$(adam 0.999 1e-06 0.01 1)"
     for row in "cola 0.0002 32 20 128" "mrpc 0.0003 32 20 512" "rte 0.0004 64 20 512" "sst2 0.0004 64 10 512" "qnli 0.0002 32 10 512" \
-        "qqp 0.0003 32 20 512" "stsb 0.0003 32 10 128"; do
+        "qqp 0.0003 32 20 512" "stsb 0.0003 32 10 128" "mnli 0.0003 32 10 128"; do
         read -r task lr batch epochs length <<<"$row"
         takes $task lora-paper "lr $lr, batch $batch, $epochs epochs" "length $length" "$(adam 0.999 1e-08 0.1 1)"
         grep -q 'rank 8: .*; scale 2, dropout 0$' "$work/err"
@@ -119,11 +126,68 @@ file() {
     ! grep -q '^adapters' "$work/err" || false
 }
 
+@test "the values that are printed make the recipe: every name and a file" {
+    names=$($train --list-recipes | sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p')
+    [ "$(wc -w <<<"$names")" -eq 13 ]
+    file '{"settings": {"lr": 1e-4, "batch": 8, "epochs": 2, "warmup": 7, "weight_decay": 0.3, "beta1": 0.8, "beta2": 0.9, "eps": 1e-7, "clip": 2,
+        "bias_correction": "off", "schedule": "cosine", "dropout": 0.3, "attention_dropout": 0.2, "head_dropout": 0.1, "max_len": 99, "select": "half",
+        "eval_every": "9steps", "patience": 2, "lora": true, "lora_r": 3, "lora_alpha": 5, "lora_dropout": 0.1, "lora_targets": "q,k", "rslora": true}}'
+    known='lr|batch|epochs|max-steps|warmup|weight-decay|beta1|beta2|eps|clip|bias-correction|schedule|dropout|attention-dropout|head-dropout'
+    known="$known|max-len|select|eval-every|patience|lora|lora-r|lora-alpha|lora-dropout|lora-targets|rslora"
+    seen=
+    for name in $names "$work/mine.json"; do
+        model=
+        [ $name != llama-lora ] || { "${BUILD:-build}/make_llama" "$work/llama" >/dev/null; model="--model $work/llama"; }
+        more=
+        [ $name != du-nguyen ] || more='--epochs 1'
+        sum=$(digest $model --recipe $name $more)
+        [ ${#sum} -eq 64 ]
+        [[ "$seen" != *"$sum"* ]]
+        seen="$seen $sum"
+        options=$(sed -nE "s/^  (--($known)) (.*)/\1 \3/p" "$work/err" | sed -E 's/^(--lora|--rslora) yes/\1/')
+        [[ "$options" == *"--lora"$'\n'* ]] || options=$(grep -v '^--lora-' <<<"$options")
+        [ "$(digest $model --recipe hf $options)" = "$sum" ]
+    done
+    # and the prediction file has them, in its name too
+    $train --task rte --data builtin --recipe "$work/mine.json" --max-train 24 --max-eval 8 --max-steps 1 --select last --patience 0 --quiet --preds "$work/p"
+    sum=$(digest --recipe "$work/mine.json" --max-train 24 --max-eval 8 --max-steps 1 --select last --patience 0)
+    grep -aq "\"recipe_sha256\":\"$sum\"" "$work"/p/*.bin
+    [ "$(ls "$work"/p/*"${sum:0:8}"*.bin | wc -l)" -eq 1 ]
+    for pair in attention_dropout,0.2 head_dropout,0.1 dropout,0.3 bias_correction,off beta1,0.8 clip,2 schedule,cosine; do
+        grep -q "\"hparams\":{.*\"${pair%,*}\":\"${pair#*,}\"" "$work"/p/*.jsonl
+    done
+}
+
+@test "bias correction and each dropout change a run, and stay out of the digest where they are not set" {
+    short="--task rte --data builtin --max-train 32 --max-eval 8 --max-steps 3 --quiet"
+    losses() { # OPTION...: those of the steps
+        rm -rf "$work/p"
+        $train $short "$@" --preds "$work/p" >/dev/null
+        sed -n 's/.*"loss":\([^,]*\),.*/\1/p' "$work"/p/*.jsonl | tr '\n' ' '
+        echo
+    }
+    for options in '' '--bias-correction off' '--attention-dropout 0' '--head-dropout 0' '--dropout 0' '--dropout 0 --head-dropout 0.1'; do
+        losses $options
+    done >"$work/losses"
+    [ "$(sort -u "$work/losses" | grep -c '[0-9] [0-9]')" -eq 6 ]
+    # config.json has 0.1 for all three
+    [ "$(losses --attention-dropout 0.1 --head-dropout 0.1)" = "$(head -1 "$work/losses")" ]
+    [ "$(losses --dropout 0.1)" = "$(head -1 "$work/losses")" ]
+    ! grep '"attention_dropout"\|"head_dropout"\|"bias_correction"' "$work"/p/*.jsonl || false
+    [ "$(digest)" = "$(digest --bias-correction on)" ]
+    [ "$(digest)" != "$(digest --bias-correction off)" ]
+    fails 64 'bias-correction no: choose on or off' $train $short --bias-correction no
+    fails 64 'head-dropout 1: must be below 1' $train $short --head-dropout 1
+    "${BUILD:-build}/make_llama" "$work/llama" >/dev/null
+    plan --task rte --model "$work/llama" --head-dropout 0.2
+    grep -q '^NOTE: --head-dropout changes nothing' "$work/err"
+}
+
 @test "recipes are refused: unknown names, the other kind of model, nothing for the task" {
     fails 64 'recipe robertalarge: no such recipe; did you mean roberta-large; train_gpt --list-recipes' $train --task rte --recipe robertalarge
     fails 64 'recipe du-nguyen: has no epochs for rte; give --epochs' $train --task rte --recipe du-nguyen
     fails 64 'recipe roberta-large: has no lr for wic; give --lr' $train --task wic --recipe roberta-large
-    fails 64 'recipe lora-paper: has no lr for mnli' $train --task mnli --recipe lora-paper
+    fails 64 'recipe lora-paper: has no lr for wic' $train --task wic --recipe lora-paper
     fails 64 'recipe llama-lora: is for decoders, the model is an encoder' $train --task rte --recipe llama-lora
     "${BUILD:-build}/make_llama" "$work/llama" >/dev/null
     fails 64 'recipe paper: is for encoders, the model is a decoder' $train --task rte --model "$work/llama" --data builtin --recipe paper

@@ -164,7 +164,7 @@ static void run_training(Case *c, const char *variant, const json_t *entry, cons
     OptimConfig config = {
         json_number_value(json_array_get(betas, 0)), json_number_value(json_array_get(betas, 1)),
         golden_number(hyper, "eps"), golden_number(hyper, "weight_decay"),
-        json_is_number(json_object_get(hyper, "clip")) ? golden_number(hyper, "clip") : 0};
+        json_is_number(json_object_get(hyper, "clip")) ? golden_number(hyper, "clip") : 0, 0};
     if (golden_load(c, build, 2, c->start)) {
         return;
     }

@@ -186,7 +186,7 @@ static void check_lora(const Golden *g, const char *folder)
 {
     static const LoraConfig lora = {
         .targets = 1u << LINEAR_Q | 1u << LINEAR_V, .r = 8, .alpha = 16};
-    static const OptimConfig adamw = {0.9, 0.999, 1e-8, 0.0, 1.0};
+    static const OptimConfig adamw = {0.9, 0.999, 1e-8, 0.0, 1.0, 0};
     Rig rig;
     const Tensor *ids = find(g, "lora.input_ids"), *lengths = find(g, "lora.lengths"),
                  *labels = find(g, "lora.labels"), *logits = find(g, "lora.logits");

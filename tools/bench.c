@@ -66,7 +66,7 @@ static void rig_open(Rig *rig, Config config, const LoraConfig *lora, Backend *b
     model_init(&rig->model, config, PROBLEM_SINGLE, 2, lora, backend);
     state_init(&rig->state, &rig->model, 1, 0);
     state_reset(&rig->state, &rig->model);
-    rig->adamw = (OptimConfig){0.9, 0.999, 1e-8, 0.0, 1.0};
+    rig->adamw = (OptimConfig){0.9, 0.999, 1e-8, 0.0, 1.0, 0};
 }
 
 /* Memory for B sequences of at most T tokens. */
@@ -190,7 +190,7 @@ static void rig_open_random(Rig *rig, Config config, Backend *backend)
     rig_open(rig, config, NULL, backend);
     rig_plan(rig, STEP_B, STEP_LONGEST, 0);
     model_make(&rig->model, &rig->state, 42);
-    rig->adamw = (OptimConfig){0.9, 0.98, 1e-6, 0.1, 1.0};
+    rig->adamw = (OptimConfig){0.9, 0.98, 1e-6, 0.1, 1.0, 0};
 }
 
 static void bench_base(Backend *backend)
@@ -311,7 +311,7 @@ static void bench_roofline(Backend *backend)
     Model model;
     Workspace work;
     StepSums nowhere[1] = {{0}}; /* ops get its address, and the host what is there */
-    OptimConfig adamw = {0.9, 0.98, 1e-6, 0.1, 1.0};
+    OptimConfig adamw = {0.9, 0.98, 1e-6, 0.1, 1.0, 0};
     StepSums sums;
     Error error;
     model_init(&model, roberta_config("RoBERTa-large", 1024, 4096, 24, 16), PROBLEM_SINGLE, 2, NULL,

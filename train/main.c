@@ -1,6 +1,7 @@
 /* train_gpt: fine-tunes a pretrained transformer from a seed, exactly, and writes one prediction
  * file a run. */
 #include "output.h"
+#include "preds.h"
 #include "process.h"
 #include "profile.h"
 #include "setup.h"
@@ -58,6 +59,46 @@ static void show_left_out(const Dataset *dataset)
     }
 }
 
+/* What the runs take, of the recipe and of the command line. */
+static void show_recipe(const Setup *s)
+{
+    const Recipe *r = &s->recipe;
+    const OptimConfig *a = &r->optim;
+    const Config *c = &s->model.config;
+    int decoder = c->architecture == ARCH_LLAMA; /* it drops weights of attention alone */
+    fprintf(stderr,
+            "recipe    %s: lr %g, batch %d%s, %g epoch%s, warm-up %d step%s, dropout %g, length "
+            "%d\n",
+            s->named.name, r->lr, r->batch, s->micro < r->batch ? " in micro-batches" : "",
+            r->epochs, r->epochs == 1 ? "" : "s", s->warmup, s->warmup == 1 ? "" : "s",
+            (double)(decoder ? c->attention_dropout : c->dropout), r->max_len);
+    fprintf(stderr, "          AdamW %g and %g, eps %g, decay %g, clip %g; %s; the %s evaluation%s",
+            a->beta1, a->beta2, a->eps, a->weight_decay, a->clip, s->options->schedule,
+            r->select ? "best" : "last", r->select == SELECT_HALF ? " on half of dev" : "");
+    if (r->patience) {
+        fprintf(stderr, "; ends after %d not better", r->patience);
+    }
+    fputc('\n', stderr);
+    if (a->uncorrected) {
+        fputs("          no bias correction\n", stderr);
+    }
+    if (!decoder && (c->attention_dropout != c->dropout || c->head_dropout != c->dropout)) {
+        fprintf(stderr, "          dropout of attention %g, of the head %g\n",
+                (double)c->attention_dropout, (double)c->head_dropout);
+    }
+}
+
+/* As prediction files have it. */
+static void show_digest(const Setup *s)
+{
+    static const Seeds none;
+    char digest[65];
+    json_t *hparams = recipe_json(&s->recipe, &none);
+    recipe_sha256(digest, hparams);
+    json_decref(hparams);
+    fprintf(stderr, "  recipe_sha256 %s\n", digest);
+}
+
 static void show_plan(Setup *s, int runs)
 {
     const Model *m = &s->model;
@@ -92,22 +133,7 @@ static void show_plan(Setup *s, int runs)
                 counts.pairs, m->lora.r, counts.adapters, counts.head, lora_scale(&m->lora),
                 (double)m->lora.dropout);
     }
-    fprintf(stderr,
-            "recipe    %s: lr %g, batch %d%s, %g epoch%s, warm-up %d step%s, dropout %g, length "
-            "%d\n",
-            s->named.name, s->recipe.lr, s->recipe.batch,
-            s->micro < s->recipe.batch ? " in micro-batches" : "", s->recipe.epochs,
-            s->recipe.epochs == 1 ? "" : "s", s->warmup, s->warmup == 1 ? "" : "s",
-            (double)m->config.dropout, s->recipe.max_len);
-    const OptimConfig *a = &s->recipe.optim;
-    fprintf(stderr, "          AdamW %g and %g, eps %g, decay %g, clip %g; %s; the %s evaluation%s",
-            a->beta1, a->beta2, a->eps, a->weight_decay, a->clip, s->options->schedule,
-            s->recipe.select ? "best" : "last",
-            s->recipe.select == SELECT_HALF ? " on half of dev" : "");
-    if (s->recipe.patience) {
-        fprintf(stderr, "; ends after %d not better", s->recipe.patience);
-    }
-    fputc('\n', stderr);
+    show_recipe(s);
     fprintf(stderr, "work      %d run%s of %d step%s, %.3f M tokens each; ", runs,
             runs > 1 ? "s" : "", s->steps, s->steps == 1 ? "" : "s", (double)s->tokens * 1e-6);
     show_estimate(s, runs);
@@ -171,6 +197,9 @@ static void show_idle_options(const Setup *s)
     if (s->recipe.patience && s->recipe.patience + 1 >= setup_evaluations(s)) {
         fprintf(stderr, "NOTE: --patience %d changes nothing: the run has %d evaluation%s.\n",
                 s->recipe.patience, setup_evaluations(s), setup_evaluations(s) == 1 ? "" : "s");
+    }
+    if (option_given(o, "head_dropout") && c->architecture == ARCH_LLAMA) {
+        fputs("NOTE: --head-dropout changes nothing: the head of a decoder has none.\n", stderr);
     }
     if (o->template && c->architecture != ARCH_LLAMA) {
         fputs("NOTE: --template changes nothing: the model is an encoder.\n", stderr);
@@ -276,6 +305,7 @@ static int run_all(Setup *setup, const Options *o, const uint64_t *list, int cou
     }
     if (o->verbose) {
         options_print(o, stderr);
+        show_digest(setup);
     }
     if (o->dry_run) {
         State state;

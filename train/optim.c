@@ -40,8 +40,8 @@ int optim_step(State *state, const Model *model, const OptimConfig *config, doub
         .beta2 = (float)config->beta2,
         .beta2_rest = (float)(1.0 - config->beta2),
         .eps = (float)config->eps,
-        .rate = (float)(lr / (1.0 - beta1_power)),
-        .correction = (float)sqrt(1.0 - beta2_power),
+        .rate = (float)(config->uncorrected ? lr : lr / (1.0 - beta1_power)),
+        .correction = config->uncorrected ? 1.0f : (float)sqrt(1.0 - beta2_power),
         .segments = 2,
         .segment = {{model->params.decayed, (float)(1.0 - lr * config->weight_decay)}, {n, 1.0f}}};
     if (watch) {

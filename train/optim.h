@@ -6,7 +6,8 @@
 
 typedef struct OptimConfig {
     double beta1, beta2, eps, weight_decay;
-    double clip; /* limit of the global norm; 0 for none */
+    double clip;     /* limit of the global norm; 0 for none */
+    int uncorrected; /* moments stay biased to 0, as in google-research/bert */
 } OptimConfig;
 
 /* Wants to see every trained parameter as soon as AdamW has changed it, in pieces that are still in

@@ -46,6 +46,9 @@ static int check_values(const Recipe *r, const Options *o, Error *error)
         {"beta1", o->beta1, (float)a->beta1 >= 1, "below 1 in float32"},
         {"beta2", o->beta2, (float)a->beta2 >= 1, "below 1 in float32"},
         {"dropout", o->dropout, (float)r->dropout >= 1, "below 1 in float32"},
+        {"attention_dropout", o->attention_dropout, (float)r->attention_dropout >= 1,
+         "below 1 in float32"},
+        {"head_dropout", o->head_dropout, (float)r->head_dropout >= 1, "below 1 in float32"},
         {"eps", o->eps, !((float)a->eps > 0) || !isfinite((float)a->eps),
          "above 0, and finite in float32"},
         {"clip", o->clip, !isfinite((float)a->clip), "finite in float32"},
@@ -80,7 +83,8 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, Error *error
     }
     *recipe = (Recipe){
         .optim = {option_real(o->beta1), option_real(o->beta2), option_real(o->eps),
-                  option_real(o->weight_decay), option_real(o->clip)},
+                  option_real(o->weight_decay), option_real(o->clip),
+                  !strcmp(o->bias_correction, "off")},
         .schedule = (Schedule)place_of(schedules, o->schedule),
         .lr = option_real(o->lr),
         .warmup = option_real(o->warmup),
@@ -94,6 +98,8 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, Error *error
         .eval_every = o->eval_every,
         .patience = option_count(o->patience),
         .dropout = o->dropout ? option_real(o->dropout) : -1.0,
+        .attention_dropout = o->attention_dropout ? option_real(o->attention_dropout) : -1.0,
+        .head_dropout = o->head_dropout ? option_real(o->head_dropout) : -1.0,
         .kernels = "",
     };
     if (o->lora && !o->adapter) {
@@ -159,9 +165,15 @@ json_t *recipe_json(const Recipe *r, const Seeds *seeds)
             json_object_set_new(object, "start", json_string(r->start));
         }
     }
+    if (r->attention_dropout >= 0) {
+        json_object_set_new(object, "attention_dropout", real_json(r->attention_dropout));
+    }
     json_object_set_new(object, "batch", json_integer(r->batch));
     json_object_set_new(object, "beta1", real_json(r->optim.beta1));
     json_object_set_new(object, "beta2", real_json(r->optim.beta2));
+    if (r->optim.uncorrected) { /* of no other run */
+        json_object_set_new(object, "bias_correction", json_string("off"));
+    }
     json_object_set_new(object, "clip", real_json(r->optim.clip));
     if (r->columns) {
         json_object_set_new(object, "columns", json_text(r->columns));
@@ -174,6 +186,9 @@ json_t *recipe_json(const Recipe *r, const Seeds *seeds)
         json_object_set_new(object, "eval_every", json_string(r->eval_every));
     }
     json_object_set_new(object, "eps", real_json(r->optim.eps));
+    if (r->head_dropout >= 0) {
+        json_object_set_new(object, "head_dropout", real_json(r->head_dropout));
+    }
     json_object_set_new(object, "kernels", json_string(r->kernels));
     json_object_set_new(object, "lr", real_json(r->lr));
     json_object_set_new(object, "max_eval", json_integer(r->max_eval));

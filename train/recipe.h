@@ -21,7 +21,8 @@ typedef struct Recipe {
     Selection select;
     const char *eval_every; /* as --eval-every has it: where the best is looked for */
     int patience;           /* evaluations without a better one that end the run; 0: none do */
-    double dropout;         /* -1: as the model's config says */
+    /* -1: dropout as the model's config says, the others as dropout */
+    double dropout, attention_dropout, head_dropout;
     const char *kernels;    /* variants in force */
     const char *columns;    /* of data of one's own: how rows become examples; else NULL */
     LoraConfig lora;        /* targets 0: full fine-tuning */

@@ -19,10 +19,11 @@ enum { FIELDS = sizeof fields / sizeof *fields };
 
 /* The options that a recipe may have; the first so many it must have. */
 static const char *const settings[] = {
-    "lr",         "batch",        "warmup",       "weight_decay", "beta1",    "beta2",
-    "eps",        "clip",         "epochs",       "max_steps",    "schedule", "dropout",
-    "max_len",    "select",       "eval_every",   "patience",     "lora",     "lora_r",
-    "lora_alpha", "lora_dropout", "lora_targets", "rslora"};
+    "lr", "batch", "warmup", "weight_decay", "beta1", "beta2", "eps", "clip", "epochs", "max_steps",
+    "bias_correction", "schedule", "dropout", "attention_dropout", "head_dropout", "max_len",
+    "select", "eval_every", "patience", "lora", "lora_r", "lora_alpha", "lora_dropout",
+    "lora_targets", "rslora",
+};
 enum { SETTINGS = sizeof settings / sizeof *settings, NEEDED = 9 };
 
 static int place_in(const char *const *list, int count, const char *word)
@@ -240,11 +241,12 @@ int recipe_open(NamedRecipe *recipe, Options *o, const Task *task, int tiny, Err
             options_fill(o, settings[i], text);
         }
     }
-    if (options_check_training(o, error) && o->recipe) {
+    code = options_check_training(o, error);
+    if (code && o->recipe) {
         const Error said = *error;
-        error_set(error, said.code, "--recipe %s: %s", o->recipe, said.text);
+        error_set(error, code, "--recipe %s: %s", o->recipe, said.text);
     }
-    return error->code;
+    return code;
 }
 
 void recipe_close(NamedRecipe *recipe)

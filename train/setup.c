@@ -277,6 +277,19 @@ int setup_keeps_best(const Setup *setup, const char *save)
     return setup->recipe.select && (save || setup->further_count);
 }
 
+static void set_dropout(Config *config, const Recipe *r)
+{
+    if (r->dropout >= 0) {
+        config->dropout = config->attention_dropout = config->head_dropout = (float)r->dropout;
+    }
+    if (r->attention_dropout >= 0) {
+        config->attention_dropout = (float)r->attention_dropout;
+    }
+    if (r->head_dropout >= 0) {
+        config->head_dropout = (float)r->head_dropout;
+    }
+}
+
 int setup_open(Setup *setup, Options *options, Error *error)
 {
     static const Problem problems[] = {PROBLEM_SINGLE, PROBLEM_CHOICE, PROBLEM_REGRESSION,
@@ -341,10 +354,7 @@ int setup_open(Setup *setup, Options *options, Error *error)
         setup_close(setup);
         return code;
     }
-    if (setup->recipe.dropout >= 0) {
-        config.dropout = config.attention_dropout = config.head_dropout = (float)
-                                                                              setup->recipe.dropout;
-    }
+    set_dropout(&config, &setup->recipe);
     int types = config.types, V = config.V, decoder = config.architecture == ARCH_LLAMA;
     const LoraConfig *lora = setup->recipe.lora.targets ? &setup->recipe.lora : NULL;
     model_init(&setup->model, config, problems[setup->task->kind], setup->task->K, lora,
