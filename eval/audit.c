@@ -76,6 +76,11 @@ static void audit_cell(json_t *o, const int decimals[CELL_NUMBERS])
                  fmax(2, number_of(o, "S")), {0}};
     memcpy(cell.decimals, decimals, sizeof cell.decimals);
     const KnownTask *known = known_task(string_of(o, "task"), NULL);
+    if (isnan(cell.zeta + cell.VAR + cell.CON + cell.CCON)) {
+        json_object_set_new(o, "verdict", json_string("not checked"));
+        json_object_set_new(o, "reason", json_string("needs all of zeta, VAR, CON and CCON"));
+        return;
+    }
     put_verdict(o, &cell, known);
     double gap = (cell.zeta - cell.CCON) / 100, N = number_of(o, "N"), S = cell.S;
     if (N > 0 && gap > 0 && (!known || !strcmp(known->metric, "accuracy"))) {
@@ -91,7 +96,8 @@ static void audit_cell(json_t *o, const int decimals[CELL_NUMBERS])
     }
 }
 
-static int read_json(json_t *cells, int decimals[CELL_NUMBERS], const char *path, Error *error)
+static int read_json(json_t *cells, int decimals[CELL_NUMBERS], const char *path, int partial,
+                     Error *error)
 {
     json_t *root, *tasks, *values;
     const char *model, *task;
@@ -113,16 +119,18 @@ static int read_json(json_t *cells, int decimals[CELL_NUMBERS], const char *path
         {
             int good = json_array_size(values) == 4;
             for (size_t i = 0; i < 4 && good; i++) {
-                good = json_is_number(json_array_get(values, i));
+                const json_t *value = json_array_get(values, i);
+                good = json_is_number(value) || (partial && i > ZETA && json_is_null(value));
             }
             if (!good && !code) {
-                code = REFUSE("%s: %s %s: not four numbers zeta, VAR, CON, CCON", path, model,
-                              task);
+                code = REFUSE("%s: %s %s: not four numbers zeta, VAR, CON, CCON%s", path, model,
+                              task, partial ? ", of which the last three may be null" : "");
             } else if (!code) {
                 double v[7] = {0, 0, 0, 0, 0, 0, S};
                 for (size_t i = 0; i < 4; i++) {
-                    v[i] = json_number_value(json_array_get(values, i));
-                    raise_decimals(&decimals[i], decimals_of(v[i]));
+                    const json_t *value = json_array_get(values, i);
+                    v[i] = json_is_null(value) ? NAN : json_number_value(value);
+                    raise_decimals(&decimals[i], isnan(v[i]) ? 0 : decimals_of(v[i]));
                 }
                 add_row(cells, model, task, v);
             }
@@ -135,7 +143,8 @@ static int read_json(json_t *cells, int decimals[CELL_NUMBERS], const char *path
     return code;
 }
 
-static int read_csv(json_t *cells, int decimals[CELL_NUMBERS], const char *path, Error *error)
+static int read_csv(json_t *cells, int decimals[CELL_NUMBERS], const char *path, int partial,
+                    Error *error)
 {
     LineFile file;
     int model = 0, task = 0, column[7] = {0}, width = 0, code = 0;
@@ -152,7 +161,8 @@ static int read_csv(json_t *cells, int decimals[CELL_NUMBERS], const char *path,
         width = file.count;
         for (int i = 0; i < 7; i++) {
             column[i] = lines_column(&file, numbers[i]);
-            if ((column[i] < 0 && i < 4) || model < 0 || task < 0) {
+            int needed = partial ? i == ZETA : i < CELL_NUMBERS;
+            if ((column[i] < 0 && needed) || model < 0 || task < 0) {
                 code = REFUSE("%s: no column '%s'; the header is model,task,zeta,VAR,CON,CCON",
                               path,
                               model < 0  ? "model"
@@ -164,10 +174,14 @@ static int read_csv(json_t *cells, int decimals[CELL_NUMBERS], const char *path,
     }
     while (!code && lines_next(&file, &code, error)) {
         double v[7] = {0, 0, 0, 0, 0, 0, STUDY_RUNS};
+        int given[7] = {0};
         code = lines_check(&file, width, error);
         for (int i = 0; i < 7 && !code; i++) {
             double least = i == 6 ? 2 : i >= 4 ? 1 : -INFINITY, largest = i == 6 ? 1e6 : 1e9;
-            if (column[i] >= 0 &&
+            given[i] = column[i] >= 0 &&
+                       !(partial && i > ZETA && i < CELL_NUMBERS && !*file.fields[column[i]]);
+            v[i] = given[i] || i >= CELL_NUMBERS ? v[i] : NAN;
+            if (given[i] &&
                 (number_field(&v[i], file.fields[column[i]]) || !isfinite(v[i]) ||
                  (i >= 4 && !(v[i] >= least && v[i] <= largest && v[i] == floor(v[i]))))) {
                 code = REFUSE("%s:%zu: %s '%s' is not a %snumber%s", path, file.line, numbers[i],
@@ -177,9 +191,9 @@ static int read_csv(json_t *cells, int decimals[CELL_NUMBERS], const char *path,
                                        : "");
             }
         }
-        for (int i = 0; i < 4 && !code; i++) {
-            raise_decimals(&decimals[i], decimals_in(file.fields[column[i]]));
-            whole[i] = whole[i] && (v[i] == 0 || v[i] == 100);
+        for (int i = 0; i < CELL_NUMBERS && !code; i++) {
+            raise_decimals(&decimals[i], given[i] ? decimals_in(file.fields[column[i]]) : 0);
+            whole[i] = whole[i] && (!given[i] || v[i] == 0 || v[i] == 100);
         }
         if (!code) {
             add_row(cells, file.fields[model], file.fields[task], v);
@@ -192,7 +206,8 @@ static int read_csv(json_t *cells, int decimals[CELL_NUMBERS], const char *path,
     return code;
 }
 
-static int read_table(json_t *cells, int decimals[CELL_NUMBERS], const char *path, Error *error)
+static int read_table(json_t *cells, int decimals[CELL_NUMBERS], const char *path, int partial,
+                      Error *error)
 {
     size_t n = strlen(path);
     int csv = n > 4 && !strcasecmp(path + n - 4, ".csv");
@@ -205,15 +220,15 @@ static int read_table(json_t *cells, int decimals[CELL_NUMBERS], const char *pat
     for (int i = 0; known && i < CELL_NUMBERS; i++) {
         decimals[i] = known->decimals;
     }
-    return known ? 0 : (csv ? read_csv : read_json)(cells, decimals, path, error);
+    return known ? 0 : (csv ? read_csv : read_json)(cells, decimals, path, partial, error);
 }
 
-int audit_table(json_t **audit, const char *path, Error *error)
+int audit_table(json_t **audit, const char *path, int partial, Error *error)
 {
     /* the most of a column; of JSON, which drops zeros, the most of any number */
     int decimals[CELL_NUMBERS] = {0};
     json_t *cells = json_array();
-    if (read_table(cells, decimals, path, error)) {
+    if (read_table(cells, decimals, path, partial, error)) {
         json_decref(cells);
         return error->code;
     }

@@ -394,14 +394,14 @@ static int compute_parts(Analysis *analysis, const Arguments *options, const Pla
 {
     json_t *made = NULL;
     if (options->audit) {
-        if (audit_table(&made, options->audit, error)) {
+        if (audit_table(&made, options->audit, 0, error)) {
             return error->code;
         }
         json_object_set_new(analysis->parts, "audit", made);
     }
     if (options->reference) {
         json_t *table;
-        if (audit_table(&table, options->reference, error)) {
+        if (audit_table(&table, options->reference, 1, error)) {
             return error->code;
         }
         int code = reference_compare(&made, table, analysis->groups, options, error);

@@ -71,7 +71,7 @@ static json_t *measure(const json_t *group, const json_t *cell, int row, const A
     put(m, "reference", theirs);
     put(m, "difference", ours * scale - theirs);
     json_object_set_new(m, "inside",
-                        isnan(ends[0] + ends[1])
+                        isnan(ends[0] + ends[1] + beside)
                             ? json_null()
                             : json_boolean(ends[0] * scale * shrink <= beside &&
                                            beside <= ends[1] * scale * shrink));
@@ -242,11 +242,11 @@ int reference_compare(json_t **reference, const json_t *table, const json_t *gro
     }
     json_array_foreach((json_t *)cells, i, cell)
     {
-        if (json_is_true(json_array_get(used, i)) && *text_of(cell, "reason") &&
-            strcmp(text_of(cell, "verdict"), "consistent")) {
-            note(notes,
-                 string_format("%s of %s, %s: %s", text_of(cell, "task"), text_of(cell, "model"),
-                               text_of(cell, "verdict"), text_of(cell, "reason")));
+        const char *verdict = text_of(cell, "verdict");
+        if (json_is_true(json_array_get(used, i)) && strcmp(verdict, "consistent") &&
+            strcmp(verdict, "not checked")) {
+            note(notes, string_format("%s of %s, %s: %s", text_of(cell, "task"),
+                                      text_of(cell, "model"), verdict, text_of(cell, "reason")));
         }
     }
     char *rest = tasks_without_runs(cells, groups);

@@ -120,10 +120,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
             imports_close(&imports);
         }
         if (kind == 1) {
-            (void)!audit_table(&audit, path, &error);
+            (void)!audit_table(&audit, path, (int)(size % 2), &error);
         }
     } else if (kind == 3) {
-        (void)!audit_table(&audit, path, &error);
+        (void)!audit_table(&audit, path, (int)(size % 2), &error);
     }
     if (kind > 3) {
         read_own_data(path);

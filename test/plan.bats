@@ -122,6 +122,23 @@ table() {
     grep -v '"file"\|"source"' out | diff named -
 }
 
+@test "reference: a table that has not all four numbers is not audited" {
+    four_runs
+    printf 'model,task,zeta,VAR\nm,RTE,80.0,6.0\nx,RTE,120,\n' >t.csv
+    exits 0 --reference t.csv run?/*.csv
+    grep -q '^RTE   m  *10  *80.0  *6.0  *n/a  *n/a  not checked$' out
+    grep -q '^RTE   x  *10  *120.0\*  *n/a  *n/a  *n/a  not checked$' out
+    grep -q '^        difference  *-32.50  *n/a  *n/a  *n/a$' out
+    refuses 65 "no column 'CON'" --audit-table t.csv
+    printf 'model,task,zeta,VAR,CON,CCON\nm,RTE,80.0,6.0,,\n' >t.csv
+    exits 0 --strict --reference t.csv run?/*.csv
+    refuses 65 "t.csv:2: CON '' is not a number" --audit-table t.csv
+    printf '{"m": {"RTE": [80, 6, null, 70]}}' >t.json
+    exits 0 --reference t.json run?/*.csv
+    grep -q '^RTE   m  *10  *80  *6  *n/a  *70  not checked$' out
+    refuses 65 'm RTE: not four numbers' --audit-table t.json
+}
+
 @test "reference: what it refuses" {
     four_runs
     refuses 66 'cannot open none.csv' --reference none.csv run?/*.csv
@@ -130,14 +147,18 @@ table() {
     refuses 64 'did you mean --reference' --referense table1 run?/*.csv
     table m,RTE,80,1,90
     refuses 65 't.csv:2: 5 fields, but the first line has 9' --reference t.csv run?/*.csv
-    table m,RTE,80,1,,75,2,8,4
-    refuses 65 "t.csv:2: CON '' is not a number" --reference t.csv run?/*.csv
-    printf '{"m": {"RTE": [80, 1, null, 75]}}' >t.json
-    refuses 65 't.json: m RTE: not four numbers zeta, VAR, CON, CCON' --reference t.json run?/*.csv
+    table m,RTE,,1,90,75,2,8,4
+    refuses 65 "t.csv:2: zeta '' is not a number" --reference t.csv run?/*.csv
+    table m,RTE,80,1,90,75,2,,4
+    refuses 65 "t.csv:2: N '' is not a whole number from 1" --reference t.csv run?/*.csv
+    printf '{"m": {"RTE": [null, 1, 90, 75]}}' >t.json
+    refuses 65 't.json: m RTE: not four numbers zeta, VAR, CON, CCON, of which the last three may be null' --reference t.json run?/*.csv
+    printf '{"m": {"RTE": [80, 1, "90", 75]}}' >t.json
+    refuses 65 't.json: m RTE: not four numbers' --reference t.json run?/*.csv
     printf '{"m": {"RTE": [80, 1' >t.json
     refuses 65 't.json:1:' --reference t.json run?/*.csv
-    printf 'model,task,zeta,VAR,CON\nm,RTE,80,1,90\n' >t.csv
-    refuses 65 "no column 'CCON'" --reference t.csv run?/*.csv
+    printf 'model,task,VAR,CON,CCON\nm,RTE,80,1,90\n' >t.csv
+    refuses 65 "no column 'zeta'" --reference t.csv run?/*.csv
     table m,RTX,80,1,90,75,2,8,4
     refuses 65 't.csv: m, RTX: no task of GLUE or SuperGLUE, and none of the runs (rte); name it as they do' --reference t.csv run?/*.csv
     table m,CB,80,1,90,75,3,8,4
