@@ -122,6 +122,10 @@ typedef struct Writer {
 } Writer;
 
 int writer_open(Writer *writer, const char *path, Error *error);
+
+/* Whether writer_open would succeed, as far as can be seen without making anything. The same
+ * errors. */
+int writer_check(const char *path, Error *error);
 int writer_commit(Writer *writer, Error *error);
 
 /* Instead of committing: the file is not made. */

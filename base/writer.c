@@ -156,6 +156,30 @@ static FILE *temporary_open(Writer *writer)
     return fdopen(descriptor, "wb");
 }
 
+static int refuse_folder(const char *path, Error *error)
+{
+    return error_set(error, EXIT_BUSY,
+                     "cannot create %s: a folder has that name; choose another path", path);
+}
+
+int writer_check(const char *path, Error *error)
+{
+    struct stat status;
+    int found = !stat(path, &status);
+    if (found && S_ISDIR(status.st_mode)) {
+        return refuse_folder(path, error);
+    }
+    if (found && !S_ISREG(status.st_mode)) {
+        return access(path, W_OK) ? error_set_create(error, path) : 0;
+    }
+    char *end = link_end(path), *slash = strrchr(end, '/'),
+         *folder = string_format("%.*s.", slash ? (int)(slash - end) + 1 : 0, end);
+    int code = access(folder, W_OK | X_OK) ? error_set_create(error, path) : 0;
+    free(folder);
+    free(end);
+    return code;
+}
+
 int writer_open(Writer *writer, const char *path, Error *error)
 {
     struct stat status, end;
@@ -164,8 +188,7 @@ int writer_open(Writer *writer, const char *path, Error *error)
     int own = special || (linked && found) ? own_descriptor(&end) : -1;
     *writer = (Writer){0};
     if (found && S_ISDIR(end.st_mode)) {
-        return error_set(error, EXIT_BUSY,
-                         "cannot create %s: a folder has that name; choose another path", path);
+        return refuse_folder(path, error);
     }
     if (linked && !found && number == ELOOP) {
         errno = number;

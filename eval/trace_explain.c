@@ -1,8 +1,9 @@
 /* Both runs are run again, with traces of every output, to the step of the first difference. Each
- * must give its own trace once more; what differs between the two then is what differed before. The
- * difference of two elements is judged by the bounds of their rounding errors, which train_gpt
+ * must give its own trace once more; what differs between the two then is what differed before. An
+ * element is judged by what float64 gives and the bound of its rounding error, which train_gpt
  * derives from the inputs of the op: those are equal in both, as all records before are. So both
- * values are within their bounds of the same exact value, if both compute it, in any order. */
+ * values are within the bound of the same number, if both compute it, in any order; the one that is
+ * not computes something else. */
 #include "trace_explain.h"
 #include "result.h"
 #include "safetensors.h"
@@ -16,10 +17,11 @@
 
 enum { LISTED = 8 }; /* elements that are shown */
 
-/* An output of a run: its values, and the bounds of their errors where train_gpt knows one. */
+/* An output of a run: its values; where train_gpt knows them, what float64 gives, and how far from it
+ * rounding may lead. */
 typedef struct Output {
     Safetensors file;
-    const Tensor *values, *bound;
+    const Tensor *values, *exact, *bound;
 } Output;
 
 static double element(const Tensor *t, size_t i)
@@ -72,9 +74,9 @@ static int output_open(Output *output, const char *path, Error *error)
     }
     for (size_t i = 0; i < output->file.count; i++) {
         const Tensor *t = &output->file.tensors[i];
-        if (strcmp(t->name, "float64") != 0) {
-            *(strcmp(t->name, "bound") ? &output->values : &output->bound) = t;
-        }
+        *(!strcmp(t->name, "float64") ? &output->exact
+          : !strcmp(t->name, "bound") ? &output->bound
+                                      : &output->values) = t;
     }
     return 0;
 }
@@ -89,12 +91,22 @@ static int check_outputs(const Output *a, const Output *b, Error *error)
         return REFUSE("%s and %s are not one output of two runs", a->file.path, b->file.path);
     }
     for (int s = 0; s < 2; s++) {
-        const Tensor *bound = s ? b->bound : a->bound;
-        if (bound && (bound->count != x->count || bound->dtype != DTYPE_F64)) {
-            return REFUSE("%s: the bound is not that of its output", (s ? b : a)->file.path);
+        const Output *side = s ? b : a;
+        const Tensor *parts[] = {side->exact, side->bound};
+        for (int i = 0; i < 2; i++) {
+            if (!parts[i] != !side->bound ||
+                (parts[i] && (parts[i]->count != x->count || parts[i]->dtype != DTYPE_F64))) {
+                return REFUSE("%s: the bound is not that of its output", side->file.path);
+            }
         }
     }
     return 0;
+}
+
+/* Whether an element is farther from what float64 gives than rounding can lead. */
+static int is_outside(const Output *o, size_t i)
+{
+    return !(fabs(element(o->values, i) - element(o->exact, i)) <= element(o->bound, i));
 }
 
 static json_t *element_json(const Output *a, const Output *b, size_t i, double ulps)
@@ -112,7 +124,8 @@ static json_t *element_json(const Output *a, const Output *b, size_t i, double u
     json_object_set_new(o, "b_bits", json_string(text));
     put(o, "ulps", ulps);
     if (a->bound && b->bound) {
-        put(o, "bound", element(a->bound, i) + element(b->bound, i));
+        put(o, "float64", element(a->exact, i));
+        put(o, "bound", fmax(element(a->bound, i), element(b->bound, i)));
     }
     return o;
 }
@@ -121,7 +134,7 @@ static json_t *element_json(const Output *a, const Output *b, size_t i, double u
 static json_t *elements_json(const Output *a, const Output *b, size_t *largest)
 {
     json_t *o = json_object(), *list = json_array();
-    size_t differ = 0, inside = 0, unknown = 0, count = a->values->count;
+    size_t differ = 0, inside = 0, unknown = 0, outside[2] = {0}, count = a->values->count;
     double most = -1;
     int bounds = a->bound && b->bound;
     for (size_t i = 0; i < count; i++) {
@@ -136,11 +149,14 @@ static json_t *elements_json(const Output *a, const Output *b, size_t *largest)
             most = ulps;
             *largest = i;
         }
-        double apart = fabs(element(a->values, i) - element(b->values, i)),
-               bound = bounds ? element(a->bound, i) + element(b->bound, i) : INFINITY;
-        inside += isfinite(bound) && apart <= bound;
-        unknown += !isfinite(bound);
         differ++;
+        if (!bounds || !isfinite(element(a->bound, i)) || !isfinite(element(b->bound, i))) {
+            unknown++;
+            continue;
+        }
+        outside[0] += is_outside(a, i);
+        outside[1] += is_outside(b, i);
+        inside += !is_outside(a, i) && !is_outside(b, i);
     }
     put_count(o, "rows", a->values->shape[0]);
     put_count(o, "columns", a->values->shape[1]);
@@ -149,6 +165,10 @@ static json_t *elements_json(const Output *a, const Output *b, size_t *largest)
     json_object_set_new(o, "inside_bound", bounds ? json_integer((json_int_t)inside) : json_null());
     json_object_set_new(o, "without_bound",
                         bounds ? json_integer((json_int_t)unknown) : json_null());
+    json_object_set_new(
+        o, "outside_bound",
+        bounds ? json_pack("{s:I, s:I}", "a", (json_int_t)outside[0], "b", (json_int_t)outside[1])
+               : json_null());
     if (differ) {
         json_object_set_new(o, "largest", element_json(a, b, *largest, most));
     }

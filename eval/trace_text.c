@@ -121,10 +121,24 @@ static void show_element(FILE *out, const json_t *e, const char *what)
             number_of(e, "column"), value_text(a, e, "a"), text_of(e, "a_bits"),
             value_text(b, e, "b"), text_of(e, "b_bits"), ulps, strcmp(ulps, "1") ? "s" : "");
     if (json_is_number(bound)) {
-        fprintf(out, ", difference %.3g, bound %.3g", fabs(number_of(e, "a") - number_of(e, "b")),
-                number_of(e, "bound"));
+        double exact = number_of(e, "float64");
+        fprintf(out, "; off by %.2g and %.2g, bound %.2g", number_of(e, "a") - exact,
+                number_of(e, "b") - exact, number_of(e, "bound"));
     }
     fputc('\n', out);
+}
+
+/* Which of the two is not what float64 gives, of the elements that are beyond the bounds. */
+static void show_sides(FILE *out, const json_t *outside)
+{
+    double of[] = {number_of(outside, "a"), number_of(outside, "b")};
+    if (of[0] > 0 && of[1] > 0) {
+        fprintf(out, "beside float64 both are wrong: A in %.0f of them, B in %.0f\n", of[0], of[1]);
+    } else {
+        fprintf(out,
+                "beside float64 it is %s that is wrong: the values of %s are within the bounds\n",
+                of[0] > 0 ? "A" : "B", of[0] > 0 ? "B" : "A");
+    }
 }
 
 /* The elements of the output that differs first. */
@@ -158,6 +172,7 @@ static void show_elements(FILE *out, const json_t *elements)
                 "%.0f of them beyond the bounds of rounding: another formula or a fault, no other "
                 "order of sums\n",
                 beyond);
+        show_sides(out, json_object_get(elements, "outside_bound"));
     } else if (within > 0) {
         fprintf(out,
                 "all%s within the bounds of rounding: another order or precision of the same sum "

@@ -150,7 +150,8 @@ static int grow(char **files, int count, Error *error)
     return code;
 }
 
-/* What is written must be none of the traces, and two files. */
+/* What is written must be none of the traces, two files, and such that they can be made: that is
+ * looked at before both are run again. */
 static int check_outputs(char **files, int count, Error *error)
 {
     const char *written[] = {arguments.output, arguments.window[1]};
@@ -169,6 +170,11 @@ static int check_outputs(char **files, int count, Error *error)
                                  "another path",
                                  w ? "--window" : "--output", written[w]);
             }
+        }
+    }
+    for (int w = 0; w < 2; w++) {
+        if (written[w] && writer_check(written[w], error)) {
+            return error->code;
         }
     }
     return 0;

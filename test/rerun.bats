@@ -44,6 +44,37 @@ files() {
     head -c 300 "$work/w.safetensors" | grep -q '"first_row":"0","first_column":"5"'
 }
 
+@test "explain: which of the two is not what float64 gives" {
+    traced a --trace-level outputs
+    traced b --trace-level outputs --perturb 2.63.3 # of a copy: nothing is rounded
+    traced c --trace-level outputs --perturb 2.63.7
+    says 1 'of copy' $tracediff --explain "$work/a.trace" "$work/b.trace"
+    [[ "$output" == *'1 ulp; off by 0 and '*', bound 0'*'1 of them beyond the bounds'*'is B that is wrong: the values of A are'* ]]
+    says 1 'it is A that is wrong: the values of B are' $tracediff --explain "$work/b.trace" "$work/a.trace"
+    says 1 'both are wrong: A in 1 of them, B in 1' $tracediff --explain "$work/b.trace" "$work/c.trace"
+    [[ "$output" == *'2 of them beyond'* ]]
+    says 1 '"outside_bound": {' $tracediff --explain --json "$work/a.trace" "$work/b.trace"
+    [[ "$output" == *'"inside_bound": 0,'*'"bound": 0.0,'*'"float64": '* ]]
+}
+
+@test "explain: files that cannot be written are refused before both are run again" {
+    traced a
+    traced b --seed-data 7
+    printf '#!/bin/sh\ntouch %s/started\n' "$work" >"$work/program"
+    chmod +x "$work/program"
+    explain="$tracediff --explain --program-a $work/program --program-b $work/program $work/a.trace $work/b.trace"
+    says 73 "cannot create $work/none/x" $explain -o "$work/none/x"
+    says 73 "cannot create $work/none/w" $explain --window 2 "$work/none/w"
+    says 73 'a folder has that name' $explain --window 2 "$work/run"
+    says 73 "cannot create $work/a.trace/x" $explain -o "$work/a.trace/x"
+    [ ! -e "$work/started" ]
+    ln -s none/x "$work/link"
+    says 73 "cannot create $work/link" $explain -o "$work/link"
+    [ ! -e "$work/started" ]
+    says 65 'wrote no trace' $explain -o /dev/null
+    [ -e "$work/started" ]
+}
+
 @test "explain: traces of weights name the op once both are run again" {
     traced a --trace-every 2 --micro-batch 4
     traced b --trace-every 2 --micro-batch 4 --kernel layernorm_backward=float64

@@ -149,6 +149,10 @@ static void check_missing_folder(void)
     NameClaim claim;
     CHECK(writer_open(&writer, path, &error) == EXIT_BUSY,
           "a file in a folder that is missing: code %d", error.code);
+    CHECK(writer_check(path, &error) == EXIT_BUSY, "looked at before: code %d", error.code);
+    CHECK(!writer_check("x.bin", &error) && !writer_check("/dev/null", &error) &&
+              writer_check("/", &error) == EXIT_BUSY,
+          "what can be written, and what not");
     CHECK(name_claim(&claim, path, &error) == EXIT_BUSY,
           "a lock in a folder that is missing: code %d", error.code);
     name_release(&claim);

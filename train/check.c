@@ -1,24 +1,15 @@
 /* Whether the files of a run can be created: asked before hours of training, and by --dry-run. */
 #include "output.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-/* A file is replaced, or written on if `append`. */
-static int check_file(const char *path, int append, Error *error)
+/* A log that is there is written on. */
+static int check_log(const char *path, Error *error)
 {
-    struct stat status;
-    if (stat(path, &status)) {
-        return errno == ENOENT ? 0 : error_set_create(error, path);
-    }
-    if (S_ISDIR(status.st_mode)) {
-        return error_set(error, EXIT_BUSY,
-                         "cannot create %s: a folder has that name; choose another path", path);
-    }
-    return append && access(path, W_OK) ? error_set_errno(error, "write", path) : 0;
+    int code = writer_check(path, error);
+    return !code && path_exists(path) && access(path, W_OK) ? error_set_errno(error, "write", path)
+                                                            : code;
 }
 
 int setup_check_output(const Setup *setup, const Seeds *seeds, const char *save, Error *error)
@@ -36,7 +27,7 @@ int setup_check_output(const Setup *setup, const Seeds *seeds, const char *save,
          i++) {
         char *name = output_name(setup, set->dataset, seeds),
              *path = string_format("%s.bin", name), *log = string_format("%s.jsonl", name);
-        code = check_file(path, 0, error) || (!i && check_file(log, 1, error)) ? error->code : 0;
+        code = writer_check(path, error) || (!i && check_log(log, error)) ? error->code : 0;
         free(name);
         free(path);
         free(log);
@@ -57,7 +48,7 @@ int setup_check_output(const Setup *setup, const Seeds *seeds, const char *save,
     }
     for (int i = 0; i < 2 && !code && save && path_is_folder(save); i++) {
         char *path = string_format("%s/%s", save, files[setup->recipe.lora.targets != 0][i]);
-        code = check_file(path, 0, error);
+        code = writer_check(path, error);
         free(path);
     }
     return code;
