@@ -196,8 +196,8 @@ static int read_own_label(Own *own, int train, Example *example, const json_t *r
     long whole;
     int number = is_number(text, &target);
     if (regression && !number) {
-        return REFUSE("%s:%d: the label '%.40s' is not a number, which a regression needs; correct "
-                      "the line",
+        return REFUSE("%s:%d: the label '%.40s' is no number of float32, which a regression needs; "
+                      "correct the line",
                       line->path, line->number, text);
     }
     if (!whole_number(&whole, text) && strchr(text, '.')) {

@@ -228,7 +228,9 @@ int read_examples(Reader *reader, Error *error)
     Dataset *dataset = reader->dataset;
     int code = read_rows(reader, error);
     if (!code && !dataset->count) {
-        code = REFUSE("%s: no examples; get the file again", dataset->path);
+        code = REFUSE("%s: no examples; %s", dataset->path,
+                      dataset->task->form == FORM_OWN ? "is it the right file? Lines end with LF"
+                                                      : "get the file again");
     }
     dataset->hidden = reader->labels == LABELS_HIDDEN;
     if (code) {

@@ -207,8 +207,7 @@ static int set(void *into, const char *name, const char *value, Error *error)
 int arguments_parse(Arguments *o, int argc, char **argv, Error *error)
 {
     int first;
-    *o = (Arguments){
-        .level = 0.95, .tolerance = 1e-9, .min_seeds = 3, .examples = 10, .metric = "accuracy"};
+    *o = (Arguments){.level = 0.95, .tolerance = 1e-9, .min_seeds = 3, .examples = 10};
     if (tool_options_parse(known, KNOWN, set, o, argc, argv, &first, error)) {
         return error->code;
     }

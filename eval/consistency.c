@@ -77,11 +77,37 @@ static int choose_sides(Analysis *analysis, Error *error)
     return 0;
 }
 
+/* Options for imported files alone, where there is none. */
+static int check_imported(const Arguments *o, Error *error)
+{
+    const struct {
+        const char *name, *value;
+    } list[] = {{"gold", o->gold},
+                {"labels", o->labels},
+                {"metric", o->metric},
+                {"scores", o->scores},
+                {"seed-from", o->seed_from}};
+    for (size_t i = 0; i < o->count; i++) {
+        if (import_is(o->files[i])) {
+            return 0;
+        }
+    }
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        if (list[i].value) {
+            return error_set(error, EXIT_USAGE,
+                             "--%s changes nothing: it is of imported predictions, and all files "
+                             "are runs of train_gpt, which say so themselves; leave the option out",
+                             list[i].name);
+        }
+    }
+    return 0;
+}
+
 static int read_files(Analysis *analysis, Error *error)
 {
     const Arguments *o = analysis->options;
     ImportOptions options = {.labels = o->labels,
-                             .metric = o->metric,
+                             .metric = o->metric ? o->metric : "accuracy",
                              .gold = o->gold,
                              .scores = o->scores,
                              .seed_from = o->seed_from};
@@ -94,7 +120,9 @@ static int read_files(Analysis *analysis, Error *error)
                              o->files[i]);
         }
     }
-    int code = imports_open(&analysis->imports, &options, o->files, o->count, error);
+    int code = check_imported(o, error)
+                   ? error->code
+                   : imports_open(&analysis->imports, &options, o->files, o->count, error);
     for (size_t i = 0; i < analysis->count && !code; i++) {
         analysis->runs[i] = &analysis->all[i];
         code = import_is(o->files[i])

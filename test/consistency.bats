@@ -232,6 +232,9 @@ three_runs() {
     three_runs
     seq 0 63 | sed 's/$/\tentailment/' >"$work/seed8.txt"
     $consistency --gold "$(ls "$work"/preds/*s1.bin)" "$work/seed8.txt" | grep -q '64 examples'
+    # our own files need none of it
+    refuses 64 '--metric changes nothing' --metric mcc "$(ls "$work"/preds/*s1.bin)"
+    refuses 64 '--gold changes nothing' --gold "$work/gold.tsv" "$work/preds"
     # probabilities give logits back
     printf 'id,label,no,yes\n0,no,0.75,0.25\n1,yes,0.4,0.6\n' >"$work/p-seed1.csv"
     printf 'id,label,no,yes\n0,no,0.25,0.75\n1,yes,0.4,0.6\n' >"$work/p-seed2.csv"

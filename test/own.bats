@@ -184,8 +184,9 @@ trained() {
     refuses 65 "y.csv:2: the label '-1' is none .*: x, y; -1 hides" "$good" 'text,label\na,-1\nb,-1\n'
     refuses 65 "x.csv: all 2 rows have the label 'x'" 'text,label\na,x\nb,x\n' "$good"
     refuses 65 "x.csv:3: the label 'label' is empty" 'text,label\na,x\nb,\n' "$good"
-    refuses 65 "x.csv:3: the label 'y' is not a number, which a regression needs" 'text,label\na,1\nb,y\n' "$good" --problem regression
-    refuses 65 "y.csv:2: the label 'x' is not a number" 'text,label\na,1.5\nb,2\n' "$good"
+    refuses 65 "x.csv:3: the label 'y' is no number of float32, which a regression needs" 'text,label\na,1\nb,y\n' "$good" --problem regression
+    refuses 65 "y.csv:2: the label '1e300' is no number of float32" 'text,label\na,1.5\nb,2\n' 'text,label\na,1e300\n'
+    refuses 65 "y.csv:2: the label 'x' is no number" 'text,label\na,1.5\nb,2\n' "$good"
     refuses 65 "x.csv:3: the label 'nan' is not a number" 'text,label\na,1.5\nb,nan\n' "$good" --problem regression
     refuses 65 "x.csv:2: the label '1e99' is not a number" 'text,label\na,1e99\nb,1\n' "$good" --problem regression
     refuses 65 "x.csv:1: the column 'text' is there twice" 'text,label,text\na,x,b\n' "$good"
@@ -193,6 +194,7 @@ trained() {
     refuses 65 "x.csv: no examples" 'text,label\n' "$good"
     refuses 65 "x.csv: no examples" '' "$good"
     refuses 65 "y.csv: no examples" "$good" 'text,label'
+    refuses 65 "x.csv: no examples; is it the right file. Lines end with LF" 'text,label\ra,yes\rb,no\r' "$good"
     refuses 64 'which columns are texts? Of one, two, three name' 'one,two,three,label\na,b,c,x\n' "$good"
     (printf 'text,label\n'; seq -f 'a,c%g' 1001) >"$work/x.csv"
     fails 65 "the column 'label' has 1001 labels, at most 1000" $train --task own --train-file "$work/x.csv" --dev-file "$work/x.csv"
