@@ -174,15 +174,36 @@ static int is_number(const char *text, float *number)
     return *text && strspn(text, "0123456789.+-eE") == strlen(text) && !*end && isfinite(*number);
 }
 
-/* The label as the training file has it, a new class if it is met there first. */
-static int read_own_label(Own *own, int train, Example *example, const json_t *row,
-                          const Line *line, Error *error)
+/* A test file may have no labels: no such column, nothing in it, or -1 where that is no label. */
+static int is_hidden(const Reader *reader, const char *text)
 {
+    const Own *own = reader->own;
+    return reader_may_hide(reader) && (!text || !text[strspn(text, " \t\r\n")] ||
+                                       (!strcmp(text, "-1") && own->task.kind != KIND_REGRESSION &&
+                                        shgeti(reader->own->labels, text) < 0));
+}
+
+/* The label as the training file has it, a new class if it is met there first. */
+static int read_own_label(Reader *reader, Example *example, const json_t *row, const Line *line,
+                          Error *error)
+{
+    Own *own = reader->own;
     char room[40];
+    int train = !strcmp(reader->split, "train");
     const json_t *value = json_object_get(row, own->label);
     const char *text = json_is_boolean(value) ? (json_is_true(value) ? "True" : "False")
                                               : scalar_text(value, room);
     const char *problem = own->request.problem;
+    int hides = is_hidden(reader, text);
+    if (reader_may_hide(reader) && check_label_form(reader, hides ? LABELS_HIDDEN : LABELS_NAMES,
+                                                    text ? text : "", line, error)) {
+        return error->code;
+    }
+    if (hides) {
+        example->label = -1;
+        example->target = NAN;
+        return 0;
+    }
     int regression = train ? problem && *problem == 'r' : own->task.kind == KIND_REGRESSION;
     if (!value) {
         return own_refuse_column(row, own->label, line, error);
@@ -245,9 +266,8 @@ int read_own(Reader *reader, const json_t *row, const Line *line, Error *error)
         shput(own->ids, id, line->number); /* the key is the example's */
     }
     Example *example = reader_add(reader, line, id);
-    int train = !strcmp(reader->split, "train");
     return read_texts(own, example, row, line, error) ||
-                   read_own_label(own, train, example, row, line, error)
+                   read_own_label(reader, example, row, line, error)
                ? error->code
                : 0;
 }
@@ -411,7 +431,7 @@ int own_read(Own *own, Dataset *dataset, const char *path, const char *split, in
     if (train && limit > 0) {
         dataset_limit(dataset, limit);
     }
-    if (!train && !limit && own->task.kind == KIND_CLASSES) {
+    if (!strcmp(split, "validation") && !limit && own->task.kind == KIND_CLASSES) {
         find_absent(own, dataset);
     }
     return 0;
@@ -429,8 +449,8 @@ char *own_describe(const Own *own)
     char *text = string_format(
         "%s%s%s%s; label %s (%s%s%s%s%s); ids %s%s%s", arrlen(own->texts) > 1 ? "pair " : "text ",
         texts, *choices ? ", choices " : "", choices, own->label, problems[own->task.kind],
-        regression ? "" : ": ", regression ? "" : labels, *absent ? "; in no dev row: " : "", absent,
-        own->id ? own->id : "by row", *ignored ? "; ignored " : "", ignored);
+        regression ? "" : ": ", regression ? "" : labels, *absent ? "; in no dev row: " : "",
+        absent, own->id ? own->id : "by row", *ignored ? "; ignored " : "", ignored);
     free(texts);
     free(choices);
     free(labels);

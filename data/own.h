@@ -1,4 +1,4 @@
-/* A task of one's own: two tables of a user, in CSV, TSV or JSON lines, whose columns, label names
+/* A task of one's own: two or three tables of a user, in CSV, TSV or JSON lines, whose columns, label names
  * and kind are named by options or seen in the training file (docs/TASKS.md). */
 #ifndef OWN_H
 #define OWN_H
@@ -43,7 +43,8 @@ int own_init(Own *own, const OwnRequest *request, Error *error);
 void own_free(Own *own);
 
 /* Reads one split: the training file ("train") first, whole, though of it only so many examples are
- * kept, so that the label names do not depend on the limit; then "validation". Ids are those of the
+ * kept, so that the label names do not depend on the limit; then "validation", and "test", whose labels may be
+ * hidden, all of them. Ids are those of the
  * id column, "<split>-17" for 17, or count the rows. Errors: 64 the columns, or the problem,
  * are not clear, 65 with file and line, 66. */
 int own_read(Own *own, Dataset *dataset, const char *path, const char *split, int limit,

@@ -121,9 +121,8 @@ int read_index(int *index, const json_t *object, const char *field, const Line *
     return 0;
 }
 
-/* All labels of a file have one form. */
-static int check_form(Reader *reader, LabelForm form, const char *text, const Line *line,
-                      Error *error)
+int check_label_form(Reader *reader, LabelForm form, const char *text, const Line *line,
+                     Error *error)
 {
     static const char *const forms[] = {"", "names", "numbers", "truth values", "hidden"};
     if (reader->labels && reader->labels != form) {
@@ -197,7 +196,7 @@ int read_label(Reader *reader, Example *example, const json_t *object, const Lin
         (!value || (text && !whole_number(&number, text) && number == -1))) {
         example->label = -1;
         example->target = NAN;
-        return check_form(reader, LABELS_HIDDEN, value ? text : "", line, error);
+        return check_label_form(reader, LABELS_HIDDEN, value ? text : "", line, error);
     }
     if (!value) {
         return refuse_field(object, task->fields[0], line, error);
@@ -209,7 +208,7 @@ int read_label(Reader *reader, Example *example, const json_t *object, const Lin
     }
     if (task->kind == KIND_REGRESSION) {
         return read_score(example, reader->exported, line, text, error) ||
-                       check_form(reader, LABELS_NUMBERS, text, line, error)
+                       check_label_form(reader, LABELS_NUMBERS, text, line, error)
                    ? error->code
                    : 0;
     }
@@ -226,5 +225,5 @@ int read_label(Reader *reader, Example *example, const json_t *object, const Lin
                       line->path, line->number, text, task->labels[0], task->labels[1],
                       task->K > 2 ? ", " : "", task->K > 2 ? task->labels[2] : "", task->K - 1);
     }
-    return check_form(reader, form, text, line, error);
+    return check_label_form(reader, form, text, line, error);
 }

@@ -169,15 +169,17 @@ static void refuse_missing(const Task *task, const char *data, const char *split
         string_append(&seen, "; %s", one);
         free(one);
     }
-    const char *official = split_find(task, split)->files, *const *stems = stems_of(split);
+    const char *official = split_find(task, split)->files, *const *stems = stems_of(split),
+               *part = strchr(official, '_'); /* "_matched.tsv" */
+    char *exported = part        ? string_format("%s%.*s", *stems, (int)strcspn(part, "."), part)
+                     : *stems[1] ? string_copy("validation, val, dev")
+                                 : string_copy(*stems);
     error_set(error, EXIT_NO_INPUT,
               "%s: the %s split of %s is missing; looked for %s (or %s in .tsv, .jsonl, .json or "
               ".csv) in %s/%s, in %s and there itself; docs/TASKS.md says where to get the files%s",
-              data, split, task->name, official,
-              strchr(official, '_') ? "validation_matched"
-              : *stems[1]           ? "validation, val, dev"
-                                    : stems[0],
-              task->benchmark, task->folder, task->folder, seen);
+              data, split, task->name, official, exported, task->benchmark, task->folder,
+              task->folder, seen);
+    free(exported);
     free(seen);
     paths_free(folders);
 }

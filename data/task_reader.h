@@ -79,6 +79,10 @@ const char *scalar_text(const json_t *value, char room[40]);
 /* A whole number, "17", "17.0" or "-1". Returns 0 or -1. */
 int whole_number(long *number, const char *text);
 
+/* All labels of a file have one form. Errors: 65. */
+int check_label_form(Reader *reader, LabelForm form, const char *text, const Line *line,
+                     Error *error);
+
 /* The label of an object, or the target of a regression. Errors: 65 unknown, hidden where it may not
  * be, or in another form than the labels before it. */
 int read_label(Reader *reader, Example *example, const json_t *object, const Line *line,

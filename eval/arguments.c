@@ -69,6 +69,9 @@ static const ToolOption known[] = {
     {"seed-from", "REGEX", AT(seed_from),
      "where the seed stands in the paths of imported files: the first group of a "
      "POSIX extended expression"},
+    {"submission", "DIR", AT(submission),
+     "write the files that the test servers of GLUE and SuperGLUE take, from prediction files of "
+     "test splits, one run each (train_gpt --predict-test); no report"},
     {"ascii", NULL, AT(ascii), "no Unicode bars"},
     {"help", NULL, AT(help), "this text"},
     {"version", NULL, AT(version), "which seedbed this is"},
@@ -220,6 +223,14 @@ int arguments_parse(Arguments *o, int argc, char **argv, Error *error)
         if (!*argv[first + (int)i]) {
             return error_set(error, EXIT_USAGE, "'': an empty file name; name a file or a folder");
         }
+    }
+    if (o->submission && (o->output || o->format_named || o->side[0] || o->plan || o->expect)) {
+        return error_set(error, EXIT_USAGE, "--submission makes no report; leave --%s out",
+                         o->output         ? "output"
+                         : o->format_named ? "format"
+                         : o->side[0]      ? "compare"
+                         : o->plan         ? "plan"
+                                           : "expect");
     }
     if (named == 0 && !o->help && !o->version && !o->audit && !(o->plan && o->given)) {
         return error_set(error, EXIT_USAGE,

@@ -29,7 +29,7 @@ typedef struct Arguments {
     size_t min_seeds;
     const char *side[2]; /* --compare A B, or NULL */
     const char *output, *correlate, *audit, *reference, *expect, *gold, *labels, *metric, *data;
-    const char *scores, *seed_from, *want, *given;
+    const char *scores, *seed_from, *want, *given, *submission;
     char **files; /* [count] owned; folders are replaced by what is in them */
     size_t count;
 } Arguments;

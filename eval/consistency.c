@@ -12,6 +12,7 @@
 #include "result.h"
 #include "sides.h"
 #include "statistics.h"
+#include "submission.h"
 #include "version.h"
 
 #include <math.h>
@@ -463,6 +464,23 @@ static int compute_parts(Analysis *analysis, const Arguments *options, const Pla
     return 0;
 }
 
+static int submit(const Arguments *o, Error *error)
+{
+    Preds *runs = memory_calloc(o->count + 1, sizeof *runs);
+    size_t read = 0;
+    while (read < o->count && !preds_read(&runs[read], o->files[read], error)) {
+        read++;
+    }
+    int code = read < o->count || submission_write(o->submission, runs, read, stdout, error)
+                   ? error->code
+                   : 0;
+    for (size_t i = 0; i < read; i++) {
+        preds_free(&runs[i]);
+    }
+    free(runs);
+    return code;
+}
+
 /* Ends the program: what was printed has arrived, or that is the error. */
 static int finish(int code, int printed, Error *error)
 {
@@ -490,6 +508,11 @@ int main(int argc, char **argv)
             printf("consistency of seedbed %s, commit %s\n", TOOL_VERSION, git_commit());
         }
         return finish(0, 1, &error);
+    }
+    if (!code && options.submission) {
+        code = submit(&options, &error);
+        arguments_free(&options);
+        return finish(code, 1, &error);
     }
     Analysis analysis = {.options = &options,
                          .groups = json_array(),

@@ -37,7 +37,7 @@ enum { ARRAYS = 3 };
 /* What a file of tensors has. */
 typedef struct Content {
     const char *name;
-    Arena arenas[2]; /* values NULL: not there */
+    Arena arenas[2];      /* values NULL: not there */
     Array arrays[ARRAYS]; /* name NULL: not there */
 } Content;
 
@@ -102,12 +102,12 @@ static int write_content(const Content *content, const Model *model, const char 
     }
     for (int i = 0; i < ARRAYS && content->arrays[i].name; i++) {
         const Array *array = &content->arrays[i];
-        sources[count++] = (TensorSource){.name = string_copy(array->name),
-                                          .dtype = array->dtype,
-                                          .rank = array->rank,
-                                          .shape = {array->shape[0], array->shape[1],
-                                                    array->shape[2]},
-                                          .data = array->values};
+        sources[count++] = (TensorSource){
+            .name = string_copy(array->name),
+            .dtype = array->dtype,
+            .rank = array->rank,
+            .shape = {array->shape[0], array->shape[1], array->shape[2]},
+            .data = array->values};
     }
     char *path = string_format("%s/%s", folder, content->name);
     json_t *metadata = json_pack("{s:s}", "format", "pt");
@@ -472,9 +472,10 @@ int checkpoint_load(const Checkpoint *checkpoint, Run *run, Error *error)
         char *path = string_format("%s/%s", checkpoint->folder, contents[i].name);
         code = safetensors_open(&files[i], path, error) ||
                        read_content(&contents[i], &files[i], &setup->model, 0, error) ||
-                       (i > 1 && check_pred(&files[i], contents[i].name == kept_name ? "kept.pred"
-                                                                                     : "epoch_pred",
-                                            setup->task->K, error))
+                       (i > 1 &&
+                        check_pred(&files[i],
+                                   contents[i].name == kept_name ? "kept.pred" : "epoch_pred",
+                                   setup->task->K, error))
                    ? error->code
                    : 0;
         free(path);

@@ -325,11 +325,11 @@ int options_check_training(const Options *o, Error *error)
 /* Files of one's own come together, and what is said of them needs them. */
 static int check_own(const Options *o, Error *error)
 {
-    static const char *const names[] = {"train-file", "dev-file", "text-columns", "label-column",
-                                        "id-column",  "problem",  "template"};
-    const char *const values[] = {o->train_file, o->dev_file, o->text_columns, o->label_column,
-                                  o->id_column,  o->problem,  o->template};
-    for (int i = 1; i < 7 && !o->train_file; i++) {
+    static const char *const names[] = {"train-file",   "dev-file",  "test-file", "text-columns",
+                                        "label-column", "id-column", "problem",   "template"};
+    const char *const values[] = {o->train_file,   o->dev_file,  o->test_file, o->text_columns,
+                                  o->label_column, o->id_column, o->problem,   o->template};
+    for (int i = 1; i < 8 && !o->train_file; i++) {
         if (values[i]) {
             return error_set(error, EXIT_USAGE,
                              "--%s without --train-file changes nothing; add --train-file FILE "
@@ -342,6 +342,16 @@ static int check_own(const Options *o, Error *error)
             error, EXIT_USAGE,
             "--train-file without --dev-file: the dev split is missing; add --dev-file "
             "FILE, which is evaluated");
+    }
+    if (o->train_file && o->predict_test) {
+        return error_set(error, EXIT_USAGE,
+                         "--predict-test with --train-file: name the file with --test-file");
+    }
+    if (o->trace_until && (o->predict_test || o->test_file)) {
+        return error_set(error, EXIT_USAGE,
+                         "--trace-until with --%s: no predictions are written; leave one of them "
+                         "out",
+                         o->test_file ? "test-file" : "predict-test");
     }
     if (o->train_file && o->data) {
         return error_set(error, EXIT_USAGE,
@@ -547,7 +557,8 @@ void options_help(FILE *out)
     backend_list_variants(out);
     fputs("\nExit codes: 0 done, 64 usage, 65 bad data or model, 66 missing input,\n"
           "71 no memory, 73 cannot create, 74 I/O, 75 stopped by a signal: the same command\n"
-          "goes on, 77 permission, 78 other settings than the run was begun with, 79 diverged.\n",
+          "goes on, 77 permission, 78 other settings than the run was begun with,\n"
+          "79 diverged.\n",
           out);
 }
 

@@ -72,9 +72,10 @@ static int open_text(Setup *setup, const Config *config, Error *error)
                          "(--model)",
                          setup->model_name);
     }
-    if (setup->options->epoch_preds) {
+    if (setup->options->epoch_preds || setup->options->predict_test) {
         return error_set(error, EXIT_USAGE,
-                         "--epoch-preds with --task lm: no predictions are written; leave it out");
+                         "--%s with --task lm: no predictions are written; leave it out",
+                         setup->options->epoch_preds ? "epoch-preds" : "predict-test");
     }
     if (!data || !strcmp(data, "builtin") || (!path_exists(data) && !path_is_folder(data))) {
         return error_set(error, data ? EXIT_NO_INPUT : EXIT_USAGE,
@@ -97,18 +98,28 @@ static int open_own(Setup *setup, int decoder, Error *error)
         own_read(&setup->own, &setup->dev, o->dev_file, "validation", r->max_eval, bad, error)) {
         return error->code;
     }
+    if (o->test_file) {
+        if (own_read(&setup->own, &setup->further[0], o->test_file, "test", r->max_eval, bad,
+                     error)) {
+            return error->code;
+        }
+        setup->further_count = 1;
+    }
     setup->columns = own_columns(&setup->own, decoder);
     setup->recipe.columns = setup->columns;
     return 0;
 }
 
-/* What a run predicts beside the dev set, where it is there. */
+/* What a run predicts beside the dev set: where it is there, and its own test split where that is
+ * asked for. */
 static int open_further(Setup *setup, int bad, Error *error)
 {
     const Split *split;
     for (int i = 0; (split = task_further(setup->task, i)); i++) {
         const Task *task = task_known(split->task);
-        if (!dataset_exists(task, setup->data_folder, split->name)) {
+        int test = task == setup->task && !strncmp(split->name, "test", 4);
+        if (test ? !setup->options->predict_test
+                 : !dataset_exists(task, setup->data_folder, split->name)) {
             continue;
         }
         if (dataset_read(&setup->further[setup->further_count], task, setup->data_folder,
@@ -147,6 +158,11 @@ static int open_data(Setup *setup, Error *error)
         folder = "data";
     }
     if (!folder || !strcmp(folder, "builtin")) {
+        if (setup->options->predict_test) {
+            return error_set(error, EXIT_USAGE,
+                             "--predict-test: the built-in sample has no test split; name the "
+                             "official files with --data");
+        }
         setup->builtin = 1;
         dataset_builtin(&setup->train, setup->task, "train", r->max_train);
         dataset_builtin(&setup->dev, setup->task, "validation", r->max_eval);
