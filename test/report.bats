@@ -286,6 +286,15 @@ ends() {
     bash -c "$(sed -n 's/.*compare: .\/consistency/$0/p' out)" "$consistency" | grep -q '^  B  tiny (kernels unknown) .*, 1 run$'
 }
 
+@test "beside a published table stand dev sets alone" {
+    three_runs "$work/preds"
+    cd "$work"
+    exits 0 --reference table1 preds/s?.bin
+    grep -q '  difference' out
+    for i in 1 2 3; do edit_preds preds/s$i.bin preds/s$i.bin split=test; done
+    refuses 65 'table1: no cell is of a task of the runs (rte)' --reference table1 preds/s?.bin
+}
+
 @test "the same seed twice: the command that compares the two, or that one of them must go" {
     three_runs "$work/preds"
     cd "$work"
