@@ -114,6 +114,7 @@ $(BUILD)/test_cudasim: $(BUILD)/test/test_cudasim.o $(BUILD)/test/check.o $(BUIL
 $(BUILD)/test_golden: $(patsubst test/%.c,$(BUILD)/test/%.o,$(wildcard test/golden_*.c))
 $(BUILD)/test_stats $(BUILD)/test_groups $(BUILD)/test_inference $(BUILD)/test_paired $(BUILD)/test_planning: $(BUILD)/test/made_groups.o
 $(BUILD)/test_sum_tree: $(BUILD)/test/sum_tree.o
+$(BUILD)/test_tensor_cores: $(BUILD)/test/tensor_core.o $(BUILD)/test/tensor_core.sim.o $(if $(CUDART),$(BUILD)/test/tensor_core.cuda.o)
 $(BUILD)/test_curand: $(CURAND)
 $(filter-out $(BUILD)/test_ops $(BUILD)/test_cudasim $(BUILD)/probe,$(TESTS)): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/check.o $(BUILD)/test/rig.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
@@ -133,16 +134,16 @@ $(BUILD)/nvcc: FORCE | $(BUILD)/kernels
 # The emulator's build: CUDA to C++, then as above; its table holds NULL for what no .cu has.
 $(BUILD)/sim/%: kernels/% test/cudasim/cudasim.sed | $(BUILD)/sim
 	{ echo '#line 1 "$<"'; sed -zE -f test/cudasim/cudasim.sed $<; } > $@
-.SECONDARY: $(patsubst kernels/%,$(BUILD)/sim/%,$(wildcard kernels/*.cu kernels/*.cuh))
+.SECONDARY: $(patsubst kernels/%,$(BUILD)/sim/%,$(wildcard kernels/*.cu kernels/*.cuh)) $(patsubst test/%,$(BUILD)/sim/%,$(wildcard test/*.cu))
 $(BUILD)/kernels/%.sim.o: $(BUILD)/sim/%.cu $(patsubst kernels/%,$(BUILD)/sim/%,$(wildcard kernels/*.cuh)) | $(BUILD)/kernels
 	$(COMPILE_sim) $(INCLUDE_kernels) -DBUILD=sim -MMD -MP -x c++ -c $< -o $@
 $(foreach s,sim cuda ptx,$(BUILD)/kernels/table.$(s).o): $(BUILD)/kernels/table.%.o: kernels/table.c | $(BUILD)/kernels
 	$(CC) $(CFLAGS) $(INCLUDE_kernels) -DBUILD=$* -DPARTIAL_BUILD -MMD -MP -c $< -o $@
 $(BUILD)/sim/trials.cu: test/cudasim/trials.cu test/cudasim/cudasim.sed | $(BUILD)/sim
 	{ echo '#line 1 "$<"'; sed -zE -f test/cudasim/cudasim.sed $<; } > $@
-$(BUILD)/sim/words.cu: test/words.cu test/cudasim/cudasim.sed | $(BUILD)/sim
+$(BUILD)/sim/%.cu: test/%.cu test/cudasim/cudasim.sed | $(BUILD)/sim
 	{ echo '#line 1 "$<"'; sed -zE -f test/cudasim/cudasim.sed $<; } > $@
-$(BUILD)/test/words.sim.o: $(BUILD)/sim/words.cu $(BUILD)/sim/cuda.cuh | $(BUILD)/test
+$(BUILD)/test/%.sim.o: $(BUILD)/sim/%.cu $(BUILD)/sim/cuda.cuh | $(BUILD)/test
 	$(COMPILE_sim) $(INCLUDE_kernels) -Itest -DBUILD=sim -MMD -MP -x c++ -c $< -o $@
 $(BUILD)/cudasim/trials.o: $(BUILD)/sim/trials.cu | $(BUILD)/cudasim
 	$(COMPILE_sim) -MMD -MP -x c++ -c $< -o $@

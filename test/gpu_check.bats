@@ -6,7 +6,7 @@ setup() {
     build="$(cd "${BUILD:-build}" && pwd)" programs="$(cd "${PROGRAMS:-.}" && pwd)"
     export KIT="$BATS_TEST_TMPDIR/kit" REPORT="$BATS_TEST_TMPDIR/report" DEVICE=fence
     mkdir "$KIT"
-    ln -s "$programs/train_gpt" "$build/test_ops" "$build/digests" "$build/bench" "$build/make_llama" "$build/make_roberta" "$KIT"
+    ln -s "$programs/train_gpt" "$build/test_ops" "$build/test_tensor_cores" "$build/digests" "$build/bench" "$build/make_llama" "$build/make_roberta" "$KIT"
     unset SEEDBED_MODEL SEEDBED_DATA
 }
 
@@ -139,6 +139,20 @@ replace() {
     done
     run "$build/test_ops" --device sim --only add --mode test --repeat 0
     [ "$status" -eq 64 ]
+}
+
+@test "tensor cores are compared where there are some" {
+    run tools/gpu_check.sh 'tensor cores'
+    [ "$status" -eq 1 ]
+    grep -qE '^tensor cores, every bit +SKIPPED .* --device fence has no tensor cores$' "$REPORT/table.txt"
+    run "$build/test_tensor_cores" --device
+    [ "$status" -eq 64 ]
+    run "$build/test_tensor_cores" --device sim 0
+    [ "$status" -eq 64 ]
+    run "$build/test_tensor_cores" --devices
+    [ "$status" -eq 64 ]
+    run "$build/test_tensor_cores" "$BATS_TEST_TMPDIR/none.safetensors"
+    [ "$status" -eq 1 ]
 }
 
 @test "make_roberta refuses a tokenizer that is not there" {

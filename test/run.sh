@@ -50,6 +50,7 @@ else
     echo "SKIPPED: what nvcc makes of the CUDA kernels is not run: there is no nvcc"
 fi
 run "sum trees" "$build/test_sum_tree"
+run "tensor cores on the emulator" "$build/test_tensor_cores" --device sim 2
 run "orders of sums" "$build/probe"
 run watch "$build/test_watch"
 run trace "$build/test_trace"
@@ -73,6 +74,7 @@ run planning "$build/test_planning"
 for t in test/tokenizers/*/; do run "tokenizer $(basename "$t")" "$build/test_tokenizer" "$t" "$t/cases.jsonl"; done
 if [ -d "$shared" ]; then
     run scalar "$build/test_scalar" --quick $shared/models/ops/golden.safetensors
+    run "tensor cores" "$build/test_tensor_cores" $shared/tensor_cores/*.safetensors
     run "random numbers" "$build/test_random" $shared/random/*.json
     run "decoder ops" "$build/test_decoder_ops" $shared/models/ops/golden.safetensors
     run units "$build/test_units" $shared/models/ops/golden.safetensors $shared/tasks/metrics.json

@@ -14,7 +14,7 @@
 set -u -o pipefail
 cd "$(dirname "$0")/.."
 kit=${KIT:-.gpu} report=${REPORT:-gpu-report} device=${DEVICE:-cuda}
-programs=(train_gpt test_ops digests bench make_llama make_roberta)
+programs=(train_gpt test_ops test_tensor_cores digests bench make_llama make_roberta)
 most=570 # seconds of all parts
 
 prepare() {
@@ -180,6 +180,7 @@ parts() {
     part "ops, every bit" 150 "$bin/test_ops" --device "$device" --mode test
     part "ops, gradients" 60 "$bin/test_ops" --device "$device" --mode grad
     part "runs: encoder, decoder, LoRA, lm" 90 bash -c verify
+    part "tensor cores, every bit" 60 "$bin/test_tensor_cores" --device "$device"
 
     group models
     part "RoBERTa-large, random weights" 60 bash -c roberta
