@@ -85,7 +85,7 @@ WORDS = $(BUILD)/test/words_compare.o $(foreach s,$(SIMDS) sim $(if $(CUDART),cu
 
 # make K=norm is make ops K=norm
 .DEFAULT_GOAL := $(if $(K),ops,all)
-all: report $(patsubst %,$(PROGRAMS)/%,train_gpt consistency tracediff check merge) $(BUILD)/bench $(BUILD)/digests $(CUDA)
+all: report $(patsubst %,$(PROGRAMS)/%,train_gpt consistency tracediff check merge) $(BUILD)/bench $(BUILD)/bench_tokenizer $(BUILD)/digests $(CUDA)
 
 # test/cublas_stub.c waits for the emulator
 FOR_STUB = -Wl,--export-dynamic-symbol=_Z21cudaStreamSynchronizeP11CUstream_st
@@ -98,6 +98,8 @@ $(PROGRAMS)/merge: $(BUILD)/tools/merge.o $(ALL)
 $(BUILD)/bench: $(BUILD)/tools/bench.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/digests: $(BUILD)/tools/digests.o $(EVAL) $(DATA) $(BASE)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+$(BUILD)/bench_tokenizer: $(BUILD)/tools/bench_tokenizer.o $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/coverage: $(BUILD)/tools/coverage.o $(EVAL) $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)

@@ -240,6 +240,14 @@ uint32_t utf8_next(const char *text, size_t *at)
     return (s[0] & 0x07u) << 18 | (s[1] & 0x3Fu) << 12 | (s[2] & 0x3Fu) << 6 | (s[3] & 0x3Fu);
 }
 
+size_t utf8_before(const char *text, size_t at, size_t least)
+{
+    do {
+        at--;
+    } while (at > least && ((unsigned char)text[at] & 0xC0) == 0x80);
+    return at;
+}
+
 size_t utf8_put(char *out, uint32_t code)
 {
     if (code < 0x80) {

@@ -185,6 +185,9 @@ size_t utf8_valid_prefix(const char *text, size_t size);
 /* Decodes the code point at text[*at] of valid UTF-8 and moves *at behind it. */
 uint32_t utf8_next(const char *text, size_t *at);
 
+/* Where the character of valid UTF-8 in front of a place starts; least is as far as it may go. */
+size_t utf8_before(const char *text, size_t at, size_t least);
+
 /* Appends a code point as UTF-8 to out (at most 4 bytes) and returns how many were written. */
 size_t utf8_put(char *out, uint32_t code);
 

@@ -10,7 +10,7 @@
 /* The id of a new word: the next free one. A vocabulary with holes may have given it away. */
 static int next_id(const Tokenizer *t)
 {
-    int next = t->words;
+    int next = t->vocabulary.count;
     for (ptrdiff_t i = 0; i < arrlen(t->added); i++) {
         next = t->added[i].id >= next ? t->added[i].id + 1 : next;
     }
@@ -51,6 +51,7 @@ static int add_token(Tokenizer *t, const char *text, AddedToken token, const cha
     token.pattern = token.normalized && t->wordpiece
                         ? wordpiece_normalize(&t->vocabulary, text, &token.size)
                         : string_copy(text);
+    t->begins[(unsigned char)token.pattern[0]] |= (unsigned char)(1 << token.normalized);
     for (ptrdiff_t i = 0; i < arrlen(t->added); i++) {
         AddedToken *old = &t->added[i];
         if (old->id == token.id) { /* once special, always special */

@@ -43,6 +43,8 @@ int bpe_finish(Vocabulary *vocabulary, const char *where, Error *error)
             vocabulary->byte_id[b] = vocabulary->unknown;
         }
     }
+    free(vocabulary->alone);
+    vocabulary->alone = memory_calloc(arrlenu(vocabulary->texts), 1);
     return 0;
 }
 
@@ -62,11 +64,7 @@ int bpe_add_merge(Vocabulary *vocabulary, const char *left, const char *right, i
             : b < 0 ? "its second part"
                     : "its result");
     }
-    uint64_t key = (uint64_t)a << 32 | (uint32_t)b;
-    struct MergeResult result = {rank, c};
-    if (hmgeti(vocabulary->merges, key) < 0) {
-        hmput(vocabulary->merges, key, result);
-    }
+    vocabulary_add_merge(vocabulary, (Merge){a, b, rank, c});
     return 0;
 }
 
@@ -125,16 +123,6 @@ typedef struct Symbols {
     int *id, *previous, *next;
 } Symbols;
 
-static const struct MergeResult *find_merge(const Vocabulary *vocabulary, int left, int right)
-{
-    Merge *merges = vocabulary->merges; /* the macro writes to its argument, not to the map */
-    if (!merges) {
-        return NULL;
-    }
-    ptrdiff_t at = hmgeti(merges, ((uint64_t)left << 32 | (uint32_t)right));
-    return at < 0 ? NULL : &merges[at].value;
-}
-
 static void push_pair(const Vocabulary *vocabulary, const Symbols *s, int left, Candidate *heap,
                       int *count)
 {
@@ -142,7 +130,7 @@ static void push_pair(const Vocabulary *vocabulary, const Symbols *s, int left, 
     if (right < 0) {
         return;
     }
-    const struct MergeResult *merge = find_merge(vocabulary, s->id[left], s->id[right]);
+    const Merge *merge = vocabulary_merge(vocabulary, s->id[left], s->id[right]);
     if (merge) {
         heap_push(heap, count, (Candidate){merge->rank, left, s->id[left], s->id[right]});
     }
@@ -172,7 +160,7 @@ void bpe_merge(const Vocabulary *vocabulary, Ids *ids, int *symbols, int n)
         if (right < 0 || s.id[left] != best.left || s.id[right] != best.right) {
             continue; /* one half has changed since */
         }
-        s.id[left] = find_merge(vocabulary, best.left, best.right)->id;
+        s.id[left] = vocabulary_merge(vocabulary, best.left, best.right)->id;
         s.id[right] = -1;
         s.next[left] = s.next[right];
         if (s.next[left] >= 0) {
@@ -190,16 +178,53 @@ void bpe_merge(const Vocabulary *vocabulary, Ids *ids, int *symbols, int n)
     }
 }
 
-/* A byte without a symbol is dropped, as tokenizers does where there is no unk_token. */
-static void encode_piece(const Vocabulary *vocabulary, Ids *ids, const char *bytes, int size)
+/* A whole piece in symbols, as a word of the vocabulary; -1 if it is none. */
+static int find_piece(const Vocabulary *vocabulary, const char *bytes, size_t n)
 {
-    int small[64], n = 0;
-    int *symbols = size <= 64 ? small : memory_alloc((size_t)size, sizeof *symbols);
-    for (int i = 0; i < size; i++) {
+    char small[512], *word = n <= sizeof small / 2 ? small : memory_alloc(n, 2);
+    size_t size = 0;
+    for (size_t i = 0; i < n; i++) { /* symbols are of one or two bytes */
+        uint32_t symbol = vocabulary->symbol[(unsigned char)bytes[i]];
+        if (symbol < 0x80) {
+            word[size++] = (char)symbol;
+        } else {
+            size += utf8_put(word + size, symbol);
+        }
+    }
+    int id = vocabulary_find_part(vocabulary, word, size);
+    if (word != small) {
+        free(word);
+    }
+    return id;
+}
+
+/* Whether the symbols of a word merge to the word. Found out when it is first met: most pieces of a
+ * text are such words. Threads that find out at once find the same. */
+enum { ALONE_UNKNOWN, ALONE_YES, ALONE_NO };
+
+/* A byte without a symbol is dropped, as tokenizers does where there is no unk_token. */
+static void encode_piece(const Vocabulary *vocabulary, Ids *ids, const char *bytes, size_t size)
+{
+    int word = find_piece(vocabulary, bytes, size), small[64], n = 0;
+    char *alone = &vocabulary->alone[int_max(word, 0)];
+    int known = word < 0                    ? ALONE_NO
+                : vocabulary->ignore_merges ? ALONE_YES
+                                            : __atomic_load_n(alone, __ATOMIC_RELAXED);
+    if (known == ALONE_YES) {
+        arrput(*ids, word);
+        return;
+    }
+    int *symbols = size <= 64 ? small : memory_alloc(size, sizeof *symbols);
+    size_t before = arrlenu(*ids);
+    for (size_t i = 0; i < size; i++) {
         symbols[n] = vocabulary->byte_id[(unsigned char)bytes[i]];
         n += symbols[n] >= 0;
     }
     bpe_merge(vocabulary, ids, symbols, n);
+    if (known == ALONE_UNKNOWN) {
+        int same = arrlenu(*ids) == before + 1 && (*ids)[before] == word;
+        __atomic_store_n(alone, same ? ALONE_YES : ALONE_NO, __ATOMIC_RELAXED);
+    }
     if (symbols != small) {
         free(symbols);
     }
@@ -315,27 +340,8 @@ static size_t llama_piece_end(const char *text, size_t size, size_t at)
             return i;
         }
     }
-    size_t last = end; /* else, before a word, without its last character */
-    do {
-        last--;
-    } while (last > at && (text[last] & 0xC0) == 0x80);
+    size_t last = utf8_before(text, end, at); /* else, before a word, without its last character */
     return end < size && last > at ? last : end;
-}
-
-/* A whole piece in symbols, as a word of the vocabulary; -1 if it is none. */
-static int find_piece(const Vocabulary *vocabulary, const char *bytes, size_t n)
-{
-    char small[512], *word = n <= 255 ? small : memory_alloc(2 * n + 1, 1);
-    size_t size = 0;
-    for (size_t i = 0; i < n; i++) { /* symbols are of one or two bytes */
-        size += utf8_put(word + size, vocabulary->symbol[(unsigned char)bytes[i]]);
-    }
-    word[size] = 0;
-    int id = vocabulary_find(vocabulary, word);
-    if (word != small) {
-        free(word);
-    }
-    return id;
 }
 
 static void encode_split(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size)
@@ -343,12 +349,7 @@ static void encode_split(const Vocabulary *vocabulary, Ids *ids, const char *tex
     for (size_t at = 0; at < size;) {
         size_t end = vocabulary->llama3 ? llama_piece_end(text, size, at)
                                         : piece_end(text, size, at);
-        int whole = vocabulary->ignore_merges ? find_piece(vocabulary, text + at, end - at) : -1;
-        if (whole >= 0) {
-            arrput(*ids, whole);
-        } else {
-            encode_piece(vocabulary, ids, text + at, (int)(end - at));
-        }
+        encode_piece(vocabulary, ids, text + at, end - at);
         at = end;
     }
 }

@@ -5,28 +5,49 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void append(char **text, const char *from, size_t size)
+{
+    if (size) {
+        memcpy(arraddnptr(*text, size), from, size);
+    }
+}
+
 /* One part of an input, [format, end), with the texts filled in, as ids. */
 static Ids encode_part(const Tokenizer *tokenizer, const char *format, const char *end,
                        char *const texts[MAX_TEXTS], int flags)
 {
     Ids ids = NULL;
-    char *text = string_copy("");
+    char *text = NULL; /* stb_ds array */
     while (format < end) {
         size_t plain = strcspn(format, "{|");
-        int number = format[plain] == '{' ? format[plain + 1] - '0' : -1;
-        string_append(&text, "%.*s%s", (int)plain, format, number < 0 ? "" : texts[number]);
-        format += plain + (number < 0 ? 0 : 3);
+        append(&text, format, plain);
+        format += plain;
+        if (*format == '{') {
+            const char *filled = texts[format[1] - '0'];
+            append(&text, filled, strlen(filled));
+            format += 3;
+        }
     }
-    tokenizer_encode(tokenizer, &ids, text, strlen(text), flags);
-    free(text);
+    tokenizer_encode(tokenizer, &ids, text, arrlenu(text), flags);
+    arrfree(text);
     return ids;
 }
 
+/* Examples [first, end) that one thread encodes, and what became of them. */
+typedef struct Block {
+    int first, end;
+    Ids ids, types; /* stb_ds arrays */
+    size_t *length; /* stb_ds array: tokens of each sequence */
+    int cut;        /* sequences */
+    Error error;    /* of the first example that has one */
+} Block;
+
 /* One sequence by the task's format for an encoder or a decoder. */
-static int encode_sequence(Encoded *encoded, char *const texts[MAX_TEXTS], const char *format,
-                           const Tokenizer *tokenizer, int longest)
+static int encode_sequence(Block *block, const Task *task, char *const texts[MAX_TEXTS],
+                           const Encoding *encoding)
 {
-    int cut = encoded->dataset->task->cut, count = 0, segment = 0, code;
+    const char *format = encoding->decoder ? task->decoder : task->encoder;
+    int cut = task->cut, count = 0, segment = 0, code;
     int truncation = cut == CUT_LONGEST ? TRUNCATE_LONGEST_FIRST : TRUNCATE_NONE;
     ptrdiff_t length = 0;
     Part parts[MAX_PARTS];
@@ -39,13 +60,14 @@ static int encode_sequence(Encoded *encoded, char *const texts[MAX_TEXTS], const
         }
         int continues = count && parts[count - 1].segment == segment;
         parts[count] = (Part){
-            encode_part(tokenizer, at, end, texts, continues ? ENCODE_CONTINUES : 0), segment};
+            encode_part(encoding->tokenizer, at, end, texts, continues ? ENCODE_CONTINUES : 0),
+            segment};
         length += arrlen(parts[count].ids);
         count++;
     }
-    encoded->cut += length + tokenizer_specials(tokenizer, segment + 1) > longest;
-    code = tokenizer_build(tokenizer, &encoded->ids, &encoded->types, parts, count, longest,
-                           truncation);
+    block->cut += length + tokenizer_specials(encoding->tokenizer, segment + 1) > encoding->longest;
+    code = tokenizer_build(encoding->tokenizer, &block->ids, &block->types, parts, count,
+                           encoding->longest, truncation);
     for (int i = 0; i < count; i++) {
         arrfree(parts[i].ids);
     }
@@ -60,45 +82,83 @@ int token_check(const Tokenizer *tokenizer, int id, int V, const char *path, int
                            tokenizer_path(tokenizer), id, path, line, V);
 }
 
-int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer, int decoder,
-           int longest, int V, Error *error)
+static int encode_example(Block *block, const Dataset *dataset, const Example *example,
+                          const Encoding *encoding, Error *error)
 {
-    int choices = task_sequences(dataset->task);
-    const char *format = decoder ? dataset->task->decoder : dataset->task->encoder;
-    *encoded = (Encoded){.dataset = dataset, .choices = choices};
-    encoded->start = memory_calloc((size_t)dataset->count * (size_t)choices + 1,
-                                   sizeof *encoded->start);
-    for (int i = 0; i < dataset->count; i++) {
-        for (int c = 0; c < choices; c++) {
-            size_t s = (size_t)i * (size_t)choices + (size_t)c, begin = encoded->start[s];
-            if (encode_sequence(encoded, dataset->examples[i].text[c], format, tokenizer,
-                                longest)) {
-                REFUSE("%s:%d: %d tokens leave no room for %s; raise --max-len", dataset->path,
-                       dataset->examples[i].line, longest,
-                       dataset->task->cut == CUT_NONE ? "the text, which may not be cut"
-                                                      : "the part that may be cut");
-                encoded_free(encoded);
+    for (int c = 0; c < task_sequences(dataset->task); c++) {
+        size_t begin = arrlenu(block->ids);
+        if (encode_sequence(block, dataset->task, example->text[c], encoding)) {
+            return REFUSE("%s:%d: %d tokens leave no room for %s; raise --max-len", dataset->path,
+                          example->line, encoding->longest,
+                          dataset->task->cut == CUT_NONE ? "the text, which may not be cut"
+                                                         : "the part that may be cut");
+        }
+        size_t length = arrlenu(block->ids) - begin;
+        if (length == 0) {
+            return REFUSE("%s:%d: the text has no token; correct the line", dataset->path,
+                          example->line);
+        }
+        for (size_t t = begin; t < begin + length; t++) {
+            if (token_check(encoding->tokenizer, block->ids[t], encoding->V, dataset->path,
+                            example->line, error)) {
                 return error->code;
-            }
-            encoded->start[s + 1] = arrlenu(encoded->ids);
-            int length = (int)(encoded->start[s + 1] - begin);
-            if (length == 0) {
-                REFUSE("%s:%d: the text has no token; correct the line", dataset->path,
-                       dataset->examples[i].line);
-                encoded_free(encoded);
-                return error->code;
-            }
-            encoded->longest = int_max(encoded->longest, length);
-            for (size_t t = begin; t < encoded->start[s + 1]; t++) {
-                if (token_check(tokenizer, encoded->ids[t], V, dataset->path,
-                                dataset->examples[i].line, error)) {
-                    encoded_free(encoded);
-                    return error->code;
-                }
             }
         }
+        arrput(block->length, length);
     }
     return 0;
+}
+
+/* Puts a block's sequences behind those of the blocks before it. */
+static void append_block(Encoded *encoded, const Block *block)
+{
+    size_t at = arrlenu(encoded->ids), tokens = arrlenu(block->ids),
+           s = (size_t)block->first * (size_t)encoded->choices;
+    memcpy(arraddnptr(encoded->ids, tokens), block->ids, tokens * sizeof *block->ids);
+    memcpy(arraddnptr(encoded->types, tokens), block->types, tokens * sizeof *block->types);
+    for (size_t i = 0; i < arrlenu(block->length); i++) {
+        encoded->longest = int_max(encoded->longest, (int)block->length[i]);
+        encoded->start[s + i] = at;
+        at += block->length[i];
+    }
+    encoded->start[s + arrlenu(block->length)] = at;
+    encoded->cut += block->cut;
+}
+
+/* Blocks are encoded by all threads, a few at a time so that little memory is needed twice, and
+ * appended in their order. */
+int encode(Encoded *encoded, const Dataset *dataset, const Encoding *encoding, Error *error)
+{
+    enum { EXAMPLES = 64, BLOCKS = 64 };
+    int choices = task_sequences(dataset->task), count = dataset->count;
+    *encoded = (Encoded){.dataset = dataset, .choices = choices};
+    encoded->start = memory_calloc((size_t)count * (size_t)choices + 1, sizeof *encoded->start);
+    *error = (Error){0};
+    for (int first = 0; first < count && !error->code; first += EXAMPLES * BLOCKS) {
+        Block blocks[BLOCKS] = {0};
+#pragma omp parallel for schedule(dynamic) num_threads(encoding->threads)
+        for (int b = 0; b < BLOCKS; b++) {
+            Block *block = &blocks[b];
+            block->first = int_min(first + b * EXAMPLES, count);
+            block->end = int_min(block->first + EXAMPLES, count);
+            for (int i = block->first; i < block->end && !block->error.code; i++) {
+                encode_example(block, dataset, &dataset->examples[i], encoding, &block->error);
+            }
+        }
+        for (int b = 0; b < BLOCKS; b++) {
+            *error = error->code ? *error : blocks[b].error;
+            if (blocks[b].length && !error->code) {
+                append_block(encoded, &blocks[b]);
+            }
+            arrfree(blocks[b].ids);
+            arrfree(blocks[b].types);
+            arrfree(blocks[b].length);
+        }
+    }
+    if (error->code) {
+        encoded_free(encoded);
+    }
+    return error->code;
 }
 
 void encoded_free(Encoded *encoded)

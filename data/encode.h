@@ -19,13 +19,20 @@ typedef struct Encoded {
 int token_check(const Tokenizer *tokenizer, int id, int V, const char *path, int line,
                 Error *error);
 
-/* Tokenizes every example to at most longest tokens by the task's rule: for an encoder its segments
- * and special tokens, for a decoder the task's text behind what the tokenizer puts in front, so
- * that a beginning of text is never doubled. The task must have a text for a decoder. Errors: 65
- * with the line of an example that cannot be cut, or an id outside of the model's vocabulary
- * of V. */
-int encode(Encoded *encoded, const Dataset *dataset, const Tokenizer *tokenizer, int decoder,
-           int longest, int V, Error *error);
+/* How examples become ids. */
+typedef struct Encoding {
+    const Tokenizer *tokenizer;
+    int decoder; /* the task's text for a decoder, not for an encoder */
+    int longest; /* tokens, special ones included */
+    int V;       /* of the model's vocabulary */
+    int threads; /* no id depends on them */
+} Encoding;
+
+/* Tokenizes every example by the task's rule: for an encoder its segments and special tokens, for a
+ * decoder the task's text behind what the tokenizer puts in front, so that a beginning of text is
+ * never doubled. The task must have a text for a decoder. Errors: 65 with the line of the first
+ * example that cannot be cut, or has an id outside of the model's vocabulary. */
+int encode(Encoded *encoded, const Dataset *dataset, const Encoding *encoding, Error *error);
 void encoded_free(Encoded *encoded);
 
 /* Order of an epoch: a permutation of [count] that depends on the seed and the epoch alone (Fisher

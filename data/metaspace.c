@@ -36,26 +36,13 @@ static char *mark_spaces(const Vocabulary *vocabulary, const char *text, size_t 
     return marked;
 }
 
-/* The id of a part of a text, or -1. */
-static int find_part(const Vocabulary *vocabulary, const char *text, size_t size)
-{
-    char small[64], *word = size < sizeof small ? small : memory_alloc(size + 1, 1);
-    memcpy(word, text, size);
-    word[size] = 0;
-    int id = strlen(word) == size ? vocabulary_find(vocabulary, word) : -1; /* no NUL inside */
-    if (word != small) {
-        free(word);
-    }
-    return id;
-}
-
 static void encode_piece(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size)
 {
     int *symbols = memory_alloc(size, sizeof *symbols), n = 0;
     for (size_t at = 0; at < size;) {
         size_t next = at;
         utf8_next(text, &next);
-        int id = find_part(vocabulary, text + at, next - at);
+        int id = vocabulary_find_part(vocabulary, text + at, next - at);
         if (id >= 0) {
             symbols[n++] = id;
         }
@@ -78,7 +65,9 @@ void metaspace_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, 
                !(vocabulary->split && size - end >= MARK && !memcmp(marked + end, mark, MARK))) {
             end++;
         }
-        int whole = vocabulary->ignore_merges ? find_part(vocabulary, marked + at, end - at) : -1;
+        int whole = vocabulary->ignore_merges
+                        ? vocabulary_find_part(vocabulary, marked + at, end - at)
+                        : -1;
         if (whole >= 0) {
             arrput(*ids, whole);
         } else {

@@ -54,11 +54,13 @@ static const AddedToken *find_added(const Tokenizer *t, const char *text, size_t
 {
     for (size_t i = at; i < size; i++) {
         const AddedToken *best = NULL;
+        if (!(t->begins[(unsigned char)text[i]] & 1 << normalized)) {
+            continue;
+        }
         for (ptrdiff_t j = 0; j < arrlen(t->added); j++) {
             const AddedToken *a = &t->added[j];
-            if (a->normalized == normalized && a->size && a->pattern[0] == text[i] &&
-                a->size <= size - i && !memcmp(a->pattern, text + i, a->size) &&
-                (!best || a->size > best->size)) {
+            if (a->normalized == normalized && a->size && a->size <= size - i &&
+                !memcmp(a->pattern, text + i, a->size) && (!best || a->size > best->size)) {
                 best = a;
             }
         }
@@ -68,15 +70,6 @@ static const AddedToken *find_added(const Tokenizer *t, const char *text, size_t
         }
     }
     return NULL;
-}
-
-/* Where the character in front of a place starts; least is as far as it may go. */
-static size_t character_before(const char *text, size_t at, size_t least)
-{
-    do {
-        at--;
-    } while (at > least && ((unsigned char)text[at] & 0xC0) == 0x80);
-    return at;
 }
 
 static int is_word_at(const char *text, size_t at)
@@ -90,9 +83,8 @@ static int added_counts(const AddedToken *token, const char *text, size_t size, 
                         size_t end, int literal)
 {
     return !(literal && token->special) &&
-           !(token->single_word &&
-             ((start > 0 && is_word_at(text, character_before(text, start, 0))) ||
-              (end < size && is_word_at(text, end))));
+           !(token->single_word && ((start > 0 && is_word_at(text, utf8_before(text, start, 0))) ||
+                                    (end < size && is_word_at(text, end))));
 }
 
 /* Text without added tokens, normalized. start: it begins the text that is encoded. */
@@ -126,7 +118,7 @@ static void encode_pass(const Tokenizer *t, Ids *ids, const char *text, size_t s
                 continue;
             }
             while (found->lstrip && start > at) { /* back over one character of white space */
-                size_t before = character_before(text, start, at);
+                size_t before = utf8_before(text, start, at);
                 if (!unicode_is_space_at(text, before)) {
                     break;
                 }

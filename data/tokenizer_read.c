@@ -59,10 +59,7 @@ static int words_line(Tokenizer *t, const char *text, int number, const char *pa
 {
     size_t size = strlen(text);
     while (size) {
-        size_t before = size - 1;
-        while (before && ((unsigned char)text[before] & 0xC0) == 0x80) {
-            before--;
-        }
+        size_t before = utf8_before(text, size, 0);
         if (!unicode_is_space_at(text, before)) {
             break;
         }
@@ -125,7 +122,6 @@ static int read_folder(Tokenizer *t, const char *folder, Error *error)
     SideFiles side;
     json_t *root = NULL;
     int code = side_files_read(&side, folder, error) || read_vocabulary(t, &root, folder, error);
-    t->words = (int)shlen(t->vocabulary.words);
     code = code || side_files_apply(t, &side, root, t->path, error) ? error->code : 0;
     json_decref(root);
     side_files_free(&side);
@@ -139,7 +135,6 @@ static int read_file(Tokenizer *t, const char *path, Error *error)
     SideFiles none = {0};
     t->path = string_copy(path);
     int code = json_read_file(&root, path, error) || tokenizer_read_json(t, root, path, error);
-    t->words = (int)shlen(t->vocabulary.words);
     code = code || side_files_apply(t, &none, root, path, error) ? error->code : 0;
     json_decref(root);
     return code;
@@ -170,8 +165,9 @@ static void digest(Tokenizer *t)
         const char *text = v->texts[i] ? v->texts[i] : "";
         put(&bytes, text, strlen(text) + 1);
     }
-    for (size_t i = 0; i < hmlenu(v->merges); i++) {
-        put(&bytes, &v->merges[i].key, sizeof v->merges[i].key);
+    for (size_t i = 0; i < arrlenu(v->merges); i++) {
+        uint64_t pair = (uint64_t)v->merges[i].left << 32 | (uint32_t)v->merges[i].right;
+        put(&bytes, &pair, sizeof pair);
     }
     int settings[] = {t->wordpiece,    v->llama3,       v->digits,  v->ignore_merges,
                       v->prefix_space, v->spaces,       v->split,   v->unknown,
@@ -197,13 +193,6 @@ static void digest(Tokenizer *t)
     arrfree(bytes);
 }
 
-static Tokenizer *tokenizer_new(void)
-{
-    Tokenizer *t = memory_calloc(1, sizeof *t);
-    sh_new_arena(t->vocabulary.words);
-    return t;
-}
-
 /* Every id of the templates is a token. */
 static int check_template(const Tokenizer *t, Error *error)
 {
@@ -221,7 +210,7 @@ static int check_template(const Tokenizer *t, Error *error)
 
 int tokenizer_open(Tokenizer **tokenizer, const char *path, Error *error)
 {
-    Tokenizer *t = tokenizer_new();
+    Tokenizer *t = memory_calloc(1, sizeof *t);
     int code = path_is_folder(path) ? read_folder(t, path, error) : read_file(t, path, error);
     if (!code) {
         digest(t);
@@ -237,7 +226,7 @@ int tokenizer_open(Tokenizer **tokenizer, const char *path, Error *error)
 
 Tokenizer *tokenizer_from_words(const char *const *words, int count)
 {
-    Tokenizer *t = tokenizer_new();
+    Tokenizer *t = memory_calloc(1, sizeof *t);
     Error error = {0};
     SideFiles none = {0};
     t->wordpiece = 1;
@@ -245,7 +234,6 @@ Tokenizer *tokenizer_from_words(const char *const *words, int count)
     for (int i = 0; i < count && !error.code; i++) {
         vocabulary_add(&t->vocabulary, words[i], i, t->path, &error);
     }
-    t->words = count;
     if (error.code || side_files_apply(t, &none, NULL, t->path, &error)) {
         fprintf(stderr, "%s\n", error.text);
         exit(EXIT_BUG);
@@ -263,11 +251,8 @@ void tokenizer_close(Tokenizer *t)
         free(t->added[i].text);
         free(t->added[i].pattern);
     }
+    vocabulary_free(&t->vocabulary);
     free(t->path);
-    shfree(t->vocabulary.words);
-    hmfree(t->vocabulary.merges);
-    arrfree(t->vocabulary.texts);
-    free(t->vocabulary.prefix);
     arrfree(t->added);
     arrfree(t->single);
     arrfree(t->pair);

@@ -19,8 +19,17 @@ static int range_value(const UnicodeRange *ranges, int count, uint32_t code, int
     return otherwise;
 }
 
+static const char ascii_class[0x80] = {['\t' ... '\r'] = 'S',
+                                       [' '] = 'S',
+                                       ['0' ... '9'] = 'N',
+                                       ['A' ... 'Z'] = 'L',
+                                       ['a' ... 'z'] = 'L'};
+
 int unicode_class(uint32_t code)
 {
+    if (code < 0x80) { /* most of most texts */
+        return ascii_class[code] ? ascii_class[code] : 'O';
+    }
     return range_value(unicode_classes, unicode_classes_count, code, 'O');
 }
 
@@ -29,14 +38,23 @@ int unicode_is_space_at(const char *text, size_t at)
     return unicode_class(utf8_next(text, &at)) == 'S';
 }
 
+static const char ascii_piece[0x80] = {['\t' ... '\r'] = 'W', [' '] = 'W',
+                                       ['!' ... '/'] = 'P',   [':' ... '@'] = 'P',
+                                       ['[' ... '`'] = 'P',   ['{' ... '~'] = 'P'};
+
 int unicode_bert_piece(uint32_t code)
 {
+    if (code < 0x80) {
+        return ascii_piece[code];
+    }
     return range_value(unicode_bert_pieces, unicode_bert_pieces_count, code, 0);
 }
 
 int unicode_combining_class(uint32_t code)
 {
-    return range_value(unicode_combining, unicode_combining_count, code, -1);
+    return code < unicode_combining[0].first
+               ? -1
+               : range_value(unicode_combining, unicode_combining_count, code, -1);
 }
 
 int unicode_is_word(uint32_t code)
@@ -96,6 +114,10 @@ static int normal_uncased(uint32_t code, uint32_t out[8])
 
 int unicode_bert_normal(uint32_t code, int options, uint32_t out[8])
 {
+    if (code >= ' ' && code <= '~') {
+        out[0] = options & BERT_LOWER && code >= 'A' && code <= 'Z' ? code + ('a' - 'A') : code;
+        return 1;
+    }
     int cjk = range_value(unicode_clean, unicode_clean_count, code, 0) == 'C', count;
     int kept = options & BERT_LOWER ? -1
                                     : range_value(unicode_cased, unicode_cased_count, code, -1);

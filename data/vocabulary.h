@@ -9,16 +9,21 @@
 
 #include <stb/stb_ds.h>
 
-typedef struct WordId {
-    char *key;
-    int value;
-} WordId;
+/* Finds entries of an array by their hash: open addressing, at most half full. A look-up writes
+ * nothing (stb_ds's does), so that any number of threads may encode at once. */
+typedef struct HashSlot {
+    uint32_t hash;
+    int entry; /* number + 1; 0: free; -1: removed */
+} HashSlot;
 
+typedef struct HashTable {
+    HashSlot *slots;    /* [size] */
+    size_t size, taken; /* size: a power of two, or 0 */
+} HashTable;
+
+/* Two tokens that become one. */
 typedef struct Merge {
-    uint64_t key; /* left id << 32 | right id */
-    struct MergeResult {
-        int rank, id;
-    } value;
+    int left, right, rank, id;
 } Merge;
 
 /* BPE over characters writes a space as U+2581. One may be put in front of a text: never; before
@@ -33,8 +38,9 @@ typedef enum Spaces {
 } Spaces;
 
 typedef struct Vocabulary {
-    WordId *words;      /* stb_ds string map: token text to id */
     const char **texts; /* stb_ds array: id to text, NULL for a hole */
+    HashTable words;    /* ids of the model's words by their texts, which it owns */
+    int count;          /* of the words; added tokens are none */
     /* BPE */
     int llama3;        /* split as Llama 3 does, not as GPT-2 */
     int digits;        /* split before: 1 at every number character, 2 around runs of them */
@@ -43,9 +49,11 @@ typedef struct Vocabulary {
     Spaces spaces;     /* what becomes of spaces where symbols are characters, not bytes */
     int normalizes;    /* then: by a normalizer, in front of the pre-tokenizer */
     int split;         /* then: a piece begins at every space, else all is one */
-    Merge *merges;     /* stb_ds map */
+    Merge *merges;     /* stb_ds array, in the order of their ranks */
+    HashTable pairs;   /* merges by left and right */
     int byte_id[256];  /* id of each byte's symbol */
     uint32_t symbol[256];
+    char *alone; /* [texts] what is known of a word's symbols: ALONE_ of bpe.c */
     int unknown; /* id of [UNK]; BPE: of unk_token, or -1 */
     /* WordPiece */
     char *prefix;     /* "##" */
@@ -70,13 +78,13 @@ typedef struct TemplateItem {
 struct Tokenizer {
     Vocabulary vocabulary;
     int wordpiece;
-    AddedToken *added; /* stb_ds arrays */
-    TemplateItem *single, *pair;
-    int words;   /* in the vocabulary, without added tokens */
-    int literal; /* split_special_tokens: special tokens are text */
-    int untyped; /* all token types are 0 */
-    int longest; /* model_max_length */
-    char *path;  /* what the vocabulary was read from */
+    AddedToken *added;           /* stb_ds array */
+    unsigned char begins[256];   /* 1 << normalized: a pattern of that kind begins with this byte */
+    TemplateItem *single, *pair; /* stb_ds arrays */
+    int literal;                 /* split_special_tokens: special tokens are text */
+    int untyped;                 /* all token types are 0 */
+    int longest;                 /* model_max_length */
+    char *path;                  /* what the vocabulary was read from */
     char sha256[65];
 };
 
@@ -164,8 +172,17 @@ int side_files_add(Tokenizer *t, const SideFiles *side, TokenizerClass class, co
 int side_files_apply(Tokenizer *t, const SideFiles *side, const json_t *root, const char *where,
                      Error *error);
 
-/* Id of a word of the model, or -1. */
+/* Id of a word of the model, or -1. word: size bytes, or a text. */
+int vocabulary_find_part(const Vocabulary *vocabulary, const char *word, size_t size);
 int vocabulary_find(const Vocabulary *vocabulary, const char *word);
+
+/* Id and rank of two neighbours' merge, or NULL. */
+const Merge *vocabulary_merge(const Vocabulary *vocabulary, int left, int right);
+
+/* Adds a merge; of the same pair the first one counts. */
+void vocabulary_add_merge(Vocabulary *vocabulary, Merge merge);
+
+void vocabulary_free(Vocabulary *vocabulary);
 
 /* Finishes a BPE vocabulary. Every byte needs its symbol, "<0x0A>" where bytes stand for unknown
  * characters: GPT-2's and Llama 3's kind start from all 256, so a gap means a damaged file. Those

@@ -2,106 +2,109 @@
 #include "unicode.h"
 #include "vocabulary.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-/* Normalized code points of a text. NFD sorts neighbouring marks by their class, stably; most marks
- * are dropped, so the table is exact but for the few that are kept: a run of them is sorted as it
- * is written. */
-static uint32_t *normalize(const char *text, size_t size, int options)
+/* NFD sorts neighbouring marks by their class, stably; most marks are dropped, so the table is exact
+ * but for the few that are kept: a run of them is sorted as it is written. Moves size bytes, a mark
+ * of this class at the end of a text, to their place in the run. */
+static void sort_mark(char *text, size_t run, size_t at, size_t size, int class)
 {
-    uint32_t *codes = NULL;
-    size_t run = 0; /* where the current run of kept marks starts */
-    for (size_t at = 0; at < size;) {
-        uint32_t code = utf8_next(text, &at), out[8];
-        int class = options & BERT_STRIP ? unicode_combining_class(code) : -1,
-            count = unicode_bert_normal(code, options, out);
-        if (class > 0 && count == 1) {
-            size_t place = arrlenu(codes);
-            while (place > run && unicode_combining_class(codes[place - 1]) > class) {
-                place--;
-            }
-            arrins(codes, place, out[0]);
-            continue;
+    char mark[4];
+    size_t place = at;
+    while (place > run) {
+        size_t before = utf8_before(text, place, run), next = before;
+        if (unicode_combining_class(utf8_next(text, &next)) <= class) {
+            break;
         }
-        for (int i = 0; i < count; i++) {
-            arrput(codes, out[i]);
-        }
-        if (count || class == 0) {
-            run = arrlenu(codes);
-        }
+        place = before;
     }
-    return codes;
+    memcpy(mark, text + at, size);
+    memmove(text + place + size, text + place, at - place);
+    memcpy(text + place, mark, size);
 }
 
 char *wordpiece_normalize(const Vocabulary *vocabulary, const char *text, size_t *size)
 {
-    uint32_t *codes = normalize(text, *size, vocabulary->normal);
-    char *normal = memory_alloc(arrlenu(codes) + 1, 4);
-    *size = 0;
-    for (size_t i = 0; i < arrlenu(codes); i++) {
-        *size += utf8_put(normal + *size, codes[i]);
+    enum { MOST = 8 * 4 };                             /* bytes that one character becomes */
+    size_t capacity = *size + MOST, used = 0, run = 0; /* run: where the kept marks start */
+    char *normal = memory_alloc(capacity, 1);
+    for (size_t at = 0; at < *size;) {
+        uint32_t code = utf8_next(text, &at), out[8];
+        int class = vocabulary->normal & BERT_STRIP ? unicode_combining_class(code) : -1,
+            count = unicode_bert_normal(code, vocabulary->normal, out);
+        size_t before = used;
+        for (int i = 0; i < count; i++) {
+            used += utf8_put(normal + used, out[i]);
+        }
+        if (class > 0 && count == 1) {
+            sort_mark(normal, run, before, used - before, class);
+        } else if (count || class == 0) {
+            run = used;
+        }
+        if (capacity - used < MOST) {
+            capacity *= 2;
+            normal = memory_realloc(normal, capacity, 1);
+        }
     }
-    normal[*size] = 0;
-    arrfree(codes);
+    normal[used] = 0;
+    *size = used;
     return normal;
 }
 
-/* Greedy longest prefix; a word that cannot be written whole is unknown. word: [n] code points. */
-static void encode_word(const Vocabulary *vocabulary, Ids *ids, const uint32_t *word, size_t n)
+/* Greedy longest prefix; a word that cannot be written whole is unknown. word: [n] characters in
+ * size bytes. */
+static void encode_word(const Vocabulary *vocabulary, Ids *ids, const char *word, size_t size,
+                        size_t n)
 {
     size_t prefix = strlen(vocabulary->prefix), before = arrlenu(*ids);
-    if (n > (size_t)vocabulary->longest_word) {
-        arrput(*ids, vocabulary->unknown);
+    int id = n > (size_t)vocabulary->longest_word ? vocabulary->unknown
+                                                  : vocabulary_find_part(vocabulary, word, size);
+    if (id >= 0) {
+        arrput(*ids, id);
         return;
     }
-    char *piece = memory_alloc(prefix + 4 * n + 1, 1);
-    size_t *ends = memory_alloc(n + 1,
-                                sizeof *ends); /* bytes of the first i code points of the rest */
-    for (size_t start = 0; start < n;) {
-        size_t length = start ? prefix : 0, end;
-        memcpy(piece, vocabulary->prefix, length);
-        for (end = start; end < n; end++) {
-            ends[end] = length;
-            length += utf8_put(piece + length, word[end]);
+    char small[256],
+        *pieces = prefix + size <= sizeof small ? small : memory_alloc(prefix + size, 1);
+    memcpy(pieces + prefix, word, size); /* behind room for the prefix of what is left of it */
+    for (size_t start = 0, end; start < size; start = end) {
+        const char *piece = pieces + prefix;
+        size_t marked = 0;
+        if (start) {
+            memcpy(pieces + start, vocabulary->prefix, prefix);
+            piece = pieces;
+            marked = prefix;
         }
-        ends[n] = length;
-        int found = -1;
-        for (; end > start; end--) {
-            piece[ends[end]] = 0;
-            found = vocabulary_find(vocabulary, piece);
-            if (found >= 0) {
-                arrput(*ids, found);
+        for (end = size; end > start; end = utf8_before(word, end, start)) {
+            id = vocabulary_find_part(vocabulary, piece + start, end - start + marked);
+            if (id >= 0) {
                 break;
             }
         }
-        if (found < 0) {
+        if (id < 0) {
             arrsetlen(*ids, before);
             arrput(*ids, vocabulary->unknown);
             break;
         }
-        start = end;
+        arrput(*ids, id);
     }
-    free(piece);
-    free(ends);
+    if (pieces != small) {
+        free(pieces);
+    }
 }
 
 void wordpiece_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size)
 {
-    uint32_t *codes = NULL;
-    for (size_t at = 0; at < size;) {
-        arrput(codes, utf8_next(text, &at));
-    }
-    size_t count = arrlenu(codes);
-    for (size_t at = 0; at < count;) {
-        int piece = unicode_bert_piece(codes[at]);
-        size_t end = at + 1;
-        while (!piece && end < count && !unicode_bert_piece(codes[end])) {
-            end++;
+    for (size_t at = 0, end; at < size; at = end) {
+        size_t next = at, n = 1;
+        int piece = unicode_bert_piece(utf8_next(text, &next));
+        end = next;
+        while (!piece && end < size && !unicode_bert_piece(utf8_next(text, &next))) {
+            end = next;
+            n++;
         }
         if (piece != 'W') {
-            encode_word(vocabulary, ids, codes + at, end - at);
+            encode_word(vocabulary, ids, text + at, end - at, n);
         }
-        at = end;
     }
-    arrfree(codes);
 }

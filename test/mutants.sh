@@ -24,7 +24,8 @@ command_of() {
     test_units) echo "build/test_units $goldens/models/ops/golden.safetensors $goldens/tasks/metrics.json" ;;
     test_stats) echo "build/test_stats $goldens/stats/golden.json $goldens/stats/small.json" ;;
     test_tasks) echo "build/test_tasks ../shared/data $goldens/tasks/*.jsonl $goldens/tasks/counts.json" ;;
-    test_tokenizer) echo "build/test_tokenizer ../shared/tokenizers/$2 $goldens/tokenizers/$2/*.jsonl" ;;
+    test_tokenizer) [ -d "$root/test/tokenizers/$2" ] && echo "build/test_tokenizer test/tokenizers/$2 test/tokenizers/$2/*.jsonl" ||
+        echo "build/test_tokenizer ../shared/tokenizers/$2 $goldens/tokenizers/$2/*.jsonl" ;;
     test_safetensors) echo "build/test_safetensors $goldens/safetensors/manifest.json" ;;
     test_golden) echo "build/test_golden $goldens/models/$2" ;;
     test_decoder_ops) echo "build/test_decoder_ops $goldens/models/ops/golden.safetensors" ;;

@@ -4,6 +4,7 @@
 #include "json.h"
 #include "tokenizer.h"
 
+#include <pthread.h>
 #include <stb/stb_ds.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,11 +43,81 @@ static void expect(const char *path, int line, const char *what, Ids ids, const 
     arrfree(ids);
 }
 
+/* Every text that was encoded, with its ids. */
+static struct {
+    char *text;
+    size_t size;
+    int flags;
+    Ids ids;
+} * encoded;
+
+static Ids encode_bytes(const Tokenizer *t, const char *text, size_t size, int flags)
+{
+    Ids ids = NULL, kept = NULL;
+    tokenizer_encode(t, &ids, text, size, flags);
+    for (size_t i = 0; i < arrlenu(ids); i++) {
+        arrput(kept, ids[i]);
+    }
+    ptrdiff_t i = arraddnindex(encoded, 1);
+    encoded[i].text = memory_alloc(size + 1, 1);
+    memcpy(encoded[i].text, text, size);
+    encoded[i].size = size;
+    encoded[i].flags = flags;
+    encoded[i].ids = kept;
+    return ids;
+}
+
+/* What one of several threads encodes with a tokenizer that no thread has used before: every text,
+ * the first threads ahead of the others by one. */
+typedef struct Worker {
+    const Tokenizer *tokenizer;
+    size_t first, wrong;
+} Worker;
+
+static void *work(void *argument)
+{
+    Worker *worker = argument;
+    for (size_t n = 0; n < arrlenu(encoded); n++) {
+        size_t i = (worker->first + n) % arrlenu(encoded);
+        Ids ids = NULL;
+        tokenizer_encode(worker->tokenizer, &ids, encoded[i].text, encoded[i].size,
+                         encoded[i].flags);
+        worker->wrong += arrlenu(ids) != arrlenu(encoded[i].ids) ||
+                         (ids && memcmp(ids, encoded[i].ids, arrlenu(ids) * sizeof *ids));
+        arrfree(ids);
+    }
+    return NULL;
+}
+
+/* The same ids from several threads at once. */
+static void check_threads(const char *folder)
+{
+    enum { THREADS = 4 };
+    Tokenizer *t;
+    Error error;
+    pthread_t threads[THREADS];
+    Worker workers[THREADS];
+    CHECK(!tokenizer_open(&t, folder, &error), "%s", error.text);
+    for (size_t i = 0; i < THREADS; i++) {
+        workers[i] = (Worker){t, i / 2, 0};
+        CHECK(!pthread_create(&threads[i], NULL, work, &workers[i]), "no thread");
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        CHECK(!workers[i].wrong, "%zu of %zu texts have other ids from %d threads at once",
+              workers[i].wrong, arrlenu(encoded), THREADS);
+    }
+    tokenizer_close(t);
+    for (size_t i = 0; i < arrlenu(encoded); i++) {
+        free(encoded[i].text);
+        arrfree(encoded[i].ids);
+    }
+    arrfree(encoded);
+}
+
 static Ids encode(const Tokenizer *t, const json_t *text, int flags)
 {
-    Ids ids = NULL;
-    tokenizer_encode(t, &ids, json_string_value(text), json_string_length(text), flags);
-    return ids;
+    return encode_bytes(t, json_string_value(text), json_string_length(text), flags);
 }
 
 static Ids with_template(const Tokenizer *t, const Part *parts, int count, int longest, Ids *types)
@@ -109,9 +180,8 @@ static void check_hex(const Tokenizer *t, const json_t *object, const char *name
         sscanf(hex + 2 * i, "%2x", &value);
         bytes[i] = (char)value;
     }
-    Ids ids = NULL;
-    tokenizer_encode(t, &ids, bytes, n, 0);
-    expect(path, line, hex, ids, json_object_get(json_object_get(object, "ids"), name));
+    expect(path, line, hex, encode_bytes(t, bytes, n, 0),
+           json_object_get(json_object_get(object, "ids"), name));
 }
 
 static void check_line(const Tokenizer *t, const json_t *object, const char *name, const char *path,
@@ -223,5 +293,6 @@ int main(int argc, char **argv)
     }
     free(folder);
     tokenizer_close(t);
+    check_threads(argv[1]);
     return checks_close("test_tokenizer");
 }

@@ -208,7 +208,7 @@ static void check_builtin(void)
         dataset_builtin(&train, &tasks[i], "train", 0);
         dataset_builtin(&dev, &tasks[i], "validation", 0);
         int labels[3] = {0}, unknown = 0;
-        CHECK(!encode(&encoded, &train, t, 0, tasks[i].longest, words, &error), "%s", error.text);
+        CHECK(!encode(&encoded, &train, &(Encoding){t, 0, tasks[i].longest, words, 2}, &error), "%s", error.text);
         for (size_t j = 0; j < encoded.start[train.count * encoded.choices]; j++) {
             unknown += encoded.ids[j] == 1;
         }
@@ -241,7 +241,7 @@ static void check_packing(void)
     Encoded encoded;
     Tokenizer *t = builtin_tokenizer(&words);
     dataset_builtin(&dataset, task_find("copa", &error), "train", 9);
-    CHECK(!encode(&encoded, &dataset, t, 0, 128, words, &error), "%s", error.text);
+    CHECK(!encode(&encoded, &dataset, &(Encoding){t, 0, 128, words, 1}, &error), "%s", error.text);
     static const int order[9] = {8, 3, 1, 0, 2, 7, 6, 5, 4};
     Rig rig;
     open_small(&rig, words);

@@ -4,6 +4,7 @@
 #include "download.h"
 #include "pack.h"
 #include "text.h"
+#include "threads.h"
 #include "watch.h"
 
 #include <libgen.h>
@@ -254,7 +255,10 @@ static int check_types(const Setup *setup, const Encoded *encoded, int types, Er
 static int encode_one(Setup *setup, Encoded *ids, const Dataset *dataset, int decoder, int types,
                       int V, Error *error)
 {
-    return encode(ids, dataset, setup->tokenizer, decoder, setup->recipe.max_len, V, error) ||
+    int threads = option_count(setup->options->threads);
+    Encoding encoding = {setup->tokenizer, decoder, setup->recipe.max_len, V,
+                         threads ? threads : threads_available()};
+    return encode(ids, dataset, &encoding, error) ||
                    (!decoder && check_types(setup, ids, types, error))
                ? error->code
                : 0;
