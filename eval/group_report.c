@@ -89,6 +89,16 @@ static void warn_kernels(json_t *list, const Group *g)
     free(paths);
 }
 
+/* Whether each run chose its own evaluation (--select best or half), as its recipe says. */
+static int is_selected(const Preds *run)
+{
+    json_t *hparams = json_loads(preds_meta(run, "hparams"), 0, NULL); /* checked when read */
+    const char *select = text_of(hparams, "select");
+    int selected = *select && strcmp(select, "last") != 0;
+    json_decref(hparams);
+    return selected;
+}
+
 static json_t *warnings_of(const Group *g, const json_t *o, const Arguments *options,
                            size_t dropped)
 {
@@ -169,7 +179,8 @@ static json_t *warnings_of(const Group *g, const json_t *o, const Arguments *opt
                     odd == 1 ? " has" : "s have");
     }
     for (size_t k = 0; k < sizeof same / sizeof *same; k++) {
-        if (others(g, same[k])) {
+        int chosen = !strcmp(same[k], "checkpoint") && is_selected(g->runs[0]);
+        if (!chosen && others(g, same[k])) {
             warning_add(list, "the runs differ in %s", same[k]);
         }
     }

@@ -75,10 +75,14 @@ metadata() {
 }
 
 @test "consistency says that N is half of the dev set, and joins it with the whole only where asked" {
-    ran half --select half --seeds 1-3 --epochs 2
+    # three of them, of different evaluations: as they chose
+    ran half --select half --seeds 1-3 --epochs 3
+    [ "$(cat "$work"/half/*.bin | grep -ao '"checkpoint":"epoch:[0-9]"' | sort -u | wc -l)" -gt 1 ]
     ran last --seeds 1-3 --epochs 2
     $consistency "$work/half" >"$work/out" 2>/dev/null
     grep -q '^  31 examples (half of dev), accuracy' "$work/out"
+    run grep 'differ in checkpoint' "$work/out"
+    [ "$status" -eq 1 ]
     $consistency --format json "$work/half" >"$work/json" 2>/dev/null
     grep -q '"part": *"half"' "$work/json"
     grep -q '"N": *31' "$work/json"
