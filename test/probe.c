@@ -230,6 +230,9 @@ static int read_size(Probe *probe, char *choice, Error *error)
     return 0;
 }
 
+static const SumList *const lists[] = {&probe_products, &probe_attention};
+enum { LISTS = sizeof lists / sizeof *lists };
+
 /* All sums of an op, or of all ops, by a backend with this choice. */
 static int probe_choice(const char *device, const char *simd, char *choice, int *right, int *wrong,
                         Error *error)
@@ -238,8 +241,10 @@ static int probe_choice(const char *device, const char *simd, char *choice, int 
     size_t op = choice ? strcspn(choice, "=@") : 0;
     int found = 0, most = 0;
     char *name = choice ? string_copy(choice) : NULL;
-    for (int i = 0; i < probe_sum_count; i++) {
-        most = probe_sums[i].terms > most ? probe_sums[i].terms : most;
+    for (size_t l = 0; l < LISTS; l++) {
+        for (int i = 0; i < lists[l]->count; i++) {
+            most = lists[l]->sums[i].terms > most ? lists[l]->sums[i].terms : most;
+        }
     }
     if ((choice && read_size(&probe, choice, error)) ||
         backend_init(&probe.backend, device, simd, 1, error) ||
@@ -251,12 +256,14 @@ static int probe_choice(const char *device, const char *simd, char *choice, int 
     probe.memory = probe.backend.device->alloc_shared(POOL * sizeof(float));
     probe.a = memory_alloc((size_t)most + 1, sizeof(float));
     probe.b = memory_alloc((size_t)most + 1, sizeof(float));
-    for (int i = 0; i < probe_sum_count; i++) {
-        const Sum *sum = &probe_sums[i];
-        if (!choice || (strlen(sum->op) == op && !strncmp(sum->op, choice, op))) {
-            int as_stated = probe_one(&probe, sum, name ? name : sum->op);
-            *(as_stated ? right : wrong) += 1;
-            found = 1;
+    for (size_t l = 0; l < LISTS; l++) {
+        for (int i = 0; i < lists[l]->count; i++) {
+            const Sum *sum = &lists[l]->sums[i];
+            if (!choice || (strlen(sum->op) == op && !strncmp(sum->op, choice, op))) {
+                int as_stated = probe_one(&probe, sum, name ? name : sum->op);
+                *(as_stated ? right : wrong) += 1;
+                found = 1;
+            }
         }
     }
     free(name);

@@ -44,8 +44,11 @@ typedef struct Sum {
     double (*run)(Probe *probe, int n, int observe);
 } Sum;
 
-extern const Sum probe_sums[];
-extern const int probe_sum_count;
+typedef struct SumList {
+    const Sum *sums;
+    int count;
+} SumList;
+extern const SumList probe_products, probe_attention;
 
 /* The tree of ops.def; the start is the last leaf. The caller frees it. */
 void probe_contract(SumTree *tree, const Sum *sum);
