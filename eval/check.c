@@ -1,16 +1,12 @@
 /* check: whether this machine computes what a trace says. */
-#include "process.h"
 #include "tool_options.h"
 #include "trace_compare.h"
 #include "trace_rerun.h"
-#include "version.h"
 
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-
-enum { EXIT_DIFFERENT = 1 };
 
 static struct Arguments {
     int first; /* argument that is no option */
@@ -28,12 +24,6 @@ static const ToolOption options[] = {
     {"version", NULL, AT(version), "which seedbed this is"},
 };
 enum { OPTIONS = sizeof options / sizeof *options };
-
-static int fail(const Error *error)
-{
-    fprintf(stderr, "check: %s\n", error->text);
-    return error->code;
-}
 
 static void show_help(void)
 {
@@ -263,27 +253,25 @@ static int check(const char *path, const char *const *more, int *different, Erro
     return code;
 }
 
+static int run(char **files, int count, int *different, Error *error)
+{
+    if (!count || !arguments.step == !arguments.random) {
+        return error_set(error, EXIT_USAGE,
+                         "name a trace and either --step or --random; check --help shows how");
+    }
+    return check(files[0], (const char *const *)(files + 1), different, error);
+}
+
 int main(int argc, char **argv)
 {
-    Error error = {0};
-    int different = 0;
-    process_start("check");
-    if (tool_options_parse(options, OPTIONS, NULL, &arguments, argc, argv, &arguments.first,
-                           &error)) {
-        return fail(&error);
-    }
-    int code = 0, count = argc - arguments.first;
-    char **files = argv + arguments.first;
-    if (arguments.help) {
-        show_help();
-    } else if (arguments.version) {
-        printf("check of seedbed %s, commit %s\n", TOOL_VERSION, git_commit());
-    } else if (!count || !arguments.step == !arguments.random) {
-        code = error_set(&error, EXIT_USAGE,
-                         "name a trace and either --step or --random; check --help shows how");
-    } else {
-        code = check(files[0], (const char *const *)(files + 1), &different, &error);
-    }
-    code = code ? code : stdout_close(&error);
-    return code ? fail(&error) : different ? EXIT_DIFFERENT : 0;
+    const Comparer comparer = {"check",
+                               options,
+                               OPTIONS,
+                               &arguments,
+                               &arguments.first,
+                               &arguments.help,
+                               &arguments.version,
+                               show_help,
+                               run};
+    return comparer_main(&comparer, argc, argv);
 }

@@ -1,4 +1,6 @@
 #include "tool_options.h"
+#include "process.h"
+#include "version.h"
 
 #include <getopt.h>
 #include <stdlib.h>
@@ -82,4 +84,28 @@ void tool_options_help(FILE *out, const ToolOption *options, int count)
         fputc('\n', out);
         free(name);
     }
+}
+
+int comparer_main(const Comparer *comparer, int argc, char **argv)
+{
+    enum { EXIT_DIFFERENT = 1 };
+    const Comparer *c = comparer;
+    Error error = {0};
+    int different = 0;
+    process_start(c->name);
+    int code = tool_options_parse(c->options, c->count, NULL, c->arguments, argc, argv, c->first,
+                                  &error);
+    if (!code && *c->help) {
+        c->show_help();
+    } else if (!code && *c->version) {
+        printf("%s of seedbed %s, commit %s\n", c->name, TOOL_VERSION, git_commit());
+    } else if (!code) {
+        code = c->compare(argv + *c->first, argc - *c->first, &different, &error);
+    }
+    code = code ? code : stdout_close(&error);
+    if (code) {
+        fprintf(stderr, "%s: %s\n", c->name, error.text);
+        return code;
+    }
+    return different ? EXIT_DIFFERENT : 0;
 }

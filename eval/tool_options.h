@@ -22,4 +22,18 @@ int tool_options_parse(const ToolOption *options, int count, ToolOptionReader *r
                        int argc, char **argv, int *first, Error *error);
 void tool_options_help(FILE *out, const ToolOption *options, int count);
 
+/* A program that compares: exit code 0 where it finds no difference, 1 where it does, else that of
+ * its error, which goes to standard error. */
+typedef struct Comparer {
+    const char *name;
+    const ToolOption *options;
+    int count;
+    void *arguments;           /* that the options fill */
+    int *first;                /* of them, as all of the next: the first that is no option */
+    const int *help, *version; /* these were given */
+    void (*show_help)(void);
+    int (*compare)(char **files, int count, int *different, Error *error);
+} Comparer;
+int comparer_main(const Comparer *comparer, int argc, char **argv);
+
 #endif

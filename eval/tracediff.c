@@ -1,17 +1,13 @@
 /* tracediff: what differs first in two traces, and how it grew. */
-#include "process.h"
 #include "tool_options.h"
 #include "trace_compare.h"
 #include "trace_explain.h"
 #include "trace_growth.h"
-#include "version.h"
 
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-enum { EXIT_DIFFERENT = 1 };
 
 static struct Arguments {
     int first; /* argument that is no option */
@@ -43,12 +39,6 @@ static const ToolOption options[] = {
     {"version", NULL, AT(version), "which seedbed this is"},
 };
 enum { OPTIONS = sizeof options / sizeof *options };
-
-static int fail(const Error *error)
-{
-    fprintf(stderr, "tracediff: %s\n", error->text);
-    return error->code;
-}
 
 static void show_help(void)
 {
@@ -211,26 +201,18 @@ static int check_usage(int files, Error *error)
     return 0;
 }
 
+static int run(char **files, int count, int *different, Error *error)
+{
+    if (check_usage(count, error) || check_outputs(files, count, error)) {
+        return error->code;
+    }
+    return arguments.growth ? grow(files, count, error) : compare(files, different, error);
+}
+
 int main(int argc, char **argv)
 {
-    Error error = {0};
-    int different = 0;
-    process_start("tracediff");
-    if (tool_options_parse(options, OPTIONS, NULL, &arguments, argc, argv, &arguments.first,
-                           &error)) {
-        return fail(&error);
-    }
-    int code = 0, count = argc - arguments.first;
-    char **files = argv + arguments.first;
-    if (arguments.help) {
-        show_help();
-    } else if (arguments.version) {
-        printf("tracediff of seedbed %s, commit %s\n", TOOL_VERSION, git_commit());
-    } else {
-        code = check_usage(count, &error) || check_outputs(files, count, &error) ? error.code
-               : arguments.growth ? grow(files, count, &error)
-                                  : compare(files, &different, &error);
-    }
-    code = code ? code : stdout_close(&error);
-    return code ? fail(&error) : different ? EXIT_DIFFERENT : 0;
+    const Comparer comparer = {"tracediff",        options,          OPTIONS,
+                               &arguments,         &arguments.first, &arguments.help,
+                               &arguments.version, show_help,        run};
+    return comparer_main(&comparer, argc, argv);
 }
