@@ -136,7 +136,7 @@ files() {
 }
 
 @test "check: commands as they may be typed" {
-    traced a --sa saved --prof p.json --
+    traced a --save saved --prof p.json --
     before=$(files)
     says 0 'step 2: equal' $check --step 2 "$work/a.trace"
     [ "$before" = "$(files)" ]
