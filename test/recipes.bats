@@ -205,6 +205,7 @@ file() {
     mine '{"base": "hg"}' 64 'mine.json: base hg: no such recipe; did you mean hf'
     mine '{"base": 1}' 65 'mine.json: base: must be a text'
     mine '{"base": "hf", "model": "bert"}' 65 'model bert: must be encoder or decoder'
+    mine '{"base": "hf", "model": "decoder"}' 64 'mine.json: is for decoders, the model is an encoder'
     mine '{"base": "hf", "settings": {"lr": "fast"}}' 65 'mine.json: --lr fast: not a number'
     mine '{"base": "hf", "settings": {"lr": -1}}' 65 'mine.json: --lr -1: not a number from 0'
     mine '{"base": "hf", "settings": {"batch": 2.5}}' 65 'mine.json: --batch 2.5: not a whole number'
