@@ -136,7 +136,7 @@ data() {
     printf '{"sentence": "a dog", "label": null, "idx": 0}\n{"sentence": "a fox", "idx": 1}\n' >test.jsonl
     $own --test-file test.jsonl --preds j >out 2>err
     grep -q '^own test: the labels are hidden' out
-    table r.csv 'text1,text2,score' 8 'a dog,a fox %d,-1.%d'
+    table r.csv 'text1,text2,score' 8 'a dog,a fox %d,0.5%d'
     table rt.csv 'text1,text2,score' 4 'a dog,a fox %d,'
     $train --task own --model tiny --train-file r.csv --dev-file r.csv --test-file rt.csv --epochs 1 --preds r >out 2>err
     grep -q '^own test: the labels are hidden' out
