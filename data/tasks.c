@@ -203,6 +203,35 @@ Example *reader_add(Reader *reader, const Line *line, char *id)
     return example;
 }
 
+/* What a data set that was read whole has other than the official file. Rows that were left out are
+ * counted or not in what is known of them. */
+static char *unlike_official(const Dataset *dataset, const Split *official)
+{
+    const Task *task = dataset->task;
+    int labels[MAX_COUNTED] = {0}, known = official->labels[0] > 0 && !dataset->hidden,
+        same = dataset->count == official->examples ||
+               dataset->count + dataset->left_out == official->examples;
+    for (int i = 0; known && i < dataset->count; i++) {
+        labels[dataset->examples[i].label]++;
+    }
+    for (int k = 0; known && k < task->K && dataset->count == official->examples; k++) {
+        same = same && labels[k] == official->labels[k];
+    }
+    if (same) {
+        return NULL;
+    }
+    char *text = string_format("%d examples", dataset->count);
+    for (int k = 0; known && k < task->K; k++) {
+        string_append(&text, "%s%d %s", k ? ", " : " (", labels[k], task->labels[k]);
+    }
+    string_append(&text, "%s; the official file has %d", known ? ")" : "", official->examples);
+    for (int k = 0; known && k < task->K; k++) {
+        string_append(&text, "%s%d", k ? ", " : " (", official->labels[k]);
+    }
+    string_append(&text, "%s", known ? ")" : "");
+    return text;
+}
+
 int dataset_read(Dataset *dataset, const Task *task, const char *data, const char *split, int limit,
                  int allow_bad_rows, Error *error)
 {
@@ -220,6 +249,9 @@ int dataset_read(Dataset *dataset, const Task *task, const char *data, const cha
                      .answer = -1};
     int code = read_examples(&reader, error);
     hmfree(reader.clusters);
+    if (!code && !reader_full(&reader)) {
+        dataset->unlike = unlike_official(dataset, split_find(task, split));
+    }
     return code;
 }
 
@@ -318,5 +350,6 @@ void dataset_free(Dataset *dataset)
     free(dataset->examples);
     free(dataset->path);
     free(dataset->left_out_lines);
+    free(dataset->unlike);
     *dataset = (Dataset){0};
 }

@@ -72,6 +72,7 @@ typedef struct Dataset {
     int hidden;           /* no example has a label */
     int left_out;         /* rows with another number of columns */
     char *left_out_lines; /* where the first of them are: "3-4, 17"; NULL for none */
+    char *unlike; /* how many examples, of which labels, where the official file has others */
 } Dataset;
 
 /* All tasks but lm and the diagnostics, and how many. */

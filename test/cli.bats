@@ -301,7 +301,7 @@ make_data() {
     short_run first
     SEEDBED_DATA="$work/data" SEEDBED_MODEL="$work/first/model" $train --task rte --max-steps 1 --preds "$work/env" >/dev/null 2>"$work/err"
     grep -q 'rte (glue): 2 training and 2 dev examples' "$work/err"
-    if grep -q 'NOTE' "$work/err"; then false; fi
+    if grep -q 'NOTE: the' "$work/err"; then false; fi
     ls "$work/env" | grep -q 'rte.validation.model'
 }
 

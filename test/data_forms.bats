@@ -55,6 +55,29 @@ like() {
     grep -q "^test_forms: $2 passed, 0 failed" "$work/compared" || { cat "$work/compared"; return 1; }
 }
 
+@test "counts other than the official file's are told, with both" {
+    mkdir "$work/CB"
+    for i in 1 2 3; do printf '{"premise": "a", "hypothesis": "b", "label": "neutral"}\n'; done >"$work/CB/train.jsonl"
+    # as many as the official file, but of other labels
+    for i in $(seq 56); do printf '{"premise": "a", "hypothesis": "b", "label": "%s"}\n' "$([ $i -le 22 ] && echo entailment || { [ $i -le 50 ] && echo contradiction || echo neutral; })"; done >"$work/CB/val.jsonl"
+    "$train" --task cb --data "$work" --dry-run $appended 2>"$work/err"
+    grep -qx "NOTE: $work/CB/train.jsonl: 3 examples (0 entailment, 0 contradiction, 3 neutral); the official file has 250 (115, 119, 16)." "$work/err"
+    grep -qx "NOTE: $work/CB/val.jsonl: 56 examples (22 entailment, 28 contradiction, 6 neutral); the official file has 56 (23, 28, 5)." "$work/err"
+    # of a file that is not read whole nothing is known
+    "$train" --task cb --data "$work" --dry-run --max-train 2 --max-eval 50 $appended 2>"$work/err"
+    run grep -q 'official file' "$work/err"
+    [ "$status" -eq 1 ]
+    # right ones are not spoken of
+    sed -i '23s/contradiction/entailment/; 51s/neutral/contradiction/' "$work/CB/val.jsonl"
+    "$train" --task cb --data "$work" --dry-run $appended 2>"$work/err"
+    [ "$(grep -c 'official file' "$work/err")" -eq 1 ]
+    # a regression has a count alone, hidden labels too
+    mkdir "$work/STS-B"
+    printf 'sentence1\tsentence2\tscore\na\tb\t1.5\n' | tee "$work/STS-B/train.tsv" >"$work/STS-B/dev.tsv"
+    "$train" --task stsb --data "$work" --dry-run $appended 2>"$work/err"
+    grep -qx "NOTE: $work/STS-B/dev.tsv: 1 examples; the official file has 1500." "$work/err"
+}
+
 @test "exports of the Hub as JSON lines are the official examples, ids included" {
     [ -x "$forms" ] || skip "needs build/test_forms"
     official

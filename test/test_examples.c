@@ -275,11 +275,44 @@ static void check_windows(void)
     tokenizer_close(t);
 }
 
+/* The table of official files: the counts of a file's labels are its examples, a task has its two
+ * splits, and a diagnostic the classes of the task whose runs predict it. */
+static void check_splits(void)
+{
+    int count;
+    const Task *tasks = tasks_all(&count);
+    for (int i = 0; i < count; i++) {
+        const Task *task = &tasks[i];
+        const Split *split;
+        for (int s = 0; s < 2; s++) {
+            split = split_find(task, s ? "validation" : "train");
+            CHECK(split, "%s has no %s split", task->name, s ? "validation" : "train");
+        }
+        for (int f = -2; f < 0 || (split = task_further(task, f)); f++) {
+            split = f < 0 ? split_find(task, f == -2 ? "train" : "validation") : split;
+            const Task *of = task_known(split->task);
+            int sum = 0;
+            for (int k = 0; k < MAX_COUNTED; k++) {
+                sum += split->labels[k];
+                CHECK(k < of->K || !split->labels[k], "%s: too many labels", split->files);
+            }
+            CHECK(split->examples > 0 && (!split->labels[0] || sum == split->examples),
+                  "%s of %s: %d examples, %d labels", split->files, split->task, split->examples,
+                  sum);
+            CHECK(of->K == task->K && of->kind == task->kind, "%s and %s", of->name, task->name);
+            for (int k = 0; k < task->K; k++) {
+                CHECK(!strcmp(of->labels[k], task->labels[k]), "%s and %s", of->name, task->name);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     int words;
     const char *const *list = builtin_words(&words);
     Tokenizer *tokenizer = tokenizer_from_words(list, words);
+    check_splits();
     check_multirc();
     check_wsc();
     check_rows();

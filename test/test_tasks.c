@@ -141,6 +141,10 @@ static void compare_counts(const char *data, const char *path)
                 counted = 0, expected = 0;
             CHECK(dataset.count + dropped == json_integer_value(json_object_get(split, "examples")),
                   "%s %s: %d examples", name, split_name, dataset.count);
+            CHECK((dataset.unlike == NULL) ==
+                      (split_find(task, split_name)->examples == dataset.count),
+                  "%s %s: %s", name, split_name,
+                  dataset.unlike ? dataset.unlike : "no word of missing examples");
             CHECK(!strcmp(dataset.sha256, json_string_value(json_object_get(split, "sha256"))),
                   "%s %s: sha256", name, split_name);
             for (int k = 0; k < task->K && task->kind != KIND_REGRESSION; k++) {

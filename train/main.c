@@ -48,8 +48,11 @@ static void show_estimate(Setup *s, int runs)
     free(all);
 }
 
-static void show_left_out(const Dataset *dataset)
+static void show_notes(const Dataset *dataset)
 {
+    if (dataset->unlike) {
+        fprintf(stderr, "NOTE: %s: %s.\n", dataset->path, dataset->unlike);
+    }
     if (dataset->left_out) {
         fprintf(stderr,
                 "NOTE: %s: %d row%s left out, broken by a line break or with another number of "
@@ -294,10 +297,10 @@ static int run_all(Setup *setup, const Options *o, const uint64_t *list, int cou
         return planned;
     }
     tell_stand_ins(setup->builtin, !setup->model_folder);
-    show_left_out(&setup->train);
-    show_left_out(&setup->dev);
+    show_notes(&setup->train);
+    show_notes(&setup->dev);
     for (int i = 0; i < setup->further_count; i++) {
-        show_left_out(&setup->further[i]);
+        show_notes(&setup->further[i]);
     }
     if (!o->quiet) {
         show_plan(setup, count);
