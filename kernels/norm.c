@@ -371,37 +371,30 @@ void KERNEL(rmsnorm_backward_float64)(Context *ctx, float *dx, float *dweight, c
     backward_in_double(ctx, dx, dweight, NULL, dout, x, NULL, rstd, weight, N, (size_t)C);
 }
 
-/* Sequence by sequence, in a drawn order. */
+/* The op sequence by sequence, in a drawn order: t is one, which begins with the value `at`. */
+#define IN_DRAWN_ORDER(ordered, op, ...)                                                           \
+    (void)N;                                                                                       \
+    Philox drawn = order_draw(ctx, ordered);                                                       \
+    Order order = order_of(&drawn, (size_t)B);                                                     \
+    for (int i = 0; i < B; i++) {                                                                  \
+        Tokens t = sequence_tokens(cu_seqlens, order_at(&order, (size_t)i));                       \
+        size_t at = t.first * (size_t)C;                                                           \
+        int one[2] = {0, t.count};                                                                 \
+        KERNEL(op)(ctx, dx + at, __VA_ARGS__, weight, one, 1, t.count, C);                         \
+    }
+
 void KERNEL(layernorm_backward_shuffled)(Context *ctx, float *dx, float *dweight, float *dbias,
                                          const float *dout, const float *x, const float *mean,
                                          const float *rstd, const float *weight,
                                          const int *cu_seqlens, int B, int N, int C)
 {
-    (void)N;
-    Philox drawn = order_draw(ctx, ORDER_LAYERNORM);
-    Order order = order_of(&drawn, (size_t)B);
-    for (int i = 0; i < B; i++) {
-        Tokens t = sequence_tokens(cu_seqlens, order_at(&order, (size_t)i));
-        size_t at = t.first * (size_t)C;
-        int one[2] = {0, t.count};
-        KERNEL(layernorm_backward)
-        (ctx, dx + at, dweight, dbias, dout + at, x + at, mean + t.first, rstd + t.first, weight,
-         one, 1, t.count, C);
-    }
+    IN_DRAWN_ORDER(ORDER_LAYERNORM, layernorm_backward, dweight, dbias, dout + at, x + at,
+                   mean + t.first, rstd + t.first)
 }
 
 void KERNEL(rmsnorm_backward_shuffled)(Context *ctx, float *dx, float *dweight, const float *dout,
                                        const float *x, const float *rstd, const float *weight,
                                        const int *cu_seqlens, int B, int N, int C)
 {
-    (void)N;
-    Philox drawn = order_draw(ctx, ORDER_RMSNORM);
-    Order order = order_of(&drawn, (size_t)B);
-    for (int i = 0; i < B; i++) {
-        Tokens t = sequence_tokens(cu_seqlens, order_at(&order, (size_t)i));
-        size_t at = t.first * (size_t)C;
-        int one[2] = {0, t.count};
-        KERNEL(rmsnorm_backward)
-        (ctx, dx + at, dweight, dout + at, x + at, rstd + t.first, weight, one, 1, t.count, C);
-    }
+    IN_DRAWN_ORDER(ORDER_RMSNORM, rmsnorm_backward, dweight, dout + at, x + at, rstd + t.first)
 }
