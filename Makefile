@@ -75,7 +75,7 @@ DATA = $(call objects,data)
 TRAIN = $(filter-out $(BUILD)/train/main.o,$(call objects,train))
 EVAL = $(filter-out $(patsubst %,$(BUILD)/eval/%.o,consistency tracediff check),$(call objects,eval))
 ALL = $(TRAIN) $(MODEL) $(DATA) $(EVAL) $(KERNEL_OBJECTS) $(BASE)
-TESTS = $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c)) $(BUILD)/make_llama $(BUILD)/make_roberta $(BUILD)/probe
+TESTS = $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c)) $(BUILD)/make_llama $(BUILD)/make_roberta $(BUILD)/rehash $(BUILD)/probe
 # Test ops without a model: after an edit of a kernel only its builds are compiled again.
 TEST_OPS = $(patsubst test/%.c,$(BUILD)/test/%.o,test/check.c test/guarded.c test/harness.c test/rounding_check.c $(wildcard test/op_*.c test/reference*.c)) \
     $(KERNEL_OBJECTS) $(BASE)
@@ -222,6 +222,7 @@ test-long: test
 	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) $(BUILD)/test_injections 200
 	@test/course.sh
 	@PROGRAMS=$(PROGRAMS) test/study_kills.sh
+	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) test/kills.sh
 	@CC=$(CC) test/mutants.sh
 
 machine-code:

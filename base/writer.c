@@ -284,8 +284,15 @@ void writers_begin(void)
     gathering = 1;
 }
 
+static size_t folder_length(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
 int writers_end(int code, Error *error)
 {
+    const char *synced = NULL; /* one in the folder that was synced last */
     naming = !code;
     for (int i = 0; i < UNFINISHED; i++) {
         const char *temporary = unfinished[i].temporary, *path = unfinished[i].path;
@@ -297,17 +304,23 @@ int writers_end(int code, Error *error)
             unlink(temporary);
         }
     }
-    for (int i = 0; i < UNFINISHED; i++) {
-        char *temporary = unfinished[i].temporary, *path = unfinished[i].path;
-        if (!temporary || !path) {
+    for (int i = 0; i < UNFINISHED && !code; i++) {
+        const char *path = unfinished[i].path;
+        size_t length = unfinished[i].temporary && path ? folder_length(path) : 0;
+        if (!unfinished[i].temporary || !path ||
+            (synced && folder_length(synced) == length && !strncmp(synced, path, length))) {
             continue;
         }
-        if (!code && path_sync(path)) {
-            code = error_set_errno(error, "write", path);
+        synced = path;
+        code = path_sync(path) ? error_set_errno(error, "write", path) : 0;
+    }
+    for (int i = 0; i < UNFINISHED; i++) {
+        char *temporary = unfinished[i].temporary, *path = unfinished[i].path;
+        if (temporary && path) {
+            unfinished[i].temporary = NULL;
+            free(temporary);
+            free(path);
         }
-        unfinished[i].temporary = NULL;
-        free(temporary);
-        free(path);
     }
     naming = gathering = 0;
     return code;

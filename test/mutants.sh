@@ -39,7 +39,7 @@ command_of() {
 # What must be built for it.
 targets_of() {
     case $1 in
-    *.bats | verify.sh) echo build/train_gpt build/consistency build/tracediff build/check build/merge build/digests build/make_llama build/test_trace ;;
+    *.bats | verify.sh) echo build/train_gpt build/consistency build/tracediff build/check build/merge build/digests build/make_llama build/rehash build/test_trace ;;
     expect.sh) echo build/consistency ;;
     *) echo "build/$1" ;;
     esac

@@ -24,7 +24,7 @@ into() {
 # stopped COMMAND...: killed in $work/preds while it saves its third checkpoint, or later
 stopped() {
     rm -rf "$work/preds"
-    at_fault fsync 80 -9 "$@" --preds "$work/preds" --save "$work/preds/model"
+    at_fault fsync 60 -9 "$@" --preds "$work/preds" --save "$work/preds/model"
     [ $status -eq 137 ] || { echo "$status"; cat "$work/err"; return 1; }
     folder="$(echo "$work"/preds/*.unfinished)"
     [ "$(ls -d "$folder"/checkpoint-* "$folder"/.tmp-* | wc -l)" -eq 3 ] || { ls -A "$folder"; return 1; }
@@ -55,13 +55,13 @@ goes_on() {
     local function n
     for function in fsync rename open fclose; do
         rm -rf "$work/preds"
-        n=1 status=1
+        n=4 status=1
         while [ "$status" != none ]; do # each start is killed a little later
-            n=$((n + 19))
+            n=$((n + 29))
             at_fault $function $n -9 $run --select best --preds "$work/preds" --save "$work/preds/model"
             [ "$status" = none ] || [ "$status" -eq 137 ] || { echo "$function $n: $status"; cat "$work/err"; return 1; }
         done
-        [ $n -gt 20 ]
+        [ $n -gt 40 ]
         same
     done
 }
@@ -160,30 +160,60 @@ signalled() {
     [ ! -e "$work/planned" ]
 }
 
+# damaged FOLDER HOW:FILE
+damaged() {
+    local file="$1/${2#*:}"
+    case $2 in
+    flip:*) printf '#' | dd of="$file" bs=1 seek=$(($(stat -c %s "$file") / 2)) conv=notrunc status=none ;;
+    cut:*) truncate -s -2 "$file" ;;
+    lost:*) rm "$file" ;;
+    esac
+}
+
 @test "a damaged checkpoint: the one before it, or the beginning; never other bytes" {
     make_shim
     into whole $run --select best
     stopped $run --select best
     cp -r "$work/preds" "$work/kept"
-    local file damage
-    for file in weights.safetensors optimizer.safetensors kept.safetensors trainer_state.json log.jsonl MANIFEST; do
-        for damage in flip cut lost; do
-            rm -rf "$work/preds"
-            cp -r "$work/kept" "$work/preds"
-            case $damage in
-            flip) printf '#' | dd of="$newest/$file" bs=1 seek=$(($(stat -c %s "$newest/$file") / 2)) conv=notrunc status=none ;;
-            cut) truncate -s -2 "$newest/$file" ;;
-            lost) rm "$newest/$file" ;;
-            esac
-            goes_on "^WARNING: .*$(basename "$newest")/.*; the checkpoint before it counts" $run --select best
-            grep -q "going on behind step $(basename "$older" | cut -d - -f 2) of 24" "$work/err"
-        done
+    local damage
+    for damage in flip:weights.safetensors flip:log.jsonl cut:optimizer.safetensors cut:MANIFEST lost:kept.safetensors lost:MANIFEST; do
+        rm -rf "$work/preds"
+        cp -r "$work/kept" "$work/preds"
+        damaged "$newest" $damage
+        goes_on "^WARNING: .*$(basename "$newest")/.*; the checkpoint before it counts" $run --select best
+        grep -q "going on behind step $(basename "$older" | cut -d - -f 2) of 24" "$work/err"
     done
     rm -rf "$work/preds"
     cp -r "$work/kept" "$work/preds"
     fails 65 'not the size or hash of the MANIFEST; the file is damaged' sh -c "echo >>'$newest/log.jsonl'; $run --select best --resume '$newest' --preds '$work/x' --quiet"
     rm "$older/MANIFEST"
     goes_on '^WARNING: no checkpoint in .* is whole; the run begins anew' $run --select best
+}
+
+# with FILE OLD NEW: refused is a checkpoint in which this was replaced, though its hashes fit
+with() {
+    rm -rf "$work/changed"
+    cp -r "$newest" "$work/changed"
+    LC_ALL=C sed -i "s/$2/$3/" "$work/changed/$1"
+    if cmp -s "$newest/$1" "$work/changed/$1"; then echo "unchanged: $2" && return 1; fi
+    "${BUILD:-build}/rehash" "$work/changed"
+    fails 65 "^train_gpt: $work/changed/[a-zA-Z_]*\(.json\|.safetensors\|\): " $run --select best --resume "$work/changed" --preds "$work/x" --save "$work/x/model" --quiet
+}
+
+@test "a checkpoint with numbers or tensors that cannot be is refused, whatever its hashes" {
+    make_shim
+    stopped $run --select best
+    local change step
+    step=$(basename "$newest" | cut -d - -f 2)
+    for change in "\"step\": $step/\"step\": 0" "\"step\": $step/\"step\": 1000000001" "\"step\": $step/\"step\": 7" '"kept": {/"Kept": {' '"run": {/"Run": {' \
+        '"epoch_loss": "[^"]*"/"epoch_loss": "nan"' '"epoch_terms": "[^"]*"/"epoch_terms": "-1"' '"beta1_power": "[^"]*"/"beta1_power": "1.5"' \
+        '"beta2_power": "[^"]*"/"beta2_power": 0.5' '"seconds": "[^"]*"/"seconds": "-1"' '"tokens": [0-9]*/"tokens": -1' '"waited": [0-9]*/"waited": 25' \
+        '"evaluations": 0/"evaluations": 1' '"collapsed": [a-z]*/"collapsed": 0' '"metric": "[0-9.]*"/"metric": "high"' '"format": "[^"]*"/"format": "other"'; do
+        with trainer_state.json "${change%/*}" "${change#*/}"
+    done
+    with weights.safetensors classifier klassifier
+    with optimizer.safetensors '"m.classifier' '"n.classifier'
+    with kept.safetensors I32 U32
 }
 
 @test "another run's checkpoint: 78 with what is other; a folder that is none: 65 or 66" {

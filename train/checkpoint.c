@@ -278,6 +278,7 @@ int checkpoint_write(const Run *run, const json_t *receipts, const char *folder,
     if (folder_make(folder, error)) {
         return error->code;
     }
+    writers_begin();
     for (int i = 0; i < count && !code; i++) {
         names[i + 2] = contents[i].name;
         code = write_content(&contents[i], &run->setup->model, folder, error);
@@ -290,7 +291,7 @@ int checkpoint_write(const Run *run, const json_t *receipts, const char *folder,
     }
     free(state);
     free(log);
-    return code ? code : write_manifest(folder, names, count + 2, error);
+    return writers_end(code, error) ? error->code : write_manifest(folder, names, count + 2, error);
 }
 
 /* --- reading --- */
@@ -377,6 +378,14 @@ void checkpoint_close(Checkpoint *checkpoint)
     free(checkpoint->folder);
     json_decref(checkpoint->state);
     *checkpoint = (Checkpoint){0};
+}
+
+int checkpoint_is(const char *folder)
+{
+    char *manifest = string_format("%s/%s", folder, manifest_name);
+    int is = path_exists(manifest);
+    free(manifest);
+    return is;
 }
 
 char *checkpoint_log(const Checkpoint *checkpoint)

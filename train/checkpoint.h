@@ -27,6 +27,9 @@ typedef struct Checkpoint {
 int checkpoint_open(Checkpoint *checkpoint, const char *folder, Error *error);
 void checkpoint_close(Checkpoint *checkpoint);
 
+/* Whether a folder is a checkpoint, and not one that has some. */
+int checkpoint_is(const char *folder);
+
 /* The path of its copy of the log, for the caller to free. */
 char *checkpoint_log(const Checkpoint *checkpoint);
 

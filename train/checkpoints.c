@@ -348,7 +348,7 @@ int checkpoints_resume(Run *run, Error *error)
         return 0;
     }
     const char *place = own ? folder : o->resume, *slash = strrchr(place, '/');
-    if (!own && step_of(slash ? slash + 1 : place)) {
+    if (!own && (checkpoint_is(place) || step_of(slash ? slash + 1 : place))) {
         if (go_on_from(run, place, error)) {
             return error->code;
         }
