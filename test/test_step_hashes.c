@@ -36,7 +36,7 @@ static void fill(const Rig *rig, float *arena, size_t n, float scale)
 /* One step from the same values; hashes [parameters][kinds], kinds 0 for AdamW as one. */
 static void step(Rig *rig, uint64_t *hashes, size_t kinds)
 {
-    const OptimConfig adamw = {0.9, 0.98, 1e-6, 0.1, 1.0};
+    const OptimConfig adamw = {0.9, 0.98, 1e-6, 0.1, 1.0, 0};
     const Device *device = rig->backend.device;
     size_t n = rig->model.params.trained, all = (size_t)rig->model.params.count * kinds;
     uint64_t *sums = device->alloc(all * sizeof *sums);

@@ -114,7 +114,8 @@ static void check_adam(int uncorrected)
             p[i] -= rate * (first / (sqrt(second) + 1e-6) + (i < decayed ? 0.1 * p[i] : 0));
         }
         device->put(rig.state.gradients, values, n * sizeof *values);
-        CHECK(!optim_step(&rig.state, &rig.model, &config, rate, &sums, &error) && sums.finite,
+        CHECK(!optim_step(&rig.state, &rig.model, &config, rate, NULL, &sums, &error) &&
+                  sums.finite,
               "%s", error.text);
     }
     float *got = rig_get(&rig, rig.state.weights, n);
@@ -208,7 +209,8 @@ static void check_builtin(void)
         dataset_builtin(&train, &tasks[i], "train", 0);
         dataset_builtin(&dev, &tasks[i], "validation", 0);
         int labels[3] = {0}, unknown = 0;
-        CHECK(!encode(&encoded, &train, &(Encoding){t, 0, tasks[i].longest, words, 2}, &error), "%s", error.text);
+        CHECK(!encode(&encoded, &train, &(Encoding){t, 0, tasks[i].longest, words, 2}, &error),
+              "%s", error.text);
         for (size_t j = 0; j < encoded.start[train.count * encoded.choices]; j++) {
             unknown += encoded.ids[j] == 1;
         }
