@@ -212,6 +212,18 @@ Multirc metric_multirc(const int *question, const int *labels, const int *predic
         .f1m_paper = precision + recall > 0 ? 2 * precision * recall / (precision + recall) : 0};
 }
 
+int multirc_questions(int *question, char *const *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned paragraph, number, answer;
+        if (sscanf(ids[i], "p%5u-q%4u-a%u", &paragraph, &number, &answer) != 3) {
+            return -1;
+        }
+        question[i] = (int)(paragraph * 10000 + number);
+    }
+    return 0;
+}
+
 double metric_by_name(const char *name, const Confusion *c)
 {
     return !c->N                              ? NAN

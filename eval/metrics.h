@@ -45,6 +45,9 @@ typedef struct Multirc {
 } Multirc;
 Multirc metric_multirc(const int *question, const int *labels, const int *predictions, size_t n);
 
+/* The questions by ids "p<paragraph>-q<question>-a<answer>". Returns 0, or -1 if one is no such. */
+int multirc_questions(int *question, char *const *ids, size_t n);
+
 /* The metric of this name (pearson, spearman, mae) of values as the files hold them, or NaN for
  * another name. */
 double metric_of_values(const char *name, const float *values, const float *targets, size_t n);

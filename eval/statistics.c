@@ -164,13 +164,7 @@ static void put_multirc(json_t *o, const Group *g, const Table *t)
     static const char *const names[] = {"f1a", "em", "f1m", "f1m_paper"};
     int *question = memory_alloc(t->N, sizeof *question);
     double *values = memory_alloc(4 * t->S, sizeof *values);
-    int named = g->id != NULL;
-    for (size_t i = 0; named && i < t->N; i++) {
-        unsigned paragraph, number, answer;
-        named = sscanf(g->id[i], "p%5u-q%4u-a%u", &paragraph, &number, &answer) == 3;
-        question[i] = named ? (int)(paragraph * 10000 + number) : 0;
-    }
-    if (named) {
+    if (g->id && !multirc_questions(question, g->id, t->N)) {
         json_t *multirc = json_object();
         for (size_t s = 0; s < t->S; s++) {
             Multirc m = metric_multirc(question, t->label, t->pred + s * t->N, t->N);

@@ -204,3 +204,23 @@ header() {
     [ "$status" -eq 73 ]
     [[ "$output" == *"glue.ax.test.tiny."*"a folder has that name"* ]]
 }
+
+@test "MultiRC closes with F1a of answers and exact match of questions" {
+    mkdir -p "$work/data/MultiRC"
+    # two questions of the same words: all answers get one prediction, which is right for one question
+    printf '{"idx": 4, "passage": {"text": "a", "questions": [{"question": "b?", "idx": 0, "answers": [{"text": "c", "idx": 0, "label": 1}, {"text": "c", "idx": 1, "label": 1}]}, {"question": "b?", "idx": 1, "answers": [{"text": "c", "idx": 2, "label": 0}, {"text": "c", "idx": 3, "label": 0}]}]}}\n' |
+        tee "$work/data/MultiRC/train.jsonl" >"$work/data/MultiRC/val.jsonl"
+    for seed in 1 2 3; do
+        trained multirc --seed $seed
+        grep -Ex 'answers: f1a 0\.(6667|0000); questions: exact match 0\.5000' "$work/out" >"$work/line$seed"
+    done
+    "$consistency" "$work"/p/*.bin | grep -Ex '  answers: f1a (0\.00|22\.22|44\.44|66\.67); questions: exact match 50\.00'
+    # by run they are the closing lines' values
+    "$consistency" --format json "$work"/p/*.bin | tr -d ' \n' | sed 's/.*"f1a":\[\([^]]*\)\],"em".*/\1/' | tr ',' '\n' >"$work/values"
+    while read -r value; do printf 'answers: f1a %.4f; questions: exact match 0.5000\n' "$value"; done <<<"$(cat "$work/values")" >"$work/expected"
+    cat "$work"/line[123] | cmp - "$work/expected"
+    # no other task has such a line
+    trained multirc --data builtin
+    run grep -q '^answers' "$work/out"
+    [ "$status" -eq 1 ]
+}

@@ -244,6 +244,10 @@ static void show_outcome(const Setup *s, const Seeds *seeds, const Outcome *o)
         printf("majority rate: %.4f%s\n", o->majority,
                o->collapsed ? "; WARNING: the run collapsed to a single class" : "");
     }
+    if (s->task->form == FORM_MULTIRC && !isnan(o->files[0].f1a)) {
+        printf("answers: f1a %.4f; questions: exact match %.4f\n", o->files[0].f1a,
+               o->files[0].em);
+    }
     if (s->half.count && s->steps) {
         char *place = output_place(s, o->step, o->epoch);
         printf("half: the other half of dev chose %s, with %s %.4f\n", place,

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -208,6 +209,20 @@ char *output_name(const Setup *setup, const Dataset *dataset, const Seeds *s)
                          dataset->task->name, dataset->split, setup->model_name, digest, seed);
 }
 
+/* F1a and exact match, where the ids are MultiRC's and the labels are known. */
+static void score_questions(Written *written, const Preds *preds, const Dataset *dataset)
+{
+    int *question = memory_alloc(preds->N, sizeof *question);
+    written->f1a = written->em = NAN;
+    if (dataset->task->form == FORM_MULTIRC && !dataset->hidden &&
+        !multirc_questions(question, preds->id, preds->N)) {
+        Multirc m = metric_multirc(question, preds->label, preds->pred, preds->N);
+        written->f1a = m.f1a;
+        written->em = m.em;
+    }
+    free(question);
+}
+
 int output_write(const Run *run, const Dataset *dataset, const Evaluation *e, Written *written,
                  Error *error)
 {
@@ -248,6 +263,7 @@ int output_write(const Run *run, const Dataset *dataset, const Evaluation *e, Wr
     }
     preds.value = preds.regression ? preds.logits : NULL;
     int code = write_beside(&preds, &written->kept, &written->same, error);
+    score_questions(written, &preds, dataset);
     free(preds.label);
     free(preds.target);
     free(preds.id);

@@ -103,6 +103,7 @@ typedef struct Written {
     char *kept; /* where an earlier one of other bytes is now, or NULL */
     int same;   /* an earlier one had the same bytes */
     double metric, loss;
+    double f1a, em; /* MultiRC's, of answers and of questions; NaN elsewhere */
 } Written;
 
 /* What one run ended with. */
