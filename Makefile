@@ -19,6 +19,7 @@ GIT := $(shell c=$$(git rev-parse --short=12 HEAD 2>/dev/null) || { echo unknown
     [ -z "$$(git status --porcelain -uno; git ls-files -o --exclude-standard '*.[ch]' '*.cu' '*.cuh' '*.def')" ] || c=$$c-dirty; echo $$c)
 KERNELS_SHA256 := $(shell for f in $(sort base/rng.h base/scalar.h $(wildcard kernels/*.c kernels/*.h kernels/*.cu kernels/*.cuh kernels/*.def)); do echo $$f; cat $$f; done | \
     sha256sum | cut -d ' ' -f 1)
+DATA_SHA256 := $(shell cat base/base.c $(sort $(wildcard data/*.[ch] data/*.def)) | sha256sum | cut -d ' ' -f 1)
 CFLAGS = -std=gnu11 $(OPT) $(WARN) $(EXACT) -fopenmp $(SANITIZE)
 INCLUDE_base = -Ibase
 INCLUDE_kernels = -Ibase -Ikernels
@@ -163,9 +164,9 @@ $(BUILD)/test/curand_device.o: test/curand_device.cc | $(BUILD)/test
 	g++ -std=c++17 -O2 -I$(CUDA_INCLUDE) -c $< -o $@
 
 # Commit and kernels' digest stand in every prediction file; only this object depends on them.
-$(BUILD)/base/version.o: CFLAGS += -DGIT_COMMIT='"$(GIT)"' -DKERNELS_SHA256='"$(KERNELS_SHA256)"'
+$(BUILD)/base/version.o: CFLAGS += -DGIT_COMMIT='"$(GIT)"' -DKERNELS_SHA256='"$(KERNELS_SHA256)"' -DDATA_SHA256='"$(DATA_SHA256)"'
 $(BUILD)/version: FORCE | $(BUILD)/base
-	@echo $(GIT) $(KERNELS_SHA256) | cmp -s - $@ || echo $(GIT) $(KERNELS_SHA256) > $@
+	@echo $(GIT) $(KERNELS_SHA256) $(DATA_SHA256) | cmp -s - $@ || echo $(GIT) $(KERNELS_SHA256) $(DATA_SHA256) > $@
 $(BUILD)/base/version.o: $(BUILD)/version
 
 $(addprefix $(BUILD)/,base kernels model data train eval tools test sim cudasim ptx):

@@ -8,6 +8,10 @@
 #define KERNELS_SHA256 ""
 #endif
 
+#ifndef DATA_SHA256
+#define DATA_SHA256 ""
+#endif
+
 const char *git_commit(void)
 {
     return GIT_COMMIT;
@@ -16,4 +20,9 @@ const char *git_commit(void)
 const char *kernels_sha256(void)
 {
     return KERNELS_SHA256;
+}
+
+const char *data_sha256(void)
+{
+    return DATA_SHA256;
 }

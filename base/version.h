@@ -12,4 +12,7 @@ const char *git_commit(void);
  * in the names' order. */
 const char *kernels_sha256(void);
 
+/* SHA-256 of base.c and all sources in data/, which decide the ids of a text; "" if it is not known. */
+const char *data_sha256(void);
+
 #endif

@@ -14,6 +14,9 @@ shared=../shared/goldens
 total=0
 failed=0
 log=$(mktemp)
+# Tokens are kept in no folder of the user's.
+XDG_CACHE_HOME=$(mktemp -d)
+export XDG_CACHE_HOME
 
 # run NAME COMMAND...: adds the counts of its closing line
 run() {
@@ -145,6 +148,6 @@ total=$((total + p))
 failed=$((failed + f))
 echo "== digests on the cpu"
 if SEEDBED_DEVICE=cpu test/verify.sh; then total=$((total + 1)); else failed=$((failed + 1)); fi
-rm -f "$log"
+rm -rf "$log" "$XDG_CACHE_HOME"
 echo "$total passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -5,6 +5,7 @@
 #include "pack.h"
 #include "text.h"
 #include "threads.h"
+#include "token_cache.h"
 #include "watch.h"
 
 #include <libgen.h>
@@ -258,7 +259,7 @@ static int encode_one(Setup *setup, Encoded *ids, const Dataset *dataset, int de
     int threads = option_count(setup->options->threads);
     Encoding encoding = {setup->tokenizer, decoder, setup->recipe.max_len, V,
                          threads ? threads : threads_available()};
-    return encode(ids, dataset, &encoding, error) ||
+    return encode_cached(ids, dataset, &encoding, error) ||
                    (!decoder && check_types(setup, ids, types, error))
                ? error->code
                : 0;
