@@ -12,6 +12,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'kill $(jobs -p) 2>/dev/null; wait; exit 130' INT TERM
 jobs=$(nproc)
+nvcc=${NVCC-$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null)}
 export OMP_NUM_THREADS=1
 unset MAKEFLAGS MFLAGS MAKELEVEL SEEDBED_MODEL SEEDBED_DATA
 
@@ -32,6 +33,7 @@ command_of() {
     test_scalar) echo "build/test_scalar --quick" ;;
     expect.sh) echo "for set in $goldens/stats/sets/*/; do test/expect.sh \$set | tee /dev/stderr | grep -q ' 0 failed' || exit 1; done" ;;
     verify.sh) echo "test/verify.sh" ;;
+    ptx/faults.sh) echo "NVCC=$nvcc test/ptx/faults.sh" ;;
     *) echo "build/$*" ;;
     esac
 }
@@ -41,13 +43,23 @@ targets_of() {
     case $1 in
     *.bats | verify.sh) echo build/train_gpt build/consistency build/tracediff build/check build/merge build/digests build/make_llama build/rehash build/test_trace ;;
     expect.sh) echo build/consistency ;;
+    ptx/faults.sh) echo build/test_ptx ;;
     *) echo "build/$1" ;;
     esac
 }
 
-# Without nvcc: the emulator runs the kernels of CUDA.
+needs_nvcc() { # TEST
+    [[ $1 = test_ptx || $1 = ptx/* ]]
+}
+
+# Without nvcc, but for what needs it: the emulator runs the kernels of CUDA.
 build() { # TREE TARGETS
-    make -C "$1" -s PROGRAMS=build BUILD=build NVCC= "${@:2}" >"$1.make" 2>&1
+    local target with=() without=()
+    for target in "${@:2}"; do
+        if needs_nvcc "${target#build/}"; then with+=("$target"); else without+=("$target"); fi
+    done
+    { [ ${#with[@]} -eq 0 ] || make -C "$1" -s -j"$jobs" PROGRAMS=build BUILD=build NVCC="$nvcc" "${with[@]}"; } >"$1.make" 2>&1 &&
+        { [ ${#without[@]} -eq 0 ] || make -C "$1" -s -j"$jobs" PROGRAMS=build BUILD=build NVCC= "${without[@]}"; } >"$1.make" 2>&1
 }
 
 # check TREE TEST: whether it passes
@@ -66,16 +78,20 @@ while IFS= read -r line; do
     *) headers+=("$line") olds+=('') news+=('') ;;
     esac
 done <test/mutants.txt
-picked=() skipped=0
+picked=() goldens=0 uncompiled=0
 for i in "${!headers[@]}"; do
     [[ ${1:-} = --check || ${headers[i]} =~ ${1:-.} ]] || continue
-    if [ -d "$shared/goldens" ] || [[ $(command_of ${headers[i]##*: }) != *../shared/* ]]; then
-        picked+=("$i")
+    test=${headers[i]##*: }
+    if [ ! -d "$shared/goldens" ] && [[ $(command_of $test) = *../shared/* ]]; then
+        goldens=$((goldens + 1))
+    elif [ "${1:-}" != --check ] && [ -z "$nvcc" ] && needs_nvcc $test; then
+        uncompiled=$((uncompiled + 1))
     else
-        skipped=$((skipped + 1))
+        picked+=("$i")
     fi
 done
-[ $skipped -eq 0 ] || echo "SKIPPED: ../shared/goldens is not there: $skipped mutants are left out"
+[ $goldens -eq 0 ] || echo "SKIPPED: ../shared/goldens is not there: $goldens mutants are left out"
+[ $uncompiled -eq 0 ] || echo "SKIPPED: there is no nvcc: $uncompiled mutants are left out"
 [ ${#picked[@]} -gt 0 ] || { echo "mutants: none is called $1"; exit 64; }
 
 # changed TREE NUMBER: the mutant's file as it becomes; an error if the old text is not there exactly once
@@ -124,7 +140,7 @@ git ls-files -coz --exclude-standard | while IFS= read -r -d '' f; do [ ! -f "$f
 [ ! -d build ] || cp -a build "$work/tree/build"
 [ ! -d "$shared" ] || ln -s "$(cd "$shared" && pwd)" "$work/shared"
 tests=$(for i in "${picked[@]}"; do echo "${headers[i]##*: }"; done | sort -u)
-build "$work/tree" -j"$jobs" $(echo "$tests" | while read -r t; do targets_of $t; done | sort -u) ||
+build "$work/tree" $(echo "$tests" | while read -r t; do targets_of $t; done | sort -u) ||
     { tail -n 20 "$work/tree.make"; echo "mutants: the tree does not build"; exit 1; }
 while read -r t; do
     check "$work/tree" "$t" || { tail -n 20 "$work/tree.test"; echo "mutants: $t fails before anything is broken"; exit 1; }
