@@ -1,6 +1,7 @@
-#!/bin/sh
-# Runs every test program and the command-line tests; closes with "N passed, N failed". Golden files are looked for in
-# ../shared; without them the tests that need them are skipped with a message.
+#!/bin/bash
+# Runs every test program and the command-line tests; closes with "N passed, N failed". As many run side by side as there are
+# cores; what each said is printed in the order in which they stand here. Golden files are looked for in ../shared; without
+# them the tests that need them are skipped with a message.
 set -u
 cd "$(dirname "$0")/.."
 build=${BUILD:-build}
@@ -11,34 +12,82 @@ export SEEDBED_DEVICE=fence
 # Tests use all threads for the smallest op: on a machine that does other things too, waiting threads must not spin.
 export OMP_WAIT_POLICY=passive
 shared=../shared/goldens
-total=0
-failed=0
-log=$(mktemp)
-# Tokens are kept in no folder of the user's.
-XDG_CACHE_HOME=$(mktemp -d)
-export XDG_CACHE_HOME
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; wait; exit 130' INT TERM
+names=() shown=0 total=0 failed=0
 
-# run NAME COMMAND...: adds the counts of its closing line
-run() {
-    name=$1
-    shift
-    echo "== $name"
-    "$@" >"$log" 2>&1
-    code=$?
+# Prints the part that is next in order and adds the counts of its closing line.
+show() {
+    local log=$work/$shown.log name=${names[shown]} code line p f
+    shown=$((shown + 1))
+    case $name in SKIPPED*) echo "$name"; return ;; esac
+    code=$(cat "$log.code" 2>/dev/null || echo none) # its shell was killed
+    echo "== $name ($(tail -n 1 "$log.time"))"
     line=$(grep -E '[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
     p=$(echo "$line" | grep -oE '[0-9]+ passed' | cut -d ' ' -f 1)
     f=$(echo "$line" | grep -oE '[0-9]+ failed' | cut -d ' ' -f 1)
-    if [ -z "$line" ] || { [ "$code" -ne 0 ] && [ "$f" -eq 0 ]; }; then
+    if [ -z "$line" ] || { [ "$code" != 0 ] && [ "$f" -eq 0 ]; }; then
         cat "$log"
         echo "$name ended with exit code $code"
         f=$((${f:-0} + 1))
     elif [ "$f" -ne 0 ]; then
         cat "$log"
     else
-        cat "$log" | tail -n 40
+        tail -n 40 "$log"
     fi
     total=$((total + ${p:-0}))
     failed=$((failed + f))
+}
+
+# Those that are done, up to the first that is not; where `all` is given, all that were started.
+show_done() {
+    while [ "$shown" -lt ${#names[@]} ] && { [ "$#" -gt 0 ] || [ -e "$work/$shown.log.code" ]; }; do
+        show
+    done
+}
+
+# run NAME COMMAND...: starts it when a core is free
+run() {
+    local log=$work/${#names[@]}.log
+    while [ "$(jobs -pr | wc -l)" -ge "$(nproc)" ]; do
+        wait -n
+        show_done
+    done
+    names+=("$1")
+    shift
+    (
+        export XDG_CACHE_HOME=$log.cache # tokens are kept in no folder of the user's, nor of another part
+        TIMEFORMAT='%R s, of the processor %U + %S'
+        { time "$@" >"$log" 2>&1; } 2>"$log.time"
+        echo $? >"$log.new" && mv "$log.new" "$log.code"
+    ) &
+}
+
+skipped() { # WHY
+    touch "$work/${#names[@]}.log.code"
+    names+=("SKIPPED: $1")
+}
+
+# Parts that do not say themselves how they went.
+command_line() { # FILE of bats
+    local code=0 said
+    said=$(bats --tap "$1") || code=$?
+    grep -v '^ok' <<<"$said"
+    echo "${1##*/}: $(grep -c '^ok' <<<"$said") passed, $(grep -c '^not ok' <<<"$said") failed"
+    return $code
+}
+
+digests() {
+    SEEDBED_DEVICE=cpu test/verify.sh && echo "digests: 1 passed, 0 failed"
+}
+
+peft() { # MODEL, which is made if it is not there
+    [ -d "$1" ] || "$build/make_llama" "$1" >/dev/null || return
+    test/peft.sh "$1" ../shared/data
+    local code=$?
+    [ $code -eq 77 ] || return $code
+    echo "SKIPPED: PEFT: python3 (or \$PYTHON) has no torch, transformers and peft; 0 passed, 0 failed"
 }
 
 run layers test/layers.sh
@@ -50,7 +99,7 @@ if [ -n "${NVCC:-}" ]; then
     run "ops by nvcc's PTX" "$build/test_ptx"
     run "faults of PTX" test/ptx/faults.sh
 else
-    echo "SKIPPED: what nvcc makes of the CUDA kernels is not run: there is no nvcc"
+    skipped "what nvcc makes of the CUDA kernels is not run: there is no nvcc"
 fi
 run "sum trees" "$build/test_sum_tree"
 run "tensor cores on the emulator" "$build/test_tensor_cores" --device sim 2
@@ -89,7 +138,7 @@ if [ -d "$shared" ]; then
     if [ -d "$smollm" ]; then
         run "real decoder" "$build/test_smollm" "$smollm" $shared/real/smollm2_exact
     else
-        echo "SKIPPED: SmolLM2-135M-Instruct (bf16) is not there: SEEDBED_SMOLLM2 names its folder"
+        skipped "SmolLM2-135M-Instruct (bf16) is not there: SEEDBED_SMOLLM2 names its folder"
     fi
     run safetensors "$build/test_safetensors" $shared/safetensors/manifest.json $shared/safetensors/preds_manifest.json \
         $shared/safetensors/hf_manifest.json
@@ -99,11 +148,10 @@ if [ -d "$shared" ]; then
     run "tokenizer pair merges" "$build/test_tokenizer" $shared/tokenizers/mini-pair-merges $shared/tokenizers/mini-pair-merges/cases.jsonl
     run "tokenizer broken files" "$build/test_tokenizer" $shared/tokenizers/broken/manifest.json
     # vocab.json and merges.txt alone give the same ids as tokenizer.json
-    files=$(mktemp -d)/roberta-base
-    mkdir -p "$files"
+    files=$work/roberta-base
+    mkdir "$files"
     cp ../shared/tokenizers/roberta-base/vocab.json ../shared/tokenizers/roberta-base/merges.txt "$files"
     run "tokenizer from two files" "$build/test_tokenizer" "$files" $shared/tokenizers/roberta-base/*.jsonl
-    rm -rf "${files%/*}"
     tasks=
     for t in BoolQ CB COPA CoLA MNLI MRPC MultiRC QNLI QQP RTE-glue RTE-superglue SST-2 STS-B WiC WSC; do tasks="$tasks $shared/tasks/$t.jsonl"; done
     run tasks "$build/test_tasks" ../shared/data $tasks $shared/tasks/counts.json
@@ -112,42 +160,26 @@ if [ -d "$shared" ]; then
         run "statistics $(basename "$set")" test/expect.sh "$set"
     done
 else
-    echo "SKIPPED: ../shared/goldens is not there: goldens of models, random numbers, tokenizers, tasks and files are not compared"
+    skipped "../shared/goldens is not there: goldens of models, random numbers, tokenizers, tasks and files are not compared"
     run scalar "$build/test_scalar" --quick
     run units "$build/test_units"
     run safetensors "$build/test_safetensors"
 fi
 if [ -d "$shared" ]; then
-    small=$(mktemp -d)
-    "$build/make_llama" "$small/llama" >/dev/null
-    for model in "$small/llama" ../shared/models/all-MiniLM-L6-v2 "$smollm"; do
-        [ -d "$model" ] || continue
-        echo "== peft $(basename "$model")"
-        test/peft.sh "$model" ../shared/data >"$log" 2>&1
-        case $? in
-        0) total=$((total + 2)) && grep -E '^ok|^peft' "$log" ;;
-        77) echo "SKIPPED: PEFT: python3 (or \$PYTHON) has no torch, transformers and peft" ;;
-        *) failed=$((failed + 1)) && cat "$log" ;;
-        esac
+    run "peft llama" peft "$work/llama"
+    for model in ../shared/models/all-MiniLM-L6-v2 "$smollm"; do
+        if [ -d "$model" ]; then run "peft $(basename "$model")" peft "$model"; fi
     done
-    rm -rf "$small"
 fi
 if echo 'int LLVMFuzzerTestOneInput(const char *b, long n) { return b[0] == n; }' |
     clang -x c -fsanitize=fuzzer,address -o /dev/null - 2>/dev/null; then
     run fuzz test/fuzz.sh 5
 else
-    echo "SKIPPED: fuzz needs clang with libFuzzer"
+    skipped "fuzz needs clang with libFuzzer"
 fi
-echo "== command line"
-bats --tap test/*.bats >"$log" 2>&1
-cat "$log" | grep -v '^ok' | tail -n 60
-p=$(grep -c '^ok' "$log")
-f=$(grep -c '^not ok' "$log")
-[ "$((p + f))" -gt 0 ] || f=1
-total=$((total + p))
-failed=$((failed + f))
-echo "== digests on the cpu"
-if SEEDBED_DEVICE=cpu test/verify.sh; then total=$((total + 1)); else failed=$((failed + 1)); fi
-rm -rf "$log" "$XDG_CACHE_HOME"
+run "digests on the cpu" digests
+for file in test/*.bats; do run "command line: $(basename "$file" .bats)" command_line "$file"; done
+wait
+show_done all
 echo "$total passed, $failed failed"
 [ "$failed" -eq 0 ]
