@@ -126,7 +126,9 @@ static unsigned random_below(unsigned n)
 
 /* What -fsanitize=alignment calls before an access that is not aligned to its type, which a device
  * refuses. The name and the layout are the compilers' (gcc, clang). Weak: clang's sanitizers bring
- * their own, which reports the place too and goes on. */
+ * their own, which reports the place, calls __ubsan_on_report and would go on. */
+static const char not_aligned[] = "an address is not aligned to what is read or written there";
+
 struct Misaligned {
     const char *file;
     uint32_t line, column;
@@ -136,8 +138,23 @@ extern "C" __attribute__((weak)) void __ubsan_handle_type_mismatch_v1(const Misa
                                                                       uintptr_t address)
 {
     (void)address;
-    fail("an address is not aligned to what is read or written there", access->file,
-         (int)access->line);
+    fail(not_aligned, access->file, (int)access->line);
+}
+
+extern "C" __attribute__((weak)) void
+__ubsan_get_current_report_data(const char **kind, const char **message, const char **file,
+                                unsigned *line, unsigned *column, char **address);
+
+extern "C" void __ubsan_on_report(void);
+void __ubsan_on_report(void)
+{
+    const char *kind = "", *message, *file = "";
+    unsigned line = 0, column;
+    char *address;
+    __ubsan_get_current_report_data(&kind, &message, &file, &line, &column, &address);
+    if (!strcmp(kind, "misaligned-pointer-use")) {
+        fail(not_aligned, file, (int)line);
+    }
 }
 
 /* --- fibers --- */
