@@ -44,9 +44,9 @@ kill_it() {
     while :; do
         $run --preds "$work/runs" --save "$work/runs/model" --quiet >/dev/null 2>"$work/err" &
         if [ "$left" -gt 0 ]; then
-            ms=$((RANDOM * 32768 + RANDOM)) ms=$((ms % most + 1))
+            ms=$((RANDOM * 32768 + RANDOM)) ms=$((ms % (most / 2) + 1))
             sleep "$((ms / 1000)).$(printf '%03d' $((ms % 1000)))"
-            kill -$((RANDOM % 8 ? 9 : 15)) $! 2>/dev/null && left=$((left - 1))
+            kill -$((RANDOM % 8 ? 9 : 15)) $! 2>/dev/null
         fi
         code=0
         wait $! 2>/dev/null || code=$?
@@ -56,7 +56,7 @@ kill_it() {
             [ "$left" -gt 0 ] || break
             rm -rf "$work/runs"
             ;;
-        75 | 137) ;;
+        75 | 137) left=$((left - 1)) ;; # it was not too late
         *) fault "exit code $code: $(tail -n 1 "$work/err")" && break ;;
         esac
     done
@@ -72,7 +72,7 @@ for file in train dev_matched dev_mismatched; do
 done
 short="--data builtin --batch 8 --save-every 20steps --threads 1"
 kinds=("--task rte --model tiny $short --max-train 256 --epochs 12 --select best"
-    "--task cb --model tiny $short --lora --lora-dropout 0.1 --epochs 8 --eval-every 7steps --epoch-preds"
+    "--task cb --model tiny $short --max-train 64 --lora --lora-dropout 0.1 --epochs 8 --eval-every 7steps --epoch-preds"
     "--task rte --model $work/llama $short --max-train 128 --recompute --epochs 4"
     "--task rte --model tiny $short --max-train 128 --epochs 6 --seeds 4,5,6"
     "--task mnli --model tiny --data $work/data --batch 8 --save-every 20steps --threads 1 --epochs 20 --select half --patience 15 --eval-every 11steps")
