@@ -91,7 +91,7 @@ make_data() {
     command -v gcc >/dev/null && command -v clang >/dev/null || skip "needs gcc and clang"
     local other=clang
     [ "${CC:-gcc}" = clang ] && other=gcc
-    env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u SANITIZE -u OPT make -j2 NVCC= CC=$other BUILD="$work/build" PROGRAMS="$work/build" "$work/build/train_gpt" >"$work/make.log" 2>&1 || { tail "$work/make.log"; false; }
+    env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u SANITIZE -u OPT make -j2 NVCC= CC=$other OPT=-O3 OPT_SIM=-O2 BUILD="$work/build" PROGRAMS="$work/build" "$work/build/train_gpt" >"$work/make.log" 2>&1 || { tail "$work/make.log"; false; }
     if grep "warning:" "$work/make.log" >"$work/warnings"; then head "$work/warnings"; false; fi
     short_run first
     train="$work/build/train_gpt"
