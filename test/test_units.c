@@ -197,6 +197,48 @@ static Tokenizer *builtin_tokenizer(int *words)
     return tokenizer_from_words(list, *words);
 }
 
+/* Neither ids nor the first error depend on the threads. */
+static void check_encode_threads(void)
+{
+    int words;
+    Tokenizer *t = builtin_tokenizer(&words);
+    Dataset dataset;
+    Encoded one, many;
+    Error first, other, error;
+    const Task *task = task_find("rte", &error);
+    dataset_builtin(&dataset, task, "train", 0);
+    CHECK(!encode(&one, &dataset, &(Encoding){t, 0, 12, words, 1}, &error), "%s", error.text);
+    CHECK(!encode(&many, &dataset, &(Encoding){t, 0, 12, words, 5}, &error), "%s", error.text);
+    size_t sequences = (size_t)dataset.count + 1, tokens = one.start[dataset.count];
+    CHECK(!memcmp(one.start, many.start, sequences * sizeof *one.start) &&
+              !memcmp(one.ids, many.ids, tokens * sizeof *one.ids) &&
+              !memcmp(one.types, many.types, tokens * sizeof *one.types) && one.cut == many.cut &&
+              one.longest == many.longest && one.cut,
+          "other ids from five threads");
+    int largest = 0; /* an id that is none of the model's then */
+    for (size_t i = 0; i < tokens; i++) {
+        largest = int_max(largest, one.ids[i]);
+    }
+    int line = 0;
+    for (size_t i = 0; i < tokens && one.ids[i] != largest; i++) {
+        line += i + 1 == one.start[line + 1];
+    }
+    char *where = string_format("(builtin sample:%d)", line + 1);
+    encoded_free(&one);
+    encoded_free(&many);
+    for (int i = 0; i < dataset.count; i++) {
+        dataset.examples[i].line = i + 1;
+    }
+    int code = encode(&one, &dataset, &(Encoding){t, 0, 12, largest, 1}, &first);
+    CHECK(code == EXIT_BAD_DATA &&
+              encode(&many, &dataset, &(Encoding){t, 0, 12, largest, 5}, &other) == code &&
+              strstr(first.text, where) && !strcmp(first.text, other.text),
+          "%s: one thread: %s; five: %s", where, first.text, other.text);
+    free(where);
+    dataset_free(&dataset);
+    tokenizer_close(t);
+}
+
 static void check_builtin(void)
 {
     int count, words;
@@ -532,6 +574,7 @@ int main(int argc, char **argv)
     check_adam(0);
     check_adam(1);
     check_order();
+    check_encode_threads();
     check_builtin();
     const int limits[] = {0, 77, 10, 5, 2, 1};
     for (int i = 0; i < 6; i++) {
