@@ -62,9 +62,9 @@ static void check_text(const char *got, const char *expected)
 /* Answers without text are left out of the training file alone, and keep their numbers. */
 static void check_multirc(void)
 {
-    static const char *const ids[2][5] = {{"p5-q0-a0", "p5-q0-a2", "p5-q1-a1"},
-                                          {"p5-q0-a0", "p5-q0-a1", "p5-q0-a2", "p5-q1-a0",
-                                           "p5-q1-a1"}};
+    static const char *const ids[2][5] = {
+        {"p5-q0-a0", "p5-q0-a2", "p5-q1-a1"},
+        {"p5-q0-a0", "p5-q0-a1", "p5-q0-a2", "p5-q1-a0", "p5-q1-a1"}};
     static const int counts[2] = {3, 5}, labels[3] = {1, 0, 1};
     Dataset sets[2];
     read_both(sets, "multirc",
@@ -156,8 +156,7 @@ static void check_rows(void)
     }
     free_both(sets);
     /* 2.4 / 5 in double and then rounded is not 2.4f / 5 in float */
-    read_both(sets, "stsb",
-              "index\tscore\tsentence1\tsentence2\n0\t2.400\ta\tb\n1\t5.000\ta\ta\n");
+    read_both(sets, "stsb", "index\tscore\tsentence1\tsentence2\n0\t2.400\ta\tb\n1\t5.000\ta\ta\n");
     CHECK(sets[0].count == 2 && sets[0].examples[0].target == (float)(2.4 / 5.0) &&
               sets[0].examples[0].target != 2.4f / 5.0f && sets[0].examples[1].target == 1,
           "%d rows, target %a", sets[0].count,
@@ -182,7 +181,7 @@ static void check_encoding(const Tokenizer *t)
               "{\"premise\": \"the cat was red .\", \"hypothesis\": \"the dog was blue .\", "
               "\"label\": \"entailment\"}\n{\"premise\": \"the cat\", \"hypothesis\": \"the dog\", "
               "\"label\": \"entailment\"}\n");
-    CHECK(!encode(&encoded, &sets[0], t, 0, 13, 1 << 20, &error), "%s", error.text);
+    CHECK(!encode(&encoded, &sets[0], &(Encoding){t, 0, 13, 1 << 20, 1}, &error), "%s", error.text);
     CHECK(encoded.cut == 0 && encoded.longest == 13 && encoded.start[1] == 13 &&
               encoded.start[2] == 20,
           "%d cut, %d at most, %zu tokens", encoded.cut, encoded.longest, encoded.start[2]);
@@ -194,12 +193,13 @@ static void check_encoding(const Tokenizer *t)
     }
     encoded_free(&encoded);
     /* of two parts as long the second keeps the odd token */
-    CHECK(!encode(&encoded, &sets[0], t, 0, 12, most + 1, &error), "%s", error.text);
+    CHECK(!encode(&encoded, &sets[0], &(Encoding){t, 0, 12, most + 1, 1}, &error), "%s",
+          error.text);
     CHECK(encoded.cut == 1 && encoded.start[1] == 12 && encoded.ids[5] == encoded.ids[11] &&
               encoded.ids[5] != encoded.ids[4] && encoded.ids[5] != encoded.ids[6],
           "%d cut, first of %zu tokens", encoded.cut, encoded.start[1]);
     encoded_free(&encoded);
-    CHECK(encode(&encoded, &sets[0], t, 0, 12, most, &error) == EXIT_BAD_DATA,
+    CHECK(encode(&encoded, &sets[0], &(Encoding){t, 0, 12, most, 1}, &error) == EXIT_BAD_DATA,
           "an id beyond the vocabulary");
     free_both(sets);
     /* the passage is cut, down to one token and not to none */
@@ -207,10 +207,10 @@ static void check_encoding(const Tokenizer *t)
               "{\"question\": \"was the cat red\", \"passage\": \"the cat was blue\", \"label\": "
               "true}\n");
     CHECK(sets[0].count == 1 && sets[0].examples[0].label == 1, "BoolQ's label");
-    CHECK(!encode(&encoded, &sets[0], t, 0, 8, 1 << 20, &error), "%s", error.text);
+    CHECK(!encode(&encoded, &sets[0], &(Encoding){t, 0, 8, 1 << 20, 1}, &error), "%s", error.text);
     CHECK(encoded.start[1] == 8 && encoded.ids[5] == encoded.ids[7], "one token of the passage");
     encoded_free(&encoded);
-    CHECK(encode(&encoded, &sets[0], t, 0, 7, 1 << 20, &error) == EXIT_BAD_DATA,
+    CHECK(encode(&encoded, &sets[0], &(Encoding){t, 0, 7, 1 << 20, 1}, &error) == EXIT_BAD_DATA,
           "no token of the passage");
     free_both(sets);
 }
