@@ -92,8 +92,9 @@ static void compare_case(const Dataset *dataset, const json_t *object, const cha
         const char *key = keys[decoder][cut];
         const json_t *first = choices ? json_array_get(choices, 0) : object;
         int fails = cut && json_is_null(json_object_get(first, key));
-        int code = encode(&encoded, &one, decoder ? decoder_tokenizer : tokenizer, decoder,
-                          cut ? 64 : dataset->task->longest, 1 << 20, &error);
+        Encoding encoding = {decoder ? decoder_tokenizer : tokenizer, decoder,
+                             cut ? 64 : dataset->task->longest, 1 << 20, 1};
+        int code = encode(&encoded, &one, &encoding, &error);
         CHECK(fails ? code == EXIT_BAD_DATA : !code, "%s: encoding to %s gives %d", where, key,
               code);
         for (int c = 0; !code && c < encoded.choices; c++) {
