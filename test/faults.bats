@@ -237,7 +237,7 @@ stops() {
         fails 64 "^train_gpt: --${case% *} .* float32" $train $short --$case
     done
     fails 64 'lora-dropout 0.99999999: must be below 1 in float32' $train $short --lora --lora-dropout 0.99999999
-    fails 64 'lora-alpha above 0 and finite' $train $short --lora --lora-alpha 1e39
+    fails 64 'lora-alpha 1e39: must be above 0, and finite in float32' $train $short --lora --lora-alpha 1e39
     # the same in the files of models and adapters; the largest float below 1 is fine
     $train $short --preds "$work/p" --save "$work/base" >/dev/null 2>&1
     $train $short --preds "$work/p" --model "$work/base" --lora --save "$work/adapter" >/dev/null 2>&1
