@@ -35,7 +35,7 @@ study() {
         [ -s "$work/s/$file" ]
     done
     grep -q '^| \*\*tiny\*\*' "$work/s/table1.md"
-    [ "$(grep -c '^tiny,c' "$work/s/table1.csv")" -eq 2 ]
+    [ "$(grep -c '^"tiny","c' "$work/s/table1.csv")" -eq 2 ]
     grep -q consistent "$work/s/audit.md"
     run grep inconsistent "$work/s/audit.md"
     [ "$status" -eq 1 ]
@@ -129,6 +129,7 @@ json_of_cells() {
     small="--tasks cola,cb --seeds 42,52 --max-train 64 --max-eval 40 --model tiny --data builtin"
     study $small
     mv "$work/s" "$work/whole"
+    stopped=0
     for signal in TERM KILL INT KILL; do
         $train study $small --out "$work/s" >"$work/out" 2>"$work/err" &
         pid=$!
@@ -145,8 +146,10 @@ json_of_cells() {
             cat "$work/err"
             grep -q 'stopped by a signal with . of 4 runs finished; the same command goes on' "$work/err"
             [ -z "$(ls "$work/s/claims")" ]
+            stopped=$((stopped + 1))
         fi
     done
+    [ $stopped -gt 0 ]
     study $small
     for file in "$work"/whole/preds/*.bin "$work"/whole/table1.md "$work"/whole/report.json; do
         cmp "$file" "$work/s/${file#$work/whole/}"
@@ -193,17 +196,57 @@ json_of_cells() {
     [ -z "$(ls "$work/s/claims")" ]
     # of this machine, a process that is gone needs no waiting
     rm "$work/s/preds/$name.bin"
-    echo "$(hostname) $(readlink /proc/self/ns/pid) 4194304" >"$work/s/claims/$name.3"
+    echo "$(hostname) $(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/pid) 4194304" >"$work/s/claims/$name.3"
     study $small --index 0
     [ -s "$work/s/preds/$name.bin" ]
 }
 
-@test "a run that fails is named, the others are finished" {
+@test "a run that fails is named, the others are finished and in the tables" {
+    printf '{"source": "one that diverges", "base": "tiny", "settings": {"lr": 1e30, "clip": 0, "warmup": 0}}' >"$work/bad.json"
     code=0
-    study --tasks cola,cb --seeds 42,52 $quick --recipe tiny --lr 1e30 --clip 0 --warmup 0 || code=$?
+    study --tasks cb --seeds 42,52 $quick --recipe "$work/bad.json" --recipe tiny || code=$?
     [ "$code" -eq 79 ]
-    grep -q 'FAILED  glue.cola.*s42: .*(exit code 79)' "$work/err"
-    tail -n 1 "$work/err" | grep -q 'study: 4 of 4 runs failed; the others are finished, .*/s/logs says more; the same command tries again'
+    [ "$(grep -c 'FAILED  superglue.cb.*: .*(exit code 79)' "$work/err")" -eq 2 ]
+    tail -n 1 "$work/err" | grep -q 'study: 2 of 4 runs failed, the others are finished; .*/s/logs says more; the same command tries again'
+    [ "$(ls "$work/s/preds" | grep -c '\.bin$')" -eq 2 ]
+    [ -s "$work/s/table1.md" ]
+    code=0
+    study --tasks cb --seeds 42 $quick --recipe "$work/bad.json" || code=$?
+    [ "$code" -eq 79 ]
+    tail -n 1 "$work/err" | grep -q 'study: 1 of 1 runs failed; '
+}
+
+@test "a signal that comes twice at once, as timeout sends it, is one: the runs save" {
+    $train study --tasks cb --seeds 1,2 --model tiny --data builtin --max-steps 900000 --out "$work/s" >"$work/out" 2>"$work/err" &
+    pid=$!
+    sleep 1.2
+    kill -TERM $pid
+    sleep 0.03
+    kill -TERM $pid
+    code=0
+    wait $pid || code=$?
+    [ "$code" -eq 75 ]
+    grep -q 'stopping: the runs end now' "$work/err"
+    run grep 'at once' "$work/err"
+    [ "$status" -eq 1 ]
+    [ "$(ls -d "$work"/s/preds/*.unfinished/checkpoint-* | wc -l)" -eq 2 ]
+}
+
+@test "a run that the system kills is no signal to the study: 71, and the tables of the others" {
+    $train study --tasks cola,cb --seeds 1-4 --model tiny --data builtin --max-eval 40 --jobs 1 --out "$work/s" >"$work/out" 2>"$work/err" &
+    pid=$!
+    for i in $(seq 300); do
+        child=$(pgrep -P $pid || true)
+        [ -z "$child" ] || break
+        sleep 0.02
+    done
+    kill -9 $child
+    code=0
+    wait $pid || code=$?
+    [ "$code" -eq 71 ]
+    grep -q 'FAILED .*Killed.*(exit code 137)' "$work/err"
+    [ "$(ls "$work/s/preds" | grep -c '\.bin$')" -eq 7 ]
+    [ -s "$work/s/table1.md" ]
 }
 
 @test "other settings in one folder are refused with what differs" {
@@ -221,9 +264,11 @@ json_of_cells() {
 
 @test "a full disk stops one run, and the study goes on later" {
     ${CC:-gcc} -shared -fPIC -o "$work/faultfs.so" test/faultfs.c -ldl
+    study $small --index 0 # so that the study's own list is there, and the first rename is a run's
     code=0
     FAULT="rename 1 28" FAULT_HIT="$work/hit" LD_PRELOAD="$work/faultfs.so" $train study $small --out "$work/s" >"$work/out" 2>"$work/err" || code=$?
     [ "$code" -eq 74 ]
+    [ "$(grep -c 'FAILED .*No space left.*(exit code 74)' "$work/err")" -eq 3 ]
     study $small
     [ "$(ls "$work/s/preds" | grep -c '\.bin$')" -eq 4 ]
 }
@@ -266,5 +311,11 @@ json_of_cells() {
     rm "$work"/s/preds/*mismatched*.s2.bin
     study $own
     grep -q '^2 runs, 1 of them finished' "$work/err"
-    [ "$(ls "$work/s/preds" | grep -c '\.bin$')" -eq 4 ]
+    file=$(ls "$work"/s/preds/*mismatched*.s1.bin)
+    truncate -s -3 "$file"
+    study $own
+    grep -q '^2 runs, 1 of them finished' "$work/err"
+    study $own
+    grep -q '^2 runs, 2 of them finished' "$work/err"
+    [ "$(ls "$work/s/preds" | grep '\.bin$' | grep -vc '\.1\.bin$')" -eq 4 ]
 }

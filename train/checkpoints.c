@@ -232,8 +232,8 @@ int checkpoints_end(const Run *run, Error *error)
         free(steps);
         free(kept);
     }
-    if (!code && !prune(folder, 0, 0, error) && rmdir(folder) && errno != ENOTEMPTY &&
-        errno != EEXIST) {
+    code = code ? code : prune(folder, 0, 0, error);
+    if (!code && rmdir(folder) && errno != ENOTEMPTY && errno != EEXIST) {
         code = error_set_errno(error, "remove", folder);
     }
     return code;

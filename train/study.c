@@ -73,7 +73,8 @@ static int check_known(json_t *known, const Study *study, const char *path, Erro
                        !strcmp(text_of(old, "recipe"), text_of(cell, "recipe"));
             if (same) {
                 found = 1;
-                output_differences(&list, json_object_get(old, "receipts"), study->cells[i].receipts);
+                output_differences(&list, json_object_get(old, "receipts"),
+                                   study->cells[i].receipts);
                 output_differences(&list, json_object_get(old, "hparams"), study->cells[i].hparams);
             }
             if (list) {
@@ -166,9 +167,8 @@ static void show_list(const Study *study, int done)
     }
     char *time = known ? seconds_text(seconds[0], seconds[1]) : NULL;
     fprintf(stderr,
-            "%d runs, %d of them finished; %d at a time with %d thread%s each; time left%s %s\n",
+            "%d runs, %d of them finished; %d at a time with %d thread%s each; time left: %s\n",
             study->run_count, done, o->jobs, o->threads, o->threads > 1 ? "s" : "",
-            known ? " about" : "",
             done == study->run_count ? "none"
             : known                  ? time
                                      : "unknown");
@@ -188,7 +188,8 @@ static void print_commands(const Study *study, int argc, char **argv)
     }
     for (int i = 0; i < study->run_count; i++) {
         if (study->runs[i].state != RUN_DONE) {
-            printf("./train_gpt%s --index %d # %s\n", command, i, study->runs[i].name);
+            printf("./train_gpt%s --threads-per-run %d --index %d # %s\n", command,
+                   study->options.threads, i, study->runs[i].name);
         }
     }
     free(command);
@@ -273,8 +274,17 @@ static int run_consistency(const Study *study, const char *const *options, int c
                            "study: the runs are finished, but %s made no table", program);
 }
 
+static void put_field(FILE *out, const char *text)
+{
+    fputc('"', out);
+    for (; *text; text++) {
+        fprintf(out, *text == '"' ? "%c\"" : "%c", *text);
+    }
+    fputc('"', out);
+}
+
 /* Our numbers in the form of a published table, for its audit: *rows of them. */
-static int write_table(const char *path, const char *json, int *rows, Error *error)
+static int write_table(const char *path, const char *json, int recipes, int *rows, Error *error)
 {
     static const char *const keys[] = {"zeta", "VAR", "CON", "CCON"};
     json_t *report, *group;
@@ -291,7 +301,13 @@ static int write_table(const char *path, const char *json, int *rows, Error *err
             !json_is_number(json_object_get(group, "CCON"))) {
             continue; /* one run, or a regression, has no such numbers; a task stands once */
         }
-        fprintf(writer.stream, "%s,%s", text_of(group, "model"), text_of(group, "task"));
+        /* of several recipes each is a model of its own: a table has one row for model and task */
+        char *model = string_format(recipes > 1 ? "%s (%.8s)" : "%s", text_of(group, "model"),
+                                    text_of(group, "recipe_sha256"));
+        put_field(writer.stream, model);
+        fputc(',', writer.stream);
+        put_field(writer.stream, text_of(group, "task"));
+        free(model);
         for (int i = 0; i < 4; i++) {
             fprintf(writer.stream, ",%.2f",
                     100.0 * json_number_value(json_object_get(group, keys[i])));
@@ -321,8 +337,11 @@ static int make_tables(const Study *study, Error *error)
         code = run_consistency(study, (const char *const[]){"--output", files[i]}, 2, error);
     }
     int rows = 0;
-    code = code || write_table(csv, json, &rows, error) ? error->code : 0;
-    if (!code && rows) {
+    code = code || write_table(csv, json, study->options.recipe_count, &rows, error) ? error->code
+                                                                                     : 0;
+    if (!code && !rows) {
+        unlink(audit); /* of an earlier table */
+    } else if (!code) {
         code = run_consistency(
             study, (const char *const[]){"--audit-table", csv, "--output", audit}, 4, error);
     }
@@ -377,7 +396,7 @@ static int run_study(Study *study, int argc, char **argv, Error *error)
         return study_work(study, index, 1, error);
     }
     int code = study_work(study, 0, study->run_count, error);
-    if (code == EXIT_STOPPED) {
+    if (study->stopped) {
         return code;
     }
     Error tables = {0};
@@ -385,9 +404,13 @@ static int run_study(Study *study, int argc, char **argv, Error *error)
     for (int i = 0; i < study->run_count; i++) {
         any |= study->runs[i].state == RUN_DONE;
     }
-    if (any && make_tables(study, &tables) && !code) {
-        *error = tables;
-        code = tables.code;
+    if (any && make_tables(study, &tables)) {
+        if (code) { /* that of the runs is the one to end with */
+            fprintf(stderr, "train_gpt: %s\n", tables.text);
+        } else {
+            *error = tables;
+            code = tables.code;
+        }
     }
     return code ? code : stdout_close(error);
 }

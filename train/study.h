@@ -61,6 +61,7 @@ typedef struct Study {
     size_t room;       /* bytes that all runs together may have */
     int cores;         /* that they may keep busy */
     int builtin, tiny; /* some data, some model are stand-ins */
+    int stopped;       /* by a signal */
     int one_each;      /* a device that runs do not share */
 } Study;
 

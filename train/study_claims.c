@@ -14,10 +14,16 @@
 /* Where process numbers mean the same: this host since it was started, and in a container that. */
 static void read_place(char place[320])
 {
-    char host[256] = "", namespace[48] = "";
+    char host[192] = "", namespace[48] = "", boot[40] = "";
+    int descriptor = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (descriptor >= 0) {
+        (void)!read(descriptor, boot, 36);
+        close(descriptor);
+    }
     (void)gethostname(host, sizeof host - 1);
     (void)!readlink("/proc/self/ns/pid", namespace, sizeof namespace - 1);
-    snprintf(place, 320, "%s %s", *host ? host : "?", *namespace ? namespace : "-");
+    snprintf(place, 320, "%s %s %s", *host ? host : "?", *boot ? boot : "-",
+             *namespace ? namespace : "-");
 }
 
 static char *path_of(const char *stem, int generation)
@@ -47,22 +53,26 @@ static int highest(const char *folder, const char *name)
 }
 
 /* Seconds since a file was changed, by the clock of the file system that it is on: the clocks of
- * two machines may differ by more than a heartbeat. -1: it is gone, or nothing can be said. */
+ * two machines may differ by more than a heartbeat. CLAIM_STALE if it is gone, 0 if nothing can be
+ * said. */
 static double age_of(const char *path)
 {
     char *probe = string_format("%s.clock-%ld", path, (long)getpid());
     struct stat now, then;
-    int descriptor = open(probe, O_CREAT | O_WRONLY | O_CLOEXEC, 0666),
-        known = descriptor >= 0 && !futimens(descriptor, NULL) && !fstat(descriptor, &now) &&
-                !stat(path, &then);
+    double age = 0;
+    int descriptor = open(probe, O_CREAT | O_WRONLY | O_CLOEXEC, 0666);
+    if (stat(path, &then)) {
+        age = errno == ENOENT ? CLAIM_STALE : 0;
+    } else if (descriptor >= 0 && !futimens(descriptor, NULL) && !fstat(descriptor, &now)) {
+        age = (double)(now.st_mtim.tv_sec - then.st_mtim.tv_sec) +
+              1e-9 * (double)(now.st_mtim.tv_nsec - then.st_mtim.tv_nsec);
+    }
     if (descriptor >= 0) {
         close(descriptor);
         unlink(probe);
     }
     free(probe);
-    return known ? (double)(now.st_mtim.tv_sec - then.st_mtim.tv_sec) +
-                       1e-9 * (double)(now.st_mtim.tv_nsec - then.st_mtim.tv_nsec)
-                 : -1;
+    return age;
 }
 
 /* Whether the owner of a claim lives; owner: who that is, for people. */
@@ -84,8 +94,7 @@ static int is_alive(const char *path, char owner[384])
     if (here && kill((pid_t)pid, 0) && errno == ESRCH) {
         return 0;
     }
-    double age = age_of(path);
-    return age >= 0 && age < CLAIM_STALE;
+    return age_of(path) < CLAIM_STALE;
 }
 
 int claim_take(Claim *claim, const char *folder, const char *name, Error *error)
@@ -110,7 +119,15 @@ int claim_take(Claim *claim, const char *folder, const char *name, Error *error)
                 unlink(mine);
             }
             close(descriptor);
-            *claim = (Claim){stem, generation + 1, clock_seconds()};
+            /* while it was made, the one before may have been given up and made anew: then that, or
+             * a later one, is the claim */
+            if (!code && (highest(folder, name) != generation + 1 ||
+                          (generation && is_alive(path, owner)))) {
+                unlink(mine);
+                descriptor = -1;
+            } else {
+                *claim = (Claim){stem, generation + 1, clock_seconds()};
+            }
         }
         free(path);
         free(mine);

@@ -56,7 +56,7 @@ void study_help(FILE *out)
 /* The option of the table that word is, up to a '='; hyphens may be underscores. -1: none. */
 static int find(const char *word)
 {
-    if (!strncmp(word, "-j", 2)) {
+    if (!strncmp(word, "-j", 2) && strspn(word + 2, "0123456789") == strlen(word + 2)) {
         word = "--jobs";
     }
     size_t length = strcspn(word, "=");

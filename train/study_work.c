@@ -17,7 +17,7 @@
 
 enum { LOOK = 250 * 1000 * 1000 }; /* nanoseconds between two looks at the runs */
 static const double RETRY = 2.0;   /* seconds until a run that goes elsewhere is looked at again */
-enum { MOST_TRIES = 30 };          /* for one whose files another process writes */
+enum { MOST_TRIES = 900 };         /* for one whose files another process writes */
 
 typedef struct Job {
     StudyRun *run; /* NULL: free */
@@ -34,32 +34,44 @@ typedef struct Work {
     Job *job;
     double began, looked, cost; /* cost: of what was finished since */
     int signals;                /* how many asked to stop */
+    double asked;               /* when the last of them came */
+    int ending;                 /* what goes is ended for an error of the study */
     int code;                   /* of the first run that failed */
     char *claims;               /* their folder */
 } Work;
 
 /* --- what there is --- */
 
+/* What the files of a run have each their own. */
+static int is_of_the_set(const char *key)
+{
+    static const char *const keys[] = {"benchmark", "task",        "split",   "metric",
+                                       "problem",   "label_names", "dataset", "dataset_sha256", "part"};
+    size_t i = 0;
+    while (i < sizeof keys / sizeof *keys && strcmp(key, keys[i]) != 0) {
+        i++;
+    }
+    return i < sizeof keys / sizeof *keys;
+}
+
 int study_finished(const StudyRun *run)
 {
-    Preds preds;
-    Error ignored;
-    for (int i = 0; i < run->path_count; i++) {
-        if (!path_exists(run->paths[i])) {
+    int same = 1;
+    for (int i = 0; i < run->path_count && same; i++) {
+        Preds preds;
+        Error ignored;
+        const char *key;
+        json_t *value;
+        if (!path_exists(run->paths[i]) || preds_read(&preds, run->paths[i], &ignored)) {
             return 0;
         }
+        json_object_foreach(run->receipts, key, value)
+        {
+            same = same && ((i && is_of_the_set(key)) ||
+                            !strcmp(preds_meta(&preds, key), json_string_value(value)));
+        }
+        preds_free(&preds);
     }
-    if (preds_read(&preds, run->paths[0], &ignored)) {
-        return 0;
-    }
-    int same = 1;
-    const char *key;
-    json_t *value;
-    json_object_foreach(run->receipts, key, value)
-    {
-        same = same && !strcmp(preds_meta(&preds, key), json_string_value(value));
-    }
-    preds_free(&preds);
     return same;
 }
 
@@ -248,14 +260,15 @@ static int start(Work *work, Job *job, StudyRun *run, const sigset_t *mask, Erro
         if (pid == 0) {
             become_run(argv, log, mask, parent);
         }
-        code = pid < 0
-                   ? error_set(error, EXIT_NO_MEMORY, "cannot start a process: %s", strerror(errno))
-                   : 0;
-        job->pid = pid;
-        job->run = run;
-        job->began = clock_seconds();
-        job->lost = 0;
-        run->state = RUN_GOES;
+        if (pid > 0) {
+            job->pid = pid;
+            job->run = run;
+            job->began = clock_seconds();
+            job->lost = 0;
+            run->state = RUN_GOES;
+        } else {
+            code = error_set(error, EXIT_NO_MEMORY, "cannot start a process: %s", strerror(errno));
+        }
     }
     if (log >= 0) {
         close(log);
@@ -307,7 +320,7 @@ static void end_job(Work *work, Job *job, int status)
         work->cost += run->cell->cost;
         tell(work, "%d/%d  %s  %s  %s", count_state(work, RUN_DONE), work->count, run->name, word,
              time_text(text, clock_seconds() - job->began));
-    } else if (work->signals) {
+    } else if (work->signals || work->ending) {
         run->state = RUN_WAITS;
     } else if (job->lost || (code == EXIT_BUSY && run->tries++ < MOST_TRIES)) {
         /* its files are being written by a process that the claims do not know: one of a study that
@@ -316,7 +329,11 @@ static void end_job(Work *work, Job *job, int status)
         run->retry = clock_seconds() + RETRY;
     } else {
         run->state = RUN_FAILED;
-        work->code = work->code ? work->code : WIFEXITED(status) ? code : EXIT_STOPPED;
+        /* who is killed by the system is so for its memory */
+        work->code = work->code                    ? work->code
+                     : WIFEXITED(status)           ? code
+                     : WTERMSIG(status) == SIGKILL ? EXIT_NO_MEMORY
+                                                   : EXIT_BUG;
         tell(work, "FAILED  %s: %s%s%s (exit code %d)", run->name,
              WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "",
              WIFSIGNALED(status) ? ": " : "", word, code);
@@ -358,8 +375,12 @@ static void look(Work *work, const sigset_t *wanted)
 {
     struct timespec until = {0, LOOK};
     int number = sigtimedwait(wanted, NULL, &until), status;
-    if (number > 0 && number != SIGCHLD) {
+    double now = clock_seconds();
+    /* SIGXCPU comes each second, and timeout(1) sends its signal twice: that is one request */
+    int again = work->signals && (number == SIGXCPU || now < work->asked + 0.25);
+    if (number > 0 && number != SIGCHLD && !again) {
         work->signals++;
+        work->asked = now;
         tell(work, work->signals == 1 ? "stopping: the runs end now" : "stopping at once");
         stop_runs(work, work->signals == 1 ? SIGTERM : SIGKILL);
     }
@@ -405,6 +426,7 @@ static int work_all(Work *work, int alone, Error *error)
                 code = EXIT_BUSY;
             }
             if (code) {
+                work->ending = 1;
                 stop_runs(work, SIGTERM);
             }
             continue;
@@ -440,7 +462,8 @@ int study_work(Study *study, int first, int count, Error *error)
     if (code) {
         return code;
     }
-    if (work.signals) {
+    study->stopped = work.signals > 0;
+    if (study->stopped) {
         return error_set(
             error, EXIT_STOPPED,
             "stopped by a signal with %d of %d runs finished; the same command goes on",
@@ -448,8 +471,9 @@ int study_work(Study *study, int first, int count, Error *error)
     }
     int failed = count_state(&work, RUN_FAILED);
     return failed ? error_set(error, work.code,
-                              "study: %d of %d runs failed; the others are finished, %s/logs says "
-                              "more; the same command tries again",
-                              failed, count, study->out)
+                              "study: %d of %d runs failed%s; %s/logs says more; the same command "
+                              "tries again",
+                              failed, count, failed < count ? ", the others are finished" : "",
+                              study->out)
                   : 0;
 }
