@@ -217,11 +217,15 @@ json_of_cells() {
 }
 
 @test "a signal that comes twice at once, as timeout sends it, is one: the runs save" {
-    $train study --tasks cb --seeds 1,2 --model tiny --data builtin --max-steps 900000 --out "$work/s" >"$work/out" 2>"$work/err" &
+    $train study --tasks boolq --seeds 1,2 --model tiny --data builtin --batch 2048 --max-steps 500 --eval-every 0 --out "$work/s" >"$work/out" 2>"$work/err" &
     pid=$!
-    sleep 1.2
+    for i in $(seq 200); do
+        if [ "$(grep -c ' start ' "$work/err")" -eq 2 ]; then break; fi
+        sleep 0.02
+    done
+    sleep 0.7 # the runs are at their steps
     kill -TERM $pid
-    sleep 0.03
+    sleep 0.05
     kill -TERM $pid
     code=0
     wait $pid || code=$?
