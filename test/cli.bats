@@ -303,6 +303,8 @@ make_data() {
     grep -q 'rte (glue): 2 training and 2 dev examples' "$work/err"
     if grep -q 'NOTE: the' "$work/err"; then false; fi
     ls "$work/env" | grep -q 'rte.validation.model'
+    SEEDBED_MODEL=tiny $train --task rte --max-steps 1 --preds "$work/tiny" >/dev/null 2>"$work/err"
+    grep -q '^recipe    tiny: ' "$work/err"
 }
 
 @test "a sharded model gives the same run as one file" {

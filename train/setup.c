@@ -24,10 +24,16 @@ static json_t *tiny_config(int V)
         "attention_probs_dropout_prob", 0.1, "initializer_range", 0.05, "hidden_act", "gelu");
 }
 
+/* The folder of --model or its variable, or "tiny". */
+static const char *model_of(const Options *options)
+{
+    const char *variable = getenv("SEEDBED_MODEL");
+    return options->model ? options->model : variable && *variable ? variable : "tiny";
+}
+
 static int open_model_files(Setup *setup, Config *config, Error *error)
 {
-    const char *named = setup->options->model, *variable = getenv("SEEDBED_MODEL");
-    const char *folder = named ? named : variable && *variable ? variable : "tiny";
+    const char *folder = model_of(setup->options);
     if (!strcmp(folder, "tiny")) {
         int count;
         const char *const *words = builtin_words(&count);
@@ -332,8 +338,7 @@ int setup_open(Setup *setup, Options *options, Error *error)
     for (int i = 0; i < options->kernel_count && !code; i++) {
         code = backend_choose(&setup->backend, options->kernels[i], error);
     }
-    const char *variable = getenv("SEEDBED_MODEL");
-    int tiny = options->model ? !strcmp(options->model, "tiny") : !variable || !*variable;
+    int tiny = !strcmp(model_of(options), "tiny");
     if (!code && (recipe_open(&setup->named, options, setup->task, tiny, error) ||
                   recipe_make(&setup->recipe, options, setup->task, error) ||
                   open_model_files(setup, &config, error) ||
