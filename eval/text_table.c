@@ -150,33 +150,34 @@ static void show_line(FILE *out, const char *text, const Arguments *o, const cha
     fputs(close[kind], out);
 }
 
+/* In the text format: as lines of words, plain. */
+static void show_words(FILE *out, const char *before, const char *text, size_t column)
+{
+    char *plain = string_copy(text);
+    text_plain(plain);
+    fputs(before, out);
+    print_words(out, column, 2, plain);
+    fputc('\n', out);
+    free(plain);
+}
+
 void text_heading(FILE *out, const char *text, const Arguments *o)
 {
     static const char *const open[] = {"\n**", "\n% ", "<h2>"}, *const close[] = {"**\n\n", "\n",
                                                                                   "</h2>\n"};
     if (o->format == FORMAT_TEXT) {
-        char *plain = string_copy(text);
-        text_plain(plain);
-        fputc('\n', out);
-        print_words(out, 0, 2, plain);
-        fputc('\n', out);
-        free(plain);
-        return;
+        show_words(out, "\n", text, 0);
+    } else {
+        show_line(out, text, o, open, close);
     }
-    show_line(out, text, o, open, close);
 }
 
 void text_note(FILE *out, const char *text, const Arguments *o)
 {
     static const char *const open[] = {"\n", "% ", "<p>"}, *const close[] = {"\n", "\n", "</p>\n"};
     if (o->format == FORMAT_TEXT) {
-        char *plain = string_copy(text);
-        text_plain(plain);
-        fputs("  ", out);
-        print_words(out, 2, 2, plain);
-        fputc('\n', out);
-        free(plain);
-        return;
+        show_words(out, "  ", text, 2);
+    } else {
+        show_line(out, text, o, open, close);
     }
-    show_line(out, text, o, open, close);
 }

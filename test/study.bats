@@ -97,6 +97,8 @@ study() {
     rm -r "$work/s"
     study --tasks cola --seeds 1,2 --grid dropout,init,data $quick --dry-run
     grep -q '^8 runs' "$work/err"
+    appended="--out $work/s --quiet"
+    fails 64 'study: more than 10000 runs' $train study --tasks cola --seeds 1-100 --grid init,data,dropout $quick
     study --tasks cola --seeds 1,2 --grid order --kernel all=shuffled $quick --dry-run
     grep -q '^2 runs' "$work/err"
 }

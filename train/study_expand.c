@@ -145,7 +145,7 @@ static void free_run(StudyRun *run)
 
 /* --- cells --- */
 
-/* Bits of a digest that runs of other machines and programs may have otherwise. */
+/* Takes out what runs of other machines and builds may say otherwise. */
 static void drop_machine(json_t *receipts)
 {
     static const char *const free_to_differ[] = {"device", "library", "tool_version", "git_commit"};
@@ -271,13 +271,9 @@ static int expand(Study *study, const char *const *tasks, int task_count, const 
                   int seed_count, int grid, Error *error)
 {
     const StudyOptions *o = &study->options;
-    int each = seed_count;
-    for (int i = 0; i < SOURCES && grid; i++) {
-        each = i == 0 ? 1 : each;
+    int each = grid ? 1 : seed_count;
+    for (int i = 0; i < SOURCES && each <= MAX_RUNS; i++) {
         each *= grid >> i & 1 ? seed_count : 1;
-        if (each > MAX_RUNS) {
-            break;
-        }
     }
     int cells = task_count * o->model_count * o->recipe_count;
     if (each > MAX_RUNS / cells) {

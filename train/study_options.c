@@ -47,9 +47,9 @@ void study_help(FILE *out)
         print_words(out, 27, 27, table[i].help);
         fputc('\n', out);
     }
-    fputs("\nSeveral machines may work on one folder with the same command. Exit codes: those of\n"
-          "train_gpt; of the first run that failed, if one did; 78 if the folder's study has\n"
-          "other settings.\n",
+    fputs("\nSeveral machines may work on one folder with the same command. Exit codes: those\n"
+          "of train_gpt; of the first run that failed, if one did; 78 if the folder's study\n"
+          "has other settings.\n",
           out);
 }
 
