@@ -29,7 +29,7 @@ INCLUDE_eval = -Ibase -Idata -Ieval
 INCLUDE_train = -Ibase -Ikernels -Imodel -Idata -Ieval -Itrain
 INCLUDE_tools = $(INCLUDE_train)
 INCLUDE_test = $(INCLUDE_train) -Itest -Itest/cudasim
-LDLIBS = $(CUDART) -ljansson -lxxhash -lmd -ldl -lm $(if $(CUDART),-lrt -lpthread) $(SANITIZE_SIM)
+LDLIBS = $(CUDART) -ljansson -lxxhash -lcrypto -ldl -lm $(if $(CUDART),-lrt -lpthread) $(SANITIZE_SIM)
 
 # A build of the kernels is all sources of one kind compiled under one name: the .c for each instruction set, chosen at run
 # time; the .cu for the emulator of test/cudasim, and for CUDA where nvcc and its static runtime are (NVCC= for none).
@@ -93,7 +93,7 @@ FOR_STUB = -Wl,--export-dynamic-symbol=_Z21cudaStreamSynchronizeP11CUstream_st
 $(PROGRAMS)/train_gpt: $(BUILD)/train/main.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) $(FOR_STUB)
 $(PROGRAMS)/consistency $(PROGRAMS)/tracediff $(PROGRAMS)/check: $(PROGRAMS)/%: $(BUILD)/eval/%.o $(EVAL) $(DATA) $(BASE)
-	$(CC) $(CFLAGS) -o $@ $^ -ljansson -lxxhash -lmd -lm
+	$(CC) $(CFLAGS) -o $@ $^ -ljansson -lxxhash -lcrypto -lm
 $(PROGRAMS)/merge: $(BUILD)/tools/merge.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/bench: $(BUILD)/tools/bench.o $(ALL)
@@ -177,7 +177,7 @@ report:
 	@echo "kernels   $(SIMDS), chosen at run time"
 	@echo "emulator  $$($(CXX) --version | head -n 1): kernels/*.cu for --device sim"
 	@echo "cuda      $(if $(NVCC),$(NVCC)$(if $(CUDART),: kernels/*.cu for sm_$(subst $() , sm_,$(GPUS)),: libcudart_static.a is not there; no CUDA),not found (optional))"
-	@for h in jansson:libjansson-dev xxhash:libxxhash-dev sha256:libmd-dev stb/stb_ds:libstb-dev; do \
+	@for h in jansson:libjansson-dev xxhash:libxxhash-dev openssl/sha:libssl-dev stb/stb_ds:libstb-dev; do \
 	    echo "#include <$${h%%:*}.h>" | $(CC) -E - >/dev/null 2>&1 || \
 	    { echo "missing   $${h%%:*}.h: install it with: make deps (Debian package $${h##*:})"; exit 1; }; done
 	@ldconfig -p 2>/dev/null | grep -q libopenblas.so.0 && echo "openblas  found: --kernel matmul_forward=openblas" || \
@@ -203,7 +203,7 @@ help:
 	@echo "make clean      remove what was built"
 	@echo "Variables: CC=clang, CXX=clang++, BUILD=folder, NVCC=nvcc (empty: no CUDA)"
 
-PACKAGES = gcc g++ make libc6-dev libgomp1 libjansson-dev libxxhash-dev libmd-dev libstb-dev bats
+PACKAGES = gcc g++ make libc6-dev libgomp1 libjansson-dev libxxhash-dev libssl-dev libstb-dev bats
 deps:
 	@missing=$$(dpkg-query -W -f '$${Status} $${Package}\n' $(PACKAGES) 2>/dev/null | grep -c '^install ok installed' || true); \
 	if [ "$$missing" = "$(words $(PACKAGES))" ]; then echo "deps: all installed"; else \
@@ -286,7 +286,7 @@ fuzz: $(PROGRAMS)/train_gpt
     printf '\006{"ctx": "a", "endings": ["b", "c"], "label": 0}\n{"ctx": "d", "endings": ["e", "f"], "label": 1}\n' > build-fuzz/corpus/own-jsonl
 	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(EXACT) $(INCLUDE_eval) \
 	    -o build-fuzz/fuzz_preds test/fuzz_preds.c $(filter-out eval/consistency.c eval/tracediff.c eval/check.c,$(wildcard eval/*.c)) $(wildcard base/*.c data/*.c) \
-	    -ljansson -lxxhash -lmd -lm
+	    -ljansson -lxxhash -lcrypto -lm
 	build-fuzz/fuzz_preds -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 build-fuzz/corpus
 
 unicode: $(BUILD)/unicode_tables

@@ -1,10 +1,11 @@
 #define _GNU_SOURCE
+#define OPENSSL_API_COMPAT 10101 /* SHA256_Update, which needs no provider and cannot fail */
 #include "base.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sha256.h>
+#include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -181,16 +182,28 @@ int folder_remove(const char *path, Error *error)
     return !code && rmdir(path) && errno != ENOENT ? error_set_errno(error, "remove", path) : code;
 }
 
-void sha256_hex(char hex[65], const void *bytes, size_t size)
+void sha256(unsigned char digest[SHA256_BYTES], const Bytes *parts, size_t count)
 {
-    SHA2_CTX context;
-    uint8_t digest[SHA256_DIGEST_LENGTH];
-    SHA256Init(&context);
-    SHA256Update(&context, bytes, size);
-    SHA256Final(digest, &context);
-    for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) {
+    SHA256_CTX context;
+    (void)SHA256_Init(&context);
+    for (size_t i = 0; i < count; i++) {
+        (void)SHA256_Update(&context, parts[i].at, parts[i].size);
+    }
+    (void)SHA256_Final(digest, &context);
+}
+
+void sha256_text(char hex[65], const unsigned char digest[SHA256_BYTES])
+{
+    for (int i = 0; i < SHA256_BYTES; i++) {
         snprintf(hex + 2 * i, 3, "%02x", digest[i]);
     }
+}
+
+void sha256_hex(char hex[65], const void *bytes, size_t size)
+{
+    unsigned char digest[SHA256_BYTES];
+    sha256(digest, &(Bytes){bytes, size}, 1);
+    sha256_text(hex, digest);
 }
 
 size_t utf8_valid_prefix(const char *text, size_t size)

@@ -100,9 +100,9 @@ typedef struct File {
     size_t size;
 } File;
 
-/* Maps a regular file. Errors: 66 missing, 77 not readable, 65 a folder or special file, 74 I/O.
- * Until file_unmap, a page that is gone (the file was cut) ends the process with one line
- * and 74. */
+/* Maps a regular file; any thread may. Errors: 66 missing, 77 not readable, 65 a folder or special
+ * file, 74 I/O. Until file_unmap, a page that is gone (the file was cut) ends the process with one
+ * line and 74. */
 int file_map(File *file, const char *path, Error *error);
 void file_unmap(File *file);
 
@@ -175,7 +175,15 @@ int path_exists(const char *path);
 /* Whether both exist and are the same file or folder, under whatever names. */
 int path_is_same(const char *a, const char *b);
 
-/* Writes 64 lower-case hexadecimal digits of the SHA-256 of the bytes, and a 0. */
+/* SHA-256 of parts, one behind the other, one of which may be the digest itself; as 64 lower-case
+ * hexadecimal digits and a 0; and both for bytes in one piece. */
+enum { SHA256_BYTES = 32 };
+typedef struct Bytes {
+    const void *at;
+    size_t size;
+} Bytes;
+void sha256(unsigned char digest[SHA256_BYTES], const Bytes *parts, size_t count);
+void sha256_text(char hex[65], const unsigned char digest[SHA256_BYTES]);
 void sha256_hex(char hex[65], const void *bytes, size_t size);
 
 /* Length of the longest valid UTF-8 prefix of text (RFC 3629: no surrogates, nothing overlong, at

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,9 +22,22 @@ typedef struct Mapping {
     char *path;
 } Mapping;
 
-/* All that are mapped now. Only one thread maps and unmaps. */
+/* All that are mapped now. A lock that a signal handler can take: whoever has it touches no mapped
+ * page. */
+static atomic_flag mappings_busy = ATOMIC_FLAG_INIT;
 static Mapping *mappings;
 static size_t mapping_count;
+
+static void mappings_lock(void)
+{
+    while (atomic_flag_test_and_set_explicit(&mappings_busy, memory_order_acquire)) {
+    }
+}
+
+static void mappings_unlock(void)
+{
+    atomic_flag_clear_explicit(&mappings_busy, memory_order_release);
+}
 
 static void put(const char *text)
 {
@@ -38,6 +52,7 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
 {
     (void)context;
     const unsigned char *at = info->si_addr;
+    mappings_lock();
     for (size_t i = 0; i < mapping_count; i++) {
         if (at >= mappings[i].bytes && at - mappings[i].bytes < (ptrdiff_t)mappings[i].size) {
             writers_settle();
@@ -49,12 +64,14 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
             _exit(EXIT_IO);
         }
     }
+    mappings_unlock();
     signal(number, SIG_DFL); /* not ours: the access is repeated and ends the process */
 }
 
 static void mapping_add(const File *file, int descriptor, const struct stat *status,
                         const char *path)
 {
+    mappings_lock();
     if (!mappings) {
         struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
         sigaction(SIGBUS, &action, NULL);
@@ -62,6 +79,7 @@ static void mapping_add(const File *file, int descriptor, const struct stat *sta
     mappings = memory_realloc(mappings, mapping_count + 1, sizeof *mappings);
     mappings[mapping_count++] = (Mapping){file->bytes, file->size, status->st_mtim, descriptor,
                                           string_copy(path)};
+    mappings_unlock();
 }
 
 int file_map(File *file, const char *path, Error *error)
@@ -99,30 +117,39 @@ int file_map(File *file, const char *path, Error *error)
 
 void file_unmap(File *file)
 {
+    Mapping gone = {0};
+    mappings_lock();
     for (size_t i = 0; file->bytes && i < mapping_count; i++) {
         if (mappings[i].bytes == file->bytes) {
-            munmap((void *)(uintptr_t)file->bytes, file->size);
-            close(mappings[i].descriptor);
-            free(mappings[i].path);
+            gone = mappings[i];
             mappings[i] = mappings[--mapping_count];
             break;
         }
+    }
+    mappings_unlock();
+    if (gone.bytes) {
+        munmap((void *)(uintptr_t)gone.bytes, gone.size);
+        close(gone.descriptor);
+        free(gone.path);
     }
     *file = (File){0};
 }
 
 int files_unchanged(Error *error)
 {
-    for (size_t i = 0; i < mapping_count; i++) {
+    int code = 0;
+    mappings_lock();
+    for (size_t i = 0; i < mapping_count && !code; i++) {
         const Mapping *m = &mappings[i];
         struct stat status;
         if (fstat(m->descriptor, &status) || (size_t)status.st_size != m->size ||
             status.st_mtim.tv_sec != m->modified.tv_sec ||
             status.st_mtim.tv_nsec != m->modified.tv_nsec) {
-            return REFUSE("%s: was changed by another program while it was in use; nothing that "
+            code = REFUSE("%s: was changed by another program while it was in use; nothing that "
                           "rests on it was written, run again",
                           m->path);
         }
     }
-    return 0;
+    mappings_unlock();
+    return code;
 }

@@ -1,6 +1,5 @@
 #include "safetensors.h"
 
-#include <sha256.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -340,17 +339,15 @@ int safetensors_write(const char *path, TensorSource *sources, size_t count, jso
     size_t offset = 0;
     qsort(sources, count, sizeof *sources, source_order);
     if (metadata && json_object_get(metadata, "data_sha256")) {
-        SHA2_CTX context;
-        uint8_t digest[SHA256_DIGEST_LENGTH];
+        unsigned char digest[SHA256_BYTES];
         char hex[65];
-        SHA256Init(&context);
+        Bytes *parts = memory_alloc(count, sizeof *parts);
         for (size_t i = 0; i < count; i++) {
-            SHA256Update(&context, sources[i].data, source_bytes(&sources[i]));
+            parts[i] = (Bytes){sources[i].data, source_bytes(&sources[i])};
         }
-        SHA256Final(digest, &context);
-        for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) {
-            snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-        }
+        sha256(digest, parts, count);
+        sha256_text(hex, digest);
+        free(parts);
         json_object_set_new(metadata, "data_sha256", json_string(hex));
     }
     if (metadata) {

@@ -228,7 +228,7 @@ static int compute(const char *path, const Steps *steps, const uint32_t *chosen,
         size_t at = place_of(steps, chosen[i]), there = place_of(&again, chosen[i]);
         same = there < again.count && !memcmp(steps->chains[at], again.chains[there], TRACE_CHAIN);
         if (same) {
-            trace_chain_text(hex, steps->chains[at]);
+            sha256_text(hex, steps->chains[at]);
             printf("step %u: equal, and so is all before it; chain %s\n", chosen[i], hex);
         }
     }

@@ -1,6 +1,5 @@
 #include "trace.h"
 
-#include <sha256.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -60,11 +59,7 @@ static Parts parts_of(const TraceBlock *block)
 /* chain = SHA-256(chain, bytes). */
 static void chain_on(unsigned char chain[TRACE_CHAIN], const void *bytes, size_t size)
 {
-    SHA2_CTX context;
-    SHA256Init(&context);
-    SHA256Update(&context, chain, TRACE_CHAIN);
-    SHA256Update(&context, bytes, size);
-    SHA256Final(chain, &context);
+    sha256(chain, (Bytes[2]){{chain, TRACE_CHAIN}, {bytes, size}}, 2);
 }
 
 static void chain_begin(unsigned char chain[TRACE_CHAIN], const json_t *header)
@@ -73,19 +68,9 @@ static void chain_begin(unsigned char chain[TRACE_CHAIN], const json_t *header)
     json_object_set(part, "run", json_object_get(header, "run"));
     json_object_set(part, "parameters", json_object_get(header, "parameters"));
     char *text = json_canonical(part);
-    SHA2_CTX context;
-    SHA256Init(&context);
-    SHA256Update(&context, (const uint8_t *)text, strlen(text));
-    SHA256Final(chain, &context);
+    sha256(chain, &(Bytes){text, strlen(text)}, 1);
     free(text);
     json_decref(part);
-}
-
-void trace_chain_text(char hex[65], const unsigned char chain[TRACE_CHAIN])
-{
-    for (int i = 0; i < TRACE_CHAIN; i++) {
-        snprintf(hex + 2 * i, 3, "%02x", chain[i]);
-    }
 }
 
 /* --- reading --- */

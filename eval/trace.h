@@ -14,7 +14,7 @@
 #include "base.h"
 #include "json.h"
 
-enum { TRACE_VERSION = 1, TRACE_CHAIN = 32, TRACE_SKETCH = 256 };
+enum { TRACE_VERSION = 1, TRACE_CHAIN = SHA256_BYTES, TRACE_SKETCH = 256 };
 
 /* What a block is; the letters in the file. */
 typedef enum TraceTag {
@@ -125,9 +125,6 @@ void trace_close(TraceReader *reader);
 const char *trace_op(const TraceReader *reader, int op);
 const char *trace_output(const TraceReader *reader, int op, int output);
 const char *trace_parameter(const TraceReader *reader, size_t parameter);
-
-/* 64 lower-case hexadecimal digits and a 0. */
-void trace_chain_text(char hex[65], const unsigned char chain[TRACE_CHAIN]);
 
 /* --- writing --- */
 

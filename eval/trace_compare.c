@@ -277,7 +277,7 @@ static json_t *extent(const TraceReader *r)
 {
     char chain[65];
     json_t *o = json_object();
-    trace_chain_text(chain, r->chain);
+    sha256_text(chain, r->chain);
     json_object_set_new(o, "trace", json_text(r->path));
     put_count(o, "step", r->step);
     json_object_set_new(o, "whole", json_boolean(r->ended));

@@ -18,7 +18,7 @@ setup() {
     command -v objdump >/dev/null || skip "no objdump"
     for program in train_gpt merge; do
         others=$(objdump -p "${train%train_gpt}$program" | awk '$1 == "NEEDED" { print $2 }' |
-            grep -vE '^(libc|libm|libdl|librt|libpthread|libgomp|libomp|libjansson|libxxhash|libmd|ld-linux.*)\.so' | grep -vE '^lib[atu].*san\.so' || true)
+            grep -vE '^(libc|libm|libdl|librt|libpthread|libgomp|libomp|libjansson|libxxhash|libcrypto|ld-linux.*)\.so' | grep -vE '^lib[atu].*san\.so' || true)
         [ -z "$others" ] || { echo "$program needs $others"; return 1; }
     done
 }

@@ -134,6 +134,15 @@ static void check_mapped(void)
           "status %d", status);
     file_unmap(&file);
     CHECK(!files_unchanged(&error) && !file_copy(path, out, &error), "no longer mapped");
+    int bad = 0;
+#pragma omp parallel for num_threads(4) reduction(+ : bad)
+    for (int i = 0; i < 4000; i++) { /* mapped by several threads at once */
+        Error own;
+        File mine;
+        bad += file_map(&mine, path, &own) || mine.size != 1 || files_unchanged(&own);
+        file_unmap(&mine);
+    }
+    CHECK(!bad && !files_unchanged(&error), "%d of several threads' files", bad);
     unlink(path);
     unlink(out);
     free(path);

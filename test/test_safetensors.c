@@ -186,8 +186,35 @@ static void check_round_trip(void)
           "no folder: %s", error.text);
 }
 
+/* The examples of FIPS 180-2, in one piece and in two. */
+static void check_sha256(void)
+{
+    static const char text[] = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
+    static const struct {
+        size_t size;
+        const char *hex;
+    } known[] = {
+        {0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {56, "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        char hex[65];
+        sha256_hex(hex, text, known[i].size);
+        CHECK(!strcmp(hex, known[i].hex), "%zu bytes: %s", known[i].size, hex);
+        for (size_t cut = 0; cut <= known[i].size; cut++) {
+            unsigned char digest[SHA256_BYTES] = {0};
+            Bytes parts[2] = {{text, cut}, {text + cut, known[i].size - cut}};
+            sha256(digest, parts, 2);
+            sha256_text(hex, digest);
+            CHECK(!strcmp(hex, known[i].hex), "%zu bytes, cut at %zu: %s", known[i].size, cut, hex);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
+    check_sha256();
     scratch = scratch_path("x.safetensors");
     check_parts();
     check_round_trip();

@@ -5,7 +5,6 @@
 #include "trace_growth.h"
 
 #include <math.h>
-#include <sha256.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -307,17 +306,14 @@ static void chain_again(unsigned char *bytes, size_t size, size_t at,
     unsigned char chain[TRACE_CHAIN];
     memcpy(chain, first, TRACE_CHAIN);
     while (at < size) {
-        SHA2_CTX context;
         uint64_t block;
         memcpy(&block, bytes + at + 8, sizeof block);
         if (block < 16 + TRACE_CHAIN || block > size - at) {
             return;
         }
         if (memcmp(bytes + at, "End.", 4) != 0) { /* it repeats the chain */
-            SHA256Init(&context);
-            SHA256Update(&context, chain, TRACE_CHAIN);
-            SHA256Update(&context, bytes + at, block - TRACE_CHAIN);
-            SHA256Final(chain, &context);
+            sha256(chain,
+                   (Bytes[2]){{chain, TRACE_CHAIN}, {bytes + at, block - TRACE_CHAIN}}, 2);
         }
         memcpy(bytes + at + block - TRACE_CHAIN, chain, TRACE_CHAIN);
         at += block;

@@ -446,7 +446,7 @@ int tracer_close(Tracer *tracer, int whole, char hex[65], int code, Error *error
         return code;
     }
     const Device *device = t->setup->backend.device;
-    trace_chain_text(hex, t->writer.chain);
+    sha256_text(hex, t->writer.chain);
     int failed = trace_finish(&t->writer, whole && !code, error);
     for (size_t i = 0; i < t->chunk_count; i++) {
         device->release(t->chunks[i], CHUNK * sizeof(uint64_t));
