@@ -1,10 +1,11 @@
 #!/usr/bin/env bats
 # What build/bench computes.
 
+load common
+
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    bench="${BUILD:-build}/bench"
-    work=$BATS_TEST_TMPDIR
+    workplace
+    bench="$build/bench"
 }
 
 @test "the roofline table of docs/KERNELS.md is what bench computes" {

@@ -1,14 +1,11 @@
 # How consistency understands files made elsewhere: classes, scores, seeds. Run by test/run.sh; PROGRAMS is where the
 # programs are.
 
+load common
+
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
-    consistency="$(cd "${PROGRAMS:-.}" && pwd)/consistency"
-    cases="$PWD/../shared/cases/public"
-    work="$BATS_TEST_TMPDIR"
+    workplace
     cd "$work"
-    unset SEEDBED_MODEL SEEDBED_DATA NO_COLOR
 }
 
 # refuses CODE PATTERN ARGUMENTS...: that exit code, one line on stderr that matches, nothing on stdout
@@ -460,17 +457,17 @@ seeds() {
 }
 
 @test "the cases that were seen" {
-    [ -d "$cases/import-float-labels" ] || skip "needs ../shared/cases"
-    gives "zeta=.666667 K=3" "$cases"/import-class-not-in-gold/run/seed*/p.csv
-    gives "zeta=.612372" --metric mcc "$cases"/import-class-not-in-gold/run/seed*/p.csv
-    gives "zeta=.75 CON=.5 CCON=.5" "$cases"/import-class-not-in-gold-con/run/seed*/p.csv
-    gives "zeta=.666667" --metric f1 "$cases"/import-f1-of-the-wrong-class/run/seed*/p.csv
+    [ -d "$cases/public/import-float-labels" ] || skip "needs ../shared/cases"
+    gives "zeta=.666667 K=3" "$cases"/public/import-class-not-in-gold/run/seed*/p.csv
+    gives "zeta=.612372" --metric mcc "$cases"/public/import-class-not-in-gold/run/seed*/p.csv
+    gives "zeta=.75 CON=.5 CCON=.5" "$cases"/public/import-class-not-in-gold-con/run/seed*/p.csv
+    gives "zeta=.666667" --metric f1 "$cases"/public/import-f1-of-the-wrong-class/run/seed*/p.csv
     says "positive_class,equivalent"
-    gives "zeta=.666667" "$cases"/import-float-labels/run/seed*/p.csv
-    gives "zeta=1" "$cases"/import-ids-against-names/run/seed*/p.csv
-    gives "zeta=1" "$cases"/import-number-column-taken-as-a-class/run/seed*/p.csv
-    gives "zeta=.916667 S=3" --gold "$cases"/import-seed-taken-from-task-name/gold.tsv \
-        "$cases"/import-seed-taken-from-task-name/runs/*/predict_results_sst2.txt
+    gives "zeta=.666667" "$cases"/public/import-float-labels/run/seed*/p.csv
+    gives "zeta=1" "$cases"/public/import-ids-against-names/run/seed*/p.csv
+    gives "zeta=1" "$cases"/public/import-number-column-taken-as-a-class/run/seed*/p.csv
+    gives "zeta=.916667 S=3" --gold "$cases"/public/import-seed-taken-from-task-name/gold.tsv \
+        "$cases"/public/import-seed-taken-from-task-name/runs/*/predict_results_sst2.txt
 }
 
 @test "names of files: endings in any case; a log is no prediction file" {

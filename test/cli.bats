@@ -3,16 +3,11 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
-    consistency="$(cd "${PROGRAMS:-.}" && pwd)/consistency"
-    build="${BUILD:-build}"
-    work="$BATS_TEST_TMPDIR"
+    workplace
     refused="$work/preds"
     appended="--preds $work/preds --quiet"
     # one short run of the demonstration
     short="--task rte --model tiny --data builtin --max-train 96 --max-eval 64 --epochs 1 --quiet"
-    unset SEEDBED_MODEL SEEDBED_DATA
 }
 
 # run A B OPTIONS...: one short run into $work/A and the model into $work/A/model

@@ -1,5 +1,18 @@
-# What the command-line tests share. $work is the folder of one test, $refused where a refused run would leave its files,
-# $appended options that every refused command gets.
+# What the command-line tests share. $refused is where a refused run would leave its files, $appended options that every
+# refused command gets.
+
+# workplace: for setup. The repository's root, the programs, what else was built, reference data, the folder of one test;
+# and none of the caller's settings
+workplace() {
+    cd "$BATS_TEST_DIRNAME/.."
+    programs="$(cd "${PROGRAMS:-.}" && pwd)"
+    train="$programs/train_gpt" consistency="$programs/consistency" merge="$programs/merge"
+    tracediff="$programs/tracediff" check="$programs/check"
+    build="$(cd "${BUILD:-build}" && pwd)"
+    goldens="$PWD/../shared/goldens" cases="$PWD/../shared/cases"
+    work="$BATS_TEST_TMPDIR"
+    unset SEEDBED_MODEL SEEDBED_DATA SEEDBED_DEVICE NO_COLOR
+}
 
 # make_shim: builds faultfs.c, which lets calls fail
 make_shim() {

@@ -1,13 +1,10 @@
 # What a user of consistency types, and what comes back. Run by test/run.sh; PROGRAMS is where the programs are.
 
+load common
+
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
-    consistency="$(cd "${PROGRAMS:-.}" && pwd)/consistency"
-    work="$BATS_TEST_TMPDIR"
+    workplace
     short="--task rte --model tiny --data builtin --max-train 96 --max-eval 64 --epochs 1 --quiet"
-    goldens="$PWD/../shared/goldens"
-    unset SEEDBED_MODEL SEEDBED_DATA NO_COLOR
 }
 
 # refuses CODE PATTERN ARGUMENTS...: that exit code, one line on stderr that matches, nothing on stdout

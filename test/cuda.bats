@@ -5,13 +5,10 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
-    work="$BATS_TEST_TMPDIR"
+    workplace
     refused="$work/none"
     appended="--preds $work/none"
     short="--task rte --model tiny --data builtin --max-train 8 --max-eval 4 --epochs 1 --quiet"
-    unset SEEDBED_MODEL SEEDBED_DATA SEEDBED_DEVICE
 }
 
 @test "the programs need no library of CUDA, nor of C++" {
@@ -60,7 +57,7 @@ END
 }
 
 @test "test_ops --mode races is of the CPU and the emulator" {
-    ops="${BUILD:-build}/test_ops"
+    ops="$build/test_ops"
     for wrong in "--device cuda" "--device sim --repeat 2"; do
         status=0
         "$ops" --mode races $wrong >/dev/null 2>"$work/err" || status=$?

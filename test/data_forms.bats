@@ -4,13 +4,10 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
-    forms="$(cd "${BUILD:-build}" && pwd)/test_forms"
-    work="$BATS_TEST_TMPDIR"
+    workplace
+    forms="$build/test_forms"
     refused="$work/preds"
     appended="--preds $work/preds --quiet"
-    unset SEEDBED_MODEL SEEDBED_DATA
 }
 
 # both DIR NAME VALIDATION: the training file in its folder becomes the other split too

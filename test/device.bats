@@ -4,13 +4,10 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
-    work="$BATS_TEST_TMPDIR"
+    workplace
     refused="$work/preds"
     appended="--preds $work/preds"
     short="--task rte --model tiny --data builtin --max-train 48 --max-eval 32 --quiet"
-    unset SEEDBED_MODEL SEEDBED_DATA SEEDBED_DEVICE
 }
 
 @test "a device that there is not is refused; the variable names the default" {
@@ -55,7 +52,7 @@ trains() {
 }
 
 @test "every variant of CUDA's kernels trains on the emulator and is stamped, or its op is never called" {
-    "${BUILD:-build}/make_llama" "$work/llama" >/dev/null
+    "$build/make_llama" "$work/llama" >/dev/null
     ${CC:-cc} -shared -fPIC -o "$work/libcublas_sim.so" test/cublas_stub.c -ldl
     export LD_LIBRARY_PATH=$work CUDASIM_ORDER=reverse
     diff <($train --help | awk '/on CUDA/ { print $1 }') <(cuda_variants | cut -d ' ' -f 1)
@@ -118,7 +115,7 @@ same() {
 }
 
 @test "the emulated GPU gives the bytes of the cpu: a decoder, a language model" {
-    "${BUILD:-build}/make_llama" "$work/llama" >/dev/null
+    "$build/make_llama" "$work/llama" >/dev/null
     few="--model $work/llama --max-train 12 --max-eval 6 --batch 6 --epochs 1"
     same decoder --task rte --data builtin $few --dropout 0.1
     for i in $(seq 12); do printf 'text %d of a few words\n\n' "$i"; done >"$work/text"
@@ -126,7 +123,7 @@ same() {
 }
 
 @test "the emulated GPU gives the bytes of the cpu: adapters" {
-    "${BUILD:-build}/make_llama" "$work/llama" >/dev/null
+    "$build/make_llama" "$work/llama" >/dev/null
     few="--model $work/llama --max-train 12 --max-eval 6 --batch 6 --epochs 1 --lora"
     same adapters --task rte --data builtin $few --lora-targets all --lora-dropout 0.1 --recompute --micro-batch 4
     for i in $(seq 12); do printf 'text %d of a few words\n\n' "$i"; done >"$work/text"

@@ -3,14 +3,10 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
-    merge="$(cd "${PROGRAMS:-.}" && pwd)/merge"
-    work="$BATS_TEST_TMPDIR"
+    workplace
     refused="$work/preds"
     appended="--preds $work/preds --quiet"
     short="--task rte --data builtin --max-train 8 --max-eval 8 --epochs 1 --threads 1 --quiet"
-    unset SEEDBED_MODEL SEEDBED_DATA
 }
 
 # every file but logs and checkpoints that is in the first folder is whole: the same as in the second; there is no temporary one

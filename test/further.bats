@@ -4,14 +4,10 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
-    consistency="$(cd "${PROGRAMS:-.}" && pwd)/consistency"
-    digests="$(cd "${BUILD:-build}" && pwd)/digests"
-    work="$BATS_TEST_TMPDIR"
+    workplace
+    digests="$build/digests"
     refused="$work/preds"
     appended="--preds $work/preds --quiet"
-    unset SEEDBED_MODEL SEEDBED_DATA
 }
 
 # mnli FILE N FIRST: N rows in MNLI's form, the last column decides; they differ by FIRST

@@ -3,16 +3,12 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    programs="$(cd "${PROGRAMS:-.}" && pwd)"
-    train="$programs/train_gpt"
-    work="$BATS_TEST_TMPDIR"
+    workplace
     refused="$work/preds"
     appended="--preds $work/preds --quiet --threads 1"
     # a plan, and a run of two steps
     plan="--task rte --model tiny --data builtin --threads 1 --max-train 32 --max-eval 16 --dry-run --preds $work/plan"
     short="--task rte --model tiny --data builtin --threads 1 --max-train 32 --max-eval 16 --epochs 1 --quiet"
-    unset SEEDBED_MODEL SEEDBED_DATA
 }
 
 # planned N OPTIONS...: the plan is of N runs

@@ -3,15 +3,11 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    programs="$(cd "${PROGRAMS:-.}" && pwd)"
+    workplace
     train="$programs/train_gpt --threads 1"
-    merge="$programs/merge"
-    work="$BATS_TEST_TMPDIR"
     refused="$work/none"
     appended="--preds $refused"
     sizes="--data builtin --max-train 32 --max-eval 32 --epochs 1 --preds $work/preds"
-    unset SEEDBED_MODEL SEEDBED_DATA
     llama="$work/llama"
 }
 
@@ -95,7 +91,7 @@ holds() {
     trained copa "$work/choice"
     ! grep -q id2label "$work/choice/config.json" || false
     score --task copa --model "$work/choice" >/dev/null
-    "${BUILD:-build}/make_llama" "$llama"
+    "$build/make_llama" "$llama"
     sed -i 's/"model_type"/"id2label": {"0": "B-PER", "1": "I-PER"}, "model_type"/' "$llama/config.json"
     score --task rte --model "$llama" >/dev/null
     ! grep -q '^labels' "$work/err" || false
@@ -119,7 +115,7 @@ holds() {
 }
 
 @test "adapters say what they were trained for: another task is warned of, rows go by name" {
-    "${BUILD:-build}/make_llama" "$llama"
+    "$build/make_llama" "$llama"
     lora="$train --model $llama $sizes --lora"
     $lora --task rte --save "$work/rte" >"$work/out" 2>"$work/err"
     $lora --task mnli --save "$work/mnli" >"$work/out" 2>"$work/err"
@@ -169,7 +165,7 @@ holds() {
 }
 
 @test "a saved folder has every tokenizer file and nothing of an older model" {
-    "${BUILD:-build}/make_llama" "$llama"
+    "$build/make_llama" "$llama"
     echo '{"padding_side": "left", "model_max_length": 64}' >"$llama/tokenizer_config.json"
     echo 'a template' >"$llama/chat_template.jinja"
     side="chat_template.jinja tokenizer.json tokenizer_config.json"

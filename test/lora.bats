@@ -3,17 +3,12 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    programs="$(cd "${PROGRAMS:-.}" && pwd)"
-    train="$programs/train_gpt"
-    merge="$programs/merge"
-    work="$BATS_TEST_TMPDIR"
+    workplace
     refused="$work/none"
     appended=""
     llama="$work/llama"
-    "${BUILD:-build}/make_llama" "$llama"
+    "$build/make_llama" "$llama"
     short="--task rte --data builtin --max-train 64 --max-eval 32 --epochs 2 --lr 1e-2 --quiet"
-    unset SEEDBED_MODEL SEEDBED_DATA
 }
 
 # the closing "seed ..." line of a run
@@ -148,7 +143,7 @@ adapter() {
 
 @test "an adapter of another base, rank or task is refused" {
     adapter
-    "${BUILD:-build}/make_llama" "$work/wide" 48
+    "$build/make_llama" "$work/wide" 48
     fails 65 'belongs to another base model' $train --model "$work/wide" $short --adapter "$work/adapter" --preds "$work/none"
     fails 65 "is no linear layer of this model" $train --model tiny $short --adapter "$work/adapter" --preds "$work/none"
     fails 65 "score.weight' has shape" $train --model "$llama" $short --task cb --adapter "$work/adapter" --preds "$work/none"

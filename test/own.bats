@@ -3,13 +3,9 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
-    consistency="$(cd "${PROGRAMS:-.}" && pwd)/consistency"
-    work="$BATS_TEST_TMPDIR"
+    workplace
     refused="$work/preds"
     appended="--preds $work/preds --quiet"
-    unset SEEDBED_MODEL SEEDBED_DATA
     printf 'sentence1,sentence2,label,idx\nthe cat,a dog,no,0\n"the ""red"" fox",a\tbird,yes,1\nthe boat,a river,no,2\n' >"$work/t.csv"
     printf 'sentence1,sentence2,label,idx\nthe dog,a cat,yes,7\nthe fox,a boat,no,9\n' >"$work/d.csv"
 }
@@ -133,8 +129,8 @@ trained() {
 }
 
 @test "--template is a decoder's text" {
-    [ -x "${BUILD:-build}/make_llama" ] || skip "needs build/make_llama"
-    "${BUILD:-build}/make_llama" "$work/llama" >/dev/null
+    [ -x "$build/make_llama" ] || skip "needs build/make_llama"
+    "$build/make_llama" "$work/llama" >/dev/null
     local own="--task own --train-file $work/t.csv --dev-file $work/d.csv --model $work/llama --max-steps 2 --lr 1e-3 $appended"
     $train $own --seed 1 >"$work/plain"
     $train $own --seed 1 --template '{sentence1}| {sentence2}' >"$work/same"

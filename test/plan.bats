@@ -1,12 +1,10 @@
 # Runs beside published tables: consistency --reference.
 
+load common
+
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
-    consistency="$(cd "${PROGRAMS:-.}" && pwd)/consistency"
-    goldens="$PWD/../shared/goldens"
-    unset SEEDBED_MODEL SEEDBED_DATA NO_COLOR
-    cd "$BATS_TEST_TMPDIR"
+    workplace
+    cd "$work"
 }
 
 # exits CODE ARGUMENTS...

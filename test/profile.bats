@@ -3,13 +3,10 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
-    work="$BATS_TEST_TMPDIR"
+    workplace
     refused="$work/refused"
     appended="--preds $work/refused --quiet"
     short="--task rte --model tiny --data builtin --max-train 32 --max-eval 8 --epochs 1 --threads 1"
-    unset SEEDBED_MODEL SEEDBED_DATA
 }
 
 # calls FILE OP: how often the op was called

@@ -4,20 +4,16 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    programs="$(cd "${PROGRAMS:-.}" && pwd)"
+    workplace
     train="$programs/train_gpt --threads 1"
-    merge="$programs/merge"
-    work="$BATS_TEST_TMPDIR"
     refused="$work/none"
     appended="--preds $refused"
     short="--task rte --data builtin --max-train 32 --max-eval 16 --epochs 1 --lr 1e-2 --quiet"
-    unset SEEDBED_MODEL SEEDBED_DATA
     llama="$work/llama"
 }
 
 make_llama() {
-    "${BUILD:-build}/make_llama" "$@"
+    "$build/make_llama" "$@"
 }
 
 # value KEY FILE: a metadata value of a prediction file

@@ -3,13 +3,9 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    programs="$(cd "${PROGRAMS:-.}" && pwd)"
-    train="$programs/train_gpt"
-    work="$BATS_TEST_TMPDIR"
+    workplace
     refused="$work/none"
     appended="--preds $refused"
-    unset SEEDBED_MODEL SEEDBED_DATA
 }
 
 # plan OPTION...: the lines of the recipe as one
@@ -137,7 +133,7 @@ file() {
     seen=
     for name in $names "$work/mine.json"; do
         model=
-        [ $name != llama-lora ] || { "${BUILD:-build}/make_llama" "$work/llama" >/dev/null; model="--model $work/llama"; }
+        [ $name != llama-lora ] || { "$build/make_llama" "$work/llama" >/dev/null; model="--model $work/llama"; }
         more=
         [ $name != du-nguyen ] || more='--epochs 1'
         sum=$(digest $model --recipe $name $more)
@@ -178,7 +174,7 @@ file() {
     [ "$(digest)" != "$(digest --bias-correction off)" ]
     fails 64 'bias-correction no: choose on or off' $train $short --bias-correction no
     fails 64 'head-dropout 1: must be below 1' $train $short --head-dropout 1
-    "${BUILD:-build}/make_llama" "$work/llama" >/dev/null
+    "$build/make_llama" "$work/llama" >/dev/null
     plan --task rte --model "$work/llama" --head-dropout 0.2
     grep -q '^NOTE: --head-dropout changes nothing' "$work/err"
 }
@@ -189,7 +185,7 @@ file() {
     fails 64 'recipe roberta-large: has no lr for wic; give --lr' $train --task wic --recipe roberta-large
     fails 64 'recipe lora-paper: has no lr for wic' $train --task wic --recipe lora-paper
     fails 64 'recipe llama-lora: is for decoders, the model is an encoder' $train --task rte --recipe llama-lora
-    "${BUILD:-build}/make_llama" "$work/llama" >/dev/null
+    "$build/make_llama" "$work/llama" >/dev/null
     fails 64 'recipe paper: is for encoders, the model is a decoder' $train --task rte --model "$work/llama" --data builtin --recipe paper
     [[ "$(plan --task cb --model "$work/llama" --recipe llama-lora)" == *"lr 0.0001, batch 16, 10 epochs"* ]]
     [[ "$(plan --task qnli --model "$work/llama" --recipe llama-lora)" == *"lr 0.0002, batch 16, 3 epochs"* ]]

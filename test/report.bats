@@ -1,12 +1,9 @@
 # Reports of consistency: where they are written, how runs are grouped and named, what an audit says. Fixtures are made here.
 
+load common
+
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    consistency="$(cd "${PROGRAMS:-.}" && pwd)/consistency"
-    work="$BATS_TEST_TMPDIR"
-    goldens="$PWD/../shared/goldens"
-    faults="$PWD/../shared/cases/faults"
-    unset SEEDBED_MODEL SEEDBED_DATA
+    workplace
     export NO_COLOR=1 OMP_NUM_THREADS=1
 }
 
@@ -417,7 +414,7 @@ even inconsistent'
 }
 
 @test "audits of the study's Table 1 and of an impossible table" {
-    [ -f "$goldens/stats/table1.json" ] && [ -f "$faults/impossible_table.json" ] || skip "needs ../shared"
+    [ -f "$goldens/stats/table1.json" ] && [ -f "$cases/faults/impossible_table.json" ] || skip "needs ../shared"
     exits 0 --audit-table "$goldens/stats/table1.json"
     says '24 cells, 2 inconsistent, 1 off the grid, 2 truncated, 4 beyond rounding' '6 numbers are no rounding' '; 5 of them are cut off'
     [ "$(grep -o '! [a-zA-Z]* [0-9.]* is no rounding' "$work/out" | cut -d' ' -f2,3 | tr '\n' ';')" = \
@@ -426,7 +423,7 @@ even inconsistent'
     sed '/table1.json/d' "$work/out" | while read -r line; do
         grep -q -F -e "$line" docs/STATISTICS.md || { echo "not in docs/STATISTICS.md: $line"; exit 1; }
     done
-    exits 3 --strict --audit-table "$faults/impossible_table.json"
+    exits 3 --strict --audit-table "$cases/faults/impossible_table.json"
     says '6 cells, 4 inconsistent, 1 off the grid, 1 truncated'
     for task in 'MRPC .* inconsistent' 'RTEG .* inconsistent' 'SST2 .* inconsistent' 'WiC .* inconsistent' 'COPA .* truncated' 'CB .* off the grid'; do
         grep -q "$task\$" "$work/out"

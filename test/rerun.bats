@@ -1,15 +1,11 @@
 # Runs of traces that are run again: tracediff --explain, check.
+
+load common
+
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    programs="$(realpath "${PROGRAMS:-.}")"
-    tracediff="$programs/tracediff" check="$programs/check"
-    work=$(mktemp -d)
+    workplace
     mkdir "$work/tmp"
     export TMPDIR="$work/tmp" # of the runs that are run again
-}
-
-teardown() {
-    rm -rf "$work"
 }
 
 # traced NAME OPTIONS...: the trace NAME of a short run in the folder $work/run
@@ -130,7 +126,7 @@ files() {
     says 65 'and what was computed are of runs that cannot be compared: max_train' $check --step 3 "$work/a.trace" -- --max-train 16
     says 1 'step 3 differs' $check --step 3 "$work/a.trace" -- --kernel layernorm_backward=float64
     # of the same run, but not the trace that it wrote: a block is missing and the chain is new
-    "${BUILD:-build}/test_trace" --without-block 2 "$work/a.trace" "$work/less.trace"
+    "$build/test_trace" --without-block 2 "$work/a.trace" "$work/less.trace"
     says 0 'equal: ' $tracediff "$work/a.trace" "$work/less.trace"
     says 1 'step 3 differs: no value that both record, but the chain' $check --step 3 "$work/less.trace"
 }
@@ -144,7 +140,6 @@ files() {
 
 @test "check: the environment and the folder of the run are in its trace" {
     mkdir -p "$work/run" "$work/other"
-    build=${BUILD:-build}
     "$build/make_llama" "$work/run/llama" >/dev/null
     SEEDBED_MODEL=llama traced a --lora --max-steps 2
     cd "$work/other"

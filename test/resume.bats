@@ -4,14 +4,11 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
-    work="$BATS_TEST_TMPDIR"
+    workplace
     refused="$work/none"
     appended=""
     short="--task rte --data builtin --model tiny --max-train 64 --max-eval 32 --batch 8 --epochs 3"
     run="$train $short --save-every 2steps"
-    unset SEEDBED_MODEL SEEDBED_DATA
 }
 
 # into NAME COMMAND...: with predictions and model in $work/NAME
@@ -68,7 +65,7 @@ goes_on() {
 
 @test "adapters, a decoder, a language model, several seeds, another device, threads and micro-batch" {
     make_shim
-    "${BUILD:-build}/make_llama" "$work/llama"
+    "$build/make_llama" "$work/llama"
     cat README.md >"$work/text"
     local options=("--lora --lora-dropout 0.1 --select best" "--model $work/llama --lora --recompute" "--seeds 4,5,6 --eval-every 3steps"
         "--task lm --model $work/llama --data $work/text --max-len 32" "--select half --patience 12 --eval-every 1steps --epoch-preds --task mnli" "--schedule cosine")
@@ -196,7 +193,7 @@ with() {
     cp -r "$newest" "$work/changed"
     LC_ALL=C sed -i "s/$2/$3/" "$work/changed/$1"
     if cmp -s "$newest/$1" "$work/changed/$1"; then echo "unchanged: $2" && return 1; fi
-    "${BUILD:-build}/rehash" "$work/changed"
+    "$build/rehash" "$work/changed"
     fails 65 "^train_gpt: $work/changed/[a-zA-Z_]*\(.json\|.safetensors\|\): " $run --select best --resume "$work/changed" --preds "$work/x" --save "$work/x/model" --quiet
 }
 
@@ -259,7 +256,7 @@ with() {
 
 @test "data, base model or adapter changed since: 78; a finished run is trained again" {
     make_shim
-    "${BUILD:-build}/make_llama" "$work/llama"
+    "$build/make_llama" "$work/llama"
     printf 'text,label\n' >"$work/own.csv"
     for i in $(seq 64); do echo "word number $i,$((i % 2))"; done >>"$work/own.csv"
     local own="$train --task own --train-file $work/own.csv --dev-file $work/own.csv --model $work/llama --batch 8 --epochs 3 --max-len 32 --quiet"

@@ -3,17 +3,11 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    programs="$(cd "${PROGRAMS:-.}" && pwd)"
-    build="${BUILD:-build}"
-    train="$programs/train_gpt"
-    consistency="$programs/consistency"
-    work="$BATS_TEST_TMPDIR"
+    workplace
     refused="$work/preds"
     appended="--preds $work/preds --quiet --threads 1"
     # evaluations that go up and down, at a constant rate: training that ends earlier is the same up to there
     short="--task boolq --model tiny --data builtin --threads 1 --max-train 192 --max-eval 61 --epochs 8 --lr 5e-3 --warmup 0 --schedule constant"
-    unset SEEDBED_MODEL SEEDBED_DATA
 }
 
 # ran NAME OPTIONS...: a run into $work/NAME

@@ -4,14 +4,10 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    train="$(cd "${PROGRAMS:-.}" && pwd)/train_gpt"
-    work="$BATS_TEST_TMPDIR"
+    workplace
     refused="$work/none"
     appended="--preds $work/none --quiet"
-    cases=../shared/cases
     export OMP_NUM_THREADS=1
-    unset SEEDBED_MODEL SEEDBED_DATA
 }
 
 # predict NAME FOLDER OPTIONS...: the untrained model's predictions of a few examples as $work/NAME.bin
@@ -38,7 +34,7 @@ config() {
 
 @test "config.json of a decoder: what is absent has the default of LlamaConfig" {
     llama="$work/llama"
-    "${BUILD:-build}/make_llama" "$llama"
+    "$build/make_llama" "$llama"
     set_to() { echo "s/^  \"$1\": [^,]*/  \"$1\": $2/"; }
     without() { echo "/^  \"$1\":/d"; }
     for field in 'rope_theta 10000' 'rms_norm_eps 1e-6' 'max_position_embeddings 2048' 'num_key_value_heads 4'; do
@@ -78,7 +74,7 @@ config() {
 
 @test "config.json: what is contradictory or no default is refused by name" {
     llama="$work/llama"
-    "${BUILD:-build}/make_llama" "$llama"
+    "$build/make_llama" "$llama"
     for field in vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads model_type; do
         config "$llama" "s/^  \"$field\":/  \"unknown\":/"
         refuses "config.json: $field is missing" "$llama"
@@ -118,7 +114,7 @@ END
 
 @test "adapters of PEFT's all-linear: names of a saved head do nothing" {
     llama="$work/llama" adapter="$work/adapter/adapter_config.json"
-    "${BUILD:-build}/make_llama" "$llama"
+    "$build/make_llama" "$llama"
     $train --task rte --model "$llama" --data builtin --max-train 16 --max-eval 8 --epochs 1 --lora --lora-targets all --quiet \
         --preds "$work/first" --save "$work/adapter" >/dev/null 2>&1
     cp "$adapter" "$work/kept"
@@ -326,7 +322,7 @@ END
     refuses 'bert/vocab.txt: token id .*: config.json has vocab_size 5' "$work/bert"
     config "$work/bert" 's/"type_vocab_size": [0-9]*/"type_vocab_size": 1/'
     refuses 'bert/vocab.txt makes token type 1, .*bert/config.json has type_vocab_size 1' "$work/bert"
-    "${BUILD:-build}/make_llama" "$work/llama"
+    "$build/make_llama" "$work/llama"
     config "$work/llama" 's/"vocab_size": [0-9]*/"vocab_size": 2/'
     refuses 'llama/tokenizer.json: token id .*: config.json has vocab_size 2' "$work/llama"
     printf 'one line of text\nand another\n' >"$work/lines.txt"

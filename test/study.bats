@@ -3,14 +3,10 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    programs="$(cd "${PROGRAMS:-.}" && pwd)"
-    train="$programs/train_gpt"
-    consistency="$programs/consistency"
-    work="$BATS_TEST_TMPDIR"
+    workplace
     refused="$work/s/preds"
     appended="--out $work/s"
-    unset SEEDBED_MODEL SEEDBED_DATA SLURM_ARRAY_TASK_ID PBS_ARRAY_INDEX PBS_ARRAYID SGE_TASK_ID JOB_COMPLETION_INDEX AWS_BATCH_JOB_ARRAY_INDEX
+    unset SLURM_ARRAY_TASK_ID PBS_ARRAY_INDEX PBS_ARRAYID SGE_TASK_ID JOB_COMPLETION_INDEX AWS_BATCH_JOB_ARRAY_INDEX
     export OMP_NUM_THREADS=1 SEEDBED_DEVICE=cpu
     quick="--max-train 32 --max-eval 40 --epochs 1 --model tiny --data builtin"
     small="--tasks cola,cb --seeds 42,52 $quick"

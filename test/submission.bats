@@ -4,15 +4,10 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    programs="$(cd "${PROGRAMS:-.}" && pwd)"
-    train="$programs/train_gpt"
-    consistency="$programs/consistency"
-    digests="$(cd "${BUILD:-build}" && pwd)/digests"
-    work="$BATS_TEST_TMPDIR"
+    workplace
+    digests="$build/digests"
     refused="$work/preds"
     appended="--preds $work/preds --quiet"
-    unset SEEDBED_MODEL SEEDBED_DATA
 }
 
 # table FILE HEADER N FORMAT: a header, and N rows of the format, in which %d is the row's number
@@ -164,7 +159,7 @@ data() {
     fails 64 'predict-test with --train-file: name the file with --test-file' "$train" --task own --train-file a.csv --dev-file b.csv --predict-test
     fails 64 'trace-until with --predict-test: no predictions' "$train" --task wnli --data "$work/data" --predict-test --trace "$work/t" --trace-until 1
     fails 64 'do_predict -> --predict-test' "$train" --task wnli --do_predict
-    "${BUILD:-build}/make_llama" "$work/llama" >/dev/null
+    "$build/make_llama" "$work/llama" >/dev/null
     fails 64 'predict-test with --task lm' "$train" --task lm --data README.md --model "$work/llama" --predict-test
     rm "$work/data/superglue/WSC/test.jsonl"
     fails 66 'the test split of wsc is missing; looked for test.jsonl' "$train" --task wsc --model tiny --data "$work/data" --predict-test

@@ -16,21 +16,17 @@ setup_file() {
 }
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    unset SEEDBED_MODEL SEEDBED_DATA
-    work=$(mktemp -d)
+    workplace
     export XDG_CACHE_HOME=$work/cache
     tokens=$XDG_CACHE_HOME/seedbed/tokens
     train
     cp -r "$work/preds" "$work/expected"
 }
 
-teardown() { rm -rf "$work"; }
-
 # train [OPTION...]: predictions in $work/preds, messages in $work/message
 train() {
     rm -rf "$work/preds"
-    "${PROGRAMS:-.}/train_gpt" --task own --train-file "$BATS_FILE_TMPDIR/train.csv" --dev-file "$BATS_FILE_TMPDIR/dev.csv" --model tiny \
+    "$train" --task own --train-file "$BATS_FILE_TMPDIR/train.csv" --dev-file "$BATS_FILE_TMPDIR/dev.csv" --model tiny \
         --max-len 16 --max-steps 2 --seed 1 --preds "$work/preds" --quiet "$@" >"$work/out" 2>"$work/message"
 }
 
@@ -106,7 +102,7 @@ files() { ls "$tokens" | wc -l; }
     rm -rf "$tokens"
     rm -rf "$work/preds"
     for call in 1 2; do
-        at_fault fsync "$call" 28 "${PROGRAMS:-.}/train_gpt" --task own --train-file "$BATS_FILE_TMPDIR/train.csv" \
+        at_fault fsync "$call" 28 "$train" --task own --train-file "$BATS_FILE_TMPDIR/train.csv" \
             --dev-file "$BATS_FILE_TMPDIR/dev.csv" --model tiny --max-len 16 --max-steps 2 --seed 1 --preds "$work/preds" --quiet
         [ "$status" -eq 0 ]
         grep -q 'tokenized anew' "$work/err"
@@ -120,7 +116,7 @@ files() { ls "$tokens" | wc -l; }
     mkdir "$work/other"
     train --preds "$work/other" &
     first=$!
-    "${PROGRAMS:-.}/train_gpt" --task own --train-file "$BATS_FILE_TMPDIR/train.csv" --dev-file "$BATS_FILE_TMPDIR/dev.csv" --model tiny \
+    "$train" --task own --train-file "$BATS_FILE_TMPDIR/train.csv" --dev-file "$BATS_FILE_TMPDIR/dev.csv" --model tiny \
         --max-len 16 --max-steps 2 --seed 1 --preds "$work/second" --quiet >/dev/null 2>&1
     wait "$first"
     cmp "$work"/other/*.bin "$work"/expected/*.bin

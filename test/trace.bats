@@ -1,13 +1,10 @@
 # train_gpt --trace: the same chain however a run is computed; files in the way; refusals.
-setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    train="${PROGRAMS:-.}/train_gpt"
-    work=$(mktemp -d)
-    short="--task rte --model tiny --data builtin --max-train 24 --max-eval 8 --batch 8 --epochs 2 --quiet"
-}
 
-teardown() {
-    rm -rf "$work"
+load common
+
+setup() {
+    workplace
+    short="--task rte --model tiny --data builtin --max-train 24 --max-eval 8 --batch 8 --epochs 2 --quiet"
 }
 
 # chain NAME OPTIONS...: the chain that stands in the prediction file of this run
@@ -191,7 +188,6 @@ fails() {
 }
 
 @test "digests of a trace name the op of step 1, or the step, that differs" {
-    build="${BUILD:-build}"
     $train $short --preds "$work/p" --trace-level outputs --trace "$work/a.trace" >/dev/null 2>&1
     $train $short --preds "$work/p" --trace-level outputs --trace "$work/op.trace" --kernel layernorm_backward=float64 >/dev/null 2>&1
     $train $short --preds "$work/p" --trace-level outputs --trace "$work/step.trace" --perturb 4.70.1 >/dev/null 2>&1

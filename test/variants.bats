@@ -3,16 +3,12 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    programs="$(cd "${PROGRAMS:-.}" && pwd)"
-    train="$programs/train_gpt"
-    work="$BATS_TEST_TMPDIR"
+    workplace
     refused="$work/none"
     appended=""
     llama="$work/llama"
-    "${BUILD:-build}/make_llama" "$llama"
+    "$build/make_llama" "$llama"
     for i in 1 2 3 4 5 6 7 8; do echo "In line $i the cat that sat on mat $i saw $i dogs run by."; done >"$work/text"
-    unset SEEDBED_MODEL SEEDBED_DATA
 }
 
 # kind NAME: the options of a short run
@@ -110,10 +106,10 @@ run_kind() {
     for major in 10 14; do
         CUBLAS_MAJOR=$major fails 69 "libcublas_sim.so is cuBLAS $major.2.1, versions 11 to 13 are known; leave cublas, tf32 and --fast out" $train $run
     done
-    "${BUILD:-build}/test_ops" --only matmul --mode test >"$work/out"
+    "$build/test_ops" --only matmul --mode test >"$work/out"
     grep -q ' 0 failed' "$work/out"
-    CUBLAS_FAIL=math fails 69 'cublasSgemm: status 13' "${BUILD:-build}/test_ops" --only matmul_forward --mode test
-    CUBLAS_FAIL=sgemm fails 69 'cublasSgemm: status 13' "${BUILD:-build}/test_ops" --only matmul_forward --mode test
+    CUBLAS_FAIL=math fails 69 'cublasSgemm: status 13' "$build/test_ops" --only matmul_forward --mode test
+    CUBLAS_FAIL=sgemm fails 69 'cublasSgemm: status 13' "$build/test_ops" --only matmul_forward --mode test
 }
 
 @test "--fast is TF32 on a GPU alone, other bits, and says so in what it writes" {
