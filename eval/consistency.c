@@ -104,6 +104,33 @@ static int check_imported(const Arguments *o, Error *error)
     return 0;
 }
 
+/* The headers of runs side by side, imports one after the other; an error is that of the first file
+ * that has one. */
+static int read_runs(Analysis *analysis, Error *error)
+{
+    char *const *files = analysis->options->files;
+    size_t failed = analysis->count;
+#pragma omp parallel for schedule(dynamic)
+    for (size_t i = 0; i < analysis->count; i++) {
+        Error own;
+        if (!import_is(files[i]) && preds_read_header(&analysis->all[i], files[i], &own)) {
+#pragma omp critical(headers)
+            if (i < failed) {
+                failed = i;
+                *error = own;
+            }
+        }
+    }
+    int code = failed < analysis->count ? error->code : 0;
+    for (size_t i = 0; i < failed; i++) {
+        if (import_is(files[i]) &&
+            import_read(&analysis->all[i], &analysis->imports, files[i], i, error)) {
+            return error->code;
+        }
+    }
+    return code;
+}
+
 static int read_files(Analysis *analysis, Error *error)
 {
     const Arguments *o = analysis->options;
@@ -124,13 +151,10 @@ static int read_files(Analysis *analysis, Error *error)
     int code = check_imported(o, error)
                    ? error->code
                    : imports_open(&analysis->imports, &options, o->files, o->count, error);
-    for (size_t i = 0; i < analysis->count && !code; i++) {
+    for (size_t i = 0; i < analysis->count; i++) {
         analysis->runs[i] = &analysis->all[i];
-        code = import_is(o->files[i])
-                   ? import_read(&analysis->all[i], &analysis->imports, o->files[i], i, error)
-                   : preds_read_header(&analysis->all[i], o->files[i], error);
     }
-    return code;
+    return code ? code : read_runs(analysis, error);
 }
 
 /* Joins runs that are sorted by group. */

@@ -73,22 +73,31 @@ static void gather_run(Preds *run, const size_t *from, size_t n)
                                    K * sizeof *run->epoch_logits);
 }
 
+/* What all runs of a group are joined to. */
+typedef struct Joint {
+    const Preds *first;
+    Safetensors file; /* of the first run, open; none of an import */
+    HashIndex index;  /* of its examples */
+    char *keep;       /* [first->N] whether every run has the example */
+    int intersect;
+} Joint;
+
 /* Puts the run's own values in the order of the first run; rows that it lacks get any value and
- * keep[i] = 0. */
-static int align(const Preds *first, const HashIndex *index, Preds *run, char *keep, int intersect,
-                 Error *error)
+ * are not kept. */
+static int align(Joint *joint, Preds *run, Error *error)
 {
+    const Preds *first = joint->first;
     size_t N = first->N, found = 0, none = SIZE_MAX;
     size_t *from = memory_alloc(N, sizeof *from);
     memset(from, 0xff, N * sizeof *from);
     for (size_t i = 0; i < run->N; i++) {
-        int64_t at = hash_index_find(index, run->hash[i]);
+        int64_t at = hash_index_find(&joint->index, run->hash[i]);
         if (at >= 0) {
             from[at] = i;
             found++;
         }
     }
-    if (!intersect && (found != N || run->N != N)) {
+    if (!joint->intersect && (found != N || run->N != N)) {
         free(from);
         return REFUSE("%s: its examples are not those of %s (%zu of %zu and %zu are common); "
                       "compare runs of one data set, or use --intersect",
@@ -96,7 +105,8 @@ static int align(const Preds *first, const HashIndex *index, Preds *run, char *k
     }
     for (size_t i = 0; i < N; i++) {
         if (from[i] == none) {
-            keep[i] = 0;
+#pragma omp atomic write
+            joint->keep[i] = 0;
             from[i] = 0;
         } else if (run->label[from[i]] != first->label[i] ||
                    (run->target && first->target &&
@@ -113,11 +123,16 @@ static int align(const Preds *first, const HashIndex *index, Preds *run, char *k
     return 0;
 }
 
-static int join_run(const Preds *first, const HashIndex *index, Preds *run, char *keep,
-                    int intersect, Error *error)
+static int join_run(Joint *joint, Preds *run, Error *error)
 {
-    if (!run->pred && preds_read_data(run, error)) {
-        return error->code;
+    const Preds *first = joint->first;
+    Safetensors file;
+    if (!run->pred) {
+        int opened = joint->file.path != NULL;
+        if (preds_read_data(run, &file, opened ? first : NULL, &joint->file, error)) {
+            return error->code;
+        }
+        safetensors_close(&file);
     }
     if (run->K != first->K || run->regression != first->regression ||
         strcmp(preds_meta(run, "label_names"), preds_meta(first, "label_names"))) {
@@ -132,14 +147,38 @@ static int join_run(const Preds *first, const HashIndex *index, Preds *run, char
             "of imported files is named with --metric)",
             run->path, metric, first->path, other);
     }
-    int same = run->N == first->N && !memcmp(first->hash, run->hash, run->N * sizeof *run->hash) &&
-               !memcmp(first->label, run->label, run->N * sizeof *run->label) && !run->target;
-    if (!same && align(first, index, run, keep, intersect, error)) {
+    int same = !run->hash ||
+               (run->N == first->N &&
+                !memcmp(first->hash, run->hash, run->N * sizeof *run->hash) &&
+                !memcmp(first->label, run->label, run->N * sizeof *run->label) && !run->target);
+    if (!same && align(joint, run, error)) {
         return error->code;
     }
     preds_free_examples(run);
     run->N = first->N;
     return 0;
+}
+
+/* Joins the other runs, side by side; an error is that of the first run that has one. */
+static int join_runs(Joint *joint, Preds **runs, size_t S, Error *error)
+{
+    size_t failed = S;
+#pragma omp parallel for schedule(dynamic)
+    for (size_t s = 1; s < S; s++) {
+        Error own;
+        size_t before;
+#pragma omp atomic read
+        before = failed;
+        if (s < before && join_run(joint, runs[s], &own)) {
+#pragma omp critical(join)
+            if (s < failed) {
+#pragma omp atomic write
+                failed = s;
+                *error = own;
+            }
+        }
+    }
+    return failed < S ? error->code : 0;
 }
 
 /* Leaves the examples that every run has. */
@@ -176,30 +215,30 @@ int group_join(Group *group, Preds **runs, size_t S, int intersect, Error *error
         }
     }
     Preds *first = runs[0];
-    if (!first->pred && preds_read_data(first, error)) {
+    Joint joint = {.first = first, .intersect = intersect};
+    if (!first->pred && preds_read_data(first, &joint.file, NULL, NULL, error)) {
         return error->code;
     }
-    size_t twice;
-    HashIndex index = hash_index_make(first->hash, first->N, &twice);
-    char *keep = memory_alloc(first->N, 1);
-    size_t kept = 0, all = first->N, most = first->N;
-    int code = 0;
-    memset(keep, 1, first->N);
-    for (size_t s = 1; s < S && !code; s++) {
+    size_t twice, kept = 0, all = first->N, most = first->N;
+    joint.index = hash_index_make(first->hash, all, &twice);
+    joint.keep = memory_alloc(all, 1);
+    memset(joint.keep, 1, all);
+    for (size_t s = 1; s < S; s++) {
         most = size_max(most, runs[s]->N);
-        code = join_run(first, &index, runs[s], keep, intersect, error);
     }
+    int code = join_runs(&joint, runs, S, error);
+    safetensors_close(&joint.file);
+    hash_index_free(&joint.index);
     for (size_t i = 0; i < all; i++) {
-        kept += keep[i] != 0;
+        kept += joint.keep[i] != 0;
     }
     if (!code && kept == 0) {
         code = REFUSE("%s: no example is common to all runs of its group", first->path);
     }
     if (!code && kept < all) {
-        compress(runs, S, keep);
+        compress(runs, S, joint.keep);
     }
-    free(keep);
-    hash_index_free(&index);
+    free(joint.keep);
     *group = (Group){.runs = runs,
                      .S = S,
                      .N = first->N,

@@ -1,6 +1,5 @@
 #include "preds.h"
 #include "hash_index.h"
-#include "safetensors.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -271,7 +270,8 @@ static int read_ids(Preds *preds, const Safetensors *st, Error *error)
                 "%s: example_hash[%zu] is not the XXH64 of its id '%.*s'; write the file again",
                 preds->path, i, (int)size, text);
         }
-        preds->id[i] = string_format("%.*s", (int)size, text);
+        preds->id[i] = memory_calloc(size + 1, 1);
+        memcpy(preds->id[i], text, size);
     }
     return begin == bytes->count
                ? 0
@@ -313,24 +313,48 @@ static int read_epochs(Preds *preds, const Safetensors *st, Error *error)
     return 0;
 }
 
-static int read_tensors(Preds *preds, const Safetensors *st, Error *error)
+/* Whether both files have this tensor with the same bytes, or neither has it. */
+static int same_tensor(const Safetensors *a, const Safetensors *b, const char *name)
 {
-    size_t K = (size_t)preds->K;
-    if (read_tensor((void **)&preds->pred, preds, st, "pred", DTYPE_I32, 0, 1, error) ||
-        read_tensor((void **)&preds->label, preds, st, "label", DTYPE_I32, 0, 1, error) ||
-        read_tensor((void **)&preds->hash, preds, st, "example_hash", DTYPE_U64, 0, 1, error) ||
-        read_tensor((void **)&preds->logits, preds, st, "logits", DTYPE_F32, K, 0, error) ||
-        read_tensor((void **)&preds->value, preds, st, "value", DTYPE_F32, 0, preds->regression,
-                    error) ||
-        read_tensor((void **)&preds->target, preds, st, "target", DTYPE_F32, 0, preds->regression,
-                    error) ||
-        read_tensor((void **)&preds->cluster, preds, st, "cluster", DTYPE_I32, 0, 0, error) ||
-        check_classes(preds, preds->pred, "pred", error) ||
-        check_classes(preds, preds->label, "label", error) || check_hashes(preds, error) ||
-        read_ids(preds, st, error) || read_epochs(preds, st, error)) {
-        return error->code;
+    const Tensor *x = safetensors_find(a, name), *y = safetensors_find(b, name);
+    return x && y ? x->dtype == y->dtype && x->rank == y->rank && x->bytes == y->bytes &&
+                        !memcmp(x->shape, y->shape, (size_t)x->rank * sizeof *x->shape) &&
+                        !memcmp(x->data, y->data, x->bytes)
+                  : x == y;
+}
+
+static int same_examples(const Preds *preds, const Safetensors *st, const Preds *first,
+                         const Safetensors *opened)
+{
+    static const char *const names[] = {"example_hash", "label",  "id_offsets",
+                                        "id_bytes",     "target", "cluster"};
+    int same = first && preds->N == first->N && preds->K == first->K &&
+               preds->regression == first->regression;
+    for (size_t i = 0; i < sizeof names / sizeof *names && same; i++) {
+        same = same_tensor(st, opened, names[i]);
     }
-    return 0;
+    return same;
+}
+
+static int read_examples(Preds *preds, const Safetensors *st, Error *error)
+{
+    return read_tensor((void **)&preds->label, preds, st, "label", DTYPE_I32, 0, 1, error) ||
+           read_tensor((void **)&preds->hash, preds, st, "example_hash", DTYPE_U64, 0, 1, error) ||
+           read_tensor((void **)&preds->target, preds, st, "target", DTYPE_F32, 0,
+                       preds->regression, error) ||
+           read_tensor((void **)&preds->cluster, preds, st, "cluster", DTYPE_I32, 0, 0, error) ||
+           check_classes(preds, preds->label, "label", error) || check_hashes(preds, error) ||
+           read_ids(preds, st, error);
+}
+
+static int read_predictions(Preds *preds, const Safetensors *st, Error *error)
+{
+    return read_tensor((void **)&preds->pred, preds, st, "pred", DTYPE_I32, 0, 1, error) ||
+           read_tensor((void **)&preds->logits, preds, st, "logits", DTYPE_F32, (size_t)preds->K,
+                       0, error) ||
+           read_tensor((void **)&preds->value, preds, st, "value", DTYPE_F32, 0,
+                       preds->regression, error) ||
+           check_classes(preds, preds->pred, "pred", error) || read_epochs(preds, st, error);
 }
 
 int preds_read_header(Preds *preds, const char *path, Error *error)
@@ -350,26 +374,31 @@ int preds_read_header(Preds *preds, const char *path, Error *error)
     return 0;
 }
 
-int preds_read_data(Preds *preds, Error *error)
+int preds_read_data(Preds *preds, Safetensors *file, const Preds *first, const Safetensors *opened,
+                    Error *error)
 {
-    Safetensors st;
-    if (safetensors_open(&st, preds->path, error)) {
+    if (safetensors_open(file, preds->path, error)) {
         return error->code;
     }
-    int code = check_digest(preds, &st, error) || read_tensors(preds, &st, error) ? error->code : 0;
-    safetensors_close(&st);
-    return code;
+    if (check_digest(preds, file, error) || read_predictions(preds, file, error) ||
+        (!same_examples(preds, file, first, opened) && read_examples(preds, file, error))) {
+        safetensors_close(file);
+        return error->code;
+    }
+    return 0;
 }
 
 int preds_read(Preds *preds, const char *path, Error *error)
 {
+    Safetensors file;
     if (preds_read_header(preds, path, error)) {
         return error->code;
     }
-    if (preds_read_data(preds, error)) {
+    if (preds_read_data(preds, &file, NULL, NULL, error)) {
         preds_free(preds);
         return error->code;
     }
+    safetensors_close(&file);
     return 0;
 }
 

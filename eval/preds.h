@@ -3,8 +3,8 @@
 #ifndef PREDS_H
 #define PREDS_H
 
-#include "base.h"
 #include "json.h"
+#include "safetensors.h"
 
 typedef struct Preds {
     char *path;
@@ -27,11 +27,16 @@ typedef struct Preds {
 } Preds;
 
 /* Reads and checks a file: all of it; or first the metadata alone (path, metadata, N, K,
- * regression), and the tensors of that file later. Errors: those of safetensors_open, 65 with path
- * and what is wrong. */
+ * regression), and the tensors of that file later. Any thread may. Errors: those of safetensors_open,
+ * 65 with path and what is wrong. */
 int preds_read(Preds *preds, const char *path, Error *error);
 int preds_read_header(Preds *preds, const char *path, Error *error);
-int preds_read_data(Preds *preds, Error *error);
+
+/* The tensors, of a file that stays open, for the caller to close. first and opened, or NULL: a run
+ * that was read so and its file; where both files have the same examples byte for byte these are
+ * good and not read, so that label, hash, target, cluster and id stay NULL. */
+int preds_read_data(Preds *preds, Safetensors *file, const Preds *first, const Safetensors *opened,
+                    Error *error);
 void preds_free(Preds *preds);
 
 /* Frees what belongs to the examples and not to the run: labels, hashes, targets, clusters, ids. */

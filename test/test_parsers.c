@@ -146,6 +146,41 @@ static void check_epochs(Preds *preds)
     }
 }
 
+/* Examples that both files have byte for byte are not read again; any other byte of them is. */
+static void check_same_examples(Preds *preds)
+{
+    static const char *const changes[] = {"nothing", "predictions", "a label", "an id", "clusters"};
+    char *path = preds->path, *other = scratch_path("other"), *id = preds->id[1];
+    int cluster[2] = {7, 8}, pred = preds->pred[0], label = preds->label[0];
+    Safetensors opened, file;
+    Preds first, read;
+    Error error;
+    CHECK(!preds_write(preds, &error) && !preds_read_header(&first, path, &error) &&
+              !preds_read_data(&first, &opened, NULL, NULL, &error) && first.hash && first.id,
+          "first");
+    preds->path = other;
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        preds->pred[0] = i == 1 ? 1 - pred : pred;
+        preds->label[0] = i == 2 ? 1 - label : label;
+        preds->id[1] = i == 3 ? "validation-2" : id;
+        preds->cluster = i == 4 ? cluster : NULL;
+        CHECK(!preds_write(preds, &error) && !preds_read_header(&read, other, &error) &&
+                  !preds_read_data(&read, &file, &first, &opened, &error),
+              "%s", error.text);
+        safetensors_close(&file);
+        CHECK(!read.hash == (i < 2) && !read.label == (i < 2) && !read.id == (i < 2) &&
+                  !read.cluster == (i < 4) && read.pred[0] == preds->pred[0],
+              "other %s", changes[i]);
+        preds_free(&read);
+    }
+    preds->cluster = NULL;
+    safetensors_close(&opened);
+    preds_free(&first);
+    remove(other);
+    free(other);
+    preds->path = path;
+}
+
 /* 200,000 names take no time that anyone would notice; two equal ones are found; F1 is of two. */
 static void check_names(Preds *preds)
 {
@@ -234,6 +269,7 @@ static void check_containers(void)
     check_file("predictions", path, open_preds);
     check_epochs(&preds);
     preds.E = 0;
+    check_same_examples(&preds);
     check_names(&preds);
     free(preds.hash);
     json_decref(preds.metadata);
