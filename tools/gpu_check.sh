@@ -1,7 +1,7 @@
 #!/bin/bash
 # Evidence from a GPU, in calls of less than ten minutes.
 #   tools/gpu_check.sh prepare     where the tools to build are: fills .gpu with programs that need libc and libm alone, and with
-#                                  what a build elsewhere takes (headers and static libraries of jansson, xxhash, md and stb)
+#                                  what a build elsewhere takes (headers and static libraries of jansson, xxhash, libcrypto and stb)
 #   tools/gpu_check.sh list        the parts: group, limit in seconds, name
 #   tools/gpu_check.sh WHAT...     where the GPU is, in a copy of this tree with .gpu in it: the parts of these groups, and
 #                                  those whose names match. Groups, the most telling first, a call each (or as many as fit):
@@ -19,16 +19,17 @@ most=570 # seconds of all parts
 
 prepare() {
     local library
-    mkdir -p "$kit/include/stb" "$kit/lib" build-gpu || return
-    for library in jansson xxhash md; do
+    mkdir -p "$kit/include/stb" "$kit/include/openssl" "$kit/lib" build-gpu || return
+    for library in jansson xxhash crypto; do
         cp "$(${CC:-gcc} -print-file-name=lib$library.a)" "$kit/lib/" || { echo "gpu_check: no lib$library.a: make deps" >&2; return 69; }
-        cp $(dpkg -L lib$library-dev | grep 'include/.*\.h$') "$kit/include/" || return
     done
+    cp $(dpkg -L libjansson-dev libxxhash-dev | grep 'include/.*\.h$') "$kit/include/" || return
+    cp $(dpkg -L libssl-dev | grep 'include/.*openssl/.*\.h$') "$kit/include/openssl/" || return
     cp /usr/include/stb/stb_ds.h "$kit/include/stb/" || return
     cp -f ../shared/tokenizers/roberta-base/tokenizer.json "$kit/roberta-tokenizer.json" || echo "gpu_check: no RoBERTa runs there" >&2
     # static, but for libc and libm; what -fopenmp adds behind is there already and falls out
     make -j"$(nproc)" BUILD=build-gpu PROGRAMS=build-gpu GPUS="${GPUS:-90}" \
-        LDLIBS='$(CUDART) -Wl,--as-needed -l:libjansson.a -l:libxxhash.a -l:libmd.a -l:libgomp.a -ldl -lrt -lpthread -lm' \
+        LDLIBS='$(CUDART) -Wl,--as-needed -l:libjansson.a -l:libxxhash.a -l:libcrypto.a -l:libgomp.a -ldl -lrt -lpthread -lm' \
         "${programs[@]/#/build-gpu/}" >build-gpu/log 2>&1 || { tail -n 5 build-gpu/log >&2; return 70; }
     for library in "${programs[@]}"; do
         strip -o "$kit/$library" "build-gpu/$library" || return
