@@ -90,6 +90,19 @@ void KERNEL(scatter_add_rows)(Context *ctx, float *dx, const float *dout, const 
     }
 }
 
+void KERNEL(divide_rows)(Context *ctx, float *out, const float *x, const int *counts, int R, int C)
+{
+    int threads = threads_for(ctx, (size_t)R * (size_t)C / 4);
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int r = 0; r < R; r++) {
+        size_t row = (size_t)r * (size_t)C;
+        float count = (float)counts[r];
+        for (size_t i = row; i < row + (size_t)C; i++) {
+            out[i] = x[i] / count;
+        }
+    }
+}
+
 void KERNEL(dropout)(Context *ctx, float *out, const float *x, const int *positions,
                      const int *slots, int N, int C, const DropoutSite *dropout)
 {

@@ -250,6 +250,35 @@ void KERNEL(scatter_add_rows)(Context *ctx, float *dx, const float *dout, const 
         dx, dout, rows, R, C, wide);
 }
 
+/* out[r] = x[r] / counts[r]. */
+static __global__ void __launch_bounds__(THREADS)
+    divide(float *out, const float *x, const int *counts, int R, int C, int wide)
+{
+    size_t r = (size_t)blockIdx.x * (THREADS / LANES) + threadIdx.x / LANES, channels = (size_t)C;
+    if (r >= (size_t)R) {
+        return;
+    }
+    float *out_r = out + r * channels, divisor = (float)counts[r];
+    const float *x_r = x + r * channels;
+    for (size_t c = threadIdx.x % LANES * FOUR; c < channels; c += LANES * FOUR) {
+        int count = four_count(c, channels);
+        float v[FOUR];
+        four_get(v, x_r + c, count, wide);
+#pragma unroll
+        for (int j = 0; j < FOUR; j++) {
+            v[j] /= divisor;
+        }
+        four_put(out_r + c, v, count, wide);
+    }
+}
+
+void KERNEL(divide_rows)(Context *ctx, float *out, const float *x, const int *counts, int R, int C)
+{
+    int wide = rows_aligned(out, C) && rows_aligned(x, C);
+    divide<<<blocks_for((size_t)R, THREADS / LANES), THREADS, 0, stream_of(ctx)>>>(out, x, counts,
+                                                                                   R, C, wide);
+}
+
 /* out = kept ? x / (1 - p) : 0. A warp owns DROPOUT_BLOCK elements of a row: a lane draws the four
  * words of one counter, which are those of its elements l, l + 32, l + 64 and l + 96. */
 static __global__ void __launch_bounds__(THREADS)

@@ -510,6 +510,19 @@ void ROUNDING(scatter_add_rows)(Context *ctx, float *dx, const float *dout, cons
     inputs_free(&in);
 }
 
+void ROUNDING(divide_rows)(Context *ctx, float *out, const float *x, const int *counts, int R, int C)
+{
+    (void)out;
+    size_t width = (size_t)C;
+    Inputs in = {.ctx = ctx};
+    const float *values = input_floats(&in, x, (size_t)R * width);
+    const int *count = input_ints(&in, counts, (size_t)R);
+    for (size_t i = 0; i < (size_t)R * width; i++) {
+        output_set(ctx, 0, i, over(at(values, i), exactly(count[i / width])));
+    }
+    inputs_free(&in);
+}
+
 void ROUNDING(fill_zero)(Context *ctx, float *x, size_t n)
 {
     (void)x;

@@ -245,6 +245,26 @@ static void scatter_add_rows(Run *r, const int *s)
     }
 }
 
+/* Means of 1 to 9 rows. */
+static void divide_rows(Run *r, const int *s)
+{
+    int R = s[0], C = s[1], *list = memory_alloc((size_t)R, sizeof *list);
+    size_t n = (size_t)R * (size_t)C;
+    for (int i = 0; i < R; i++) {
+        list[i] = 1 + i * 5 % 9;
+    }
+    const int *counts = integers(r, "counts", list, (size_t)R);
+    free(list);
+    float *x = s[2] ? updated(r, "x and out", 1, n + (s[3] & 1))
+                    : input(r, "x", 1, n + (s[3] & 1)),
+          *out = s[2] ? x : output(r, "out", 1, n + (s[3] >> 1 & 1));
+    CALL(r, divide_rows, out, x, counts, R, C)
+    for (size_t i = 0; i < n && r->check; i++) {
+        double mean = before(r, &x[i]) / counts[i / (size_t)C];
+        expect(r, &out[i], mean, ULP * fabs(mean));
+    }
+}
+
 /* Masks themselves are compared in test_random; here the scale, and the share that is dropped: six
  * standard errors among N C independent draws. */
 static void dropout(Run *r, const int *s)
@@ -294,6 +314,12 @@ static const Shape scatter_shapes[] = {
     {{2, 3}},      {{5, 4, 1}},  {{6, 5}},       {{9, 8, 2}}, {{8, 16, 3}}, {{17, 31}},
     {{1, 32, 2}},  {{2, 63, 1}}, {{3, 96, 3}},   {{4, 127}},  {{5, 128}},   {{1, 129}},
     {{2, 132, 1}}, {{33, 260}},  {{3, 513}},     {{0}}};
+static const Shape divide_shapes[] = {
+    {{1, 1}},         {{4, 37}},          {{23, 100, 1}},     {{7, 64}},        {{0, 4}},
+    {{3, 2, 1, 1}},   {{2, 3}},           {{5, 4, 0, 1}},     {{6, 5, 1}},      {{9, 8, 0, 2}},
+    {{8, 16, 0, 3}},  {{17, 31}},         {{1, 32, 0, 2}},    {{2, 63, 1, 1}},  {{3, 96, 0, 3}},
+    {{4, 127}},       {{5, 128, 1}},      {{1, 129}},         {{2, 132, 0, 1}}, {{33, 260, 1}},
+    {{3, 513, 0, 2}}, {{0}}};
 static const Shape dropout_shapes[] = {{{5, 0, 37, 10}},     {{7, 0, 300, 25, 1}},
                                        {{5, 0, 128, 0}},     {{3, 40, 1000, 50}},
                                        {{1, 1, 1, 10}},      {{2, 3, 2, 50, 1}},
@@ -311,6 +337,7 @@ static const Shape swiglu_real[] = {{{2048 * 8192}}, {{0}}};
 static const Shape pooled_real[] = {{{16 * 1024}}, {{0}}};
 static const Shape row_real[] = {{{16, 1024}}, {{2048, 3072, 1}}, {{0}}};
 static const Shape scatter_real[] = {{{16, 1024}}, {{0}}};
+static const Shape divide_real[] = {{{48, 1024}}, {{0}}};
 static const Shape dropout_real[] = {{{16, 128, 1024, 10}}, {{0}}};
 
 const OpCase elementwise_cases[] = {
@@ -325,6 +352,7 @@ const OpCase elementwise_cases[] = {
     {"copy", "n aligned", copy, lengths, hidden_real, 0},
     {"gather_rows", "R C bf16 moved", gather_rows, row_shapes, row_real, 0},
     {"scatter_add_rows", "R C moved", scatter_add_rows, scatter_shapes, scatter_real, 0},
+    {"divide_rows", "R C in_place moved", divide_rows, divide_shapes, divide_real, 0},
     {"fill_zero", "n aligned", fill_zero, lengths, hidden_real, 0},
     {0}};
 

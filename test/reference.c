@@ -325,6 +325,16 @@ void REFERENCE(scatter_add_rows)(Context *ctx, float *dx, const float *dout, con
     }
 }
 
+void REFERENCE(divide_rows)(Context *ctx, float *out, const float *x, const int *counts, int R,
+                            int C)
+{
+    (void)ctx;
+    size_t width = (size_t)C;
+    for (size_t i = 0; i < (size_t)R * width; i++) {
+        out[i] = x[i] / (float)counts[i / width];
+    }
+}
+
 void REFERENCE(fill_zero)(Context *ctx, float *x, size_t n)
 {
     (void)ctx;

@@ -138,6 +138,11 @@ def scatter_add_rows(s):
     return lambda: dx.index_add_(0, rows, dout)
 
 
+def divide_rows(s):
+    x, counts = normal(s["R"], s["C"]), torch.randint(1, 9, (s["R"], 1), device=device)
+    return lambda: x / counts
+
+
 def dropout(s):
     x = normal(s["B"] * s["T"], s["C"])
     return lambda: F.dropout(x, s["percent"] / 100)
@@ -188,7 +193,7 @@ OPS = {
     "gelu_forward": forward(gelu), "gelu_backward": backward(gelu), "swiglu_forward": forward(swiglu),
     "swiglu_backward": backward(swiglu), "tanh_forward": forward(tanh), "tanh_backward": backward(tanh),
     "add": forward(elementwise(torch.add, 2)), "copy": copy, "fill_zero": forward(elementwise(torch.Tensor.zero_, 1)),
-    "dropout": dropout, "gather_rows": gather_rows, "scatter_add_rows": scatter_add_rows, "cross_entropy": cross_entropy,
+    "dropout": dropout, "gather_rows": gather_rows, "scatter_add_rows": scatter_add_rows, "divide_rows": divide_rows, "cross_entropy": cross_entropy,
     "linear_cross_entropy": linear_cross_entropy, "mean_squared_error": mean_squared_error,
     "sum_losses": forward(elementwise(torch.sum, 1)), "sum_squares": forward(elementwise(torch.linalg.vector_norm, 1)),
     "gradient_norm": gradient_norm, "adamw": adamw, "hash": None, "sketch": None,
