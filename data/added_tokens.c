@@ -49,7 +49,7 @@ static int add_token(Tokenizer *t, const char *text, AddedToken token, const cha
     }
     token.size = strlen(text);
     token.pattern = token.normalized && t->wordpiece
-                        ? wordpiece_normalize(&t->vocabulary, text, &token.size)
+                        ? wordpiece_normalize(&t->vocabulary, text, &token.size, NULL)
                         : string_copy(text);
     t->begins[(unsigned char)token.pattern[0]] |= (unsigned char)(1 << token.normalized);
     for (ptrdiff_t i = 0; i < arrlen(t->added); i++) {

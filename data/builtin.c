@@ -236,6 +236,24 @@ static void triple(Example *e, Draw *draw, const Task *task)
     e->label = holds;
 }
 
+/* Spans of the sample: WiC's thing in both sentences; WSC's first thing and last judgement. */
+static void mark_spans(Example *e, const Task *task, const char *thing)
+{
+    for (int s = 0; s < SPANS && task_span(task, s) >= 0; s++) {
+        const char *text = e->text[0][task_span(task, s)], *at = text + strlen("the ");
+        if (thing) {
+            at = strstr(text, thing);
+        } else if (s) {
+            at = strrchr(text, ' ');
+            while (at > text && at[-1] != ' ') {
+                at--;
+            }
+        }
+        e->span[s][0] = (int)(at - text);
+        e->span[s][1] = (int)(at - text + strcspn(at, " "));
+    }
+}
+
 /* A cause and two effects, one of which belongs to it. */
 static void choice(Example *e, Draw *draw)
 {
@@ -314,10 +332,12 @@ void dataset_builtin(Dataset *dataset, const Task *task, const char *split, int 
             similarity(e, &draw);
         } else if (strstr(task->encoder, "{2}")) {
             triple(e, &draw, task);
+            mark_spans(e, task, e->text[0][0]);
         } else if (strstr(task->encoder, "{1}")) {
             pair(e, &draw, task);
         } else {
             single(e, &draw, task->K);
+            mark_spans(e, task, NULL);
         }
         if (task->kind != KIND_REGRESSION && below(&draw, 12) == 0) {
             e->label = (e->label + 1) % task->K; /* annotators err too */

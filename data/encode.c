@@ -12,9 +12,15 @@ static void append(char **text, const char *from, size_t size)
     }
 }
 
-/* One part of an input, [format, end), with the texts filled in, as ids. */
+/* The tokens of a span: [first, end) of a part's. */
+typedef struct TokenSpan {
+    int part, first, end;
+} TokenSpan;
+
+/* One part of an input, [format, end), with the texts filled in, as ids; where each text is in it. */
 static Ids encode_part(const Tokenizer *tokenizer, const char *format, const char *end,
-                       char *const texts[MAX_TEXTS], int flags)
+                       char *const texts[MAX_TEXTS], int flags, Place filled[MAX_TEXTS],
+                       Place **places)
 {
     Ids ids = NULL;
     char *text = NULL; /* stb_ds array */
@@ -23,14 +29,33 @@ static Ids encode_part(const Tokenizer *tokenizer, const char *format, const cha
         append(&text, format, plain);
         format += plain;
         if (*format == '{') {
-            const char *filled = texts[format[1] - '0'];
-            append(&text, filled, strlen(filled));
+            int t = format[1] - '0';
+            filled[t].begin = arrlenu(text);
+            append(&text, texts[t], strlen(texts[t]));
+            filled[t].end = arrlenu(text);
             format += 3;
         }
     }
-    tokenizer_encode(tokenizer, &ids, text, arrlenu(text), flags);
+    if (places) {
+        tokenizer_encode_placed(tokenizer, &ids, places, text, arrlenu(text), flags);
+    } else {
+        tokenizer_encode(tokenizer, &ids, text, arrlenu(text), flags);
+    }
     arrfree(text);
     return ids;
+}
+
+/* The tokens that have part of the bytes [begin, end). */
+static TokenSpan tokens_of(const Place *places, int part, size_t begin, size_t end)
+{
+    TokenSpan span = {.part = part};
+    for (int i = 0; i < (int)arrlen(places); i++) {
+        if (places[i].begin < end && places[i].end > begin) {
+            span.first = span.end ? span.first : i;
+            span.end = i + 1;
+        }
+    }
+    return span;
 }
 
 /* Examples [first, end) that one thread encodes, and what became of them. */
@@ -38,19 +63,40 @@ typedef struct Block {
     int first, end;
     Ids ids, types; /* stb_ds arrays */
     size_t *length; /* stb_ds array: tokens of each sequence */
+    int *spans;     /* stb_ds array: SPANS pairs an example, where they are wanted */
     int cut;        /* sequences */
     Error error;    /* of the first example that has one */
 } Block;
 
-/* One sequence by the task's format for an encoder or a decoder. */
-static int encode_sequence(Block *block, const Task *task, char *const texts[MAX_TEXTS],
+/* Puts the spans of a sequence that begins at `begin`; the number of the first one that is not whole
+ * in it, from 1 on, or 0. */
+static int put_spans(Block *block, const TokenSpan spans[SPANS], const Part *parts, size_t begin)
+{
+    for (int s = 0; s < SPANS; s++) {
+        const Part *part = &parts[spans[s].part];
+        int first = (int)(part->first - (ptrdiff_t)begin);
+        if (spans[s].end == 0 || spans[s].end > part->kept) {
+            return 1 + s;
+        }
+        arrput(block->spans, first + spans[s].first);
+        arrput(block->spans, first + spans[s].end);
+    }
+    return 0;
+}
+
+/* One sequence of an example by the task's format for an encoder or a decoder. Returns -1 if it cannot
+ * be cut, or the number of a span that is not whole in it. */
+static int encode_sequence(Block *block, const Task *task, const Example *example, int choice,
                            const Encoding *encoding)
 {
     const char *format = encoding->decoder ? task->decoder : task->encoder;
+    char *const *texts = example->text[choice];
     int cut = task->cut, count = 0, segment = 0, code;
     int truncation = cut == CUT_LONGEST ? TRUNCATE_LONGEST_FIRST : TRUNCATE_NONE;
+    size_t begin = arrlenu(block->ids);
     ptrdiff_t length = 0;
     Part parts[MAX_PARTS];
+    TokenSpan spans[SPANS] = {0};
     for (const char *at = format, *end; *at; at = end) {
         segment += at[0] == '|' && at[1] == '|';
         at += strspn(at, "|");
@@ -59,15 +105,28 @@ static int encode_sequence(Block *block, const Task *task, char *const texts[MAX
             truncation = brace[0] == '{' && brace[1] == '0' + cut ? count : truncation;
         }
         int continues = count && parts[count - 1].segment == segment;
-        parts[count] = (Part){
-            encode_part(encoding->tokenizer, at, end, texts, continues ? ENCODE_CONTINUES : 0),
-            segment};
+        Place filled[MAX_TEXTS] = {0}, *places = NULL;
+        parts[count] = (Part){.ids = encode_part(encoding->tokenizer, at, end, texts,
+                                                 continues ? ENCODE_CONTINUES : 0, filled,
+                                                 encoding->spans ? &places : NULL),
+                              .segment = segment};
+        for (int s = 0; s < SPANS && encoding->spans; s++) {
+            const Place *text = &filled[task_span(task, s)];
+            if (text->end) {
+                spans[s] = tokens_of(places, count, text->begin + (size_t)example->span[s][0],
+                                     text->begin + (size_t)example->span[s][1]);
+            }
+        }
+        arrfree(places);
         length += arrlen(parts[count].ids);
         count++;
     }
     block->cut += length + tokenizer_specials(encoding->tokenizer, segment + 1) > encoding->longest;
     code = tokenizer_build(encoding->tokenizer, &block->ids, &block->types, parts, count,
                            encoding->longest, truncation);
+    if (!code && encoding->spans) {
+        code = put_spans(block, spans, parts, begin);
+    }
     for (int i = 0; i < count; i++) {
         arrfree(parts[i].ids);
     }
@@ -85,9 +144,20 @@ int token_check(const Tokenizer *tokenizer, int id, int V, const char *path, int
 static int encode_example(Block *block, const Dataset *dataset, const Example *example,
                           const Encoding *encoding, Error *error)
 {
+    for (int s = 0; s < SPANS && encoding->spans; s++) {
+        if (!example->span[s][1]) {
+            return REFUSE("%s:%d: the fields start%d and end%d are missing; --head spans needs them",
+                          dataset->path, example->line, 1 + s, 1 + s);
+        }
+    }
     for (int c = 0; c < task_sequences(dataset->task); c++) {
         size_t begin = arrlenu(block->ids);
-        if (encode_sequence(block, dataset->task, example->text[c], encoding)) {
+        int code = encode_sequence(block, dataset->task, example, c, encoding);
+        if (code > 0) {
+            return REFUSE("%s:%d: span %d is not whole within %d tokens; raise --max-len",
+                          dataset->path, example->line, code, encoding->longest);
+        }
+        if (code) {
             return REFUSE("%s:%d: %d tokens leave no room for %s; raise --max-len", dataset->path,
                           example->line, encoding->longest,
                           dataset->task->cut == CUT_NONE ? "the text, which may not be cut"
@@ -122,6 +192,9 @@ static void append_block(Encoded *encoded, const Block *block)
         at += block->length[i];
     }
     encoded->start[s + arrlenu(block->length)] = at;
+    if (encoded->spans) {
+        memcpy(encoded->spans[block->first], block->spans, arrlenu(block->spans) * sizeof(int));
+    }
     encoded->cut += block->cut;
 }
 
@@ -133,6 +206,7 @@ int encode(Encoded *encoded, const Dataset *dataset, const Encoding *encoding, E
     int choices = task_sequences(dataset->task), count = dataset->count;
     *encoded = (Encoded){.dataset = dataset, .choices = choices};
     encoded->start = memory_calloc((size_t)count * (size_t)choices + 1, sizeof *encoded->start);
+    encoded->spans = encoding->spans ? memory_calloc((size_t)count, sizeof *encoded->spans) : NULL;
     *error = (Error){0};
     for (int first = 0; first < count && !error->code; first += EXAMPLES * BLOCKS) {
         Block blocks[BLOCKS] = {0};
@@ -153,6 +227,7 @@ int encode(Encoded *encoded, const Dataset *dataset, const Encoding *encoding, E
             arrfree(blocks[b].ids);
             arrfree(blocks[b].types);
             arrfree(blocks[b].length);
+            arrfree(blocks[b].spans);
         }
     }
     if (error->code) {
@@ -166,6 +241,7 @@ void encoded_free(Encoded *encoded)
     arrfree(encoded->ids);
     arrfree(encoded->types);
     free(encoded->start);
+    free(encoded->spans);
     *encoded = (Encoded){0};
 }
 

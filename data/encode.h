@@ -10,6 +10,7 @@ typedef struct Encoded {
     int choices;    /* sequences of an example */
     Ids ids, types; /* stb_ds arrays over all sequences */
     size_t *start;  /* [count * choices + 1] */
+    int (*spans)[SPANS][2]; /* [count] tokens [first, end) of the example's only sequence; or NULL */
     int cut;        /* sequences that were longer and have been cut */
     int longest;    /* tokens of the longest sequence */
 } Encoded;
@@ -26,12 +27,14 @@ typedef struct Encoding {
     int longest; /* tokens, special ones included */
     int V;       /* of the model's vocabulary */
     int threads; /* no id depends on them */
+    int spans;   /* those of the examples are wanted too */
 } Encoding;
 
 /* Tokenizes every example by the task's rule: for an encoder its segments and special tokens, for a
  * decoder the task's text behind what the tokenizer puts in front, so that a beginning of text is
  * never doubled. The task must have a text for a decoder. Errors: 65 with the line of the first
- * example that cannot be cut, or has an id outside of the model's vocabulary. */
+ * example that cannot be cut, has an id outside of the model's vocabulary, or has no such span or
+ * none of it left, where they are wanted: a span's tokens are those that have part of its text. */
 int encode(Encoded *encoded, const Dataset *dataset, const Encoding *encoding, Error *error);
 void encoded_free(Encoded *encoded);
 

@@ -271,6 +271,7 @@ static int read_wsc(Example *example, const json_t *object, const Line *line, Er
                    : 0;
     if (!code) {
         size_t size = strlen(text), used = 0;
+        const Span *const spans[SPANS] = {&first, &second};
         char *marked = memory_alloc(size + 5, 1);
         /* a mark that closes stands before one that opens */
         for (size_t at = 0; at <= size; at++) {
@@ -279,6 +280,14 @@ static int read_wsc(Example *example, const json_t *object, const Line *line, Er
             for (size_t i = 0; i < sizeof marks; i++) {
                 if (marks[i]) {
                     marked[used++] = marks[i];
+                }
+            }
+            for (int s = 0; s < SPANS; s++) { /* from its first character to its last, no mark */
+                if (at == spans[s]->begin) {
+                    example->span[s][0] = (int)used;
+                }
+                if (at + 1 == spans[s]->end) {
+                    example->span[s][1] = (int)used + 1;
                 }
             }
             marked[used++] = text[at];
@@ -300,6 +309,44 @@ static int read_fields(Example *example, const Task *task, const json_t *object,
     return 0;
 }
 
+/* Bytes of the first so many characters; -1: it has fewer. */
+static int bytes_of(const char *text, int characters)
+{
+    size_t at = 0;
+    for (; characters > 0 && text[at]; characters--) {
+        utf8_next(text, &at);
+    }
+    return characters ? -1 : (int)at;
+}
+
+/* start1, end1, start2 and end2 count characters of the two sentences. A file may lack them all:
+ * only a head that reads spans needs them. */
+static int read_wic(Example *example, const Task *task, const json_t *object, const Line *line,
+                    Error *error)
+{
+    if (read_fields(example, task, object, line, error)) {
+        return error->code;
+    }
+    for (int s = 0; s < SPANS && json_object_get(object, "start1"); s++) {
+        const char *text = example->text[0][task_span(task, s)];
+        int bounds[2], *span = example->span[s];
+        for (int i = 0; i < 2; i++) {
+            char field[16];
+            snprintf(field, sizeof field, "%s%d", i ? "end" : "start", 1 + s);
+            if (read_index(&bounds[i], object, field, line, error)) {
+                return error->code;
+            }
+            span[i] = bytes_of(text, bounds[i]);
+        }
+        if (span[0] < 0 || span[1] <= span[0]) {
+            return REFUSE("%s:%d: start%d %d and end%d %d are no part of the sentence; correct the "
+                          "line",
+                          line->path, line->number, 1 + s, bounds[0], 1 + s, bounds[1]);
+        }
+    }
+    return 0;
+}
+
 int read_object(Reader *reader, const json_t *object, const Line *line, Error *error)
 {
     const Task *task = reader->dataset->task;
@@ -314,6 +361,7 @@ int read_object(Reader *reader, const json_t *object, const Line *line, Error *e
     example->cluster = task->form == FORM_TWINS ? (reader->dataset->count - 1) / 2 : -1;
     return read_label(reader, example, object, line, error) ||
                    (task->form == FORM_COPA  ? read_copa(example, object, line, error)
+                    : task->form == FORM_WIC ? read_wic(example, task, object, line, error)
                     : task->form == FORM_WSC ? read_wsc(example, object, line, error)
                                              : read_fields(example, task, object, line, error))
                ? error->code

@@ -20,6 +20,9 @@ typedef struct Table {
     int text_first, text_last; /* whether the first and the last column are texts */
 } Table;
 
+/* The fields that say where a table of WiC has its spans, if it has any. */
+static const char span_fields[] = "start1|end1|start2|end2";
+
 static int has_column(const LineFile *file, const char *names)
 {
     for (int c = 0; c < file->count; c++) {
@@ -66,7 +69,8 @@ static int choose_columns(Table *table, const Reader *reader, Error *error)
     }
     for (int c = 0; c < table->width; c++) {
         table->wanted[c] = table->wanted[c] ||
-                           (task->form != FORM_FIELDS && task->form != FORM_TWINS);
+                           (task->form != FORM_FIELDS && task->form != FORM_TWINS &&
+                            (task->form != FORM_WIC || is_field_name(span_fields, table->names[c])));
         for (int d = 0; d < c; d++) {
             if (table->wanted[c] && !strcmp(table->names[c], table->names[d])) {
                 return REFUSE("%s:%zu: the column '%.40s' is there twice; correct the file",

@@ -170,6 +170,11 @@ const char *metric_name(TaskMetric metric)
     return names[metric];
 }
 
+int task_span(const Task *task, int s)
+{
+    return task->form == FORM_WIC ? 1 + s : task->form == FORM_WSC ? 0 : -1;
+}
+
 int task_sequences(const Task *task)
 {
     return task->kind == KIND_CHOICE ? task->K : 1;

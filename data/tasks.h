@@ -15,17 +15,18 @@ typedef enum TaskMetric {
     METRIC_PERPLEXITY
 } TaskMetric;
 /* How a row makes examples: texts by the names of their fields, where two rows each may be twins;
- * three tasks' own ways, and data of a user's by the columns that own.h chooses. */
+ * four tasks' own ways, and data of a user's by the columns that own.h chooses. */
 typedef enum TaskForm {
     FORM_FIELDS,
     FORM_TWINS,
     FORM_COPA,
     FORM_MULTIRC,
+    FORM_WIC,
     FORM_WSC,
     FORM_OWN
 } TaskForm;
 
-enum { MAX_TEXTS = 3, MAX_COUNTED = 3 };
+enum { MAX_TEXTS = 3, MAX_COUNTED = 3, SPANS = 2 };
 
 /* Task.cut, where it is no text's number. */
 enum { CUT_LONGEST = -1, CUT_NONE = -2 };
@@ -60,6 +61,7 @@ typedef struct Example {
     int cluster;              /* MultiRC's paragraph, a pair of twins; -1: it stands alone */
     float target;             /* regression: stsb's score / 5, the user's as it is; NaN: hidden */
     char *(*text)[MAX_TEXTS]; /* [task_sequences]; NULL for no text */
+    int span[SPANS][2];       /* bytes [begin, end) of its text that task_span names; 0, 0: none */
 } Example;
 
 typedef struct Dataset {
@@ -94,6 +96,10 @@ const Split *task_further(const Task *task, int i);
 const Split *split_find(const Task *task, const char *name);
 
 const char *metric_name(TaskMetric metric);
+
+/* The text that has span s of an example (WiC's word in both sentences, what WSC asks about); -1 in a
+ * task without spans. */
+int task_span(const Task *task, int s);
 
 /* Sequences of an example: one a choice, else one. */
 int task_sequences(const Task *task);

@@ -27,7 +27,7 @@ static int add_document(Windows *w, const char *path, int line, const char *text
         size--;
     }
     tokenizer_encode(tokenizer, &ids, text, size, 0);
-    tokenizer_build(tokenizer, &built, NULL, &(Part){ids, 0}, 1, INT_MAX, TRUNCATE_NONE);
+    tokenizer_build(tokenizer, &built, NULL, &(Part){.ids = ids}, 1, INT_MAX, TRUNCATE_NONE);
     arrfree(ids);
     int code = 0;
     for (ptrdiff_t i = 0; i < arrlen(built) && !code; i++) {

@@ -265,8 +265,8 @@ static void store(const Encoded *encoded, const char *folder, const char *path, 
 
 int encode_cached(Encoded *encoded, const Dataset *dataset, const Encoding *encoding, Error *error)
 {
-    char *folder = *data_sha256() && text_bytes(dataset) >= TOKEN_CACHE_LEAST ? cache_folder()
-                                                                              : NULL;
+    int kept = *data_sha256() && !encoding->spans && text_bytes(dataset) >= TOKEN_CACHE_LEAST;
+    char *folder = kept ? cache_folder() : NULL;
     if (!folder) {
         return encode(encoded, dataset, encoding, error);
     }

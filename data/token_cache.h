@@ -8,7 +8,7 @@
  * that were used longest ago. */
 enum { TOKEN_CACHE_LEAST = 4 << 20, TOKEN_CACHE_MOST = 1 << 30 }; /* bytes of texts; of all files */
 
-/* encode, or what it gave an earlier run for the same texts, tokenizer, rule, lengths and sources of
+/* encode, or, where no spans are wanted, what it gave an earlier run for the same texts, tokenizer, rule, lengths and sources of
  * data/. A file there that cannot be written or was damaged changes nothing but the time: one NOTE
  * on stderr says so. */
 int encode_cached(Encoded *encoded, const Dataset *dataset, const Encoding *encoding, Error *error);

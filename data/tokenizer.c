@@ -87,26 +87,57 @@ static int added_counts(const AddedToken *token, const char *text, size_t size, 
                                     (end < size && is_word_at(text, end))));
 }
 
+/* Where the text of a pass comes from. */
+typedef struct Origin {
+    Place **places;       /* NULL: nobody asks */
+    const char *text;     /* what is encoded */
+    size_t first;         /* where in it the pass's text begins */
+    const size_t *source; /* where behind that each of its bytes comes from; NULL: it is as it was */
+} Origin;
+
+static void add_place(const Origin *origin, size_t begin, size_t end)
+{
+    const size_t *source = origin->source;
+    if (source && begin < end) {
+        size_t last = origin->first + source[end - 1];
+        begin = source[begin];
+        utf8_next(origin->text, &last);
+        end = last - origin->first;
+    }
+    arrput(*origin->places, ((Place){origin->first + begin, origin->first + end}));
+}
+
 /* Text without added tokens, normalized. start: it begins the text that is encoded. */
 static void encode_plain(const Tokenizer *t, Ids *ids, const char *text, size_t size, int start,
-                         int flags)
+                         int flags, const Origin *origin)
 {
     Spaces spaces = t->vocabulary.spaces;
-    int continues = start && flags & ENCODE_CONTINUES;
+    int continues = start && flags & ENCODE_CONTINUES,
+        prefix = continues                ? 0
+                 : spaces == SPACES_FIRST ? start
+                                          : spaces != SPACES_NEVER;
+    size_t before = arrlenu(*ids);
     if (t->wordpiece) {
         wordpiece_encode(&t->vocabulary, ids, text, size);
     } else if (spaces) {
-        int prefix = continues ? 0 : spaces == SPACES_FIRST ? start : spaces != SPACES_NEVER;
         metaspace_encode(&t->vocabulary, ids, text, size, prefix);
     } else {
-        bpe_encode(&t->vocabulary, ids, text, size, !continues);
+        bpe_encode(&t->vocabulary, ids, text, size, prefix);
+    }
+    if (origin->places) {
+        Place *places = NULL;
+        places_find(t, &places, *ids + before, arrlenu(*ids) - before, text, size, prefix);
+        for (size_t i = 0; i < arrlenu(places); i++) {
+            add_place(origin, places[i].begin, places[i].end);
+        }
+        arrfree(places);
     }
 }
 
 /* Added tokens of the text as it is; what lies between is normalized, then those of the normal
  * text; what lies between is encoded. normalized: which of the two passes this is. */
 static void encode_pass(const Tokenizer *t, Ids *ids, const char *text, size_t size, int begins,
-                        int flags, int normalized)
+                        int flags, int normalized, const Origin *origin)
 {
     for (size_t at = 0, from = 0; at < size;) {
         size_t start = size, end = size;
@@ -129,16 +160,26 @@ static void encode_pass(const Tokenizer *t, Ids *ids, const char *text, size_t s
             }
         }
         if (start > at && normalized) {
-            encode_plain(t, ids, text + at, start - at, begins && at == 0, flags);
+            Origin part = *origin;
+            part.first += part.source ? 0 : at;
+            part.source += part.source ? at : 0;
+            encode_plain(t, ids, text + at, start - at, begins && at == 0, flags, &part);
         } else if (start > at) {
-            size_t length = start - at;
-            char *normal = t->wordpiece ? wordpiece_normalize(&t->vocabulary, text + at, &length)
-                                        : NULL;
-            encode_pass(t, ids, normal ? normal : text + at, length, begins && at == 0, flags, 1);
+            size_t length = start - at, *source = NULL, **wanted = origin->places ? &source : NULL;
+            char *normal = t->wordpiece
+                               ? wordpiece_normalize(&t->vocabulary, text + at, &length, wanted)
+                               : NULL;
+            Origin part = {origin->places, origin->text, at, source};
+            encode_pass(t, ids, normal ? normal : text + at, length, begins && at == 0, flags, 1,
+                        &part);
             free(normal);
+            free(source);
         }
         if (found) {
             arrput(*ids, found->id);
+        }
+        if (found && origin->places) {
+            add_place(origin, start, end);
         }
         at = from = end;
     }
@@ -148,8 +189,15 @@ void tokenizer_encode(const Tokenizer *t, Ids *ids, const char *text, size_t siz
 {
     char *fixed = repair(text, &size);
     flags |= t->literal ? ENCODE_LITERAL : 0;
-    encode_pass(t, ids, fixed ? fixed : text, size, 1, flags, 0);
+    encode_pass(t, ids, fixed ? fixed : text, size, 1, flags, 0, &(Origin){0});
     free(fixed);
+}
+
+void tokenizer_encode_placed(const Tokenizer *t, Ids *ids, Place **places, const char *text,
+                             size_t size, int flags)
+{
+    flags |= t->literal ? ENCODE_LITERAL : 0;
+    encode_pass(t, ids, text, size, 1, flags, 0, &(Origin){.places = places, .text = text});
 }
 
 static int count_specials(const TemplateItem *items)
@@ -216,11 +264,10 @@ static void append(Ids *ids, Ids *types, int id, int type)
     }
 }
 
-/* The template's items from one on, with the first n[p] ids of each part; its segment B is the
+/* The template's items from one on, with the ids of each part that are kept; its segment B is the
  * segment called second. */
 static void append_items(const Tokenizer *t, Ids *ids, Ids *types, const TemplateItem *items,
-                         ptrdiff_t from, const Part *parts, const ptrdiff_t *n, int count,
-                         int second)
+                         ptrdiff_t from, Part *parts, int count, int second)
 {
     for (ptrdiff_t i = from; i < arrlen(items); i++) {
         int type = t->untyped ? 0 : items[i].type;
@@ -230,15 +277,18 @@ static void append_items(const Tokenizer *t, Ids *ids, Ids *types, const Templat
         }
         int segment = items[i].segment ? second : 0;
         for (int p = 0; p < count; p++) {
-            for (ptrdiff_t j = 0; parts[p].segment == segment && j < n[p]; j++) {
+            if (parts[p].segment == segment) {
+                parts[p].first = arrlen(*ids);
+            }
+            for (ptrdiff_t j = 0; parts[p].segment == segment && j < parts[p].kept; j++) {
                 append(ids, types, parts[p].ids[j], type);
             }
         }
     }
 }
 
-int tokenizer_build(const Tokenizer *t, Ids *ids, Ids *types, const Part *parts, int count,
-                    int longest, int truncation)
+int tokenizer_build(const Tokenizer *t, Ids *ids, Ids *types, Part *parts, int count, int longest,
+                    int truncation)
 {
     ptrdiff_t n[MAX_PARTS];
     int segments = parts[count - 1].segment + 1;
@@ -248,9 +298,12 @@ int tokenizer_build(const Tokenizer *t, Ids *ids, Ids *types, const Part *parts,
     if (truncate_parts(n, count, longest - tokenizer_specials(t, segments), truncation)) {
         return -1;
     }
-    append_items(t, ids, types, segments > 1 ? t->pair : t->single, 0, parts, n, count, 1);
+    for (int p = 0; p < count; p++) {
+        parts[p].kept = n[p];
+    }
+    append_items(t, ids, types, segments > 1 ? t->pair : t->single, 0, parts, count, 1);
     if (segments > 2) {
-        append_items(t, ids, types, t->pair, arrlen(t->single), parts, n, count, 2);
+        append_items(t, ids, types, t->pair, arrlen(t->single), parts, count, 2);
     }
     return 0;
 }

@@ -29,6 +29,16 @@ enum { ENCODE_LITERAL = 1, ENCODE_CONTINUES = 2 };
 void tokenizer_encode(const Tokenizer *tokenizer, Ids *ids, const char *text, size_t size,
                       int flags);
 
+/* Where in the text a token stands: bytes [begin, end). A space that was put in front has none, and
+ * what a normalizer changed is where it was before. */
+typedef struct Place {
+    size_t begin, end;
+} Place;
+
+/* The same for valid UTF-8, and the place of each of these ids in an stb_ds array. */
+void tokenizer_encode_placed(const Tokenizer *tokenizer, Ids *ids, Place **places,
+                             const char *text, size_t size, int flags);
+
 /* Special tokens that the template adds to so many segments. */
 int tokenizer_specials(const Tokenizer *tokenizer, int segments);
 
@@ -37,6 +47,7 @@ int tokenizer_specials(const Tokenizer *tokenizer, int segments);
 typedef struct Part {
     Ids ids;
     int segment;
+    ptrdiff_t first, kept; /* set by tokenizer_build: its ids are those from first on of the result */
 } Part;
 
 enum { MAX_PARTS = 4 };
@@ -48,7 +59,7 @@ enum { TRUNCATE_LONGEST_FIRST = -1, TRUNCATE_NONE = -2 };
  * ends to at most longest ids: appends to ids, and the types to types if that is not NULL. A third
  * segment repeats what the template of a pair adds for the second. Returns 0, or -1 if there is no
  * room: the only part that may be cut would have no token left. */
-int tokenizer_build(const Tokenizer *tokenizer, Ids *ids, Ids *types, const Part *parts, int count,
+int tokenizer_build(const Tokenizer *tokenizer, Ids *ids, Ids *types, Part *parts, int count,
                     int longest, int truncation);
 
 /* SHA-256 of all that decides ids, for provenance. */

@@ -1,6 +1,6 @@
 /* Inside of the tokenizers: the vocabulary, the models over it (BPE over bytes and over characters,
  * WordPiece), and the rest of a tokenizer. Only tokenizer*.c, side_files.c, added_tokens.c,
- * vocabulary.c, bpe.c, metaspace.c and wordpiece.c use it. */
+ * vocabulary.c, bpe.c, metaspace.c, wordpiece.c and places.c use it. */
 #ifndef VOCABULARY_H
 #define VOCABULARY_H
 
@@ -208,8 +208,18 @@ void metaspace_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, 
                       int prefix);
 void wordpiece_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size);
 
+/* End of the word that starts at `at` of normal text, and what kind of characters it is of: 'W' is
+ * white space, of which there are no tokens. */
+size_t wordpiece_word_end(const char *text, size_t size, size_t at, int *piece);
+
 /* BERT's normalizer: valid UTF-8 text to memory for the caller to free, of *size bytes.
- * wordpiece_encode expects such text. */
-char *wordpiece_normalize(const Vocabulary *vocabulary, const char *text, size_t *size);
+ * wordpiece_encode expects such text. source, unless NULL: for the caller to free, where the
+ * character of the text starts that became this byte; marks that change places keep each other's. */
+char *wordpiece_normalize(const Vocabulary *vocabulary, const char *text, size_t *size,
+                          size_t **source);
+
+/* Appends where the tokens stand that *_encode made of the whole text; prefix as there. */
+void places_find(const Tokenizer *t, Place **places, const int *ids, size_t count, const char *text,
+                 size_t size, int prefix);
 
 #endif

@@ -24,18 +24,24 @@ static void sort_mark(char *text, size_t run, size_t at, size_t size, int class)
     memcpy(text + place, mark, size);
 }
 
-char *wordpiece_normalize(const Vocabulary *vocabulary, const char *text, size_t *size)
+char *wordpiece_normalize(const Vocabulary *vocabulary, const char *text, size_t *size,
+                          size_t **source)
 {
     enum { MOST = 8 * 4 };                             /* bytes that one character becomes */
     size_t capacity = *size + MOST, used = 0, run = 0; /* run: where the kept marks start */
     char *normal = memory_alloc(capacity, 1);
+    size_t *from = source ? memory_alloc(capacity, sizeof *from) : NULL;
     for (size_t at = 0; at < *size;) {
+        size_t start = at;
         uint32_t code = utf8_next(text, &at), out[8];
         int class = vocabulary->normal & BERT_STRIP ? unicode_combining_class(code) : -1,
             count = unicode_bert_normal(code, vocabulary->normal, out);
         size_t before = used;
         for (int i = 0; i < count; i++) {
             used += utf8_put(normal + used, out[i]);
+        }
+        for (size_t i = before; from && i < used; i++) {
+            from[i] = start;
         }
         if (class > 0 && count == 1) {
             sort_mark(normal, run, before, used - before, class);
@@ -45,7 +51,11 @@ char *wordpiece_normalize(const Vocabulary *vocabulary, const char *text, size_t
         if (capacity - used < MOST) {
             capacity *= 2;
             normal = memory_realloc(normal, capacity, 1);
+            from = source ? memory_realloc(from, capacity, sizeof *from) : NULL;
         }
+    }
+    if (source) {
+        *source = from;
     }
     normal[used] = 0;
     *size = used;
@@ -93,15 +103,25 @@ static void encode_word(const Vocabulary *vocabulary, Ids *ids, const char *word
     }
 }
 
+size_t wordpiece_word_end(const char *text, size_t size, size_t at, int *piece)
+{
+    size_t next = at;
+    *piece = unicode_bert_piece(utf8_next(text, &next));
+    size_t end = next;
+    while (!*piece && end < size && !unicode_bert_piece(utf8_next(text, &next))) {
+        end = next;
+    }
+    return end;
+}
+
 void wordpiece_encode(const Vocabulary *vocabulary, Ids *ids, const char *text, size_t size)
 {
     for (size_t at = 0, end; at < size; at = end) {
-        size_t next = at, n = 1;
-        int piece = unicode_bert_piece(utf8_next(text, &next));
-        end = next;
-        while (!piece && end < size && !unicode_bert_piece(utf8_next(text, &next))) {
-            end = next;
-            n++;
+        int piece;
+        size_t n = 0;
+        end = wordpiece_word_end(text, size, at, &piece);
+        for (size_t i = at; i < end; i++) {
+            n += (text[i] & 0xC0) != 0x80;
         }
         if (piece != 'W') {
             encode_word(vocabulary, ids, text + at, end - at, n);

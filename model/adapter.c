@@ -38,7 +38,7 @@ static int says_classifier(int *says, const char *folder, Error *error)
     return code;
 }
 
-static int find_head(Problem *problem, int *classes, const Safetensors *file, const Config *config,
+static int find_head(Problem *problem, int *classes, const Safetensors *file, Config *config,
                      Error *error)
 {
     static const char *const heads[] = {"base_model.model.score.weight",
@@ -59,6 +59,10 @@ static int find_head(Problem *problem, int *classes, const Safetensors *file, co
         /* a RoBERTa whose head is one matrix chooses among sequences */
         int choice = config->architecture == ARCH_ROBERTA && !strcmp(name, heads[1]);
         *classes = (int)tensor->shape[0];
+        size_t wide = tensor->shape[1] / (size_t)config->C;
+        config->spans = wide > 1 && wide < 16 && tensor->shape[1] % (size_t)config->C == 0
+                            ? (int)wide - 1
+                            : 0;
         *problem = choice ? PROBLEM_CHOICE : *classes == 1 ? PROBLEM_REGRESSION : PROBLEM_SINGLE;
         return 0;
     }
@@ -67,8 +71,7 @@ static int find_head(Problem *problem, int *classes, const Safetensors *file, co
     return 0;
 }
 
-int adapter_head(Problem *problem, int *classes, const char *folder, const Config *config,
-                 Error *error)
+int adapter_head(Problem *problem, int *classes, const char *folder, Config *config, Error *error)
 {
     Safetensors file;
     int needed = 0;

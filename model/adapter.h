@@ -8,10 +8,9 @@
 #include "safetensors.h"
 
 /* What the head in an adapter folder is for, by its name and shape, where no task says it: without
- * a head the model is a language model. Errors: those of reading; 65 a head of no classes, or none
+ * a head the model is a language model. Sets how many spans it reads. Errors: those of reading; 65 a head of no classes, or none
  * although the folder is of a classifier. */
-int adapter_head(Problem *problem, int *classes, const char *folder, const Config *config,
-                 Error *error);
+int adapter_head(Problem *problem, int *classes, const char *folder, Config *config, Error *error);
 
 /* The names of the head's rows in an adapter's file of ours, a JSON list; NULL: none are there. */
 json_t *adapter_label_names(const Safetensors *file);

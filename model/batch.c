@@ -24,12 +24,26 @@ static void lay_out(Batch *batch, int *memory)
         batch->groups[t].starts = memory + N;
         batch->groups[t].order = memory + 2 * N + 1;
     }
+    size_t S = (size_t)batch->model->config.spans;
+    if (S) {
+        RowGroups *sums = &batch->span_sums, *shares = &batch->span_shares;
+        sums->rows = memory;
+        sums->starts = sums->rows + S * B;
+        sums->order = sums->starts + S * B + 1;
+        shares->rows = sums->order + S * N;
+        shares->starts = shares->rows + N;
+        shares->order = shares->starts + N + 1;
+        batch->pooled_rows = shares->order + S * N;
+        batch->wide_counts = batch->pooled_rows + B;
+    }
 }
 
 size_t batch_bytes(const Model *model, int max_tokens, int max_sequences)
 {
     size_t N = (size_t)int_max(max_tokens, max_sequences), B = (size_t)max_sequences + 1;
-    return (6 * N + 7 * B + (size_t)model->trained_tables * (3 * N + 1)) * sizeof(int);
+    size_t S = (size_t)model->config.spans, spans = 2 * N * (S + 1) + B * (3 * S + 2) + 2;
+    return (6 * N + 7 * B + (size_t)model->trained_tables * (3 * N + 1) + (S ? spans : 0)) *
+           sizeof(int);
 }
 
 void batch_init(Batch *batch, const Model *model, int max_tokens, int max_sequences)
@@ -63,6 +77,7 @@ void batch_free(Batch *batch)
 void batch_begin(Batch *batch)
 {
     batch->N = batch->B = batch->examples = batch->longest = batch->losses = batch->terms = 0;
+    batch->span_sums.count = batch->span_sums.tokens = 0;
     lay_out(batch, batch->host);
     batch->cu_seqlens[0] = 0;
 }
@@ -88,6 +103,52 @@ void batch_add(Batch *batch, const int *tokens, const int *types, int length, in
     batch->N += length;
     batch->cu_seqlens[++batch->B] = batch->N;
     batch->longest = int_max(batch->longest, length);
+}
+
+void batch_spans(Batch *batch, const int (*spans)[2])
+{
+    RowGroups *sums = &batch->span_sums;
+    int S = batch->model->config.spans, b = batch->B - 1, first = batch->cu_seqlens[b];
+    batch->pooled_rows[b] = b * (1 + S);
+    batch->wide_counts[b * (1 + S)] = 1;
+    for (int s = 0; s < S; s++) {
+        int row = b * (1 + S) + 1 + s;
+        sums->rows[sums->count] = row;
+        sums->starts[sums->count++] = sums->tokens;
+        batch->wide_counts[row] = spans[s][1] - spans[s][0];
+        for (int place = spans[s][0]; place < spans[s][1]; place++) {
+            sums->order[sums->tokens++] = first + place;
+        }
+        sums->starts[sums->count] = sums->tokens;
+    }
+}
+
+/* The spans of each token, ascending: those of its sequence that it is in. */
+static void group_spans(Batch *batch)
+{
+    const RowGroups *sums = &batch->span_sums;
+    RowGroups *shares = &batch->span_shares;
+    int S = batch->model->config.spans;
+    shares->count = shares->tokens = 0;
+    for (int b = 0; b < batch->B && S; b++) {
+        for (int n = batch->cu_seqlens[b]; n < batch->cu_seqlens[b + 1]; n++) {
+            int before = shares->tokens;
+            for (int u = b * S; u < (b + 1) * S; u++) {
+                int first = sums->order[sums->starts[u]],
+                    end = first + sums->starts[u + 1] - sums->starts[u];
+                if (n >= first && n < end) {
+                    shares->order[shares->tokens++] = sums->rows[u];
+                }
+            }
+            if (shares->tokens > before) {
+                shares->rows[shares->count] = n;
+                shares->starts[shares->count++] = before;
+            }
+        }
+    }
+    if (S) {
+        shares->starts[shares->count] = shares->tokens;
+    }
 }
 
 void batch_label(Batch *batch, int label, float target)
@@ -159,6 +220,7 @@ void batch_put(Batch *batch)
         group_rows(&batch->groups[t], rows[t], batch->N, padded ? model->config.padding : -1,
                    batch->counts);
     }
+    group_spans(batch);
     model->backend->device->put(batch->device, batch->host, batch->bytes);
     lay_out(batch, batch->device);
 }
@@ -172,5 +234,7 @@ Batch batch_of_size(const Model *model, int N, int B, int longest)
     for (int t = 0; t < model->trained_tables; t++) {
         batch.groups[t].count = batch.groups[t].tokens = N;
     }
+    batch.span_sums = (RowGroups){.count = B * model->config.spans, .tokens = N};
+    batch.span_shares = (RowGroups){.count = N, .tokens = N};
     return batch;
 }

@@ -27,6 +27,10 @@ typedef struct Batch {
     int *labels;    /* [examples]; of a language model [N]: the next token, or -1 for none */
     float *targets; /* [examples], regression */
     RowGroups groups[TABLES]; /* for gradients of the tables that have one; else count 0 */
+    /* of a head that reads spans, whose rows are (1 + spans) a sequence: the pooled token, then each
+     * span. Tokens by the span that they are in, and spans by the tokens that are in them */
+    RowGroups span_sums, span_shares;
+    int *pooled_rows, *wide_counts; /* [B], [B (1 + spans)] tokens of each row */
 
     const Model *model;
     int max_tokens, max_sequences;
@@ -46,6 +50,9 @@ void batch_free(Batch *batch);
  * batch_targets sets others, [N]. */
 void batch_begin(Batch *batch);
 void batch_add(Batch *batch, const int *tokens, const int *types, int length, int slot);
+/* The spans [first, end) of the sequence that was added last, config.spans of them in the order of
+ * the head, none empty; they may overlap. */
+void batch_spans(Batch *batch, const int (*spans)[2]);
 void batch_label(Batch *batch, int label, float target);
 void batch_targets(Batch *batch, const int *targets);
 void batch_put(Batch *batch);

@@ -19,6 +19,7 @@ typedef struct Config {
     int padding;          /* pad_token_id, -1 for none; RoBERTa's positions start behind it */
     float eps;            /* layer_norm_eps, rms_norm_eps */
     float dropout, attention_dropout, head_dropout;
+    int spans; /* that the head reads beside the pooled token (spans.h); no field of the file */
     float init_std; /* initializer_range */
     json_t *json;   /* what was read, for writing it again; owned */
 } Config;

@@ -4,6 +4,7 @@
  * the next token from every one. */
 #include "linear.h"
 #include "rope.h"
+#include "spans.h"
 
 #include <stdlib.h>
 
@@ -38,6 +39,7 @@ typedef struct DecoderWork {
     float *d_query, *d_key, *d_value; /* (N, H D), (N, K D), (N, K D) */
     float *d_gate, *d_up;             /* (N, F) */
     float *d_last_norm;               /* (B, C) */
+    float *pooled, *wide, *d_wide;    /* of a head that reads spans: (B, C), (B, (1 + spans) C) */
     float *cosine, *sine;             /* (max_length, D / 2) */
 } DecoderWork;
 
@@ -71,7 +73,7 @@ static void add_parameters(Model *model)
     }
     d->final_norm = params_add(p, "model.norm.weight", c->C, 0, INIT_ONE, 0, 0);
     if (model->problem != PROBLEM_LANGUAGE) {
-        d->head = linear_add_other(model, "score", c->C, model->O, 0, 1);
+        d->head = linear_add_other(model, "score", (1 + c->spans) * c->C, model->O, 0, 1);
     } else if (c->tied) {
         d->head.weight = model->tables[0];
     } else {
@@ -87,7 +89,8 @@ static void lay_out(Workspace *work, Layout *layout, const Model *model)
     LayerActs *acts = work->acts, shared = {0};
     size_t N = (size_t)work->max_tokens, B = (size_t)work->max_sequences, C = (size_t)c->C,
            F = (size_t)c->F, H = (size_t)c->H, Q = H * (size_t)c->D, KV = (size_t)(c->K * c->D),
-           half = (size_t)c->D / 2, ends = model->problem == PROBLEM_LANGUAGE ? N : B;
+           half = (size_t)c->D / 2, ends = pass_narrows(model, c->L - 1) ? B : N,
+           wide = c->spans ? (1 + (size_t)c->spans) * C : 0;
     int needs_norm1 = linear_needs_input(model, &layer->query) ||
                       linear_needs_input(model, &layer->key) ||
                       linear_needs_input(model, &layer->value);
@@ -118,6 +121,8 @@ static void lay_out(Workspace *work, Layout *layout, const Model *model)
     d->last_norm = layout_part(layout, B, C);
     d->rstd = layout_part(layout, ends, 1);
     d->norm = layout_part(layout, ends, C);
+    d->pooled = layout_part(layout, wide ? B : 0, C);
+    d->wide = layout_part(layout, B, wide);
     d->cosine = layout_part(layout, (size_t)work->max_length, half);
     d->sine = layout_part(layout, (size_t)work->max_length, half);
     if (work->train) {
@@ -129,6 +134,7 @@ static void lay_out(Workspace *work, Layout *layout, const Model *model)
         d->d_gate = layout_part(layout, N, F);
         d->d_up = layout_part(layout, N, F);
         d->d_last_norm = layout_part(layout, B, C);
+        d->d_wide = layout_part(layout, B, wide);
     }
 }
 
@@ -216,7 +222,7 @@ static void layer_forward(const Pass *pass, int l)
     pass_observe(pass, "hidden", l + 1, out, M, C);
 }
 
-/* logits = score(norm(hidden L)); a language model's loss reads the norm. */
+/* logits = score(norm(hidden L)), spans behind it; a language model's loss reads the norm. */
 static void head_forward(const Pass *pass)
 {
     const Model *model = pass->model;
@@ -228,8 +234,14 @@ static void head_forward(const Pass *pass)
                                         pass->work->hidden[c->L],
                                         pass_vector(pass, d->final_norm), rows.count, c->C, c->eps);
     pass_observe(pass, "hidden.norm", -1, w->norm, rows.count, c->C);
+    if (c->spans) {
+        rows = rows_head(pass);
+        model->backend->ops.gather_rows(&model->backend->ctx, w->pooled, (Weight){.f32 = w->norm},
+                                        pass->batch->head_rows, rows.count, c->C);
+        spans_forward(pass, w->wide, w->pooled, w->norm);
+    }
     if (model->problem != PROBLEM_LANGUAGE) {
-        linear_forward(pass, &d->head, pass->work->logits, w->norm, &rows);
+        linear_forward(pass, &d->head, pass->work->logits, c->spans ? w->wide : w->norm, &rows);
         pass_observe(pass, "logits", -1, pass->work->logits, pass->batch->examples,
                      model->O * model->choices);
     }
@@ -258,11 +270,21 @@ static void final_norm_backward(const Pass *pass, float *d)
 static void head_backward(const Pass *pass)
 {
     const Model *model = pass->model;
+    const Linear *head = &((const Decoder *)model->layers)->head;
+    const DecoderWork *w = pass->work->other;
+    float *d = pass->work->d_last;
     Rows rows = rows_head(pass);
-    /* forward: logits = score(norm(hidden L) of the last token) */
-    linear_backward(pass, &((const Decoder *)model->layers)->head, pass->work->d_last,
-                    pass->work->d_logits, ((DecoderWork *)pass->work->other)->norm, &rows, 0);
-    final_norm_backward(pass, pass->work->d_last);
+    /* forward: logits = score(norm(hidden L) of the last token, and of spans behind it) */
+    if (model->config.spans) {
+        linear_backward(pass, head, w->d_wide, pass->work->d_logits, w->wide, &rows, 0);
+        spans_backward(pass, d, pass->work->d_hidden, w->d_wide);
+        model->backend->ops.scatter_add_rows(&model->backend->ctx, pass->work->d_hidden, d,
+                                             pass->batch->head_rows, rows.count, model->config.C);
+        d = pass->work->d_hidden;
+    } else {
+        linear_backward(pass, head, d, pass->work->d_logits, w->norm, &rows, 0);
+    }
+    final_norm_backward(pass, d);
 }
 
 static void language_loss(const Pass *pass, float scale, int gradient)

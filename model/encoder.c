@@ -1,6 +1,7 @@
 /* The encoder's passes. Post-norm as in BERT (Devlin et al. 2019): every layer is x = layernorm(x +
  * dropout(block(x))). Reference: transformers modeling_bert.py, modeling_roberta.py. */
 #include "linear.h"
+#include "spans.h"
 
 /* Weight and bias of a layer norm. */
 typedef struct Norm {
@@ -32,7 +33,9 @@ typedef struct LayerActs {
 /* Other activations, and gradients. */
 typedef struct EncoderWork {
     float *embedding_sum, *embedding_mean, *embedding_rstd; /* (N, C), (N), (N) */
-    float *head_in, *dense, *head_mid;                      /* (B, C) */
+    float *head_in, *dense;                                 /* (B, C) */
+    float *head_mid;                                        /* (B, (1 + spans) C) */
+    float *d_mid;                                           /* the same, where there are spans */
     float *d_masked, *d_mixed;                              /* (N, C) */
     float *d_query, *d_key, *d_value;                       /* (N, C) */
     float *d_up;                                            /* (N, F) */
@@ -72,7 +75,7 @@ static void add_parameters(Model *model)
     const Config *c = &model->config;
     Params *p = &model->params;
     Encoder *e = model->layers = memory_calloc(1, sizeof *e + (size_t)c->L * sizeof *e->layer);
-    int C = c->C, roberta = c->architecture == ARCH_ROBERTA;
+    int C = c->C, wide = (1 + c->spans) * C, roberta = c->architecture == ARCH_ROBERTA;
     const char *prefix = roberta ? "roberta." : "bert.";
     model->tables[0] = add_table(p, prefix, "word", c->V, C);
     model->tables[1] = add_table(p, prefix, "position", c->positions, C);
@@ -93,13 +96,13 @@ static void add_parameters(Model *model)
     }
     if (roberta && model->problem != PROBLEM_CHOICE) {
         e->head_dense = linear_add_other(model, "classifier.dense", C, C, 1, 1);
-        e->head_out = linear_add_other(model, "classifier.out_proj", C, model->O, 1, 1);
+        e->head_out = linear_add_other(model, "classifier.out_proj", wide, model->O, 1, 1);
     } else {
         /* the pooler belongs to the base: PEFT trains the classifier alone beside adapters */
         e->head_dense = linear_add_other(model,
                                          roberta ? "roberta.pooler.dense" : "bert.pooler.dense", C,
                                          C, 1, !model->lora.targets);
-        e->head_out = linear_add_other(model, "classifier", C, model->O, 1, 1);
+        e->head_out = linear_add_other(model, "classifier", wide, model->O, 1, 1);
     }
 }
 
@@ -145,8 +148,9 @@ static void lay_out(Workspace *work, Layout *layout, const Model *model)
     e->embedding_rstd = layout_part(layout, N, 1);
     e->head_in = layout_part(layout, B, C);
     e->dense = layout_part(layout, B, C);
-    e->head_mid = layout_part(layout, B, C);
+    e->head_mid = layout_part(layout, B, (1 + (size_t)c->spans) * C);
     if (work->train) {
+        e->d_mid = layout_part(layout, c->spans ? B : 0, (1 + (size_t)c->spans) * C);
         e->d_masked = layout_part(layout, N, C);
         e->d_mixed = layout_part(layout, N, C);
         e->d_query = layout_part(layout, N, C);
@@ -156,14 +160,20 @@ static void lay_out(Workspace *work, Layout *layout, const Model *model)
     }
 }
 
-/* Applies dropout in place, unless it is off. */
-static void drop(const Pass *pass, float *x, const Rows *rows, const DropoutSite *where)
+/* Applies dropout in place to rows of so many columns, unless it is off. */
+static void drop_columns(const Pass *pass, float *x, const Rows *rows, int columns,
+                         const DropoutSite *where)
 {
     const Backend *b = pass->model->backend;
     if (where->p > 0.0f) {
         b->ops.dropout(&pass->model->backend->ctx, x, x, rows->places, rows->slots, rows->count,
-                       pass->model->config.C, where);
+                       columns, where);
     }
+}
+
+static void drop(const Pass *pass, float *x, const Rows *rows, const DropoutSite *where)
+{
+    drop_columns(pass, x, rows, pass->model->config.C, where);
 }
 
 /* The gradient behind dropout: d itself, or d masked in d_masked. */
@@ -245,7 +255,7 @@ static void layer_forward(const Pass *pass, int l)
     pass_observe(pass, "hidden", l + 1, out, rows.count, c->C);
 }
 
-/* logits = out(dropout(tanh(dense(dropout(x))))) */
+/* logits = out(dropout(pooled)), pooled = tanh(dense(dropout(x))); spans stand behind pooled. */
 static void head_forward(const Pass *pass)
 {
     const Model *model = pass->model;
@@ -258,12 +268,22 @@ static void head_forward(const Pass *pass)
     size_t values = (size_t)rows.count * (size_t)c->C;
     DropoutSite in = pass_site(pass, SITE_HEAD_IN, head_in_dropout(c, model->problem));
     DropoutSite middle = pass_site(pass, SITE_HEAD_MID, c->head_dropout);
-    ops->copy(ctx, w->head_in, pass->work->hidden[c->L], values);
+    const float *x = pass->work->hidden[c->L];
+    if (c->spans) {
+        ops->gather_rows(ctx, w->head_in, (Weight){.f32 = x}, pass->batch->head_rows, rows.count,
+                         c->C);
+    } else {
+        ops->copy(ctx, w->head_in, x, values);
+    }
     drop(pass, w->head_in, &rows, &in);
     linear_forward(pass, &e->head_dense, w->dense, w->head_in, &rows);
     ops->tanh_forward(ctx, w->dense, w->dense, values);
-    ops->copy(ctx, w->head_mid, w->dense, values);
-    drop(pass, w->head_mid, &rows, &middle);
+    if (c->spans) {
+        spans_forward(pass, w->head_mid, w->dense, x);
+    } else {
+        ops->copy(ctx, w->head_mid, w->dense, values);
+    }
+    drop_columns(pass, w->head_mid, &rows, e->head_out.in, &middle);
     linear_forward(pass, &e->head_out, pass->work->logits, w->head_mid, &rows);
     pass_observe(pass, "logits", -1, pass->work->logits, pass->batch->examples,
                  model->O * model->choices);
@@ -282,13 +302,23 @@ static void head_backward(const Pass *pass)
     size_t values = (size_t)rows.count * (size_t)c->C;
     DropoutSite in = pass_site(pass, SITE_HEAD_IN, head_in_dropout(c, model->problem));
     DropoutSite middle = pass_site(pass, SITE_HEAD_MID, c->head_dropout);
-    /* forward: logits = out(dropout(tanh(dense(dropout(x))))) */
-    linear_backward(pass, &e->head_out, d, pass->work->d_logits, w->head_mid, &rows, 0);
-    drop(pass, d, &rows, &middle);
+    /* forward: logits = out(dropout(pooled)), pooled = tanh(dense(dropout(x))) */
+    float *d_mid = c->spans ? w->d_mid : d;
+    linear_backward(pass, &e->head_out, d_mid, pass->work->d_logits, w->head_mid, &rows, 0);
+    drop_columns(pass, d_mid, &rows, e->head_out.in, &middle);
+    if (c->spans) {
+        spans_backward(pass, d, pass->work->d_hidden, d_mid);
+    }
     ops->tanh_backward(ctx, d, d, w->dense, values);
     linear_backward(pass, &e->head_dense, w->d_mixed, d, w->head_in, &rows, 0);
     ops->copy(ctx, d, w->d_mixed, values);
     drop(pass, d, &rows, &in);
+    if (c->spans) {
+        ops->scatter_add_rows(ctx, pass->work->d_hidden, d, pass->batch->head_rows, rows.count,
+                              c->C);
+        d = pass->work->d_hidden;
+        rows = rows_all(pass);
+    }
     pass_observe(pass, "dhidden", c->L, d, rows.count, c->C);
 }
 

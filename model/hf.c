@@ -190,6 +190,11 @@ static int write_config(const Model *model, const char *path, const char *const 
     json_object_del(config, json_object_get(config, "dtype") ? "torch_dtype" : "");
     json_object_set_new(config, json_object_get(config, "dtype") ? "dtype" : "torch_dtype",
                         json_string("float32"));
+    if (model->config.spans) { /* the head is wider than that of the class that is named */
+        json_object_set_new(config, "num_spans", json_integer(model->config.spans));
+    } else {
+        json_object_del(config, "num_spans");
+    }
     json_decref(id2label);
     json_decref(label2id);
     free(name);

@@ -49,7 +49,7 @@ Rows rows_head(const Pass *pass)
 
 int pass_narrows(const Model *model, int l)
 {
-    return l == model->config.L - 1 && model->problem != PROBLEM_LANGUAGE;
+    return l == model->config.L - 1 && model->problem != PROBLEM_LANGUAGE && !model->config.spans;
 }
 
 Rows rows_behind(const Pass *pass, int l)

@@ -75,8 +75,8 @@ typedef struct Rows {
 Rows rows_all(const Pass *pass);
 Rows rows_head(const Pass *pass);
 
-/* Whether only the head's tokens go on behind the keys and values of layer l; rows_behind are those
- * that go on. */
+/* Whether only the head's tokens go on behind the keys and values of layer l: not where it reads
+ * spans; rows_behind are those that go on. */
 int pass_narrows(const Model *model, int l);
 Rows rows_behind(const Pass *pass, int l);
 

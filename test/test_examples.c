@@ -181,7 +181,7 @@ static void check_encoding(const Tokenizer *t)
               "{\"premise\": \"the cat was red .\", \"hypothesis\": \"the dog was blue .\", "
               "\"label\": \"entailment\"}\n{\"premise\": \"the cat\", \"hypothesis\": \"the dog\", "
               "\"label\": \"entailment\"}\n");
-    CHECK(!encode(&encoded, &sets[0], &(Encoding){t, 0, 13, 1 << 20, 1}, &error), "%s", error.text);
+    CHECK(!encode(&encoded, &sets[0], &(Encoding){t, 0, 13, 1 << 20, 1, 0}, &error), "%s", error.text);
     CHECK(encoded.cut == 0 && encoded.longest == 13 && encoded.start[1] == 13 &&
               encoded.start[2] == 20,
           "%d cut, %d at most, %zu tokens", encoded.cut, encoded.longest, encoded.start[2]);
@@ -193,13 +193,13 @@ static void check_encoding(const Tokenizer *t)
     }
     encoded_free(&encoded);
     /* of two parts as long the second keeps the odd token */
-    CHECK(!encode(&encoded, &sets[0], &(Encoding){t, 0, 12, most + 1, 1}, &error), "%s",
+    CHECK(!encode(&encoded, &sets[0], &(Encoding){t, 0, 12, most + 1, 1, 0}, &error), "%s",
           error.text);
     CHECK(encoded.cut == 1 && encoded.start[1] == 12 && encoded.ids[5] == encoded.ids[11] &&
               encoded.ids[5] != encoded.ids[4] && encoded.ids[5] != encoded.ids[6],
           "%d cut, first of %zu tokens", encoded.cut, encoded.start[1]);
     encoded_free(&encoded);
-    CHECK(encode(&encoded, &sets[0], &(Encoding){t, 0, 12, most, 1}, &error) == EXIT_BAD_DATA,
+    CHECK(encode(&encoded, &sets[0], &(Encoding){t, 0, 12, most, 1, 0}, &error) == EXIT_BAD_DATA,
           "an id beyond the vocabulary");
     free_both(sets);
     /* the passage is cut, down to one token and not to none */
@@ -207,12 +207,101 @@ static void check_encoding(const Tokenizer *t)
               "{\"question\": \"was the cat red\", \"passage\": \"the cat was blue\", \"label\": "
               "true}\n");
     CHECK(sets[0].count == 1 && sets[0].examples[0].label == 1, "BoolQ's label");
-    CHECK(!encode(&encoded, &sets[0], &(Encoding){t, 0, 8, 1 << 20, 1}, &error), "%s", error.text);
+    CHECK(!encode(&encoded, &sets[0], &(Encoding){t, 0, 8, 1 << 20, 1, 0}, &error), "%s", error.text);
     CHECK(encoded.start[1] == 8 && encoded.ids[5] == encoded.ids[7], "one token of the passage");
     encoded_free(&encoded);
-    CHECK(encode(&encoded, &sets[0], &(Encoding){t, 0, 7, 1 << 20, 1}, &error) == EXIT_BAD_DATA,
+    CHECK(encode(&encoded, &sets[0], &(Encoding){t, 0, 7, 1 << 20, 1, 0}, &error) == EXIT_BAD_DATA,
           "no token of the passage");
     free_both(sets);
+}
+
+/* Tokens of the spans: [CLS] of BERT's template in front, the text's own behind it. */
+static void check_span(const Encoded *encoded, int i, int s, int first, int end)
+{
+    const int *span = encoded->spans[i][s];
+    CHECK(span[0] == first && span[1] == end, "span %d of example %d: %d to %d, expected %d to %d", s,
+          i, span[0], span[1], first, end);
+}
+
+static void check_spans(const Tokenizer *t)
+{
+    Dataset sets[2];
+    Encoded encoded;
+    Error error;
+    Encoding encoding = {.tokenizer = t, .longest = 40, .V = 1 << 20, .threads = 1, .spans = 1};
+    /* [CLS] dog [SEP] the dog s ##a ##w a bird [SEP] e dog ##z was red [SEP]; characters are counted */
+    const char *row = "{\"word\": \"dog\", \"sentence1\": \"the D\u00d3G saw a bird\", "
+                      "\"sentence2\": \"\u00e9 dogz was red\", \"start1\": %s, \"end1\": 7, "
+                      "\"start2\": 2, \"end2\": %s, \"label\": true}\n";
+    char *text = string_format(row, "4", "6");
+    read_both(sets, "wic", text);
+    free(text);
+    CHECK(!encode(&encoded, &sets[0], &encoding, &error), "%s", error.text);
+    check_span(&encoded, 0, 0, 4, 5);
+    CHECK(encoded.ids[4] == encoded.ids[1], "the dog's token");
+    check_span(&encoded, 0, 1, 12, 14);
+    CHECK(encoded.ids[12] == encoded.ids[1], "its token in the second sentence");
+    int dog = encoded.ids[4];
+    encoded_free(&encoded);
+    Encoding decoder = encoding;
+    decoder.decoder = 1;
+    decoder.longest = 80;
+    CHECK(!encode(&encoded, &sets[0], &decoder, &error), "%s", error.text);
+    for (int s = 0; s < SPANS; s++) {
+        int first = encoded.spans[0][s][0];
+        CHECK(encoded.spans[0][s][1] == first + 1 + s && encoded.ids[first] == dog,
+              "span %d of a decoder's text is at %d to %d", s, first, encoded.spans[0][s][1]);
+    }
+    encoded_free(&encoded);
+    free_both(sets);
+    /* a file without them, which the plain head reads */
+    read_both(sets, "wic", "{\"word\": \"dog\", \"sentence1\": \"the dog\", \"sentence2\": "
+                           "\"a dog\", \"label\": true}\n");
+    CHECK(encode(&encoded, &sets[0], &encoding, &error) == EXIT_BAD_DATA &&
+              strstr(error.text, ":1: the fields start1 and end1 are missing"),
+          "%s", error.text);
+    encoding.spans = 0;
+    CHECK(!encode(&encoded, &sets[0], &encoding, &error) && !encoded.spans, "%s", error.text);
+    encoded_free(&encoded);
+    encoding.spans = 1;
+    free_both(sets);
+    /* WSC: the marks are no part of a span; one within the other */
+    read_both(sets, "wsc", "{\"text\": \"the red dog was warm\", \"label\": true, \"target\": "
+                           "{\"span1_text\": \"red dog\", \"span1_index\": 1, \"span2_text\": "
+                           "\"dog\", \"span2_index\": 2}}\n");
+    CHECK(!encode(&encoded, &sets[0], &encoding, &error), "%s", error.text);
+    check_span(&encoded, 0, 0, 3, 6); /* [CLS] the _ red [ dog ] _ was warm [SEP] */
+    check_span(&encoded, 0, 1, 5, 6);
+    encoded_free(&encoded);
+    encoding.longest = 7;
+    CHECK(!encode(&encoded, &sets[0], &encoding, &error), "%s", error.text);
+    encoded_free(&encoded);
+    encoding.longest = 6;
+    CHECK(encode(&encoded, &sets[0], &encoding, &error) == EXIT_BAD_DATA &&
+              strstr(error.text, ":1: span 1 is not whole within 6 tokens"),
+          "%s", error.text);
+    free_both(sets);
+    static const char *const wrong[][2] = {{"7", "6"}, {"30", "6"}, {"4", "40"}, {"4", "2"}};
+    for (int i = 0; i < 4; i++) {
+        const Task *task = task_find("wic", &error);
+        text = string_format(row, wrong[i][0], wrong[i][1]);
+        char *path = write_file("train.jsonl", text);
+        CHECK(dataset_read(&sets[0], task, scratch_folder(), "train", 0, 0, &error) ==
+                      EXIT_BAD_DATA &&
+                  strstr(error.text, "train.jsonl:1: start"),
+              "start1 %s, end2 %s: %s", wrong[i][0], wrong[i][1], error.text);
+        free(text);
+        free(path);
+    }
+    Dataset sample;
+    static const char *const names[] = {"wic", "wsc"};
+    for (int i = 0; i < 2; i++) {
+        dataset_builtin(&sample, task_find(names[i], &error), "validation", 50);
+        encoding.longest = 64;
+        CHECK(!encode(&encoded, &sample, &encoding, &error), "%s", error.text);
+        encoded_free(&encoded);
+        dataset_free(&sample);
+    }
 }
 
 /* A language model's windows: each document but its first token once, the last tenth apart. */
@@ -317,6 +406,7 @@ int main(void)
     check_wsc();
     check_rows();
     check_encoding(tokenizer);
+    check_spans(tokenizer);
     check_windows();
     tokenizer_close(tokenizer);
     return checks_close("test_examples");

@@ -46,7 +46,7 @@ static int open_tokenizer(const char *path, Error *error)
         static const char text[] = "the cat's \xC3\xA9\xFF <s> 12  x";
         int *ids = NULL, *built = NULL;
         tokenizer_encode(t, &ids, text, sizeof text - 1, 0);
-        (void)tokenizer_build(t, &built, NULL, (Part[]){{ids, 0}, {ids, 1}}, 2, 12,
+        (void)tokenizer_build(t, &built, NULL, (Part[]){{.ids = ids}, {.ids = ids, .segment = 1}}, 2, 12,
                               TRUNCATE_LONGEST_FIRST);
         arrfree(ids);
         arrfree(built);

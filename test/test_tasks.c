@@ -43,6 +43,51 @@ static void compare_segments(const Task *task, const Example *example, int choic
     }
 }
 
+/* WiC's tokens of both words; of WSC the text of both spans, which the case has without marks. */
+static void compare_spans(const Dataset *one, const json_t *object, const char *where)
+{
+    Encoded encoded;
+    Error error;
+    const Task *task = one->task;
+    const json_t *tokens = json_object_get(object, "span_tokens"),
+                 *spans = json_object_get(object, "spans");
+    Encoding encoding = {tokenizer, 0, task->longest, 1 << 20, 1, 1};
+    if (task_span(task, 0) < 0 || encode(&encoded, one, &encoding, &error)) {
+        CHECK(task_span(task, 0) < 0, "%s: %s", where, error.text);
+        return;
+    }
+    CHECK(json_array_size(tokens ? tokens : spans) == SPANS, "%s: no spans", where);
+    for (size_t s = 0; s < SPANS; s++) {
+        const json_t *bounds = json_array_get(tokens ? tokens : spans, s);
+        int first = (int)json_integer_value(json_array_get(bounds, 0)),
+            end = (int)json_integer_value(json_array_get(bounds, 1));
+        const int *found = encoded.spans[0][s], *bytes = one->examples[0].span[s];
+        if (tokens) {
+            CHECK(found[0] == first && found[1] == end, "%s: span %zu is %d to %d", where, s,
+                  found[0], found[1]);
+            continue;
+        }
+        const char *text = json_string_value(json_object_get(object, "text")),
+                   *ours = one->examples[0].text[0][0];
+        for (int marks = 0, c = 0; *text; c++) {
+            while (*ours != *text) {
+                marks++;
+                ours++;
+                CHECK(marks <= 4, "%s: another text", where);
+            }
+            CHECK((c >= first && c < end) == (ours - one->examples[0].text[0][0] >= bytes[0] &&
+                                              ours - one->examples[0].text[0][0] < bytes[1]),
+                  "%s: character %d and span %zu", where, c, s);
+            do {
+                text++;
+                ours++;
+            } while ((*text & 0xC0) == 0x80);
+        }
+        CHECK(found[0] > 0 && found[1] > found[0], "%s: no token of span %zu", where, s);
+    }
+    encoded_free(&encoded);
+}
+
 static void compare_case(const Dataset *dataset, const json_t *object, const char *where)
 {
     int place = 0, index = (int)json_integer_value(json_object_get(object, "index"));
@@ -79,6 +124,7 @@ static void compare_case(const Dataset *dataset, const json_t *object, const cha
     const json_t *cluster = json_object_get(object, "cluster");
     CHECK(example->cluster == (cluster ? json_integer_value(cluster) : -1), "%s: cluster %d", where,
           example->cluster);
+    compare_spans(&one, object, where);
     const json_t *choices = json_object_get(object, "choices");
     static const char *const keys[2][2] = {{"ids", "ids_64"}, {"decoder_ids", "decoder_ids_64"}};
     for (int way = 0; way < 4; way++) {
@@ -93,7 +139,7 @@ static void compare_case(const Dataset *dataset, const json_t *object, const cha
         const json_t *first = choices ? json_array_get(choices, 0) : object;
         int fails = cut && json_is_null(json_object_get(first, key));
         Encoding encoding = {decoder ? decoder_tokenizer : tokenizer, decoder,
-                             cut ? 64 : dataset->task->longest, 1 << 20, 1};
+                             cut ? 64 : dataset->task->longest, 1 << 20, 1, 0};
         int code = encode(&encoded, &one, &encoding, &error);
         CHECK(fails ? code == EXIT_BAD_DATA : !code, "%s: encoding to %s gives %d", where, key,
               code);

@@ -53,8 +53,20 @@ static struct {
 
 static Ids encode_bytes(const Tokenizer *t, const char *text, size_t size, int flags)
 {
-    Ids ids = NULL, kept = NULL;
+    Ids ids = NULL, kept = NULL, again = NULL;
+    Place *places = NULL;
     tokenizer_encode(t, &ids, text, size, flags);
+    tokenizer_encode_placed(t, &again, &places, text, size, flags);
+    CHECK(arrlenu(again) == arrlenu(ids) && arrlenu(places) == arrlenu(ids) &&
+              (!ids || !memcmp(again, ids, arrlenu(ids) * sizeof *ids)),
+          "%zu ids and %zu places of '%.40s'", arrlenu(again), arrlenu(places), text);
+    for (size_t i = 0; i < arrlenu(places); i++) {
+        CHECK(places[i].begin <= places[i].end && places[i].end <= size &&
+                  (i == 0 || places[i].begin >= places[i - 1].begin),
+              "token %zu of '%.40s' is at %zu to %zu", i, text, places[i].begin, places[i].end);
+    }
+    arrfree(again);
+    arrfree(places);
     for (size_t i = 0; i < arrlenu(ids); i++) {
         arrput(kept, ids[i]);
     }
@@ -120,7 +132,7 @@ static Ids encode(const Tokenizer *t, const json_t *text, int flags)
     return encode_bytes(t, json_string_value(text), json_string_length(text), flags);
 }
 
-static Ids with_template(const Tokenizer *t, const Part *parts, int count, int longest, Ids *types)
+static Ids with_template(const Tokenizer *t, Part *parts, int count, int longest, Ids *types)
 {
     Ids ids = NULL;
     CHECK(!tokenizer_build(t, &ids, types, parts, count, longest, TRUNCATE_LONGEST_FIRST),
@@ -131,8 +143,8 @@ static Ids with_template(const Tokenizer *t, const Part *parts, int count, int l
 static void check_pair(const Tokenizer *t, const json_t *object, const char *path, int line)
 {
     Ids types = NULL;
-    Part parts[] = {{encode(t, json_object_get(object, "a"), 0), 0},
-                    {encode(t, json_object_get(object, "b"), 0), 1}};
+    Part parts[] = {{.ids = encode(t, json_object_get(object, "a"), 0)},
+                    {.ids = encode(t, json_object_get(object, "b"), 0), .segment = 1}};
     const json_t *expected = json_object_get(object, "ids"), *item;
     expect(path, line, "pair", with_template(t, parts, 2, 1 << 20, &types), expected);
     if (json_object_get(object, "type_ids")) {
@@ -203,9 +215,9 @@ static void check_line(const Tokenizer *t, const json_t *object, const char *nam
     json_object_foreach((json_t *)object, key, value)
     {
         if (!strcmp(key, "special")) {
-            expect(path, line, key, with_template(t, &(Part){ids, 0}, 1, 1 << 20, NULL), value);
+            expect(path, line, key, with_template(t, &(Part){.ids = ids}, 1, 1 << 20, NULL), value);
         } else if (!strncmp(key, "max_", 4)) {
-            expect(path, line, key, with_template(t, &(Part){ids, 0}, 1, atoi(key + 4), NULL),
+            expect(path, line, key, with_template(t, &(Part){.ids = ids}, 1, atoi(key + 4), NULL),
                    value);
         } else if (!strcmp(key, "literal")) {
             expect(path, line, key, encode(t, json_object_get(object, "text"), ENCODE_LITERAL),

@@ -207,8 +207,8 @@ static void check_encode_threads(void)
     Error first, other, error;
     const Task *task = task_find("rte", &error);
     dataset_builtin(&dataset, task, "train", 0);
-    CHECK(!encode(&one, &dataset, &(Encoding){t, 0, 12, words, 1}, &error), "%s", error.text);
-    CHECK(!encode(&many, &dataset, &(Encoding){t, 0, 12, words, 5}, &error), "%s", error.text);
+    CHECK(!encode(&one, &dataset, &(Encoding){t, 0, 12, words, 1, 0}, &error), "%s", error.text);
+    CHECK(!encode(&many, &dataset, &(Encoding){t, 0, 12, words, 5, 0}, &error), "%s", error.text);
     size_t sequences = (size_t)dataset.count + 1, tokens = one.start[dataset.count];
     CHECK(!memcmp(one.start, many.start, sequences * sizeof *one.start) &&
               !memcmp(one.ids, many.ids, tokens * sizeof *one.ids) &&
@@ -229,9 +229,9 @@ static void check_encode_threads(void)
     for (int i = 0; i < dataset.count; i++) {
         dataset.examples[i].line = i + 1;
     }
-    int code = encode(&one, &dataset, &(Encoding){t, 0, 12, largest, 1}, &first);
+    int code = encode(&one, &dataset, &(Encoding){t, 0, 12, largest, 1, 0}, &first);
     CHECK(code == EXIT_BAD_DATA &&
-              encode(&many, &dataset, &(Encoding){t, 0, 12, largest, 5}, &other) == code &&
+              encode(&many, &dataset, &(Encoding){t, 0, 12, largest, 5, 0}, &other) == code &&
               strstr(first.text, where) && !strcmp(first.text, other.text),
           "%s: one thread: %s; five: %s", where, first.text, other.text);
     free(where);
@@ -251,7 +251,7 @@ static void check_builtin(void)
         dataset_builtin(&train, &tasks[i], "train", 0);
         dataset_builtin(&dev, &tasks[i], "validation", 0);
         int labels[3] = {0}, unknown = 0;
-        CHECK(!encode(&encoded, &train, &(Encoding){t, 0, tasks[i].longest, words, 2}, &error),
+        CHECK(!encode(&encoded, &train, &(Encoding){t, 0, tasks[i].longest, words, 2, 0}, &error),
               "%s", error.text);
         for (size_t j = 0; j < encoded.start[train.count * encoded.choices]; j++) {
             unknown += encoded.ids[j] == 1;
@@ -285,7 +285,7 @@ static void check_packing(void)
     Encoded encoded;
     Tokenizer *t = builtin_tokenizer(&words);
     dataset_builtin(&dataset, task_find("copa", &error), "train", 9);
-    CHECK(!encode(&encoded, &dataset, &(Encoding){t, 0, 128, words, 1}, &error), "%s", error.text);
+    CHECK(!encode(&encoded, &dataset, &(Encoding){t, 0, 128, words, 1, 0}, &error), "%s", error.text);
     static const int order[9] = {8, 3, 1, 0, 2, 7, 6, 5, 4};
     Rig rig;
     open_small(&rig, words);

@@ -129,6 +129,9 @@ static void show_plan(Setup *s, int runs)
     }
     fprintf(stderr, "model     %s: %.2f M parameters, %d layers, width %d\n", s->model_name,
             (double)counts.all * 1e-6, m->config.L, m->config.C);
+    if (m->config.spans) {
+        fprintf(stderr, "head      reads the pooled token and %d spans\n", m->config.spans);
+    }
     if (m->lora.targets) {
         fprintf(stderr,
                 "adapters  %d pairs of rank %d: %zu parameters, and %zu of the head; scale %g, "

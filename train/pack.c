@@ -14,6 +14,9 @@ void pack(Batch *batch, const Encoded *encoded, const int *order, int first, int
                       (int)(encoded->start[s + 1] - begin),
                       (first_slot + i) * encoded->choices + c);
         }
+        if (encoded->spans) {
+            batch_spans(batch, (const int (*)[2])encoded->spans[index]);
+        }
         if (encoded->dataset->task->kind != KIND_LANGUAGE) {
             batch_label(batch, example->label, example->target);
         }

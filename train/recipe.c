@@ -100,8 +100,14 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, Error *error
         .dropout = o->dropout ? option_real(o->dropout) : -1.0,
         .attention_dropout = o->attention_dropout ? option_real(o->attention_dropout) : -1.0,
         .head_dropout = o->head_dropout ? option_real(o->head_dropout) : -1.0,
+        .spans = strcmp(o->head, "spans") ? 0 : SPANS,
         .kernels = "",
     };
+    if (recipe->spans && task_span(task, 0) < 0) {
+        return error_set(error, EXIT_USAGE,
+                         "--head spans with --task %s, which has no spans; wic and wsc have them",
+                         task->name);
+    }
     if (o->lora && !o->adapter) {
         recipe->lora = (LoraConfig){.r = option_count(o->lora_r),
                                     .alpha = option_real(o->lora_alpha),
@@ -186,6 +192,9 @@ json_t *recipe_json(const Recipe *r, const Seeds *seeds)
         json_object_set_new(object, "eval_every", json_string(r->eval_every));
     }
     json_object_set_new(object, "eps", real_json(r->optim.eps));
+    if (r->spans) { /* of no other run */
+        json_object_set_new(object, "head", json_string("spans"));
+    }
     if (r->head_dropout >= 0) {
         json_object_set_new(object, "head_dropout", real_json(r->head_dropout));
     }

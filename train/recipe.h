@@ -23,6 +23,7 @@ typedef struct Recipe {
     int patience;           /* evaluations without a better one that end the run; 0: none do */
     /* -1: dropout as the model's config says, the others as dropout */
     double dropout, attention_dropout, head_dropout;
+    int spans;              /* --head spans: how many the head reads; else 0 */
     const char *kernels;    /* variants in force */
     const char *columns;    /* of data of one's own: how rows become examples; else NULL */
     LoraConfig lora;        /* targets 0: full fine-tuning */

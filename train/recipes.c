@@ -20,7 +20,7 @@ enum { FIELDS = sizeof fields / sizeof *fields };
 /* The options that a recipe may have; the first so many it must have. */
 static const char *const settings[] = {
     "lr", "batch", "warmup", "weight_decay", "beta1", "beta2", "eps", "clip", "epochs", "max_steps",
-    "bias_correction", "schedule", "dropout", "attention_dropout", "head_dropout", "max_len",
+    "bias_correction", "schedule", "dropout", "attention_dropout", "head_dropout", "head", "max_len",
     "select", "eval_every", "patience", "lora", "lora_r", "lora_alpha", "lora_dropout",
     "lora_targets", "rslora",
 };

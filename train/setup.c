@@ -264,7 +264,7 @@ static int encode_one(Setup *setup, Encoded *ids, const Dataset *dataset, int de
 {
     int threads = option_count(setup->options->threads);
     Encoding encoding = {setup->tokenizer, decoder, setup->recipe.max_len, V,
-                         threads ? threads : threads_available()};
+                         threads ? threads : threads_available(), setup->recipe.spans};
     return encode_cached(ids, dataset, &encoding, error) ||
                    (!decoder && check_types(setup, ids, types, error))
                ? error->code
@@ -381,6 +381,7 @@ int setup_open(Setup *setup, Options *options, Error *error)
         return code;
     }
     set_dropout(&config, &setup->recipe);
+    config.spans = setup->recipe.spans;
     int types = config.types, V = config.V, decoder = config.architecture == ARCH_LLAMA;
     const LoraConfig *lora = setup->recipe.lora.targets ? &setup->recipe.lora : NULL;
     model_init(&setup->model, config, problems[setup->task->kind], setup->task->K, lora,
