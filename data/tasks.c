@@ -16,10 +16,11 @@
         __VA_ARGS__                                                                                \
     }
 #define VALUES(...) LABELS(__VA_ARGS__)
-#define TASK(name_, alias_, benchmark_, folder_, kind_, metric_, form_, fields_, encoder_,         \
-             decoder_, cut_, labels_, values_, longest_)                                           \
+#define TASK(name_, alias_, trained_, benchmark_, folder_, kind_, metric_, form_, fields_,         \
+             encoder_, decoder_, cut_, labels_, values_, longest_)                                 \
     {.name = #name_,                                                                               \
      .alias = alias_,                                                                              \
+     .trained = trained_,                                                                          \
      .benchmark = benchmark_,                                                                      \
      .folder = folder_,                                                                            \
      .kind = KIND_##kind_,                                                                         \
@@ -33,35 +34,10 @@
      .values = values_,                                                                            \
      .K = (int)(sizeof(labels_) / sizeof(const char *)),                                           \
      .longest = longest_},
-#define DIAGNOSTIC(...)
 static const Task tasks[] = {
 #include "tasks.def"
 };
 #undef TASK
-#undef DIAGNOSTIC
-#define TASK(...)
-#define DIAGNOSTIC(name_, alias_, trained_, benchmark_, folder_, metric_, form_, fields_,          \
-                   encoder_, decoder_, cut_, labels_, values_)                                     \
-    {.name = #name_,                                                                               \
-     .alias = alias_,                                                                              \
-     .benchmark = benchmark_,                                                                      \
-     .folder = folder_,                                                                            \
-     .trained = #trained_,                                                                         \
-     .kind = KIND_CLASSES,                                                                         \
-     .metric = METRIC_##metric_,                                                                   \
-     .form = FORM_##form_,                                                                         \
-     .fields = fields_,                                                                            \
-     .encoder = encoder_,                                                                          \
-     .decoder = decoder_,                                                                          \
-     .cut = cut_,                                                                                  \
-     .labels = labels_,                                                                            \
-     .values = values_,                                                                            \
-     .K = (int)(sizeof(labels_) / sizeof(const char *))},
-static const Task diagnostics[] = {
-#include "tasks.def"
-};
-#undef TASK
-#undef DIAGNOSTIC
 #define COUNTS(...) FIELDS(__VA_ARGS__)
 #define SPLIT(task_, name_, files_, examples_, counts_)                                            \
     {.task = #task_, .name = name_, .files = files_, .examples = examples_, .labels = counts_},
@@ -69,11 +45,7 @@ static const Split splits[] = {
 #include "splits.def"
 };
 #undef SPLIT
-enum {
-    TASKS = sizeof tasks / sizeof *tasks,
-    DIAGNOSTICS = sizeof diagnostics / sizeof *diagnostics,
-    SPLITS = sizeof splits / sizeof *splits
-};
+enum { TASKS = sizeof tasks / sizeof *tasks, SPLITS = sizeof splits / sizeof *splits };
 
 static const Task language = {.name = "lm",
                               .alias = "",
@@ -85,7 +57,8 @@ static const Task language = {.name = "lm",
 
 const Task *tasks_all(int *count)
 {
-    *count = TASKS;
+    for (*count = 0; *count < TASKS && !tasks[*count].trained; ++*count) {
+    }
     return tasks;
 }
 
@@ -108,8 +81,8 @@ const Task *task_known(const char *name)
     if (same_name(name, language.name)) {
         return &language;
     }
-    for (int i = 0; i < TASKS + DIAGNOSTICS; i++) {
-        const Task *task = i < TASKS ? &tasks[i] : &diagnostics[i - TASKS];
+    for (int i = 0; i < TASKS; i++) {
+        const Task *task = &tasks[i];
         if (same_name(name, task->name) || (*task->alias && same_name(name, task->alias))) {
             return task;
         }
@@ -143,7 +116,8 @@ const Split *task_further(const Task *task, int i)
 const Task *task_find(const char *name, Error *error)
 {
     const Task *task = task_known(name);
-    const char *names[TASKS + 1] = {[TASKS] = language.name};
+    const char *names[TASKS + 1];
+    int count;
     if (task && task->trained) {
         error_set(error, EXIT_USAGE,
                   "--task %s: %s has no training examples; --task %s predicts it too, where its "
@@ -154,10 +128,12 @@ const Task *task_find(const char *name, Error *error)
     if (task) {
         return task;
     }
-    for (int i = 0; i < TASKS; i++) {
+    tasks_all(&count);
+    for (int i = 0; i < count; i++) {
         names[i] = tasks[i].name;
     }
-    const char *near = nearest_word(name, names, TASKS + 1);
+    names[count] = language.name;
+    const char *near = nearest_word(name, names, count + 1);
     error_set(error, EXIT_USAGE, "--task %s: no such task%s%s; train_gpt --help lists them%s", name,
               near ? "; did you mean " : "", near ? near : "",
               near ? "" : "; data of your own need --train-file and --dev-file");
