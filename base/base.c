@@ -45,6 +45,11 @@ int error_set_errno(Error *error, const char *verb, const char *path)
     } else if (number == EISDIR || number == EEXIST || number == ETXTBSY || number == ELOOP) {
         code = EXIT_BUSY;
         hint = "; choose another path";
+    } else if (number == ENOMEM) {
+        code = EXIT_NO_MEMORY;
+        hint = "; free some memory and run again";
+    } else if (number == EMFILE || number == ENFILE) {
+        hint = "; raise the limit of open files (ulimit -n)";
     } else if (number == ENOSPC || number == EDQUOT) {
         hint = "; free some space and run again";
     } else if (number == EIO) {
@@ -65,11 +70,11 @@ char *string_copy(const char *text)
     return memcpy(memory_alloc(size, 1), text, size);
 }
 
-static char *format_list(const char *format, va_list arguments)
+char *string_format_list(const char *format, va_list arguments)
 {
     char *text;
     if (vasprintf(&text, format, arguments) < 0) {
-        memory_refused("vasprintf", strlen(format), memory_machine(), 0);
+        memory_exhausted("vasprintf", strlen(format));
     }
     return text;
 }
@@ -78,7 +83,7 @@ char *string_format(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    char *text = format_list(format, arguments);
+    char *text = string_format_list(format, arguments);
     va_end(arguments);
     return text;
 }
@@ -87,7 +92,7 @@ void string_append(char **text, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    char *more = format_list(format, arguments);
+    char *more = string_format_list(format, arguments);
     va_end(arguments);
     size_t old = *text ? strlen(*text) : 0, size = strlen(more) + 1;
     *text = memory_realloc(*text, old + size, 1);
@@ -164,17 +169,60 @@ int folder_make(const char *path, Error *error)
     return folder_check(path, error);
 }
 
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int is_dots(const char *name)
+{
+    return !strcmp(name, ".") || !strcmp(name, "..");
+}
+
+int folder_list(char ***names, size_t *count, const char *path, Error *error)
+{
+    DIR *stream = opendir(path);
+    struct dirent *entry;
+    *names = NULL;
+    *count = 0;
+    if (!stream) {
+        return error_set_errno(error, "read the folder", path);
+    }
+    while (errno = 0, (entry = readdir(stream))) {
+        if (!is_dots(entry->d_name)) {
+            *names = memory_realloc(*names, *count + 1, sizeof **names);
+            (*names)[(*count)++] = string_copy(entry->d_name);
+        }
+    }
+    int code = errno ? error_set_errno(error, "read the folder", path) : 0;
+    closedir(stream);
+    if (*count) {
+        qsort(*names, *count, sizeof **names, by_bytes);
+    }
+    return code;
+}
+
+void folder_list_free(char **names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(names[i]);
+    }
+    free(names);
+}
+
 int folder_remove(const char *path, Error *error)
 {
     int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *stream = descriptor < 0 ? NULL : fdopendir(descriptor);
     struct dirent *entry;
     int code = stream || errno == ENOENT ? 0 : error_set_errno(error, "remove", path);
-    while (stream && !code && (entry = readdir(stream))) {
-        const char *name = entry->d_name;
-        if (strcmp(name, ".") && strcmp(name, "..") && unlinkat(dirfd(stream), name, 0)) {
+    while (stream && !code && (errno = 0, (entry = readdir(stream)))) {
+        if (!is_dots(entry->d_name) && unlinkat(dirfd(stream), entry->d_name, 0)) {
             code = error_set_errno(error, "remove what is in", path);
         }
+    }
+    if (stream && !code && errno) {
+        code = error_set_errno(error, "remove what is in", path);
     }
     if (stream) {
         closedir(stream);

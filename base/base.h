@@ -65,18 +65,20 @@ int error_set(Error *error, int code, const char *format, ...)
 /* The same of bad data, in a function whose Error is called error. */
 #define REFUSE(...) error_set(error, EXIT_BAD_DATA, __VA_ARGS__)
 
-/* The same from errno, for "cannot VERB PATH": chooses 66, 73, 74 or 77. */
+/* The same from errno, for "cannot VERB PATH": chooses 66, 71, 73, 74 or 77. */
 int error_set_errno(Error *error, const char *verb, const char *path);
 
-/* For "cannot create PATH", an output: 73 where its folder is missing, else 73, 74 or 77. */
+/* For "cannot create PATH", an output: 73 where its folder is missing, else 71, 73, 74 or 77. */
 int error_set_create(Error *error, const char *path);
 
-/* Memory that is never NULL: on failure memory_refused. Sizes are count * size, checked. */
+/* Memory that is never NULL: on failure memory_exhausted. Sizes are count * size, checked. */
 void *memory_alloc(size_t count, size_t size);
 void *memory_calloc(size_t count, size_t size);
 void *memory_realloc(void *old, size_t count, size_t size);
 char *string_copy(const char *text);
 char *string_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *string_format_list(const char *format, va_list arguments)
+    __attribute__((format(printf, 1, 0)));
 
 /* Puts more behind a text of such memory, or of NULL. What is formatted may not be *text. */
 void string_append(char **text, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -100,9 +102,9 @@ typedef struct File {
     size_t size;
 } File;
 
-/* Maps a regular file; any thread may. Errors: 66 missing, 77 not readable, 65 a folder or special
- * file, 74 I/O. Until file_unmap, a page that is gone (the file was cut) ends the process with one
- * line and 74. */
+/* Maps a regular file; any thread may. Where there is no room for it, memory_exhausted. Errors: 66
+ * missing, 77 not readable, 65 a folder or special file, 74 I/O. Until file_unmap, a page that is
+ * gone (the file was cut) ends the process with one line and 74. */
 int file_map(File *file, const char *path, Error *error);
 void file_unmap(File *file);
 
@@ -162,6 +164,11 @@ int path_sync(const char *path);
 /* Removes a folder and the files in it. What is not there is no error. Errors: those of unlink and
  * rmdir: 74, 77. */
 int folder_remove(const char *path, Error *error);
+
+/* The names in a folder but . and .., in the order of their bytes; the caller frees them with
+ * folder_list_free, also after an error. Errors: 66 there is no such folder, 71, 74, 77. */
+int folder_list(char ***names, size_t *count, const char *path, Error *error);
+void folder_list_free(char **names, size_t count);
 
 /* Makes a folder and its parents. Errors: 73, 74 or 77. */
 int folder_make(const char *path, Error *error);
@@ -223,6 +230,9 @@ extern MemoryAdvice memory_advice;
  * free, and the advice. held: bytes of the tensors that there are. */
 void memory_refused(const char *call, size_t bytes, size_t room, size_t held)
     __attribute__((noreturn));
+
+/* The same of the host's memory. */
+void memory_exhausted(const char *call, size_t bytes) __attribute__((noreturn));
 
 /* Bytes of memory that this process may have: the machine's memory and swap space, or what a cgroup
  * leaves of them; or what is left of ulimit's, if that is less. */

@@ -105,6 +105,9 @@ int file_map(File *file, const char *path, Error *error)
         return 0;
     }
     void *bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (bytes == MAP_FAILED && errno == ENOMEM) {
+        memory_exhausted("mmap", (size_t)status.st_size);
+    }
     if (bytes == MAP_FAILED) {
         int code = error_set_errno(error, "map", path);
         close(descriptor);

@@ -4,6 +4,7 @@
 #include "cgroup.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -29,6 +30,14 @@ const char *bytes_text(char text[BYTES_TEXT], size_t bytes)
 
 void memory_refused(const char *call, size_t bytes, size_t room, size_t held)
 {
+    static atomic_flag ending = ATOMIC_FLAG_INIT;
+    static _Thread_local int here;
+    if (!here && atomic_flag_test_and_set(&ending)) {
+        for (;;) { /* another thread ends the program, and exit is for one */
+            pause();
+        }
+    }
+    here = 1;
     MemoryAdvice advice = memory_advice;
     char needed[BYTES_TEXT], there[BYTES_TEXT],
         text[ADVICE_TEXT] = "use a smaller model, batch or file";
@@ -43,7 +52,7 @@ void memory_refused(const char *call, size_t bytes, size_t room, size_t held)
     exit(EXIT_NO_MEMORY);
 }
 
-static _Noreturn void refused(const char *call, size_t bytes)
+void memory_exhausted(const char *call, size_t bytes)
 {
     memory_refused(call, bytes, memory_machine(), arenas);
 }
@@ -52,11 +61,11 @@ void *memory_realloc(void *old, size_t count, size_t size)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) {
-        refused("realloc", SIZE_MAX);
+        memory_exhausted("realloc", SIZE_MAX);
     }
     void *memory = realloc(old, bytes ? bytes : 1);
     if (!memory) {
-        refused("realloc", bytes);
+        memory_exhausted("realloc", bytes);
     }
     return memory;
 }
@@ -70,7 +79,7 @@ void *memory_calloc(size_t count, size_t size)
 {
     void *memory = calloc(count ? count : 1, size ? size : 1);
     if (!memory) {
-        refused("calloc", size > SIZE_MAX / (count ? count : 1) ? SIZE_MAX : count * size);
+        memory_exhausted("calloc", size > SIZE_MAX / (count ? count : 1) ? SIZE_MAX : count * size);
     }
     return memory;
 }
@@ -90,12 +99,12 @@ void *arena_alloc(size_t bytes)
     /* Ask for one huge page more, then give back what lies before and after the aligned part. */
     size_t size = arena_size(bytes), total = size + HUGE_PAGE;
     if (size < bytes || total < size) {
-        refused("mmap", bytes);
+        memory_exhausted("mmap", bytes);
     }
     char *start = mmap(NULL, total, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (start == MAP_FAILED) {
-        refused("mmap", bytes);
+        memory_exhausted("mmap", bytes);
     }
     char *arena = (char *)(((uintptr_t)start + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
     if (arena > start) {

@@ -2,8 +2,11 @@
 #include "process.h"
 #include "base.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,8 +55,33 @@ static void on_signal(int number)
     _exit(EXIT_STOPPED);
 }
 
+static void *checked_memory(size_t bytes)
+{
+    return memory_alloc(bytes, 1);
+}
+
+static void on_end(int code, void *unused)
+{
+    (void)unused;
+    if (code == EXIT_FAILURE) { /* libgomp has said what failed */
+        fprintf(stderr,
+                "%s: OpenMP could not get a thread or memory; free some, raise the limits of "
+                "processes and memory (ulimit, cgroup), or run with --threads 1\n",
+                program_invocation_short_name);
+        writers_settle();
+        _exit(EXIT_NO_MEMORY);
+    }
+}
+
+void process_computes(void)
+{
+    on_exit(on_end, NULL);
+}
+
 void process_start(const char *program)
 {
+    json_set_alloc_funcs(checked_memory, free);
+    atexit(writers_settle);
     for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++) {
         if (fcntl(i, F_GETFD) < 0) {
             (void)!open("/", O_RDONLY | O_DIRECTORY); /* gets the smallest number, i */

@@ -6,8 +6,12 @@
  * that no file of ours gets its number. A reader that is gone (SIGPIPE) and a file size limit
  * (SIGXFSZ) become errors of writing. SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGXCPU end the process at
  * once, whatever it does: unfinished files are removed, one line is printed, the exit code
- * is 75. */
+ * is 75. However the program ends, no unfinished file stays. jansson gets checked memory. */
 void process_start(const char *program);
+
+/* For a program that computes with OpenMP, whose runtime ends it with 1 where it gets no memory or
+ * no thread: with one more line, and 71. */
+void process_computes(void);
 
 /* What a signal shall append to an open file of the program: text (kept by the caller) to the
  * descriptor. A descriptor of -1: nothing any more. */

@@ -135,6 +135,18 @@ static int own_descriptor(const struct stat *status)
     return -1;
 }
 
+/* A stream that writes into a descriptor, which is closed if there is none. */
+static FILE *stream_of(int descriptor)
+{
+    FILE *stream = fdopen(descriptor, "wb");
+    if (!stream) {
+        int number = errno;
+        close(descriptor);
+        errno = number;
+    }
+    return stream;
+}
+
 /* Opens path.tmp-PID, locked for as long as it is written. */
 static FILE *temporary_open(Writer *writer)
 {
@@ -153,7 +165,13 @@ static FILE *temporary_open(Writer *writer)
         return NULL;
     }
     (void)flock(descriptor, LOCK_EX | LOCK_NB); /* not every file system has locks */
-    return fdopen(descriptor, "wb");
+    FILE *stream = stream_of(descriptor);
+    if (!stream) {
+        int number = errno;
+        unlink(writer->temporary);
+        errno = number;
+    }
+    return stream;
 }
 
 static int refuse_folder(const char *path, Error *error)
@@ -198,7 +216,7 @@ int writer_open(Writer *writer, const char *path, Error *error)
         int descriptor = own < 0 ? open(path, O_WRONLY | O_CLOEXEC)
                                  : fcntl(own, F_DUPFD_CLOEXEC, 3);
         writer->path = string_copy(path);
-        writer->stream = descriptor < 0 ? NULL : fdopen(descriptor, "wb");
+        writer->stream = descriptor < 0 ? NULL : stream_of(descriptor);
     } else {
         writer->path = linked ? link_end(path) : string_copy(path);
         writer->stream = temporary_open(writer);

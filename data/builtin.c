@@ -295,6 +295,9 @@ static void digest_examples(Dataset *dataset)
     char *all = NULL;
     size_t size = 0;
     FILE *stream = open_memstream(&all, &size);
+    if (!stream) {
+        memory_exhausted("open_memstream", 0);
+    }
     for (int i = 0; i < dataset->count; i++) {
         const Example *e = &dataset->examples[i];
         fprintf(stream, "%s\t%d\t%a\n", e->id, e->label, (double)e->target);
@@ -304,7 +307,10 @@ static void digest_examples(Dataset *dataset)
             }
         }
     }
-    fclose(stream);
+    int lost = ferror(stream);
+    if (fclose(stream) || lost) {
+        memory_exhausted("open_memstream", size);
+    }
     sha256_hex(dataset->sha256, all, size);
     free(all);
 }

@@ -9,7 +9,6 @@
 #include "tasks.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,14 +49,12 @@ static void put_texts(json_t *o, const char *folder)
 
 void warning_add(json_t *list, const char *format, ...)
 {
-    char *text;
     va_list arguments;
     va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) >= 0) {
-        json_array_append_new(list, json_text(text));
-        free(text);
-    }
+    char *text = string_format_list(format, arguments);
     va_end(arguments);
+    json_array_append_new(list, json_text(text));
+    free(text);
 }
 
 /* Values of a metadata key that are not that of the first run. */

@@ -108,6 +108,7 @@ static int write_merged(const Model *model, const State *state, const char *base
 int main(int argc, char **argv)
 {
     process_start("merge");
+    process_computes();
     Error error;
     int version = argc == 2 && !strcmp(argv[1], "--version"),
         help = argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));

@@ -369,6 +369,7 @@ int main(int argc, char **argv)
     Options options;
     Error error = {0};
     process_start("train_gpt");
+    process_computes();
     if (argc > 1 && !strcmp(argv[1], "study")) {
         return study_main(argc - 1, argv + 1, &error) ? fail(&error) : 0;
     }
