@@ -241,7 +241,7 @@ int arguments_parse(Arguments *o, int argc, char **argv, Error *error)
 
 void arguments_free(Arguments *o)
 {
-    folders_free(o->files, o->count);
+    folder_list_free(o->files, o->count);
     o->files = NULL;
     o->count = 0;
 }

@@ -1,7 +1,5 @@
-#define _GNU_SOURCE
 #include "folders.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,36 +17,28 @@ static void add(List *list, char *file)
     list->files[list->count++] = file;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static int add_folder(List *list, const char *path, Error *error)
 {
-    DIR *folder = opendir(path);
-    if (!folder) {
-        return error_set_errno(error, "read the folder", path);
-    }
-    size_t first = list->count, n = strlen(path);
-    for (const struct dirent *entry; (entry = readdir(folder));) {
-        size_t size = strlen(entry->d_name);
-        char *file = string_format("%s%s%s", path, path[n - 1] == '/' ? "" : "/", entry->d_name);
-        if (*entry->d_name != '.' && size > 4 && !strcmp(entry->d_name + size - 4, ".bin") &&
+    char **names;
+    size_t count, first = list->count, n = strlen(path);
+    int code = folder_list(&names, &count, path, error);
+    for (size_t i = 0; i < count && !code; i++) {
+        size_t size = strlen(names[i]);
+        char *file = string_format("%s%s%s", path, path[n - 1] == '/' ? "" : "/", names[i]);
+        if (*names[i] != '.' && size > 4 && !strcmp(names[i] + size - 4, ".bin") &&
             !path_is_folder(file)) {
             add(list, file);
         } else {
             free(file);
         }
     }
-    closedir(folder);
-    if (list->count == first) {
-        return REFUSE("%s: a folder without prediction files (.bin); name files, or the folder "
+    folder_list_free(names, count);
+    if (!code && list->count == first) {
+        code = REFUSE("%s: a folder without prediction files (.bin); name files, or the folder "
                       "that --preds named",
                       path);
     }
-    qsort(list->files + first, list->count - first, sizeof *list->files, by_name);
-    return 0;
+    return code;
 }
 
 int folders_expand(char ***files, size_t *count, char *const *paths, size_t n, Error *error)
@@ -65,18 +55,10 @@ int folders_expand(char ***files, size_t *count, char *const *paths, size_t n, E
         }
     }
     if (code) {
-        folders_free(list.files, list.count);
+        folder_list_free(list.files, list.count);
         list = (List){0};
     }
     *files = list.files;
     *count = list.count;
     return code;
-}
-
-void folders_free(char **files, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        free(files[i]);
-    }
-    free(files);
 }

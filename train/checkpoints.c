@@ -3,7 +3,6 @@
 #include "output.h"
 #include "process.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,28 +33,28 @@ static int descending(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* The steps of the checkpoints in a folder, the last one first; the caller frees them. Returns how
- * many; none where there is no such folder. */
-static int list_steps(int **steps, const char *folder)
+/* What is in a folder, in the order of names; nothing where there is no such folder. */
+static int list_names(char ***names, size_t *count, const char *folder, Error *error)
 {
-    DIR *stream = opendir(folder);
-    struct dirent *entry;
-    int count = 0;
-    *steps = NULL;
-    while (stream && (entry = readdir(stream))) {
-        int step = step_of(entry->d_name);
-        if (step) {
-            *steps = memory_realloc(*steps, (size_t)count + 1, sizeof **steps);
-            (*steps)[count++] = step;
-        }
+    int code = folder_list(names, count, folder, error);
+    return code == EXIT_NO_INPUT ? 0 : code;
+}
+
+/* The steps of the checkpoints in a folder, the last one first; the caller frees them. */
+static int list_steps(int **steps, int *count, const char *folder, Error *error)
+{
+    char **names;
+    size_t all;
+    int code = list_names(&names, &all, folder, error);
+    *steps = memory_alloc(all, sizeof **steps);
+    *count = 0;
+    for (size_t i = 0; i < all && !code; i++) {
+        (*steps)[*count] = step_of(names[i]);
+        *count += (*steps)[*count] > 0;
     }
-    if (stream) {
-        closedir(stream);
-    }
-    if (count) {
-        qsort(*steps, (size_t)count, sizeof **steps, descending);
-    }
-    return count;
+    folder_list_free(names, all);
+    qsort(*steps, (size_t)*count, sizeof **steps, descending);
+    return code;
 }
 
 /* --- saving --- */
@@ -77,25 +76,24 @@ static int remove_checkpoint(const char *folder, int step, Error *error)
 /* Removes all but the checkpoints of these two steps, and what a killed process began. */
 static int prune(const char *folder, int newest, int older, Error *error)
 {
-    int *steps, count = list_steps(&steps, folder), code = 0;
+    int *steps, count, code = list_steps(&steps, &count, folder, error);
     for (int i = count; i-- > 0 && !code;) { /* the last one last */
         if (steps[i] != newest && steps[i] != older) {
             code = remove_checkpoint(folder, steps[i], error);
         }
     }
     free(steps);
-    DIR *stream = opendir(folder);
-    struct dirent *entry;
-    while (stream && !code && (entry = readdir(stream))) {
-        if (!strncmp(entry->d_name, unfinished, sizeof unfinished - 1)) {
-            char *path = string_format("%s/%s", folder, entry->d_name);
+    char **names = NULL;
+    size_t all = 0;
+    code = code ? code : list_names(&names, &all, folder, error);
+    for (size_t i = 0; i < all && !code; i++) {
+        if (!strncmp(names[i], unfinished, sizeof unfinished - 1)) {
+            char *path = string_format("%s/%s", folder, names[i]);
             code = folder_remove(path, error);
             free(path);
         }
     }
-    if (stream) {
-        closedir(stream);
-    }
+    folder_list_free(names, all);
     return code;
 }
 
@@ -215,13 +213,13 @@ int checkpoints_step(Run *run, Error *error)
 int checkpoints_end(const Run *run, Error *error)
 {
     const char *folder = run->saves.folder;
-    int code = 0;
-    if (!folder || !path_is_folder(folder)) {
+    int *steps, count, code;
+    if (!folder) {
         return 0;
     }
-    if (run->setup->options->keep_checkpoints) {
+    code = list_steps(&steps, &count, folder, error);
+    if (!code && count && run->setup->options->keep_checkpoints) {
         char *kept = string_format("%s.checkpoints", run->name);
-        int *steps, count = list_steps(&steps, folder);
         code = folder_make(kept, error) || prune(kept, 0, 0, error) ? error->code : 0;
         for (int i = 0; i < count && !code; i++) {
             char *from = path_of(folder, prefix, steps[i]), *to = path_of(kept, prefix, steps[i]);
@@ -229,11 +227,11 @@ int checkpoints_end(const Run *run, Error *error)
             free(from);
             free(to);
         }
-        free(steps);
         free(kept);
     }
+    free(steps);
     code = code ? code : prune(folder, 0, 0, error);
-    if (!code && rmdir(folder) && errno != ENOTEMPTY && errno != EEXIST) {
+    if (!code && rmdir(folder) && errno != ENOENT && errno != ENOTEMPTY && errno != EEXIST) {
         code = error_set_errno(error, "remove", folder);
     }
     return code;
@@ -309,7 +307,12 @@ static int go_on_from(Run *run, const char *folder, Error *error)
  * setting error. */
 static int go_on_from_last(Run *run, const char *folder, Error *error)
 {
-    int *steps, count = list_steps(&steps, folder), code = EXIT_NO_INPUT;
+    int *steps, count, code = list_steps(&steps, &count, folder, error);
+    if (code) {
+        free(steps);
+        return -1;
+    }
+    code = EXIT_NO_INPUT;
     for (int i = 0; i < count && code; i++) {
         char *path = path_of(folder, prefix, steps[i]);
         code = go_on_from(run, path, error);

@@ -1,7 +1,6 @@
 #include "model_folder.h"
 #include "tokenizer.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -72,18 +71,17 @@ int folder_remove_older(const char *folder, const char *from, int is_adapter, Er
     for (int i = 0; i < found && !code; i++) {
         code = is_listed(there[i], own, owned) ? 0 : remove_file(folder, there[i], error);
     }
-    DIR *stream = opendir(folder);
-    struct dirent *entry;
-    while (stream && !code && (entry = readdir(stream))) {
-        const char *name = entry->d_name;
+    char **names = NULL;
+    size_t count = 0;
+    code = code ? code : folder_list(&names, &count, folder, error);
+    for (size_t i = 0; i < count && !code; i++) {
+        const char *name = names[i];
         if (!is_listed(name, written[is_adapter], 2) &&
             (is_shard(name) || is_listed(name, adapter, ADAPTER) ||
              is_listed(name, model, MODEL))) {
             code = remove_file(folder, name, error);
         }
     }
-    if (stream) {
-        closedir(stream);
-    }
+    folder_list_free(names, count);
     return code;
 }
