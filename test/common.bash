@@ -14,10 +14,15 @@ workplace() {
     unset SEEDBED_MODEL SEEDBED_DATA SEEDBED_DEVICE NO_COLOR
 }
 
-# make_shim: builds faultfs.c, which lets calls fail
+# make_shim: builds faultfs.c, which lets calls of the C library fail
 make_shim() {
     case "${BUILD:-build}" in *san*) skip "a sanitizer's runtime must come first" ;; esac
     ${CC:-gcc} -shared -fPIC -o "$work/faultfs.so" test/faultfs.c -ldl
+}
+
+# make_tracer: builds faultsys.c, which lets system calls fail
+make_tracer() {
+    ${CC:-gcc} -o "$work/faultsys" test/faultsys.c
 }
 
 # at_fault FUNCTION N ERRNO COMMAND...: its exit code in $status, "none" if there is no such call; its message in $work/message
@@ -31,9 +36,21 @@ at_fault() {
     [ -e "$work/hit" ] || [ $status -ne 0 ] || status=none
 }
 
+# every file but logs, locks and checkpoints that is in the first folder is whole: the same as in the second; there is no temporary one
+all_whole() {
+    local file
+    file=$(find "$1" -path '*.unfinished' -prune -o -name '*tmp*' -print)
+    [ -z "$file" ] || { echo "left: $file"; return 1; }
+    find "$1" -type f ! -name '*.jsonl' ! -name '*.txt' ! -name '*.lock' ! -path '*.unfinished/*' | while read -r file; do cmp "$file" "$2/${file#"$1"/}" || return 1; done
+}
+
 # log_of FOLDER: its logs without what the machine decides
 log_of() {
-    sed -E 's/"(threads|seconds|tokens_per_second|peak_bytes)":[^,}]*//g; s/"simd":"[^"]*"//' "$1"/*.jsonl
+    plain_log "$1"/*.jsonl
+}
+
+plain_log() {
+    sed -E 's/"(threads|seconds|tokens_per_second|peak_bytes)":[^,}]*//g; s/"simd":"[^"]*"//' "$@"
 }
 
 # fails CODE PATTERN COMMAND...: that exit code, one line on stderr that matches, and no prediction file; nothing at all is

@@ -1,39 +1,54 @@
-/* A shim for LD_PRELOAD that lets the N-th call of one function of files fail, so that a test can
- * show what a program leaves behind: FAULT="rename 2 28" lets the second rename fail with errno 28
- * (ENOSPC); "rename 2 -15" sends the program signal 15 (SIGTERM) there. The file
+/* A shim for LD_PRELOAD that lets the N-th call of one function of the C library fail, so that a
+ * test can show what a program leaves behind: FAULT="rename 2 28" lets the second rename fail with
+ * errno 28 (ENOSPC); "rename 2 -15" sends the program signal 15 (SIGTERM) there. The file
  * $FAULT_HIT says that the call came. Functions: mkdir, open (of files that are made), fopen (for
- * writing), fflush, fsync, rename, fclose (of a written file). A failed fclose closes all the same,
- * as close(2) does. Built by faults.bats. */
+ * writing), fflush, fsync, rename, fclose (of a written file), pthread_create, and malloc, which
+ * counts calloc, realloc and aligned memory too, from the program's first signal() on: what is
+ * before is the loader's. A failed fclose closes all the same, as close(2) does.
+ *
+ * $FAULT_SORT: qsort begins at the other end, so that an order that depends on it shows.
+ * $FAULT_CLOCK: seconds that CLOCK_REALTIME and time() are wrong by; "jumps" lets them go to and
+ * fro, by a day at every call. Built by common.bash; system calls fail by faultsys.c. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+static char function_of[16];
+static int at_of, number_of;
+
+__attribute__((constructor)) static void read_fault(void)
+{
+    const char *fault = getenv("FAULT");
+    if (!fault || sscanf(fault, "%15s %d %d", function_of, &at_of, &number_of) != 3) {
+        *function_of = 0;
+    }
+}
 
 /* Whether this call of the function is the one to fail; sets errno. */
 static int fails(const char *function)
 {
-    static int calls;
-    char name[16];
-    int at, number;
-    const char *fault = getenv("FAULT");
-    if (!fault || sscanf(fault, "%15s %d %d", name, &at, &number) != 3 || strcmp(name, function) ||
-        ++calls != at) {
+    static atomic_int calls;
+    if (strcmp(function_of, function) || atomic_fetch_add(&calls, 1) + 1 != at_of) {
         return 0;
     }
     close(creat(getenv("FAULT_HIT"), 0600));
-    if (number < 0) {
-        raise(-number);
+    if (number_of < 0) {
+        raise(-number_of);
         return 0;
     }
-    errno = number;
+    errno = number_of;
     return 1;
 }
 
@@ -78,4 +93,102 @@ int fclose(FILE *stream)
 {
     int written = __fwritable(stream) && fileno(stream) >= 0, closed = REAL(fclose)(stream);
     return written && fails("fclose") ? EOF : closed;
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
+                   void *argument)
+{
+    return fails("pthread_create") ? number_of
+                                   : REAL(pthread_create)(thread, attributes, start, argument);
+}
+
+/* --- memory: glibc's own names, as dlsym takes memory itself --- */
+
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t),
+    *__libc_memalign(size_t, size_t);
+static atomic_int started;
+
+void (*signal(int number, void (*handler)(int)))(int)
+{
+    started = 1;
+    return REAL(signal)(number, handler);
+}
+
+static int memory_fails(void)
+{
+    return started && fails("malloc");
+}
+
+void *malloc(size_t bytes)
+{
+    return memory_fails() ? NULL : __libc_malloc(bytes);
+}
+
+void *calloc(size_t count, size_t bytes)
+{
+    return memory_fails() ? NULL : __libc_calloc(count, bytes);
+}
+
+void *realloc(void *old, size_t bytes)
+{
+    return memory_fails() ? NULL : __libc_realloc(old, bytes);
+}
+
+void *aligned_alloc(size_t alignment, size_t bytes)
+{
+    return memory_fails() ? NULL : __libc_memalign(alignment, bytes);
+}
+
+int posix_memalign(void **memory, size_t alignment, size_t bytes)
+{
+    void *made = memory_fails() ? NULL : __libc_memalign(alignment, bytes);
+    *memory = made ? made : *memory;
+    return made ? 0 : ENOMEM;
+}
+
+/* --- orders and clocks --- */
+
+static void turn_round(char *first, size_t count, size_t size)
+{
+    for (size_t i = 0; i < count / 2; i++) {
+        char *a = first + i * size, *b = first + (count - 1 - i) * size;
+        for (size_t k = 0; k < size; k++) {
+            char byte = a[k];
+            a[k] = b[k];
+            b[k] = byte;
+        }
+    }
+}
+
+void qsort(void *first, size_t count, size_t size, int (*order)(const void *, const void *))
+{
+    if (getenv("FAULT_SORT")) {
+        turn_round(first, count, size);
+    }
+    REAL(qsort)(first, count, size, order);
+}
+
+static time_t wrong_by(void)
+{
+    static atomic_int calls;
+    const char *wrong = getenv("FAULT_CLOCK");
+    return !wrong                    ? 0
+           : !strcmp(wrong, "jumps") ? atomic_fetch_add(&calls, 1) % 2 ? 86400 : -86400
+                                     : (time_t)strtol(wrong, NULL, 10);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int code = REAL(clock_gettime)(clock, now);
+    now->tv_sec += clock == CLOCK_REALTIME ? wrong_by() : 0;
+    return code;
+}
+
+time_t time(time_t *now)
+{
+    time_t seconds = REAL(time)(NULL) + wrong_by();
+    if (now) {
+        *now = seconds;
+    }
+    return seconds;
 }
