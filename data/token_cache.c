@@ -2,6 +2,7 @@
  * one of all its bytes: what was cut, or lost a bit, is encoded again. Files appear whole, so any
  * number of processes may use the folder at once. They are read, not mapped: one that is cut in the
  * middle of it must not end the run. */
+#define XXH_STATIC_LINKING_ONLY /* XXH3_state_t */
 #include "token_cache.h"
 #include "version.h"
 
@@ -54,23 +55,22 @@ static size_t text_bytes(const Dataset *dataset)
 static XXH128_hash_t key_of(const Dataset *dataset, const Encoding *encoding)
 {
     const Task *task = dataset->task;
-    XXH3_state_t *state = XXH3_createState();
+    XXH3_state_t state; /* not XXH3_createState, whose memory may fail */
     char *rule = string_format(
         "%s %s %s %d %d %d %d %d", data_sha256(), tokenizer_sha256(encoding->tokenizer),
         encoding->decoder ? task->decoder : task->encoder, task->cut, encoding->longest,
         encoding->V, dataset->count, task_sequences(task));
-    XXH3_128bits_reset(state);
-    XXH3_128bits_update(state, rule, strlen(rule) + 1);
+    XXH3_128bits_reset(&state);
+    XXH3_128bits_update(&state, rule, strlen(rule) + 1);
     for (int i = 0; i < dataset->count; i++) {
         for (int c = 0; c < task_sequences(task); c++) {
             char *const *texts = dataset->examples[i].text[c];
             for (int t = 0; t < MAX_TEXTS && texts[t]; t++) { /* as many in every example */
-                XXH3_128bits_update(state, texts[t], strlen(texts[t]) + 1);
+                XXH3_128bits_update(&state, texts[t], strlen(texts[t]) + 1);
             }
         }
     }
-    XXH128_hash_t key = XXH3_128bits_digest(state);
-    XXH3_freeState(state);
+    XXH128_hash_t key = XXH3_128bits_digest(&state);
     free(rule);
     return key;
 }
@@ -108,15 +108,14 @@ static void body_free(Body *body)
 static XXH128_hash_t digest_of(const Header *header, const Body *body)
 {
     Header plain = *header;
-    XXH3_state_t *state = XXH3_createState();
+    XXH3_state_t state;
     memset(&plain.digest, 0, sizeof plain.digest);
-    XXH3_128bits_reset(state);
-    XXH3_128bits_update(state, &plain, sizeof plain);
-    XXH3_128bits_update(state, body->ids, header->tokens * sizeof *body->ids);
-    XXH3_128bits_update(state, body->types, header->tokens);
-    XXH3_128bits_update(state, body->lengths, header->sequences * sizeof *body->lengths);
-    XXH128_hash_t digest = XXH3_128bits_digest(state);
-    XXH3_freeState(state);
+    XXH3_128bits_reset(&state);
+    XXH3_128bits_update(&state, &plain, sizeof plain);
+    XXH3_128bits_update(&state, body->ids, header->tokens * sizeof *body->ids);
+    XXH3_128bits_update(&state, body->types, header->tokens);
+    XXH3_128bits_update(&state, body->lengths, header->sequences * sizeof *body->lengths);
+    XXH128_hash_t digest = XXH3_128bits_digest(&state);
     return digest;
 }
 

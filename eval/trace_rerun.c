@@ -154,17 +154,21 @@ static int start(pid_t *child, const char *const *arguments, const char *folder,
     posix_spawnattr_t attributes;
     sigset_t none;
     sigemptyset(&none);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, said, O_WRONLY | O_CREAT | O_TRUNC,
-                                     0600);
-    posix_spawn_file_actions_addchdir_np(&actions, folder);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-    int code = posix_spawn(child, arguments[0], &actions, &attributes,
-                           (char *const *)(uintptr_t)arguments, environ);
+    (void)posix_spawn_file_actions_init(&actions); /* this and those of attributes cannot fail */
+    (void)posix_spawnattr_init(&attributes);
+    (void)posix_spawnattr_setsigmask(&attributes, &none);
+    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    int code = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    code = code ? code
+                : posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY,
+                                                   0);
+    code = code ? code
+                : posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, said,
+                                                   O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    code = code ? code : posix_spawn_file_actions_addchdir_np(&actions, folder);
+    code = code ? code
+                : posix_spawn(child, arguments[0], &actions, &attributes,
+                              (char *const *)(uintptr_t)arguments, environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     return code;
@@ -241,6 +245,9 @@ int trace_rerun(TraceRerun *rerun, const TraceReader *trace, const char *program
 {
     const char *folder = string_of(trace->header, "folder");
     char *found = find_program(program);
+    if (!found && errno == ENOMEM) {
+        return error_set_errno(error, "find", "train_gpt");
+    }
     if (!found) {
         return error_set(error, EXIT_NO_INPUT, "%s: no such program; name one with --program",
                          program ? program : "train_gpt beside this program");
@@ -262,8 +269,9 @@ int trace_rerun(TraceRerun *rerun, const TraceReader *trace, const char *program
     (void)unlink(rerun->trace); /* of an earlier call */
     (void)unlink(rerun->tensor);
     int number = start(&child, arguments, folder, said);
-    int code = number ? error_set(error, EXIT_NO_INPUT, "%s cannot be started: %s", found,
-                                  strerror(number))
+    int few = number == ENOMEM || number == EAGAIN; /* memory, or processes */
+    int code = number ? error_set(error, few ? EXIT_NO_MEMORY : EXIT_NO_INPUT,
+                                  "%s cannot be started: %s", found, strerror(number))
                       : judge(wait_for(child), rerun, trace, found, said, error);
     free(arguments);
     free(preds);
