@@ -46,6 +46,10 @@ int json_read_file_as_real(json_t **value, const char *path, Error *error)
 int json_write_file(json_t *value, const char *path, int digits, Error *error)
 {
     Writer writer;
+    if (!value) { /* json_pack met text that is not UTF-8 */
+        return error_set(error, EXIT_BUG, "cannot write %s: what was to stand in it is no JSON",
+                         path);
+    }
     int code = writer_open(&writer, path, error);
     if (!code) { /* a write that fails is seen by writer_commit */
         json_dumpf(value, writer.stream, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENSURE_ASCII |

@@ -262,8 +262,8 @@ static int write_config(const Model *model, const char *path, const char *base, 
     const LoraConfig *lora = &model->lora;
     int language = model->problem == PROBLEM_LANGUAGE;
     json_t *json = json_pack(
-        "{s:s, s:s, s:i, s:f, s:f, s:b, s:b, s:s, s:b, s:b, s:b, s:o, s:{}, s:{}}", "peft_type",
-        "LORA", "base_model_name_or_path", base, "r", lora->r, "lora_alpha", lora->alpha,
+        "{s:s, s:o, s:i, s:f, s:f, s:b, s:b, s:s, s:b, s:b, s:b, s:o, s:{}, s:{}}", "peft_type",
+        "LORA", "base_model_name_or_path", json_text(base), "r", lora->r, "lora_alpha", lora->alpha,
         "lora_dropout", (double)lora->dropout, "use_rslora", lora->rslora, "use_dora", 0, "bias",
         "none", "inference_mode", 1, "fan_in_fan_out", 0, "init_lora_weights", 1, "target_modules",
         target_names(model), "rank_pattern", "alpha_pattern");
