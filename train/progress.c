@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Writes one line into the log. */
@@ -16,6 +17,11 @@ static int log_line(Progress *p, Error *error, const char *format, ...)
     va_start(arguments, format);
     int failed = vfprintf(p->log, format, arguments) < 0 || fflush(p->log);
     va_end(arguments);
+    struct stat status;
+    if (!failed && !fstat(fileno(p->log), &status) && !status.st_nlink) {
+        return error_set(error, EXIT_IO, "cannot write %s: it was removed since; run again",
+                         p->path);
+    }
     return failed ? error_set_errno(error, "write", p->path) : 0;
 }
 
