@@ -60,10 +60,10 @@ fails() {
     shift 2
     local status=0
     "$@" $appended >"$work/out" 2>"$work/err" || status=$?
-    grep -v '^NOTE' "$work/err" >"$work/message" || true
+    grep -a -v '^NOTE' "$work/err" >"$work/message" || true
     [ "$status" -eq "$code" ] || { echo "exit code $status, expected $code: $(cat "$work/err")"; return 1; }
     [ "$(wc -l <"$work/message")" -eq 1 ] || { echo "not one line: $(cat "$work/message")"; return 1; }
-    grep -q -e "$pattern" "$work/message" || { echo "message: $(cat "$work/message")"; return 1; }
+    grep -a -q -e "$pattern" "$work/message" || { echo "message: $(cat "$work/message")"; return 1; }
     [ "$code" -gt 66 ] || [ ! -e "$refused" ] || { echo "written: $(ls -a "$refused")"; return 1; }
     [ -z "$(ls "$refused" 2>/dev/null | grep -v jsonl)" ] || { echo "files were left: $(ls "$refused")"; return 1; }
 }
