@@ -224,6 +224,7 @@ test-long: test
 	@test/course.sh
 	@PROGRAMS=$(PROGRAMS) test/study_kills.sh
 	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) test/kills.sh
+	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) CC=$(CC) test/every_call.sh
 	@CC=$(CC) test/mutants.sh
 
 machine-code:

@@ -204,8 +204,8 @@ int folder_list(char ***names, size_t *count, const char *path, Error *error)
 
 void folder_list_free(char **names, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        free(names[i]);
+    while (count) {
+        free(names[--count]);
     }
     free(names);
 }
