@@ -65,11 +65,11 @@ SANITIZE_SIM = $(SANITIZE)
 CU = $(filter-out peak,$(patsubst kernels/%.cu,%,$(wildcard kernels/*.cu)))
 EMULATOR = $(patsubst test/cudasim/%.cc,$(BUILD)/cudasim/%.o,$(wildcard test/cudasim/*.cc))
 SIM = $(foreach k,$(CU) table,$(BUILD)/kernels/$(k).sim.o) $(EMULATOR)
-KERNELS = gemm matmul attention norm rope elementwise embedding lora loss optimizer hash table
+KERNELS = gemm matmul attention block_tile block_gemm matmul_block attention_block norm rope elementwise embedding lora loss optimizer hash table
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
 BASE = $(call objects,base)
-KERNEL_OBJECTS = $(foreach k,backend cublas device openblas peak rounding rounding_losses rounding_products threads watch,$(BUILD)/kernels/$(k).o) \
+KERNEL_OBJECTS = $(foreach k,amx backend cublas device openblas peak rounding rounding_losses rounding_products threads watch,$(BUILD)/kernels/$(k).o) \
     $(foreach s,$(SIMDS),$(foreach k,$(KERNELS),$(BUILD)/kernels/$(k).$(s).o)) $(SIM) $(CUDA)
 MODEL = $(call objects,model)
 DATA = $(call objects,data)
@@ -78,7 +78,7 @@ EVAL = $(filter-out $(patsubst %,$(BUILD)/eval/%.o,consistency tracediff check),
 ALL = $(TRAIN) $(MODEL) $(DATA) $(EVAL) $(KERNEL_OBJECTS) $(BASE)
 TESTS = $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c)) $(BUILD)/make_llama $(BUILD)/make_roberta $(BUILD)/rehash $(BUILD)/probe
 # Test ops without a model: after an edit of a kernel only its builds are compiled again.
-TEST_OPS = $(patsubst test/%.c,$(BUILD)/test/%.o,test/check.c test/guarded.c test/harness.c test/rounding_check.c $(wildcard test/op_*.c test/reference*.c)) \
+TEST_OPS = $(patsubst test/%.c,$(BUILD)/test/%.o,test/check.c test/guarded.c test/harness.c test/rounding_check.c test/tensor_core.c $(wildcard test/op_*.c test/reference*.c)) \
     $(KERNEL_OBJECTS) $(BASE)
 
 # scalar.h and rng.h in every build, for test_ops

@@ -3,105 +3,17 @@
  * computes keys behind the last one that it sees: causal attention does about half the work. Scores
  * live in the scratch of the task's thread and are computed again in the backward pass, so no
  * [T, T] tensor is kept between the two. */
+#include "attention_rows.h"
 #include "gemm.h"
 #include "order.h"
 
 #include <omp.h>
 #include <string.h>
 
-static inline size_t padded(size_t n)
-{
-    return (n + LANES - 1) / LANES * LANES;
-}
-
-/* Keys that the query at this row of the sequence sees. */
-static inline size_t keys_seen(const AttentionShape *shape, int b, size_t i, size_t keys)
-{
-    size_t limit = (size_t)shape->q_position[b] + i + 1;
-    return shape->causal && limit < keys ? limit : keys;
-}
-
-static float row_max(const float *x, size_t n)
-{
-    float lane[LANES];
-    for (int l = 0; l < LANES; l++) {
-        lane[l] = -INFINITY;
-    }
-    size_t j = 0;
-    for (; j + LANES <= n; j += LANES) {
-        for (int l = 0; l < LANES; l++) {
-            lane[l] = x[j + (size_t)l] > lane[l] ? x[j + (size_t)l] : lane[l];
-        }
-    }
-    for (int l = 0; j + (size_t)l < n; l++) {
-        lane[l] = x[j + (size_t)l] > lane[l] ? x[j + (size_t)l] : lane[l];
-    }
-    float max = lane[0];
-    for (int l = 1; l < LANES; l++) {
-        max = lane[l] > max ? lane[l] : max;
-    }
-    return max;
-}
-
-/* One sequence and head: where its rows are. */
-typedef struct Head {
-    int b, h, kv;
-    size_t q_row, k_row;  /* first rows in q, out and in k, v */
-    size_t queries, keys; /* how many */
-} Head;
-
-static Head head_at(const AttentionShape *shape, int b, int h)
-{
-    return (Head){.b = b,
-                  .h = h,
-                  .kv = h / (shape->H / shape->K),
-                  .q_row = (size_t)shape->cu_q[b],
-                  .k_row = (size_t)shape->cu_k[b],
-                  .queries = (size_t)(shape->cu_q[b + 1] - shape->cu_q[b]),
-                  .keys = (size_t)(shape->cu_k[b + 1] - shape->cu_k[b])};
-}
-
-/* For threads_for: passes over the scores, and products of depth D with as many packed operands. */
-static size_t attention_cost(const AttentionShape *shape, size_t products)
-{
-    size_t cost = 0, H = (size_t)shape->H;
-    for (int b = 0; b < shape->B; b++) {
-        Head head = head_at(shape, b, 0);
-        cost += H * head.queries * head.keys * (1 + products * (size_t)shape->D / 64);
-    }
-    return cost;
-}
-
-/* The first query of the sequence that sees key j, or all of them if none does. */
-static inline size_t first_to_see(const AttentionShape *shape, int b, size_t j, size_t queries)
-{
-    size_t position = (size_t)shape->q_position[b];
-    size_t first = shape->causal && j > position ? j - position : 0;
-    return first < queries ? first : queries;
-}
-
-/* A part of the scratch, 64-byte aligned. */
-static float *take(float **scratch, size_t floats)
-{
-    float *part = *scratch;
-    *scratch += (floats + 15) / 16 * 16;
-    return part;
-}
-
 /* Rows of the strip that begins at i. */
 static inline size_t strip_rows(size_t i, size_t n)
 {
     return n - i < TILE_ROWS ? n - i : TILE_ROWS;
-}
-
-/* x += 0: a sum that ends in -0 becomes +0. */
-static void clear_sign_of_zero(float *x, size_t stride, size_t rows, size_t D)
-{
-    for (size_t i = 0; i < rows; i++) {
-        for (size_t d = 0; d < D; d++) {
-            x[i * stride + d] += 0.0f;
-        }
-    }
 }
 
 void KERNEL(attention_forward)(Context *ctx, float *out, float *max, float *rsum, const float *q,
@@ -131,21 +43,11 @@ void KERNEL(attention_forward)(Context *ctx, float *out, float *max, float *rsum
             for (size_t i = 0; i < rows; i++) {
                 float *e_i = e + i * lds;
                 size_t n = keys_seen(shape, head.b, i0 + i, head.keys);
-                for (size_t j = 0; j < n; j++) {
-                    e_i[j] *= shape->scale;
-                }
-                float m = row_max(e_i, n);
-                for (size_t j = 0; j < n; j++) {
-                    e_i[j] = scalar_exp(e_i[j] - m);
-                }
-                r[i] = 1.0f / row_sum(e_i, n);
-                max[(row + i) * H + (size_t)head.h] = m + 0.0f;
+                r[i] = row_forward(e_i, n, shape->scale, &max[(row + i) * H + (size_t)head.h],
+                                   dropout,
+                                   (uint32_t)shape->q_position[head.b] + (uint32_t)(i0 + i),
+                                   (uint32_t)head.h, (uint32_t)shape->slot[head.b]);
                 rsum[(row + i) * H + (size_t)head.h] = r[i];
-                if (dropout->p > 0.0f) {
-                    row_dropout(e_i, e_i, n, dropout,
-                                (uint32_t)shape->q_position[head.b] + (uint32_t)(i0 + i),
-                                (uint32_t)head.h, (uint32_t)shape->slot[head.b]);
-                }
                 for (size_t j = n; j < seen; j++) {
                     e_i[j] = 0.0f;
                 }
@@ -173,36 +75,6 @@ static void sum_over_queries(float *to, const float *w, size_t lds, const float 
         gemm_rows(to + j * kv_stride, kv_stride, strided(w + first * lds + j, 1, lds),
                   x + first * TILE_COLS, queries, strip_rows(j, head->keys), D, queries - first,
                   start, a_panel);
-    }
-}
-
-/* One row of the backward pass: s, the scores before scale, becomes the dropped p, and dp becomes
- * ds, over the n keys that the query sees. */
-static void row_backward(float *restrict s, float *restrict dp, size_t n, float max, float rsum,
-                         float mean, float scale, const DropoutSite *dropout, uint32_t position,
-                         uint32_t head, uint32_t slot)
-{
-    uint32_t words[DROPOUT_BLOCK], threshold = dropout_threshold(dropout->p);
-    float kept = 1.0f / (1.0f - dropout->p);
-    int drops = dropout->p > 0.0f;
-    for (size_t block = 0; block < n; block += DROPOUT_BLOCK) {
-        size_t width = n - block < DROPOUT_BLOCK ? n - block : DROPOUT_BLOCK;
-        float *s_b = s + block, *dp_b = dp + block;
-        if (drops) { /* words are the dearest part: drawn once for both */
-            dropout_block(words, block, dropout, position, head, slot);
-            for (size_t j = 0; j < width; j++) {
-                dp_b[j] = words[j] >= threshold ? dp_b[j] * kept : 0.0f;
-            }
-        }
-        for (size_t j = 0; j < width; j++) {
-            s_b[j] = scalar_exp(s_b[j] * scale - max) * rsum;
-        }
-        for (size_t j = 0; j < width; j++) {
-            dp_b[j] = s_b[j] * (dp_b[j] - mean) * scale;
-        }
-        for (size_t j = 0; j < width && drops; j++) {
-            s_b[j] = words[j] >= threshold ? s_b[j] * kept : 0.0f;
-        }
     }
 }
 

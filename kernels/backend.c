@@ -1,4 +1,5 @@
 #include "backend.h"
+#include "amx.h"
 #include "cublas.h"
 #include "openblas.h"
 #include "threads.h"
@@ -180,6 +181,7 @@ int backend_init(Backend *backend, const char *device, const char *simd, int thr
     backend->ctx.threads = own ? 1 : threads > 0 ? threads : threads_available();
     backend->ctx.pace.grain = PACE_GRAIN;
     backend->ctx.layer = -1;
+    backend->dtype = "float32";
     if (!backend->device->start) {
         snprintf(backend->machine, sizeof backend->machine, "%d threads", backend->ctx.threads);
     }
@@ -237,6 +239,19 @@ static const Ops *variant_ops(const Backend *backend, int i)
     return &builds[build].variants[i];
 }
 
+/* Of the variants that --dtype chooses "bf16-block16" and the like, else NULL. */
+static const char *dtype_of(int i)
+{
+    static const char *const names[] = {
+#define VARIANT(op, variant, class, what, replaced) #op "=bf16-" #variant,
+#include "variants.def"
+#undef VARIANT
+    };
+    static const char prefix[] = "dtype=";
+    size_t length = sizeof prefix - 1;
+    return strncmp(names[i], prefix, length) ? NULL : names[i] + length;
+}
+
 /* Whether variant i stands in a list between commas. */
 static int listed(const char *list, int i)
 {
@@ -260,39 +275,44 @@ static int other_choice(const Backend *backend, int chosen)
 #define OP(op, ...) both |= ops->op && mine->op;
 #include "ops.def"
 #undef OP
-        if (both && listed(list, i) && strncmp(variant_names[i], variant_names[chosen], name + 1)) {
+        int in_force = dtype_of(i) ? !strcmp(backend->dtype, dtype_of(i)) : listed(list, i);
+        if (both && in_force && strncmp(variant_names[i], variant_names[chosen], name + 1)) {
             return i;
         }
     }
     return -1;
 }
 
-int backend_choose(Backend *backend, const char *choice, Error *error)
+/* "--kernel OP=VARIANT" or "--dtype NAME". */
+static const char *option_of(char text[64], int i)
 {
-    int chosen = 0;
-    while (chosen < VARIANTS && strcmp(choice, variant_names[chosen])) {
-        chosen++;
-    }
-    if (chosen == VARIANTS) {
-        const char *near = nearest_word(choice, variant_names, VARIANTS);
-        return error_set(error, EXIT_USAGE,
-                         "--kernel %s: no such variant%s%s; train_gpt --help lists them", choice,
-                         near ? "; did you mean " : "", near ? near : "");
-    }
+    snprintf(text, 64, dtype_of(i) ? "--dtype %s" : "--kernel %s",
+             dtype_of(i) ? dtype_of(i) : variant_names[i]);
+    return text;
+}
+
+/* Puts variant `chosen` in force; it is recorded by its caller. */
+static int put_in_force(Backend *backend, int chosen, Error *error)
+{
+    char text[64], second[64];
+    const char *choice = option_of(text, chosen);
     const Ops *replaced = variant_ops(backend, chosen);
     int other = other_choice(backend, chosen), there = 0;
     if (other >= 0) {
-        return error_set(error, EXIT_USAGE,
-                         "--kernel %s and --kernel %s take the place of the same op; choose one",
-                         variant_names[other], choice);
+        return error_set(error, EXIT_USAGE, "%s and %s take the place of the same op; choose one",
+                         option_of(second, other), choice);
     }
-#define OP(name, ...) there |= replaced->name != NULL;
+    const Ops *all = dtype_of(chosen) ? &variants_scalar[chosen] : NULL; /* one part is none */
+    int parts = 0;
+#define OP(name, ...)                                                                              \
+    there += replaced->name != NULL;                                                               \
+    parts += all && all->name;
 #include "ops.def"
 #undef OP
-    if (!there) {
+    if (!there || there < parts) {
         return error_set(error, EXIT_USAGE,
-                         "--kernel %s: it is not there on device %s; leave it out, or choose "
-                         "another --device",
+                         "%s: it is not there on device %s; leave it out, or choose another "
+                         "--device",
                          choice, backend->device->name);
     }
     if ((strstr(choice, "=openblas") && openblas_open(&backend->library, error)) ||
@@ -309,6 +329,24 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
     if (!backend->ctx.watch || !backend->ctx.watch->what) {
         backend->ops = backend->ctx.inner;
     }
+    return 0;
+}
+
+int backend_choose(Backend *backend, const char *choice, Error *error)
+{
+    int chosen = 0;
+    while (!dtype_of(chosen) && strcmp(choice, variant_names[chosen])) { /* dtypes come last */
+        chosen++;
+    }
+    if (dtype_of(chosen)) {
+        const char *near = nearest_word(choice, variant_names, chosen);
+        return error_set(error, EXIT_USAGE,
+                         "--kernel %s: no such variant%s%s; train_gpt --help lists them", choice,
+                         near ? "; did you mean " : "", near ? near : "");
+    }
+    if (put_in_force(backend, chosen, error)) {
+        return error->code;
+    }
     /* Recorded in the order of variants.def, each once, whatever order they were given in. */
     char old[sizeof backend->variants + 2], *at = backend->variants;
     snprintf(old, sizeof old, ",%s,", backend->variants);
@@ -324,6 +362,48 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
         }
     }
     return 0;
+}
+
+int backend_choose_dtype(Backend *backend, const char *dtype, Error *error)
+{
+    int chosen = 0;
+    if (!strcmp(dtype, backend->dtype)) {
+        return 0;
+    }
+    while (chosen < VARIANTS && (!dtype_of(chosen) || strcmp(dtype, dtype_of(chosen)))) {
+        chosen++;
+    }
+    if (chosen == VARIANTS) {
+        char list[256] = "float32";
+        for (int i = 0; i < VARIANTS; i++) {
+            size_t used = strlen(list);
+            if (dtype_of(i)) {
+                snprintf(list + used, sizeof list - used, ", %s", dtype_of(i));
+            }
+        }
+        return error_set(error, EXIT_USAGE, "--dtype %s: there are %s", dtype, list);
+    }
+    if (put_in_force(backend, chosen, error)) {
+        return error->code;
+    }
+    backend->dtype = dtype_of(chosen);
+    backend->ctx.bf16 = 1;
+    const char *refused = NULL;
+    if (!strcmp(backend->dtype, "bf16-tile") && !strcmp(backend->ops.build, "avx512")) {
+        backend->ctx.amx = amx_start(&refused);
+    }
+    if (refused) {
+        fprintf(stderr,
+                "NOTE: --dtype %s: the system keeps this process from AMX (%s); the same bits "
+                "come from fma, more slowly\n",
+                dtype, refused);
+    }
+    return 0;
+}
+
+int backend_plain(const Backend *backend)
+{
+    return !*backend->variants && !strcmp(backend->dtype, "float32");
 }
 
 int backend_check_plan(const Backend *backend, Error *error)
@@ -371,9 +451,11 @@ int backend_exact(const Backend *backend)
 void backend_list_variants(FILE *out)
 {
 #define VARIANT(op, variant, class, what, replaced)                                                \
-    fprintf(out, "  %-32s %-6s ", #op "=" #variant, class);                                        \
-    print_words(out, 42, 42, what);                                                                \
-    fputc('\n', out);
+    if (strcmp(#op, "dtype")) {                                                                    \
+        fprintf(out, "  %-32s %-6s ", #op "=" #variant, class);                                    \
+        print_words(out, 42, 42, what);                                                            \
+        fputc('\n', out);                                                                          \
+    }
 #include "variants.def"
 #undef VARIANT
 }

@@ -12,6 +12,7 @@ typedef struct Backend {
     Context ctx;
     char machine[DEVICE_TEXT]; /* what computes: "2 threads", or a device's name and memory */
     char variants[1024];       /* in force, "op=variant,..." sorted as in variants.def, or empty */
+    const char *dtype;         /* of products: "float32", or as backend_choose_dtype had it */
     const char *library;       /* "cuBLAS 13.1.0": that a variant calls, or NULL */
 } Backend;
 
@@ -33,6 +34,15 @@ int backend_wait(const Backend *backend, Error *error);
  * Errors: 64 with the nearest valid name, or a variant in force that is of the same op; 69 if a library that the variant needs is not installed.
  */
 int backend_choose(Backend *backend, const char *choice, Error *error);
+
+/* Chooses what products are made of: "float32", or "bf16-block16" and the like of variants.def. Says
+ * on stderr where the kernel of the system keeps the CPU's matrix unit from bf16-tile. Errors: 64 for
+ * an unknown one, with the list; one that the device does not have; a variant in force that is of
+ * the same op. */
+int backend_choose_dtype(Backend *backend, const char *dtype, Error *error);
+
+/* Whether no variant and no other dtype is in force: then a micro-batch changes no bit. */
+int backend_plain(const Backend *backend);
 
 /* After a plan (watch.h): its error, or 64 for a variant in force that has no part in it. */
 int backend_check_plan(const Backend *backend, Error *error);

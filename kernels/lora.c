@@ -3,9 +3,20 @@
  * rank is on the rows of a tile, which is wide over tokens or channels: a tile of 32 columns would
  * waste most of them on a rank of 8. Neither changes a bit, for every element is one chain
  * of fma. */
-#include "gemm.h"
+#include "block_gemm.h"
 
 #include <omp.h>
+
+/* A small product by the calling thread, as gemm_small has it. */
+typedef void SmallProduct(const Context *ctx, float *c, size_t ldc, Strided a, Strided b, size_t M,
+                          size_t N, size_t K, GemmStart start, float *scratch);
+
+static void by_chains(const Context *ctx, float *c, size_t ldc, Strided a, Strided b, size_t M,
+                      size_t N, size_t K, GemmStart start, float *scratch)
+{
+    (void)ctx;
+    gemm_small(c, ldc, a, b, M, N, K, start, scratch);
+}
 
 /* What one thread has for itself, and what all have together in backward. */
 typedef struct LoraScratch {
@@ -49,8 +60,8 @@ static size_t block_size(size_t first, size_t n)
     return n - first < LORA_BLOCK ? n - first : LORA_BLOCK;
 }
 
-void KERNEL(lora_forward)(Context *ctx, float *out, float *mid, const float *x, const Lora *lora,
-                          int N, int C, int O)
+static void forward(Context *ctx, SmallProduct *product, float *out, float *mid, const float *x,
+                    const Lora *lora, int N, int C, int O)
 {
     size_t n = (size_t)N, c = (size_t)C, o = (size_t)O, r = (size_t)lora->R;
     int threads = threads_for(ctx, n * (c + o) * (r + 32) / 64);
@@ -66,34 +77,35 @@ void KERNEL(lora_forward)(Context *ctx, float *out, float *mid, const float *x, 
                 drop_rows(own.wide, input, lora, first, rows, c);
                 input = own.wide;
             }
-            gemm_small(own.narrow, rows, strided(lora->a, c, 1), strided(input, 1, c), r, rows, c,
-                       START_ZERO, own.small);
+            product(ctx, own.narrow, rows, strided(lora->a, c, 1), strided(input, 1, c), r, rows, c,
+                    START_ZERO, own.small);
             transpose(mid_rows, own.narrow, r, rows, lora->scale);
-            gemm_small(out + first * o, o, strided(mid_rows, r, 1), strided(lora->b, 1, r), rows, o,
-                       r, START_C, own.small);
+            product(ctx, out + first * o, o, strided(mid_rows, r, 1), strided(lora->b, 1, r), rows,
+                    o, r, START_C, own.small);
         }
     }
 }
 
 /* dx += dmid a, dropped like x, of the rows from first on. */
-static void backward_input(float *dx, const Lora *lora, const LoraScratch *own, size_t first,
-                           size_t rows, size_t n, size_t c)
+static void backward_input(const Context *ctx, SmallProduct *product, float *dx, const Lora *lora,
+                           const LoraScratch *own, size_t first, size_t rows, size_t n, size_t c)
 {
     size_t r = (size_t)lora->R;
     Strided dmid = strided(own->dmid + first, 1, n), a = strided(lora->a, c, 1);
     if (lora->dropout.p <= 0.0f) {
-        gemm_small(dx + first * c, c, dmid, a, rows, c, r, START_C, own->small);
+        product(ctx, dx + first * c, c, dmid, a, rows, c, r, START_C, own->small);
         return;
     }
-    gemm_small(own->wide, c, dmid, a, rows, c, r, START_ZERO, own->small);
+    product(ctx, own->wide, c, dmid, a, rows, c, r, START_ZERO, own->small);
     drop_rows(own->wide, own->wide, lora, first, rows, c);
     for (size_t i = 0; i < rows * c; i++) {
         dx[first * c + i] += own->wide[i];
     }
 }
 
-void KERNEL(lora_backward)(Context *ctx, float *dx, float *da, float *db, const float *dout,
-                           const float *mid, const float *x, const Lora *lora, int N, int C, int O)
+static void backward(Context *ctx, SmallProduct *product, float *dx, float *da, float *db,
+                     const float *dout, const float *mid, const float *x, const Lora *lora, int N,
+                     int C, int O)
 {
     size_t n = (size_t)N, c = (size_t)C, o = (size_t)O, r = (size_t)lora->R;
     size_t c_blocks = panels(c, LORA_BLOCK), o_blocks = panels(o, LORA_BLOCK);
@@ -105,8 +117,8 @@ void KERNEL(lora_backward)(Context *ctx, float *dx, float *da, float *db, const 
 #pragma omp for schedule(dynamic)
         for (size_t first = 0; first < n; first += LORA_BLOCK) {
             size_t rows = block_size(first, n);
-            gemm_small(own.dmid + first, n, strided(lora->b, 1, r), strided(dout + first * o, 1, o),
-                       r, rows, o, START_ZERO, own.small);
+            product(ctx, own.dmid + first, n, strided(lora->b, 1, r),
+                    strided(dout + first * o, 1, o), r, rows, o, START_ZERO, own.small);
             for (size_t i = 0; i < r; i++) {
                 for (size_t j = first; j < first + rows; j++) {
                     own.dmid[i * n + j] *= lora->scale;
@@ -116,7 +128,7 @@ void KERNEL(lora_backward)(Context *ctx, float *dx, float *da, float *db, const 
                 drop_rows(own.dropped + first * c, x + first * c, lora, first, rows, c);
             }
             if (dx) {
-                backward_input(dx, lora, &own, first, rows, n, c);
+                backward_input(ctx, product, dx, lora, &own, first, rows, n, c);
             }
         }
         /* da[r, c] and db[o, r] are chains over all tokens: blocks of channels */
@@ -125,17 +137,29 @@ void KERNEL(lora_backward)(Context *ctx, float *dx, float *da, float *db, const 
         for (size_t block = 0; block < c_blocks + o_blocks; block++) {
             if (block < c_blocks) {
                 size_t first = block * LORA_BLOCK;
-                gemm_small(da + first, c, strided(own.dmid, n, 1), strided(input + first, c, 1), r,
-                           block_size(first, c), n, START_C, own.small);
+                product(ctx, da + first, c, strided(own.dmid, n, 1), strided(input + first, c, 1),
+                        r, block_size(first, c), n, START_C, own.small);
                 continue;
             }
             size_t first = (block - c_blocks) * LORA_BLOCK, columns = block_size(first, o);
             transpose(own.narrow, db + first * r, columns, r, 1.0f);
-            gemm_small(own.narrow, columns, strided(mid, 1, r), strided(dout + first, o, 1), r,
-                       columns, n, START_C, own.small);
+            product(ctx, own.narrow, columns, strided(mid, 1, r), strided(dout + first, o, 1), r,
+                    columns, n, START_C, own.small);
             transpose(db + first * r, own.narrow, r, columns, 1.0f);
         }
     }
+}
+
+void KERNEL(lora_forward)(Context *ctx, float *out, float *mid, const float *x, const Lora *lora,
+                          int N, int C, int O)
+{
+    forward(ctx, by_chains, out, mid, x, lora, N, C, O);
+}
+
+void KERNEL(lora_backward)(Context *ctx, float *dx, float *da, float *db, const float *dout,
+                           const float *mid, const float *x, const Lora *lora, int N, int C, int O)
+{
+    backward(ctx, by_chains, dx, da, db, dout, mid, x, lora, N, C, O);
 }
 
 /* --- variants --- */
@@ -204,3 +228,24 @@ void KERNEL(lora_backward_float64)(Context *ctx, float *dx, float *da, float *db
         }
     }
 }
+
+#define BY_BLOCKS(name, sum)                                                                       \
+    static void by_##name(const Context *ctx, float *c, size_t ldc, Strided a, Strided b,          \
+                          size_t M, size_t N, size_t K, GemmStart start, float *scratch)           \
+    {                                                                                              \
+        block_small(ctx, sum, c, ldc, a, b, M, N, K, start, scratch);                              \
+    }                                                                                              \
+    void KERNEL(lora_forward_##name)(Context * ctx, float *out, float *mid, const float *x,        \
+                                     const Lora *lora, int N, int C, int O)                        \
+    {                                                                                              \
+        forward(ctx, by_##name, out, mid, x, lora, N, C, O);                                       \
+    }                                                                                              \
+    void KERNEL(lora_backward_##name)(Context * ctx, float *dx, float *da, float *db,              \
+                                      const float *dout, const float *mid, const float *x,         \
+                                      const Lora *lora, int N, int C, int O)                       \
+    {                                                                                              \
+        backward(ctx, by_##name, dx, da, db, dout, mid, x, lora, N, C, O);                         \
+    }
+BY_BLOCKS(block16, BLOCK16)
+BY_BLOCKS(block8, BLOCK8)
+BY_BLOCKS(tile, TILE32)

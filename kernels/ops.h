@@ -19,6 +19,9 @@
  * part of the definition and does not depend on threads, vector width or batch packing:
  *
  *     chain   one fma after another over the index in ascending order, from the value named
+ *     blocks  of a dtype other than float32 (block_sum.h): both operands rounded to bf16, blocks of 16,
+ *             8 or 32 products in ascending order, each added to the float32 sum so far; zeros behind
+ *             the last product
  *     lanes   lane l of 32 takes elements l, l + 32, ... in order, a product by one fma; then lanes
  *             combine as l += l + 16, 8, 4, 2, 1
  *     tokens  for a parameter's gradient: a chain over the tokens of each sequence from 0, then the
@@ -117,6 +120,8 @@ struct Context {
     void *stream;   /* cudaStream_t of a device of CUDA's kind, on which its ops are enqueued */
     size_t shared_limit; /* bytes of shared memory that a block of it may have */
     int multiprocessors; /* of it */
+    int bf16;       /* products round their operands to bf16, for bounds (rounded.h) */
+    int amx;        /* products of the dtype bf16-tile use the CPU's matrix unit */
     float *scratch; /* [scratch_size] floats, shared by all ops, 64-byte aligned */
     size_t scratch_size;
     Ops inner;           /* the ops in force: wrappers call them, and ops that are made of others */

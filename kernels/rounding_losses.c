@@ -82,16 +82,17 @@ void ROUNDING(linear_cross_entropy)(Context *ctx, float *losses, float *dx, floa
                 *before = sums ? input_floats(&in, dweight, sums) : NULL;
     const int *target = input_ints(&in, targets, rows);
     Rounded *z = memory_alloc(3 * words + 1, sizeof *z), *dz = z + 2 * words;
-    RoundedSum *dweights = memory_calloc(sums + 1, sizeof *dweights);
+    RoundedSum *dweights = memory_alloc(sums + 1, sizeof *dweights);
     Softmax softmax = {.e = z + words};
     for (size_t i = 0; i < sums; i++) {
+        dweights[i] = matrix_sum(ctx);
         sum_add(&dweights[i], at(before, i));
     }
     for (size_t n = 0; n < rows; n++) {
         const float *x_n = values + n * width;
 #pragma omp parallel for num_threads(ctx->threads)
         for (size_t v = 0; v < words; v++) {
-            RoundedSum sum = {0};
+            RoundedSum sum = matrix_sum(ctx);
             sum_add_products(&sum, x_n, 1, w + v * width, 1, width);
             z[v] = sum_end(&sum);
         }
@@ -103,7 +104,7 @@ void ROUNDING(linear_cross_entropy)(Context *ctx, float *losses, float *dx, floa
         }
 #pragma omp parallel for num_threads(ctx->threads)
         for (size_t c = 0; c < (is_wanted(ctx, 1) ? width : 0); c++) {
-            RoundedSum sum = {0};
+            RoundedSum sum = matrix_sum(ctx);
             for (size_t v = 0; v < words; v++) {
                 sum_add_product(&sum, dz[v], at(w, v * width + c));
             }

@@ -16,7 +16,7 @@ static void linear_product(Context *ctx, const LinearProduct *p)
 {
 #pragma omp parallel for num_threads(ctx->threads)
     for (size_t i = 0; i < p->M * p->N; i++) {
-        RoundedSum sum = {0};
+        RoundedSum sum = matrix_sum(ctx);
         if (p->start) {
             sum_add(&sum, at(p->start, i % p->start_period));
         }
@@ -126,7 +126,7 @@ void ROUNDING(lora_forward)(Context *ctx, float *out, float *mid, const float *x
 #pragma omp parallel for num_threads(ctx->threads)
     for (size_t n = 0; n < rows; n++) {
         for (size_t r = 0; r < R; r++) {
-            RoundedSum sum = {0};
+            RoundedSum sum = matrix_sum(ctx);
             for (size_t c = 0; c < width; c++) {
                 sum_add_product(&sum,
                                 adapter_dropped(&adapter, lora, at(values, n * width + c), n, c),
@@ -136,7 +136,7 @@ void ROUNDING(lora_forward)(Context *ctx, float *out, float *mid, const float *x
             output_set(ctx, 0, n * R + r, mids[n * R + r]);
         }
         for (size_t o = 0; o < outputs; o++) {
-            RoundedSum sum = {0};
+            RoundedSum sum = matrix_sum(ctx);
             sum_add(&sum, at(before, n * outputs + o));
             for (size_t r = 0; r < R; r++) {
                 sum_add_product(&sum, mids[n * R + r], at(adapter.b, o * R + r));
@@ -165,12 +165,12 @@ void ROUNDING(lora_backward)(Context *ctx, float *dx, float *da, float *db, cons
 #pragma omp parallel for num_threads(ctx->threads)
     for (size_t n = 0; n < rows; n++) {
         for (size_t r = 0; r < R; r++) {
-            RoundedSum sum = {0};
+            RoundedSum sum = matrix_sum(ctx);
             sum_add_products(&sum, d + n * outputs, 1, adapter.b + r, R, outputs);
             dmid[n * R + r] = times(adapter.scale, sum_end(&sum));
         }
         for (size_t c = 0; c < (dx ? width : 0); c++) {
-            RoundedSum sum = {0};
+            RoundedSum sum = matrix_sum(ctx);
             Rounded start = at(dx_before, n * width + c);
             sum_add(&sum, adapter.slots ? exactly(0) : start);
             for (size_t r = 0; r < R; r++) {
@@ -182,7 +182,7 @@ void ROUNDING(lora_backward)(Context *ctx, float *dx, float *da, float *db, cons
     }
 #pragma omp parallel for num_threads(ctx->threads)
     for (size_t i = 0; i < (is_wanted(ctx, 1) ? R * width : 0); i++) {
-        RoundedSum sum = {0};
+        RoundedSum sum = matrix_sum(ctx);
         sum_add(&sum, at(da_before, i));
         for (size_t n = 0; n < rows; n++) {
             size_t c = i % width;
@@ -193,7 +193,7 @@ void ROUNDING(lora_backward)(Context *ctx, float *dx, float *da, float *db, cons
     }
 #pragma omp parallel for num_threads(ctx->threads)
     for (size_t i = 0; i < outputs * R; i++) {
-        RoundedSum sum = {0};
+        RoundedSum sum = matrix_sum(ctx);
         sum_add(&sum, at(db_before, i));
         sum_add_products(&sum, d + i / R, outputs, mids + i % R, R, rows);
         output_set(ctx, 2, i, sum_end(&sum));
@@ -258,9 +258,9 @@ static Query query_of(const Attention *a, int b, size_t h, int i)
     return q;
 }
 
-static Rounded score(const Attention *a, const Query *q, size_t j)
+static Rounded score(const Context *ctx, const Attention *a, const Query *q, size_t j)
 {
-    RoundedSum sum = {0};
+    RoundedSum sum = matrix_sum(ctx);
     sum_add_products(&sum, a->q + q->q_at, 1, a->k + q->k_at + j * a->kv_stride, 1, a->D);
     return times(exactly((double)a->shape->scale), sum_end(&sum));
 }
@@ -277,7 +277,7 @@ static void query_forward(Context *ctx, const Attention *a, const Query *q, Roun
     Rounded max = {-INFINITY, 0};
     RoundedSum sum = {0}, sum_of_max = {0};
     for (size_t j = 0; j < q->seen; j++) {
-        e[j] = score(a, q, j);
+        e[j] = score(ctx, a, q, j);
         max.value = fmax(max.value, e[j].value);
         max.error = fmax(max.error, e[j].error);
     }
@@ -295,7 +295,7 @@ static void query_forward(Context *ctx, const Attention *a, const Query *q, Roun
     output_set(ctx, 1, to, over(exactly(1), sum_end(&sum_of_max)));
     Rounded rsum = over(exactly(1), sum_end(&sum));
     for (size_t d = 0; d < (is_wanted(ctx, 2) ? a->D : 0); d++) {
-        RoundedSum mix = {0};
+        RoundedSum mix = matrix_sum(ctx);
         for (size_t j = 0; j < q->seen; j++) {
             sum_add_product(&mix, e[j], at(a->v, q->k_at + j * a->kv_stride + d));
         }
@@ -338,9 +338,9 @@ static void query_backward(Context *ctx, const Attention *a, const Gradients *g,
     sum_add_products(&sum, dout, 1, g->out + to * D, 1, D);
     Rounded mean = sum_end(&sum), scale = exactly((double)a->shape->scale);
     for (size_t j = 0; j < q->seen; j++) {
-        RoundedSum dot = {0};
+        RoundedSum dot = matrix_sum(ctx);
         sum_add_products(&dot, dout, 1, a->v + q->k_at + j * a->kv_stride, 1, D);
-        Rounded p = times(exponential(minus(score(a, q, j), at(g->max, to))), at(g->rsum, to)),
+        Rounded p = times(exponential(minus(score(ctx, a, q, j), at(g->max, to))), at(g->rsum, to)),
                 dp = key_dropped(a, q, sum_end(&dot), j);
         ds[j] = times(times(p, minus(dp, mean)), scale);
         p = key_dropped(a, q, p, j);
@@ -351,7 +351,7 @@ static void query_backward(Context *ctx, const Attention *a, const Gradients *g,
         }
     }
     for (size_t d = 0; d < (is_wanted(ctx, 0) ? D : 0); d++) {
-        RoundedSum dq = {0};
+        RoundedSum dq = matrix_sum(ctx);
         for (size_t j = 0; j < q->seen; j++) {
             sum_add_product(&dq, ds[j], at(a->k, q->k_at + j * a->kv_stride + d));
         }
@@ -372,7 +372,10 @@ void ROUNDING(attention_backward)(Context *ctx, float *dq, float *dk, float *dv,
                    .out = input_floats(&in, out, q_heads * a.D),
                    .max = input_floats(&in, max, q_heads),
                    .rsum = input_floats(&in, rsum, q_heads),
-                   .dk = memory_calloc(2 * sums + 1, sizeof *g.dk)};
+                   .dk = memory_alloc(2 * sums + 1, sizeof *g.dk)};
+    for (size_t i = 0; i < 2 * sums; i++) {
+        g.dk[i] = matrix_sum(ctx);
+    }
     g.dv = g.dk + sums;
     int group = shape->H / shape->K;
 #pragma omp parallel for schedule(dynamic) num_threads(ctx->threads)

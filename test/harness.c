@@ -444,13 +444,14 @@ static void run_backend(Run *run, const Backend *backend)
     char threads[32];
     run->backend = backend;
     run->table = &backend->ops;
-    run->slack = strstr(backend->variants, "=tf32") ? 0x1p14 : 1.0;
+    run->slack = backend->ctx.bf16 ? 0x1p17 : strstr(backend->variants, "=tf32") ? 0x1p14 : 1.0;
     run->ctx = backend->ctx;
     run->next = 0;
     snprintf(threads, sizeof threads, "%d thread%s", run->ctx.threads,
              run->ctx.threads == 1 ? "" : "s");
     snprintf(run->what, sizeof run->what, "%s: %s%s%.60s, %s, %s, %s", run->op->op,
-             backend->ops.build, *backend->variants ? " " : "", backend->variants,
+             backend->ops.build, backend->ctx.bf16 || *backend->variants ? " " : "",
+             backend->ctx.bf16 ? backend->dtype : backend->variants,
              strcmp(backend->ops.build, "sim") ? threads : cudasim_order(), run->sizes,
              fills[run->fill]);
     run->op->run(run, run->shape);

@@ -55,7 +55,8 @@ struct Run {
     struct Guarded *scratch;
     const Device *device;
     const Backend *backend;
-    double slack; /* of tolerances: each of two factors of TF32 has 2^13 times the rounding error */
+    double slack; /* of tolerances: each of two factors of TF32 has 2^13 times the rounding error, of
+                     bf16 2^16 times */
     const Ops *table; /* that is run */
     int kept;         /* whether a first run is */
     double *began;    /* when each call did, if they are timed, else NULL */

@@ -10,6 +10,9 @@
 
 extern const Ops ops_reference;
 
+/* The products of another --dtype, and nothing else. */
+const Ops *reference_blocks(const char *dtype);
+
 /* rmsnorm_forward's definition is REFERENCE(rmsnorm_forward). */
 #define REFERENCE(name) name##_reference
 

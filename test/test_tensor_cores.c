@@ -1,11 +1,14 @@
-/* The model of tensor_core.h beside tensor cores, bit for bit:
+/* The models of block sums beside each other and beside tensor cores, bit for bit: that of
+ * tensor_core.h, a second one, and kernels/block_sum.h, with which every build of the CPU is compared
+ * for operands of all kinds.
  *     build/test_tensor_cores FILE.safetensors...   what GPUs gave, one block an output: bf16.a and
  *                                                   bf16.b [n, 8 or 16], bf16.c and bf16.d [n], as bits
  *     build/test_tensor_cores --device NAME [ROUNDS]
  *                                                   what a device gives now, for several kinds of
  *                                                   operands, chains of blocks and both instructions
- * Without arguments: sums whose bits follow from the definition by hand. */
+ * Without arguments: sums whose bits follow from the definition by hand, and the builds. */
 #include "backend.h"
+#include "block_sum.h"
 #include "check.h"
 #include "rng.h"
 #include "safetensors.h"
@@ -56,6 +59,9 @@ static void check_by_hand(void)
         uint16_t b[2] = {bf16(sums[i].b[0]), bf16(sums[i].b[1])};
         float sum16 = tensor_core_dot(block16, a, b, 2, sums[i].c);
         float sum8 = tensor_core_dot(block8, a, b, 2, sums[i].c);
+        CHECK(float_to_bits(sum16) == float_to_bits(block_sum(BLOCK16, a, b, 2, sums[i].c)) &&
+                  float_to_bits(sum8) == float_to_bits(block_sum(BLOCK8, a, b, 2, sums[i].c)),
+              "%s: two models", sums[i].what);
         CHECK(float_to_bits(sum16) == float_to_bits(sums[i].sum16), "block16, %s: %a, wanted %a",
               sums[i].what, sum16, sums[i].sum16);
         CHECK(float_to_bits(sum8) == float_to_bits(sums[i].sum8), "block8, %s: %a, wanted %a",
@@ -66,6 +72,76 @@ static void check_by_hand(void)
     CHECK(tensor_core_dot(block16, a, a, 16, 1) == 0x1.000002p0f, "one block of 16");
     CHECK(tensor_core_dot(block8, a, a, 16, 1) == 1, "two blocks of 8");
     CHECK(tensor_core_dot(block16, a, a, 16, INFINITY) == INFINITY, "an infinite sum stays");
+}
+
+/* What block_sum.h says of tile, of values that are not finite, and of rounding to bf16. */
+static void check_definition(void)
+{
+    static const struct {
+        const char *what;
+        float a[3], b[3], c, sum;
+    } tiles[] = {
+        {"two chains", {1, 0x1p-24f, 0x1p-24f}, {1, 1, 1}, 0, 1},
+        {"each rounded once", {1, 0x1p-24f, 0x1p-12f}, {1, 1, 0x1p-12f}, 0x1p-23f, 0x1.000002p0f},
+        {"no subnormal operand", {0x1p-127f, 0, 0}, {0x1p127f, 0, 0}, 1, 1},
+        {"no subnormal addend", {0}, {0}, 0x1p-127f, 0},
+        {"no subnormal sum", {0x1p-100f, 0, 0}, {0x1p-27f, 0, 0}, 0, 0},
+        {"below 2^-126 in 24 bits", {0x1p-63f, 0, -0x1.8p-75f}, {0x1p-63f, 0, 0x1p-76f}, 0, 0},
+        {"2^-126 in 24 bits", {0x1p-63f, 0, -0x1p-75f}, {0x1p-63f, 0, 0x1p-76f}, 0, 0x1p-126f},
+        {"zeros behind -0", {-0x1p-100f, -0x1p-100f, 0}, {0x1p-50f, 0x1p-50f, 0}, -0.0f, 0},
+    };
+    for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
+        uint16_t a[3], b[3];
+        for (int k = 0; k < 3; k++) {
+            a[k] = bf16(tiles[i].a[k]);
+            b[k] = bf16(tiles[i].b[k]);
+        }
+        float sum = block_sum(TILE32, a, b, 3, tiles[i].c);
+        CHECK(float_to_bits(sum) == float_to_bits(tiles[i].sum), "tile, %s: %a, wanted %a",
+              tiles[i].what, sum, tiles[i].sum);
+    }
+    static const struct {
+        float a[2], b[2], c, sum; /* NaN: one with any bits */
+    } infinite[] = {{{INFINITY, 1}, {2, 1}, 0, INFINITY},
+                    {{INFINITY, 1}, {-0x1p-130f, 1}, 0x1p127f, -INFINITY},
+                    {{INFINITY, 1}, {0, 1}, 0, NAN},
+                    {{INFINITY, -INFINITY}, {1, 1}, 0, NAN},
+                    {{INFINITY, 1}, {1, 1}, -INFINITY, NAN},
+                    {{INFINITY, 1}, {1, 1}, INFINITY, INFINITY},
+                    {{1, NAN}, {1, 0}, 0, NAN},
+                    {{1, 1}, {1, 1}, NAN, NAN},
+                    {{0x1p127f, 0x1p127f}, {0x1p127f, -0x1p127f}, -INFINITY, -INFINITY}};
+    for (size_t i = 0; i < sizeof infinite / sizeof *infinite; i++) {
+        for (int kind = 0; kind < 2; kind++) {
+            uint16_t a[2] = {bf16_round(infinite[i].a[0]), bf16_round(infinite[i].a[1])};
+            uint16_t b[2] = {bf16_round(infinite[i].b[0]), bf16_round(infinite[i].b[1])};
+            float sum = block_sum(kind ? BLOCK8 : BLOCK16, a, b, 2, infinite[i].c);
+            CHECK(sum == infinite[i].sum || (sum != sum && infinite[i].sum != infinite[i].sum),
+                  "sum %zu that is not finite: %a, wanted %a", i, sum, infinite[i].sum);
+        }
+    }
+    static const struct {
+        float x;
+        uint16_t bf16;
+    } rounded[] = {{1, 0x3F80},
+                   {0x1.01p0f, 0x3F80},
+                   {0x1.03p0f, 0x3F82},
+                   {0x1.010002p0f, 0x3F81},
+                   {-0x1.03p0f, 0xBF82},
+                   {0x1p-134f, 0},
+                   {0x1.8p-133f, 2},
+                   {FLT_MAX, 0x7F80},
+                   {-0x1.FEFFFEp127f, 0xFF7F},
+                   {-0.0f, 0x8000},
+                   {-INFINITY, 0xFF80}};
+    for (size_t i = 0; i < sizeof rounded / sizeof *rounded; i++) {
+        uint16_t x = bf16_round(rounded[i].x);
+        CHECK(x == rounded[i].bf16, "%a rounds to %x, wanted %x", rounded[i].x, x, rounded[i].bf16);
+    }
+    for (uint32_t nan = 0x7F800001u; nan < 0x7FFFFFFFu; nan += 0x1001) {
+        float back = bf16_widen(bf16_round(bits_to_float(nan)));
+        CHECK(back != back, "the bf16 of a NaN is %a", back);
+    }
 }
 
 static int all_zero(const Tensor *tensor)
@@ -88,7 +164,11 @@ static size_t recorded_differ(TensorCore core, const Tensor *const tensors[4])
         memcpy(b, tensors[1]->data + i * K * sizeof *b, K * sizeof *b);
         memcpy(&c, tensors[2]->data + i * sizeof c, sizeof c);
         memcpy(&d, tensors[3]->data + i * sizeof d, sizeof d);
-        differ += float_to_bits(tensor_core_dot(core, a, b, K, c)) != float_to_bits(d);
+        float sum = tensor_core_dot(core, a, b, K, c);
+        CHECK(float_to_bits(sum) ==
+                  float_to_bits(block_sum((BlockSum){(int)K, core.fraction}, a, b, (int)K, c)),
+              "output %zu: two models", i);
+        differ += float_to_bits(sum) != float_to_bits(d);
     }
     return differ;
 }
@@ -138,10 +218,19 @@ static void check_recorded(const char *path)
 static const struct {
     const char *name;
     unsigned first, count;
-} classes[] = {{"near 1", 124, 4},   {"wide", 100, 55},      {"many zeros", 124, 4},
-               {"subnormal", 0, 66}, {"cancelling", 124, 4}, {"any", 30, 150},
-               {"overflow", 185, 15}};
-enum { CLASSES = 7, ZEROS = 2, CANCELLING = 4, SIDE = 64, VALUES = SIDE * SIDE };
+} classes[] = {{"near 1", 124, 4},    {"wide", 100, 55},       {"many zeros", 124, 4},
+               {"subnormal", 0, 66},  {"cancelling", 124, 4},  {"any", 30, 150},
+               {"overflow", 185, 15}, {"at 2^-126", 60, 6},    {"not finite", 200, 56},
+               {"all bits", 0, 256},  {"just below 2", 127, 1}};
+enum {
+    CLASSES = 7, /* those that a device is asked for */
+    ALL_CLASSES = sizeof classes / sizeof *classes,
+    ZEROS = 2,
+    CANCELLING = 4,
+    LARGEST = ALL_CLASSES - 1, /* sums do not fit int32 */
+    SIDE = 64,
+    VALUES = SIDE * SIDE
+};
 
 /* The next operand of a class, a bf16 in the upper half; below it bits that bf16 has none for. */
 static uint32_t operand(int class, uint64_t *next)
@@ -151,7 +240,91 @@ static uint32_t operand(int class, uint64_t *next)
     if (class == ZEROS && other >> 31) {
         return word & 0x80000000u;
     }
+    if (class == LARGEST) {
+        word = (other & 0x80000000u && word & 1 ? 0x80000000u : 0) | 0x7FFFFFu;
+    }
     return (word & 0x807FFFFFu) | exponent << 23;
+}
+
+/* Outputs of every build by every dtype, of operands of every class, beside the definition; of finite
+ * ones beside the other model too. */
+static void check_builds(void)
+{
+    enum { M = 7, N = 37, K = 83 };
+    static const struct {
+        const char *name;
+        BlockSum sum;
+        TensorCore core;
+    } dtypes[] = {{"bf16-block16", BLOCK16, {16, 25}},
+                  {"bf16-block8", BLOCK8, {8, 24}},
+                  {"bf16-tile", TILE32, {0, 0}}};
+    static float x[M * K], weight[N * K], start[M * N], out[M * N];
+    const char *builds[3];
+    int count = backend_builds(builds);
+    uint64_t next = 1 << 20;
+    for (int trial = 0; trial < 4 * ALL_CLASSES; trial++) {
+        int class = trial / 4;
+        for (int i = 0; i < M * K; i++) {
+            x[i] = bits_to_float(operand(class, &next) & 0xFFFF0000u);
+            x[i] = class == CANCELLING && i % K % 2 ? x[i - 1] : x[i];
+        }
+        for (int i = 0; i < N * K; i++) {
+            weight[i] = bits_to_float(operand(class, &next) & 0xFFFF0000u);
+            weight[i] = class == CANCELLING && i % K % 2 ? -weight[i - 1] : weight[i];
+        }
+        for (int i = 0; i < M * N; i++) {
+            start[i] = trial % 2 ? bits_to_float(operand(class, &next)) : 0;
+        }
+        for (int d = 0; d < 3 * count; d++) {
+            size_t differ = 0, models = 0;
+            BlockSum sum = dtypes[d % 3].sum;
+            Backend backend;
+            Error error;
+            CHECK(!backend_init(&backend, "cpu", builds[d / 3], 1, &error) &&
+                      !backend_choose_dtype(&backend, dtypes[d % 3].name, &error),
+                  "%s", error.text);
+            backend_reserve(&backend, matmul_scratch(M, N, K));
+            memcpy(out, start, sizeof out);
+            /* a weight is read along its rows or its columns */
+            if (trial % 4 < 2) {
+                for (int m = 0; m < M; m++) { /* from a bias */
+                    backend.ops.matmul_forward(&backend.ctx, out + m * N, x + m * K,
+                                               (Weight){.f32 = weight}, start + m * N, 1, K, N);
+                }
+            } else {
+                static float turned[K * N];
+                for (int i = 0; i < K * N; i++) {
+                    turned[i] = weight[i % N * K + i / N];
+                }
+                backend.ops.matmul_backward_input(&backend.ctx, out, x, (Weight){.f32 = turned}, M,
+                                                  N, K, 1);
+            }
+            for (int i = 0; i < M * N; i++) {
+                uint16_t a[K], b[K];
+                int finite = 1;
+                float c = start[i];
+                for (int k = 0; k < K; k++) {
+                    a[k] = bf16(x[i / N * K + k]);
+                    b[k] = bf16(weight[i % N * K + k]);
+                    finite &= (a[k] & 0x7F80) < 0x7F80 && (b[k] & 0x7F80) < 0x7F80;
+                }
+                for (int k = 0; k < K; k += sum.length) {
+                    c = block_sum(sum, a + k, b + k, K - k < sum.length ? K - k : sum.length, c);
+                }
+                differ += float_to_bits(c) != float_to_bits(out[i]) &&
+                          !(c != c && out[i] != out[i]);
+                if (sum.fraction && finite && start[i] == start[i]) {
+                    float other = tensor_core_dot(dtypes[d % 3].core, a, b, K, start[i]);
+                    models += float_to_bits(c) != float_to_bits(other) && other == other;
+                }
+            }
+            CHECK(!differ, "%s, %s, %s: %zu of %d outputs differ", builds[d / 3],
+                  dtypes[d % 3].name, classes[class].name, differ, M * N);
+            CHECK(!models, "%s, %s: two models differ in %zu of %d outputs", dtypes[d % 3].name,
+                  classes[class].name, models, M * N);
+            backend_free(&backend);
+        }
+    }
 }
 
 /* Side by side on the device: SIDE x SIDE outputs over SIDE products. */
@@ -249,6 +422,10 @@ int main(int argc, char **argv)
         return usage();
     }
     check_by_hand();
+    check_definition();
+    if (argc == 1) {
+        check_builds();
+    }
     if (device) {
         int code = check_device(argv[2], rounds);
         if (code) {

@@ -273,7 +273,9 @@ static void test_scratch(const char *build, int threads, const char *variant)
         Context *ctx = &b.ctx;
         int size = sizes[s / PRODUCTS];
         Error error;
-        if (variant && backend_choose(&b, variant, &error)) {
+        int dtype = variant && !strncmp(variant, "bf16", 4);
+        if (variant && (dtype ? backend_choose_dtype(&b, variant, &error)
+                              : backend_choose(&b, variant, &error))) {
             printf("skipped %s: %s\n", variant, error.text);
             s = count;
         }
@@ -504,7 +506,8 @@ int main(void)
         test_scratch(builds[i], 1, NULL);
     }
     test_scratch("auto", 3, NULL);
-#define VARIANT(op, variant, class, what, replaced) test_scratch("auto", 2, #op "=" #variant);
+#define VARIANT(op, variant, class, what, replaced)                                                \
+    test_scratch("auto", 2, strcmp(#op, "dtype") ? #op "=" #variant : "bf16-" #variant);
 #include "variants.def"
 #undef VARIANT
     test_variants();

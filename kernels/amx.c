@@ -1,0 +1,99 @@
+#include "amx.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <errno.h>
+#include <immintrin.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int amx_start(const char **why)
+{
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 };
+    unsigned a, b, c, d = 0;
+    *why = NULL;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & AMX_BF16) || !(d & AMX_TILE)) {
+        return 0;
+    }
+    if (syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA)) {
+        *why = strerror(errno);
+        return 0;
+    }
+    return 1;
+}
+
+/* Of LDTILECFG, palette 1. */
+typedef struct TileConfig {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} TileConfig;
+
+#define WITH_AMX __attribute__((target("amx-tile,amx-bf16")))
+
+enum { SIDE = 16, WIDE = 2 * SIDE, ROW = WIDE * sizeof(float) };
+
+WITH_AMX void amx_begin(void)
+{
+    TileConfig config = {.palette = 1};
+    for (int i = 0; i < 8; i++) {
+        config.row_bytes[i] = SIDE * sizeof(float);
+        config.rows[i] = SIDE;
+    }
+    _tile_loadconfig(&config);
+}
+
+WITH_AMX void amx_end(void)
+{
+    _tile_release();
+}
+
+WITH_AMX void amx_product(float *tile, const uint16_t *a, size_t a_stride, const uint32_t *pairs,
+                          size_t depth)
+{
+    _tile_loadd(0, tile, ROW);
+    _tile_loadd(1, tile + SIDE, ROW);
+    _tile_loadd(2, tile + SIDE * WIDE, ROW);
+    _tile_loadd(3, tile + SIDE * WIDE + SIDE, ROW);
+    for (size_t k = 0; k < depth; k += 32) {
+        const uint32_t *b = pairs + k / 2 * WIDE;
+        uint32_t last[SIDE * WIDE];
+        if (depth - k < 32) { /* zeros behind the last pair */
+            size_t words = (depth - k + 1) / 2 * WIDE;
+            memcpy(last, b, words * sizeof *b);
+            memset(last + words, 0, sizeof last - words * sizeof *b);
+            b = last;
+        }
+        _tile_loadd(4, a + k, a_stride * sizeof *a);
+        _tile_loadd(5, a + k + SIDE * a_stride, a_stride * sizeof *a);
+        _tile_loadd(6, b, ROW);
+        _tile_loadd(7, b + SIDE, ROW);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_stored(0, tile, ROW);
+    _tile_stored(1, tile + SIDE, ROW);
+    _tile_stored(2, tile + SIDE * WIDE, ROW);
+    _tile_stored(3, tile + SIDE * WIDE + SIDE, ROW);
+    _tile_release();
+}
+#else
+void amx_begin(void) {}
+
+void amx_end(void) {}
+
+void amx_product(float *tile, const uint16_t *a, size_t a_stride, const uint32_t *pairs,
+                 size_t depth)
+{
+    (void)tile, (void)a, (void)a_stride, (void)pairs, (void)depth;
+}
+
+int amx_start(const char **why)
+{
+    *why = NULL;
+    return 0;
+}
+#endif
