@@ -109,7 +109,7 @@ static json_t *receipts_of(const Run *run)
     json_object_set_new(receipts, "warmup_steps", json_integer(setup->warmup));
     json_object_set_new(receipts, "eval_every", json_string(o->eval_every));
     json_object_set_new(receipts, "best_weights", json_boolean(run->state.best != NULL));
-    if (*setup->backend.variants) { /* a variant's sums may depend on it */
+    if (!backend_plain(&setup->backend)) { /* a variant's sums may depend on it */
         json_object_set_new(receipts, "micro_batch", json_integer(setup->micro));
     }
     return receipts;

@@ -151,7 +151,9 @@ static void show_plan(Setup *s, int runs)
         weights * mib, moments * mib, (double)s->work.acts_bytes * mib,
         (double)s->work.scratch_bytes * mib,
         m->lora.targets && !s->backend.device->start ? "; and the mapped model" : "");
-    fprintf(stderr, "machine   %s, %s kernels%s%s%s%s\n", s->backend.machine, s->backend.ops.build,
+    int plain = !strcmp(s->backend.dtype, "float32");
+    fprintf(stderr, "machine   %s, %s kernels%s%s%s%s%s%s\n", s->backend.machine,
+            s->backend.ops.build, plain ? "" : ", products ", plain ? "" : s->backend.dtype,
             *s->backend.variants ? ", variants " : "", s->backend.variants,
             s->backend.library ? " by " : "", s->backend.library ? s->backend.library : "");
     int cut = 0; /* of the further sets */
@@ -248,8 +250,7 @@ static void show_outcome(const Setup *s, const Seeds *seeds, const Outcome *o)
                o->collapsed ? "; WARNING: the run collapsed to a single class" : "");
     }
     if (s->task->form == FORM_MULTIRC && !isnan(o->files[0].f1a)) {
-        printf("answers: f1a %.4f; questions: exact match %.4f\n", o->files[0].f1a,
-               o->files[0].em);
+        printf("answers: f1a %.4f; questions: exact match %.4f\n", o->files[0].f1a, o->files[0].em);
     }
     if (s->half.count && s->steps) {
         char *place = output_place(s, o->step, o->epoch);

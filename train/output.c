@@ -107,6 +107,7 @@ json_t *output_receipts(const Setup *setup, const Dataset *dataset, const Seeds 
         {"device", strcmp(setup->backend.device->name, "cuda") ? "cpu" : "cuda"},
         {"arithmetic",
          backend_exact(&setup->backend) && !setup->options->perturb ? "exact" : "fast"},
+        {"dtype", setup->backend.dtype},
         {"kernels", setup->backend.variants},
         {"kernels_sha256", kernels_sha256()},
         {"tool_version", TOOL_VERSION},

@@ -83,7 +83,7 @@ static int largest_fitting(const Setup *setup, const size_t *tokens, int most, i
 static void advise(char text[ADVICE_TEXT], const void *user, size_t bytes)
 {
     const Setup *setup = user;
-    const char *same = *setup->backend.variants ? "" : ", with the same result";
+    const char *same = backend_plain(&setup->backend) ? ", with the same result" : "";
     char there[BYTES_TEXT];
     size_t *tokens = most_tokens(setup);
     int again = setup->work.recompute, train = setup->work.train,
@@ -151,6 +151,7 @@ int setup_plan(Setup *setup, const uint64_t *data_seeds, int count, Error *error
     Recipe *r = &setup->recipe;
     int examples = setup->train.count, micro = option_count(setup->options->micro_batch);
     setup->micro = micro && micro < r->batch ? micro : r->batch;
+    r->micro = strcmp(r->dtype, "float32") ? setup->micro : 0; /* blocks of tokens end with it */
     setup->steps_per_epoch = (examples - 1) / r->batch + 1;
     double steps = ceil(r->epochs * setup->steps_per_epoch);
     if (!(r->max_steps && r->epochs > 0) && steps > MOST_STEPS) {

@@ -101,6 +101,7 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, Error *error
         .attention_dropout = o->attention_dropout ? option_real(o->attention_dropout) : -1.0,
         .head_dropout = o->head_dropout ? option_real(o->head_dropout) : -1.0,
         .spans = strcmp(o->head, "spans") ? 0 : SPANS,
+        .dtype = "float32",
         .kernels = "",
     };
     if (recipe->spans && task_span(task, 0) < 0) {
@@ -186,7 +187,7 @@ json_t *recipe_json(const Recipe *r, const Seeds *seeds)
     }
     json_object_set_new(object, "dropout",
                         r->dropout < 0 ? json_string("config") : real_json(r->dropout));
-    json_object_set_new(object, "dtype", json_string("float32"));
+    json_object_set_new(object, "dtype", json_string(r->dtype));
     json_object_set_new(object, "epochs", real_json(r->epochs));
     if (r->select) { /* among which evaluations */
         json_object_set_new(object, "eval_every", json_string(r->eval_every));
@@ -204,6 +205,9 @@ json_t *recipe_json(const Recipe *r, const Seeds *seeds)
     json_object_set_new(object, "max_len", json_integer(r->max_len));
     json_object_set_new(object, "max_steps", json_integer(r->max_steps));
     json_object_set_new(object, "max_train", json_integer(r->max_train));
+    if (r->micro) {
+        json_object_set_new(object, "micro_batch", json_integer(r->micro));
+    }
     if (r->patience) {
         json_object_set_new(object, "patience", json_integer(r->patience));
     }

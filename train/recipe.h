@@ -24,6 +24,8 @@ typedef struct Recipe {
     /* -1: dropout as the model's config says, the others as dropout */
     double dropout, attention_dropout, head_dropout;
     int spans;              /* --head spans: how many the head reads; else 0 */
+    const char *dtype;      /* of products */
+    int micro;              /* examples of a micro-batch where the dtype's sums need it, else 0 */
     const char *kernels;    /* variants in force */
     const char *columns;    /* of data of one's own: how rows become examples; else NULL */
     LoraConfig lora;        /* targets 0: full fine-tuning */

@@ -338,6 +338,7 @@ int setup_open(Setup *setup, Options *options, Error *error)
     for (int i = 0; i < options->kernel_count && !code; i++) {
         code = backend_choose(&setup->backend, options->kernels[i], error);
     }
+    code = code ? code : backend_choose_dtype(&setup->backend, options->dtype, error);
     int tiny = !strcmp(model_of(options), "tiny");
     if (!code && (recipe_open(&setup->named, options, setup->task, tiny, error) ||
                   recipe_make(&setup->recipe, options, setup->task, error) ||
@@ -350,6 +351,7 @@ int setup_open(Setup *setup, Options *options, Error *error)
         snprintf(setup->backend.variants + used, sizeof setup->backend.variants - used,
                  "%sperturb=%s", used ? "," : "", options->perturb);
     }
+    setup->recipe.dtype = setup->backend.dtype;
     setup->recipe.kernels = setup->backend.variants;
     if (!code) {
         int longest = config_longest(&config), most = tokenizer_longest(setup->tokenizer);
