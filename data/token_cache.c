@@ -128,7 +128,23 @@ static int header_fits(const Header *header, size_t size, XXH128_hash_t key, siz
            rest - lengths == header->tokens * 5;
 }
 
-static int read_file(Header *header, Body *body, FILE *stream, XXH128_hash_t key, size_t sequences)
+/* Whether encode could have made it: the ids are indices of the model's tables. */
+static int body_fits(const Body *body, const Header *header, const Encoding *encoding)
+{
+    size_t sum = 0;
+    int fits = header->cut >= 0 && (uint64_t)header->cut <= header->sequences;
+    for (size_t i = 0; i < header->tokens && fits; i++) {
+        fits = body->ids[i] >= 0 && body->ids[i] < encoding->V && body->types[i] <= 1;
+    }
+    for (size_t s = 0; s < header->sequences && fits; s++) {
+        fits = body->lengths[s] > 0 && body->lengths[s] <= (uint32_t)encoding->longest;
+        sum += body->lengths[s];
+    }
+    return fits && sum == header->tokens;
+}
+
+static int read_file(Header *header, Body *body, FILE *stream, XXH128_hash_t key, size_t sequences,
+                     const Encoding *encoding)
 {
     struct stat status;
     if (fstat(fileno(stream), &status) || (size_t)status.st_size < sizeof *header ||
@@ -140,11 +156,13 @@ static int read_file(Header *header, Body *body, FILE *stream, XXH128_hash_t key
     return fread(body->ids, sizeof *body->ids, header->tokens, stream) == header->tokens &&
            fread(body->types, 1, header->tokens, stream) == header->tokens &&
            fread(body->lengths, sizeof *body->lengths, sequences, stream) == sequences &&
-           XXH128_isEqual(digest_of(header, body), header->digest);
+           XXH128_isEqual(digest_of(header, body), header->digest) &&
+           body_fits(body, header, encoding);
 }
 
 /* Fills encoded from a file that is there and whole: 1. */
-static int load(Encoded *encoded, const Dataset *dataset, const char *path, XXH128_hash_t key)
+static int load(Encoded *encoded, const Dataset *dataset, const Encoding *encoding,
+                const char *path, XXH128_hash_t key)
 {
     int choices = task_sequences(dataset->task);
     size_t sequences = (size_t)dataset->count * (size_t)choices;
@@ -157,7 +175,7 @@ static int load(Encoded *encoded, const Dataset *dataset, const char *path, XXH1
         }
         return 0;
     }
-    int whole = read_file(&header, &body, stream, key, sequences);
+    int whole = read_file(&header, &body, stream, key, sequences, encoding);
     fclose(stream);
     if (!whole) {
         note(path, "was damaged");
@@ -273,7 +291,7 @@ int encode_cached(Encoded *encoded, const Dataset *dataset, const Encoding *enco
     char *path = string_format("%s/%016llx%016llx.tokens", folder, (unsigned long long)key.high64,
                                (unsigned long long)key.low64);
     int code = 0;
-    if (!load(encoded, dataset, path, key)) {
+    if (!load(encoded, dataset, encoding, path, key)) {
         code = encode(encoded, dataset, encoding, error);
         if (!code) {
             store(encoded, folder, path, key);

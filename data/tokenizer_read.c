@@ -193,17 +193,39 @@ static void digest(Tokenizer *t)
     arrfree(bytes);
 }
 
-/* Every id of the templates is a token. */
+/* How often a template names a segment in its items from `from` on, before `end`. */
+static int count_segment(const TemplateItem *items, ptrdiff_t from, ptrdiff_t end, int segment)
+{
+    int count = 0;
+    for (ptrdiff_t i = from; i < end; i++) {
+        count += items[i].segment == segment;
+    }
+    return count;
+}
+
+/* Every id of the templates is a token. A text stands once in them, or what is cut to a length would
+ * be longer; and the template of a pair goes on where that of one text ends, for a third one is put
+ * behind it like the second (tokenizer_build). */
 static int check_template(const Tokenizer *t, Error *error)
 {
-    for (ptrdiff_t i = 0; i < arrlen(t->pair) + arrlen(t->single); i++) {
-        const TemplateItem *item = i < arrlen(t->pair) ? &t->pair[i]
-                                                       : &t->single[i - arrlen(t->pair)];
+    ptrdiff_t one = arrlen(t->single), two = arrlen(t->pair), both = one < two ? one : two;
+    for (ptrdiff_t i = 0; i < one + two; i++) {
+        const TemplateItem *item = i < two ? &t->pair[i] : &t->single[i - two];
         if (item->segment < 0 && (item->id < 0 || item->id >= arrlen(t->vocabulary.texts) ||
                                   !t->vocabulary.texts[item->id])) {
             return REFUSE("%s: the template's id %d is not in the vocabulary; get the file again",
                           t->path, item->id);
         }
+    }
+    int same = one <= two;
+    for (ptrdiff_t i = 0; i < both && same; i++) {
+        same = t->single[i].segment == t->pair[i].segment && t->single[i].id == t->pair[i].id;
+    }
+    if (!same || count_segment(t->pair, 0, one, 0) != 1 || count_segment(t->pair, 0, one, 1) ||
+        count_segment(t->pair, one, two, 0) || count_segment(t->pair, one, two, 1) != 1) {
+        return REFUSE("%s: a template that does not have A once and, behind what is around it, B "
+                      "once, is not implemented",
+                      t->path);
     }
     return 0;
 }

@@ -285,7 +285,8 @@ static int read_epochs(Preds *preds, const Safetensors *st, Error *error)
     const Tensor *pred = safetensors_find(st, "epoch_pred"),
                  *logits = safetensors_find(st, "epoch_logits"),
                  *step = safetensors_find(st, "epoch_step");
-    size_t E = pred ? pred->shape[0] : logits ? logits->shape[0] : 0;
+    const Tensor *first = pred ? pred : logits;
+    size_t E = first && first->rank ? first->shape[0] : 0;
     if ((pred && (pred->dtype != DTYPE_I32 || pred->rank != 2 || pred->shape[1] != preds->N)) ||
         (logits && (logits->dtype != DTYPE_F32 || logits->rank != 3 || logits->shape[0] != E ||
                     logits->shape[1] != preds->N || logits->shape[2] != (size_t)preds->K)) ||

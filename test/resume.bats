@@ -167,6 +167,21 @@ damaged() {
     esac
 }
 
+@test "a checkpoint with more evaluations than there were before its step is refused" {
+    make_shim
+    stopped $run --eval-every 1steps --epoch-preds
+    local steps=${newest##*-} state="$newest/trainer_state.json"
+    for count in $steps 1000000; do
+        sed -i "s/\"evaluations\": [0-9]*/\"evaluations\": $count/" "$state"
+        "${BUILD:-build}/rehash" "$newest"
+        fails 65 'a number is missing or cannot be; the checkpoint is damaged' $run --eval-every 1steps --epoch-preds --resume "$newest" \
+            --preds "$work/x" --quiet
+    done
+    sed -i "s/\"evaluations\": [0-9]*/\"evaluations\": $((steps - 1))/" "$state"
+    "${BUILD:-build}/rehash" "$newest"
+    into preds $run --eval-every 1steps --epoch-preds
+}
+
 @test "a damaged checkpoint: the one before it, or the beginning; never other bytes" {
     make_shim
     into whole $run --select best

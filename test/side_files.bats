@@ -328,3 +328,22 @@ END
     printf 'one line of text\nand another\n' >"$work/lines.txt"
     fails 65 'tokenizer.json: token id .*lines.txt:1.*vocab_size 2' $train --task lm --model "$work/llama" --data "$work/lines.txt" --epochs 0
 }
+
+@test "a template names a text once: twice it would be longer than what the model has positions for" {
+    llama="$work/llama"
+    "${BUILD:-build}/make_llama" "$llama"
+    cp "$llama/tokenizer.json" "$work/kept"
+    template() { # SINGLE PAIR, in which A and B are the texts and s is <s>
+        local items=$(printf '%s\n%s' "$1" "$2" | sed 's/[AB]/{"Sequence": {"id": "&", "type_id": 0}},/g
+            s/s/{"SpecialToken": {"id": "<s>", "type_id": 0}},/g; s/,$//')
+        single=$(sed -n 1p <<<"$items") pair=$(sed -n 2p <<<"$items")
+        sed "s|\"single\": \[[^]]*\]|\"single\": [$single]|; s|\"pair\": \[[^]]*\]|\"pair\": [$pair]|" "$work/kept" >"$llama/tokenizer.json"
+    }
+    template sA sAsB
+    predict once "$llama"
+    local bad
+    for bad in 'sAA sAsB' 's ss' 'sA sAsBB' 'sA sAsA' 'sB sAsB' 'sA sBsA' 'As sAB' 'sA s'; do
+        template $bad
+        refuses 'tokenizer.json: a template that does not have A once' "$llama"
+    done
+}

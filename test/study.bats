@@ -197,6 +197,14 @@ json_of_cells() {
     echo "$(hostname) $(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/pid) 4194304" >"$work/s/claims/$name.3"
     study $small --index 0
     [ -s "$work/s/preds/$name.bin" ]
+    # numbers behind a name that no claim has
+    rm "$work/s/preds/$name.bin"
+    touch "$work/s/claims/$name.2147483646" "$work/s/claims/$name.99999999999999999999"
+    study $small --index 0
+    [ -s "$work/s/preds/$name.bin" ]
+    rm "$work/s/preds/$name.bin"
+    touch -d '5 minutes ago' "$work/s/claims/$name.10000"
+    fails 65 "$name.10000: no process claims a run so often; remove it" $train study $small --index 0
 }
 
 @test "a run that fails is named, the others are finished and in the tables" {

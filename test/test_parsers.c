@@ -7,11 +7,14 @@
 #include "own.h"
 #include "rng.h"
 #include "safetensors.h"
+#include "token_cache.h"
 
+#include <dirent.h>
 #include <stb/stb_ds.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 static void write_bytes(const char *path, const void *bytes, size_t size)
 {
@@ -181,6 +184,25 @@ static void check_same_examples(Preds *preds)
     preds->path = path;
 }
 
+/* A scalar, the last entry of the header, behind whose shape there is no other. */
+static void check_scalar_epochs(Preds *preds)
+{
+    const uint8_t scalar = 0;
+    Preds read;
+    Error error;
+    CHECK(!preds_write(preds, &error) && !preds_read(&read, preds->path, &error), "%s", error.text);
+    TensorSource sources[] = {
+        {.name = "pred", .dtype = DTYPE_I32, .rank = 1, .shape = {2}, .data = read.pred},
+        {.name = "label", .dtype = DTYPE_I32, .rank = 1, .shape = {2}, .data = read.label},
+        {.name = "example_hash", .dtype = DTYPE_U64, .rank = 1, .shape = {2}, .data = read.hash},
+        {.name = "epoch_pred", .dtype = DTYPE_U8, .data = &scalar}};
+    CHECK(!safetensors_write(preds->path, sources, 4, read.metadata, &error), "%s", error.text);
+    preds_free(&read);
+    CHECK(preds_read(&read, preds->path, &error) == EXIT_BAD_DATA &&
+              strstr(error.text, "epoch_pred, epoch_logits or epoch_step does not fit"),
+          "%s", error.text);
+}
+
 /* 200,000 names take no time that anyone would notice; two equal ones are found; F1 is of two. */
 static void check_names(Preds *preds)
 {
@@ -268,6 +290,7 @@ static void check_containers(void)
     CHECK(!preds_write(&preds, &error), "%s", error.text);
     check_file("predictions", path, open_preds);
     check_epochs(&preds);
+    check_scalar_epochs(&preds);
     preds.E = 0;
     check_same_examples(&preds);
     check_names(&preds);
@@ -464,6 +487,68 @@ static void check_decoders(void)
     free(path);
 }
 
+/* Changes the first id of the file of kept tokens in a folder, with a digest that fits. */
+static void forge_tokens(const char *folder, int id)
+{
+    enum { DIGEST = 24, IDS = 64 }; /* where they are in the file (token_cache.c) */
+    DIR *stream = opendir(folder);
+    struct dirent *entry;
+    while (stream && (entry = readdir(stream))) {
+        char *path = string_format("%s/%s", folder, entry->d_name);
+        File file;
+        Error error;
+        if (strstr(entry->d_name, ".tokens") && !file_map(&file, path, &error)) {
+            unsigned char *bytes = memory_alloc(file.size, 1);
+            size_t size = file.size;
+            memcpy(bytes, file.bytes, size);
+            file_unmap(&file);
+            memset(bytes + DIGEST, 0, sizeof(XXH128_hash_t));
+            memcpy(bytes + IDS, &id, sizeof id);
+            XXH128_hash_t digest = XXH3_128bits(bytes, size);
+            memcpy(bytes + DIGEST, &digest, sizeof digest);
+            write_bytes(path, bytes, size);
+            free(bytes);
+        }
+        free(path);
+    }
+    if (stream) {
+        closedir(stream);
+    }
+}
+
+/* Ids that are kept from run to run index the model's tables: those that cannot be are made anew. */
+static void check_kept_tokens(void)
+{
+    enum { LONG = TOKEN_CACHE_LEAST };
+    static const int ids[] = {2, -1, INT32_MIN, 7, INT32_MAX, 2};
+    static const char *const words[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b"};
+    char *text = memory_alloc(LONG + 1, 1), *cache = scratch_path("cache"),
+         *folder = string_format("%s/seedbed/tokens", cache), *texts[MAX_TEXTS] = {text};
+    for (size_t i = 0; i < LONG; i++) {
+        text[i] = "a b "[i % 4];
+    }
+    text[LONG] = 0;
+    Error error;
+    Example example = {.id = "train-0", .line = 1, .text = &texts};
+    Dataset dataset = {.task = task_find("sst2", &error), .split = "train", .path = "none",
+                       .examples = &example, .count = 1};
+    Tokenizer *tokenizer = tokenizer_from_words(words, 7);
+    Encoding encoding = {tokenizer, 0, 8, 7, 1};
+    setenv("XDG_CACHE_HOME", cache, 1);
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        Encoded encoded;
+        CHECK(!encode_cached(&encoded, &dataset, &encoding, &error), "%s", error.text);
+        CHECK(encoded.longest == 8 && encoded.ids[0] == 2, "kept tokens: %d", encoded.ids[0]);
+        encoded_free(&encoded);
+        forge_tokens(folder, ids[i]);
+    }
+    unsetenv("XDG_CACHE_HOME");
+    tokenizer_close(tokenizer);
+    free(text);
+    free(cache);
+    free(folder);
+}
+
 /* Every code point and back; and what the Unicode Standard (table 3-7) calls ill-formed. */
 static void check_utf8(void)
 {
@@ -496,5 +581,6 @@ int main(void)
     check_own();
     check_side_files();
     check_decoders();
+    check_kept_tokens();
     return checks_close("test_parsers");
 }

@@ -205,7 +205,9 @@ static int read_state(const Checkpoint *checkpoint, const Setup *setup, State *s
 {
     const json_t *json = checkpoint->state;
     json_int_t tokens, epoch, waited, evaluations,
-        room = setup->options->epoch_preds ? setup_evaluations(setup) : 0;
+        before = setup->options->epoch_preds
+                     ? setup_evaluations_before(setup, checkpoint->step)
+                     : 0;
     double seconds;
     state->step = checkpoint->step;
     int failed = read_integer(&epoch, json, "epoch", 0, checkpoint->step);
@@ -217,7 +219,7 @@ static int read_state(const Checkpoint *checkpoint, const Setup *setup, State *s
              read_real(&state->beta2_power, json, "beta2_power", 0, 1) ||
              read_kept(&state->kept, json_object_get(json, "kept"), state) ||
              read_integer(&waited, json, "waited", 0, checkpoint->step) ||
-             read_integer(&evaluations, json, "evaluations", 0, room) ||
+             read_integer(&evaluations, json, "evaluations", 0, state->kept.step ? before : 0) ||
              read_real(&seconds, json, "seconds", 0, 1e12) ||
              read_integer(&tokens, json, "tokens", 0, INT64_MAX) ||
              read_real(&progress->loss, json, "shown_loss", -HUGE_VAL, HUGE_VAL);

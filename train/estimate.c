@@ -80,10 +80,15 @@ static long steps_between(const Setup *setup)
     return (option_in_steps(every) ? 1L : setup->steps_per_epoch) * option_count(every);
 }
 
-int setup_evaluations(const Setup *setup)
+int setup_evaluations_before(const Setup *setup, int step)
 {
     long every = steps_between(setup);
-    return every && setup->steps ? (int)((setup->steps - 1) / every) + 1 : 1;
+    return every ? (int)((step - 1) / every) : 0;
+}
+
+int setup_evaluations(const Setup *setup)
+{
+    return setup->steps ? setup_evaluations_before(setup, setup->steps) + 1 : 1;
 }
 
 int setup_evaluates(const Setup *setup, int step)

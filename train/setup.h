@@ -73,8 +73,10 @@ int setup_most_evaluated(const Setup *setup);
 /* Whether a run keeps the weights of its best evaluation: to save them, or to predict more. */
 int setup_keeps_best(const Setup *setup, const char *save);
 
-/* How often a planned run evaluates the dev set, and whether it does behind this step, from 1 on. */
+/* How often a planned run evaluates the dev set, how often before the evaluation behind this step, if
+ * there is one, and whether there is one, steps from 1 on. */
 int setup_evaluations(const Setup *setup);
+int setup_evaluations_before(const Setup *setup, int step);
 int setup_evaluates(const Setup *setup, int step);
 
 /* How many seconds a planned run will take, at least and at most, from a measurement of 0.1 s of

@@ -31,6 +31,9 @@ static char *path_of(const char *stem, int generation)
     return string_format("%s.%d", stem, generation);
 }
 
+/* Nobody takes over as often as this: a higher number in a name is not a claim's. */
+enum { MOST_CLAIMS = 10000 };
+
 /* The highest generation that there is; 0: none. */
 static int highest(const char *folder, const char *name)
 {
@@ -43,7 +46,7 @@ static int highest(const char *folder, const char *name)
         char *end;
         if (!strncmp(at, name, length) && at[length] == '.') {
             long generation = strtol(at + length + 1, &end, 10);
-            most = !*end && generation > most && generation < INT_MAX ? (int)generation : most;
+            most = !*end && generation > most && generation <= MOST_CLAIMS ? (int)generation : most;
         }
     }
     if (stream) {
@@ -107,6 +110,8 @@ int claim_take(Claim *claim, const char *folder, const char *name, Error *error)
         char *path = path_of(stem, generation), *mine = path_of(stem, generation + 1);
         int code = generation && is_alive(path, owner)
                        ? error_set(error, EXIT_BUSY, "%s: %s runs it", name, owner)
+                   : generation == MOST_CLAIMS
+                       ? REFUSE("%s: no process claims a run so often; remove it", path)
                        : 0,
             descriptor = code ? -1 : open(mine, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666),
             lost = descriptor < 0 && errno == EEXIST; /* another one was faster */
