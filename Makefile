@@ -198,7 +198,7 @@ help:
 	@echo "make coverage   simulate how often the intervals of consistency hold the true value"
 	@echo "make asan       run the tests under AddressSanitizer (also: make ubsan, make tsan)"
 	@echo "make races      run CUDA's kernels in the emulator under ThreadSanitizer (K=norm: those of one file, or one op)"
-	@echo "make fuzz       feed the readers of consistency and of a user's tables with damaged files (clang's libFuzzer; FUZZ_SECONDS=20)"
+	@echo "make fuzz       feed every reader with damaged files (clang's libFuzzer; FUZZ_SECONDS=20 for each of test/fuzz_*.c)"
 	@echo "make tidy       clang-tidy; make format: clang-format; make unicode: make data/unicode_tables.c again"
 	@echo "make clean      remove what was built"
 	@echo "Variables: CC=clang, CXX=clang++, BUILD=folder, NVCC=nvcc (empty: no CUDA)"
@@ -269,26 +269,17 @@ races:
 	build-races/test_cudasim
 	build-races/test_ops --device sim --mode races $(if $(K),--only $(K))
 
-# libFuzzer comes with clang; FUZZ_SECONDS=3600 for a long one
+# libFuzzer comes with clang; FUZZ_SECONDS=3600 for a long one, FUZZERS=fuzz_data for one of them. The kernels read no files:
+# they are not instrumented, but those of $(BUILD).
 FUZZ_SECONDS = 20
-fuzz: $(PROGRAMS)/train_gpt
-	@mkdir -p build-fuzz/corpus
-	@$(PROGRAMS)/train_gpt --task rte --model tiny --data builtin --max-train 32 --max-eval 8 --epochs 1 --preds build-fuzz/preds --quiet \
-	    >/dev/null 2>&1; \
-	for f in build-fuzz/preds/*.bin; do [ -f "$$f" ] && { printf '\000'; head -c 60000 "$$f"; } > build-fuzz/corpus/$$(basename $$f); done; \
-	    printf '\001id,label,prediction\n0,a,a\n1,b,"a"\n' > build-fuzz/corpus/labels; \
-	    printf '\001id,label,a,b\n0,a,.5,.5\n1,b,1,-2\n' > build-fuzz/corpus/scores; \
-	    printf '\001model,task,zeta,VAR,CON,CCON\nm,RTE,80,1,90,75\n' > build-fuzz/corpus/table; \
-	    printf '\002index\tprediction\n0\ta\n1\tb\n' > build-fuzz/corpus/index; \
-	    printf '\003{"m": {"RTE": [80, 1, 90, 75]}}' > build-fuzz/corpus/json; \
-    printf '\004sentence1,sentence2,label,idx\n"a ""b""",c,x,0\nd,"e\n",y,1\n' > build-fuzz/corpus/own-csv; \
-    printf '\004premise,choice1,choice2,label\na,b,c,0\nd,e,f,1\n' > build-fuzz/corpus/own-choice; \
-    printf '\005text\tlabel\na\t1.5\nb\t2\n' > build-fuzz/corpus/own-tsv; \
-    printf '\006{"ctx": "a", "endings": ["b", "c"], "label": 0}\n{"ctx": "d", "endings": ["e", "f"], "label": 1}\n' > build-fuzz/corpus/own-jsonl
-	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(EXACT) $(INCLUDE_eval) \
-	    -o build-fuzz/fuzz_preds test/fuzz_preds.c $(filter-out eval/consistency.c eval/tracediff.c eval/check.c,$(wildcard eval/*.c)) $(wildcard base/*.c data/*.c) \
-	    -ljansson -lxxhash -lcrypto -lm
-	build-fuzz/fuzz_preds -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 build-fuzz/corpus
+FUZZERS = $(patsubst test/%.c,%,$(wildcard test/fuzz_*.c))
+fuzz: $(PROGRAMS)/train_gpt $(BUILD)/make_llama $(BUILD)/make_roberta
+	@+$(MAKE) BUILD=build-fuzz KERNEL_OBJECTS='$(KERNEL_OBJECTS)' CC=clang OPT='-O1 -gline-tables-only' SANITIZE='$(FUZZ_SANITIZE)' \
+	    $(addprefix build-fuzz/,$(FUZZERS))
+	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) test/fuzz.sh $(FUZZ_SECONDS) $(FUZZERS)
+FUZZ_SANITIZE = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+$(addprefix $(BUILD)/,$(FUZZERS)): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/fuzz.o $(ALL)
+	$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS) $(FOR_STUB)
 
 unicode: $(BUILD)/unicode_tables
 	$(BUILD)/unicode_tables ../shared/goldens/tokenizers/unicode > data/unicode_tables.c.new

@@ -175,7 +175,7 @@ if [ -d "$shared" ]; then
 fi
 if echo 'int LLVMFuzzerTestOneInput(const char *b, long n) { return b[0] == n; }' |
     clang -x c -fsanitize=fuzzer,address -o /dev/null - 2>/dev/null; then
-    run fuzz test/fuzz.sh 5
+    run fuzz make BUILD="$build" PROGRAMS="$PROGRAMS" FUZZ_SECONDS=3 -j"$(nproc)" fuzz
 else
     skipped "fuzz needs clang with libFuzzer"
 fi

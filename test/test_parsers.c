@@ -533,7 +533,7 @@ static void check_kept_tokens(void)
     Dataset dataset = {.task = task_find("sst2", &error), .split = "train", .path = "none",
                        .examples = &example, .count = 1};
     Tokenizer *tokenizer = tokenizer_from_words(words, 7);
-    Encoding encoding = {tokenizer, 0, 8, 7, 1};
+    Encoding encoding = {.tokenizer = tokenizer, .longest = 8, .V = 7, .threads = 1};
     setenv("XDG_CACHE_HOME", cache, 1);
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         Encoded encoded;
