@@ -161,8 +161,11 @@ static void encode_pass(const Tokenizer *t, Ids *ids, const char *text, size_t s
         }
         if (start > at && normalized) {
             Origin part = *origin;
-            part.first += part.source ? 0 : at;
-            part.source += part.source ? at : 0;
+            if (part.source) {
+                part.source += at;
+            } else {
+                part.first += at;
+            }
             encode_plain(t, ids, text + at, start - at, begins && at == 0, flags, &part);
         } else if (start > at) {
             size_t length = start - at, *source = NULL, **wanted = origin->places ? &source : NULL;
