@@ -37,7 +37,8 @@ static int is_noted(int number)
 }
 
 /* Only what signal-safety(7) allows. A write that fails here cannot be reported. Runs on the main
- * thread, which alone writes files: another one hands the signal on. */
+ * thread, whose are the temporary files that writers_settle knows: another one hands the signal
+ * on. */
 static void on_signal(int number)
 {
     if (gettid() != getpid()) {

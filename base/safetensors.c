@@ -312,28 +312,28 @@ static size_t source_bytes(const TensorSource *source)
     return bytes;
 }
 
-/* An error of the stream is remembered by it: writer_commit reports it. */
-static int write_source(FILE *stream, const TensorSource *source, Error *error)
+static int put_source(const TensorSource *source, SafetensorsSink sink, void *user, Error *error)
 {
     enum { BLOCK = 1 << 18 };
     size_t size = dtypes[source->dtype].size, count = source_bytes(source) / size;
     if (!source->read) {
-        fwrite(source->data, size, count, stream);
-        return 0;
+        return sink(user, source->data, count * size, error);
     }
     int code = 0;
     void *values = memory_alloc(BLOCK, size);
-    for (size_t first = 0; first < count && !code && !ferror(stream); first += BLOCK) {
+    for (size_t first = 0; first < count && !code; first += BLOCK) {
         size_t part = size_min(BLOCK, count - first);
-        code = source->read(source, values, first, part, error);
-        fwrite(values, size, code ? 0 : part, stream);
+        code = source->read(source, values, first, part, error) ||
+                       sink(user, values, part * size, error)
+                   ? error->code
+                   : 0;
     }
     free(values);
     return code;
 }
 
-int safetensors_write(const char *path, TensorSource *sources, size_t count, json_t *metadata,
-                      Error *error)
+int safetensors_put(const char *path, TensorSource *sources, size_t count, json_t *metadata,
+                    SafetensorsSink sink, void *user, Error *error)
 {
     json_t *header = json_object();
     size_t offset = 0;
@@ -371,20 +371,37 @@ int safetensors_write(const char *path, TensorSource *sources, size_t count, jso
         return error_set(error, EXIT_BUG,
                          "%s: the header cannot be written as JSON; please report this", path);
     }
+    uint64_t length = strlen(text), padded = (length + 7) / 8 * 8;
+    char *head = string_format("%8s%s%*s", "", text, (int)(padded - length), "");
+    memcpy(head, &padded, sizeof padded);
+    free(text);
+    int code = sink(user, head, sizeof padded + padded, error);
+    free(head);
+    for (size_t i = 0; i < count && !code; i++) {
+        code = put_source(&sources[i], sink, user, error);
+    }
+    return code;
+}
+
+static int put_into_stream(void *user, const void *bytes, size_t size, Error *error)
+{
+    const Writer *writer = user;
+    return fwrite(bytes, 1, size, writer->stream) == size
+               ? 0
+               : error_set_errno(error, "write", writer->path);
+}
+
+int safetensors_write(const char *path, TensorSource *sources, size_t count, json_t *metadata,
+                      Error *error)
+{
     Writer writer;
     if (writer_open(&writer, path, error)) {
-        free(text);
         return error->code;
     }
-    uint64_t length = strlen(text), padded = (length + 7) / 8 * 8;
-    fwrite(&padded, sizeof padded, 1, writer.stream);
-    fprintf(writer.stream, "%s%*s", text, (int)(padded - length), "");
-    free(text);
-    for (size_t i = 0; i < count && !ferror(writer.stream); i++) {
-        if (write_source(writer.stream, &sources[i], error)) {
-            writer_abandon(&writer);
-            return error->code;
-        }
+    if (safetensors_put(path, sources, count, metadata, put_into_stream, &writer, error) &&
+        !ferror(writer.stream)) { /* else writer_commit says it */
+        writer_abandon(&writer);
+        return error->code;
     }
     return writer_commit(&writer, error);
 }

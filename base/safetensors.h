@@ -77,6 +77,14 @@ typedef struct TensorSource {
     const void *user; /* of read */
 } TensorSource;
 
+/* Where the bytes of a file go, one piece behind the other. */
+typedef int (*SafetensorsSink)(void *user, const void *bytes, size_t size, Error *error);
+
+/* Gives a sink what safetensors_write would write into the file of this path. Errors: those of the
+ * sink and of reading. */
+int safetensors_put(const char *path, TensorSource *sources, size_t count, json_t *metadata,
+                    SafetensorsSink sink, void *user, Error *error);
+
 /* Writes a file under a temporary name and renames it. Tensors are ordered by size of type
  * (descending), then name; the data is aligned to 8 bytes. metadata: object of strings or NULL. If
  * it has the key "data_sha256", its value is replaced by the digest of all bytes after the header,

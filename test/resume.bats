@@ -49,16 +49,17 @@ goes_on() {
 @test "killed while it saves, at many of its calls, and started again: the same bytes" {
     make_shim
     into whole $run --select best
-    local function n
-    for function in fsync rename open fclose; do
+    local function n step
+    for function in fsync rename open; do
         rm -rf "$work/preds"
-        n=4 status=1
+        n=4 status=1 step=29
+        [ $function != rename ] || step=5
         while [ "$status" != none ]; do # each start is killed a little later
-            n=$((n + 29))
+            n=$((n + step))
             at_fault $function $n -9 $run --select best --preds "$work/preds" --save "$work/preds/model"
             [ "$status" = none ] || [ "$status" -eq 137 ] || { echo "$function $n: $status"; cat "$work/err"; return 1; }
         done
-        [ $n -gt 40 ]
+        [ $n -gt 10 ]
         same
     done
 }
@@ -329,4 +330,55 @@ with() {
         grep -q '^WARNING: no checkpoint of step [0-9]*: cannot' "$work/err" || { cat "$work/err"; return 1; }
         same
     done
+}
+
+# slow_disk: a shim with which each fsync takes 0.3 s
+slow_disk() {
+    case "${BUILD:-build}" in *san*) skip "a sanitizer's runtime must come first" ;; esac
+    echo '#include <unistd.h>
+int fsync(int file) { usleep(300000); return fdatasync(file); }' | ${CC:-gcc} -shared -fPIC -o "$work/slow.so" -x c -
+}
+
+# begun COMMAND...: in $work/preds, in the background as $pid, until the checkpoint of step 20 is being written
+begun() {
+    rm -rf "$work/preds"
+    LD_PRELOAD="$work/slow.so" "$@" --preds "$work/preds" --save "$work/preds/model" >/dev/null 2>"$work/err" 3>&- &
+    pid=$!
+    for i in $(seq 200); do [ ! -e "$(echo "$work"/preds/*.unfinished/.tmp-checkpoint-20)" ] || break; sleep 0.02; done
+}
+
+@test "a checkpoint is written beside training; a signal waits for it and saves its own step" {
+    slow_disk
+    local steps="$short --save-every 20steps" code=0
+    into whole $train $steps
+    begun $train $steps
+    for i in $(seq 100); do grep -q '"step":24,' "$work"/preds/*.jsonl && break; sleep 0.02; done
+    [ -d "$work"/preds/*.unfinished/.tmp-checkpoint-20 ]
+    [ ! -e "$(echo "$work"/preds/*.unfinished/checkpoint-20)" ]
+    wait $pid
+    same
+    begun $train $steps --epochs 9999
+    kill -TERM $pid
+    wait $pid || code=$?
+    [ $code -eq 75 ]
+    [ "$(ls "$work"/preds/*.unfinished | grep -c '^checkpoint-')" -eq 2 ]
+    [ -e "$work"/preds/*.unfinished/checkpoint-20/MANIFEST ]
+    [ "$(ls -A "$work"/preds/*.unfinished | wc -l)" -eq 2 ]
+}
+
+@test "where a copy of the state finds no memory the run waits for its checkpoints" {
+    case "${BUILD:-build}" in *san*) skip "a sanitizer's address space has no limit" ;; esac
+    local big="$train --task boolq --data builtin --model tiny --batch 1536 --max-steps 2 --threads 1" limit=150000
+    into whole $big
+    output=
+    until [[ "$output" == *'too little for a copy'* ]]; do
+        limit=$((limit + 4000))
+        [ $limit -lt 400000 ]
+        run bash -c "ulimit -v $limit; $big --dry-run"
+    done
+    limit=$((limit + 12000)) # the plan does not count everything
+    into preds bash -c "ulimit -v $limit; exec $big --save-every 1steps \"\$@\"" bash
+    grep -q '^ *too little for a copy: the run waits while a checkpoint is written$' "$work/err"
+    [ "$(grep -c WARNING "$work/err")" -eq 0 ]
+    same
 }

@@ -1,164 +1,15 @@
-/* The files of one checkpoint: written into a folder, and read from it after all were checked. */
-#include "checkpoint.h"
+/* Reads a checkpoint, after all of it was checked. */
+#include "checkpoint_files.h"
+#include "hashed_file.h"
 #include "lines.h"
 #include "pack.h"
 #include "safetensors.h"
-#include "version.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
-
-static const char format[] = "seedbed-checkpoint", version[] = "1";
-static const char manifest_name[] = "MANIFEST", state_name[] = "trainer_state.json",
-                  log_name[] = "log.jsonl", weights_name[] = "weights.safetensors",
-                  optimizer_name[] = "optimizer.safetensors", kept_name[] = "kept.safetensors",
-                  history_name[] = "history.safetensors";
-
-/* --- tensors: a file has arenas of a State, parameter by parameter, and host arrays --- */
-
-/* An arena, and what stands before the parameters' names. */
-typedef struct Arena {
-    const char *prefix;
-    float *values;
-} Arena;
-
-typedef struct Array {
-    const char *name;
-    DType dtype;
-    int rank;
-    size_t shape[3];
-    void *values;
-} Array;
-
-enum { ARRAYS = 3 };
-
-/* What a file of tensors has. */
-typedef struct Content {
-    const char *name;
-    Arena arenas[2];      /* values NULL: not there */
-    Array arrays[ARRAYS]; /* name NULL: not there */
-} Content;
-
-enum { CONTENTS = 4 };
-
-/* The files of a state; the third is there behind an evaluation, the fourth with --epoch-preds. */
-static int list_contents(Content list[CONTENTS], const Setup *setup, const State *state)
-{
-    size_t examples = (size_t)setup->dev.count, K = (size_t)setup->task->K;
-    list[0] = (Content){weights_name, {{"", state->weights}}, {{0}}};
-    list[1] = (Content){optimizer_name, {{"m.", state->m}, {"v.", state->v}}, {{0}}};
-    list[2] = (Content){kept_name,
-                        {{"", state->best}},
-                        {{"kept.logits", DTYPE_F32, 2, {examples, K}, state->kept.logits},
-                         {"kept.pred", DTYPE_I32, 1, {examples}, state->kept.pred}}};
-    const History *history = &state->history;
-    size_t E = (size_t)history->count;
-    list[3] = (Content){history_name,
-                        {{0}},
-                        {{"epoch_step", DTYPE_I32, 1, {E}, history->step},
-                         {"epoch_pred", DTYPE_I32, 2, {E, examples}, history->pred},
-                         {"epoch_logits", DTYPE_F32, 3, {E, examples, K}, history->logits}}};
-    return !state->kept.step ? 2 : E ? 4 : 3;
-}
-
-typedef struct ArenaPart {
-    const Model *model;
-    const Arena *arena;
-} ArenaPart;
-
-static int read_values(const TensorSource *source, void *values, size_t first, size_t count,
-                       Error *error)
-{
-    const ArenaPart *part = source->user;
-    const Model *model = part->model;
-    const Param *param = params_find(&model->params, source->name + strlen(part->arena->prefix));
-    param_get(param, part->arena->values, values, first, count, model->backend->device);
-    return backend_wait(model->backend, error);
-}
-
-static int write_content(const Content *content, const Model *model, const char *folder,
-                         Error *error)
-{
-    const Params *params = &model->params;
-    TensorSource *sources = memory_calloc(2 * (size_t)params->count + ARRAYS, sizeof *sources);
-    ArenaPart parts[2];
-    size_t count = 0;
-    for (int a = 0; a < 2; a++) {
-        parts[a] = (ArenaPart){model, &content->arenas[a]};
-        for (int i = 0; i < params->count && content->arenas[a].values; i++) {
-            const Param *param = &params->list[i];
-            if (param->trainable) {
-                sources[count++] = (TensorSource){
-                    .name = string_format("%s%s", content->arenas[a].prefix, param->name),
-                    .dtype = DTYPE_F32,
-                    .rank = param->rank,
-                    .shape = {(size_t)param->shape[0], (size_t)param->shape[1]},
-                    .read = read_values,
-                    .user = &parts[a]};
-            }
-        }
-    }
-    for (int i = 0; i < ARRAYS && content->arrays[i].name; i++) {
-        const Array *array = &content->arrays[i];
-        sources[count++] = (TensorSource){
-            .name = string_copy(array->name),
-            .dtype = array->dtype,
-            .rank = array->rank,
-            .shape = {array->shape[0], array->shape[1], array->shape[2]},
-            .data = array->values};
-    }
-    char *path = string_format("%s/%s", folder, content->name);
-    json_t *metadata = json_pack("{s:s}", "format", "pt");
-    int code = safetensors_write(path, sources, count, metadata, error);
-    json_decref(metadata);
-    free(path);
-    for (size_t i = 0; i < count; i++) {
-        free((char *)(uintptr_t)sources[i].name);
-    }
-    free(sources);
-    return code;
-}
 
 /* --- the numbers --- */
-
-static json_t *real_json(double value)
-{
-    char text[32];
-    return json_string(real_text(text, value));
-}
-
-static json_t *state_json(const Run *run, const json_t *receipts)
-{
-    const State *state = &run->state;
-    const Evaluation *e = &state->kept;
-    const Progress *p = &run->progress;
-    json_t *object = json_object(), *kept = json_null();
-    if (e->step) {
-        kept = json_pack("{s:i, s:i, s:o, s:o, s:o, s:o, s:b}", "step", e->step, "epoch", e->epoch,
-                         "metric", real_json(e->metric), "majority", real_json(e->majority),
-                         "selection", real_json(e->selection), "loss", real_json(e->loss),
-                         "collapsed", e->collapsed);
-    }
-    json_object_set_new(object, "format", json_string(format));
-    json_object_set_new(object, "format_version", json_string(version));
-    json_object_set_new(object, "tool_version", json_string(TOOL_VERSION));
-    json_object_set_new(object, "step", json_integer(state->step));
-    json_object_set_new(object, "epoch", json_integer(state->epoch));
-    json_object_set_new(object, "epoch_loss", real_json(state->loss));
-    json_object_set_new(object, "epoch_terms", real_json(state->terms));
-    json_object_set_new(object, "beta1_power", real_json(state->beta1_power));
-    json_object_set_new(object, "beta2_power", real_json(state->beta2_power));
-    json_object_set_new(object, "kept", kept);
-    json_object_set_new(object, "waited", json_integer(state->waited));
-    json_object_set_new(object, "evaluations", json_integer(state->history.count));
-    json_object_set_new(object, "seconds", real_json(clock_seconds() - p->start));
-    json_object_set_new(object, "tokens", json_integer(p->tokens));
-    json_object_set_new(object, "shown_loss", real_json(p->loss));
-    json_object_set(object, "run", (json_t *)(uintptr_t)receipts);
-    return object;
-}
 
 /* The number of a text, from low to high; none is below -inf. */
 static int read_real(double *value, const json_t *object, const char *key, double low, double high)
@@ -225,7 +76,7 @@ static int read_state(const Checkpoint *checkpoint, const Setup *setup, State *s
              read_real(&progress->loss, json, "shown_loss", -HUGE_VAL, HUGE_VAL);
     if (failed) {
         return REFUSE("%s/%s: a number is missing or cannot be; the checkpoint is damaged",
-                      checkpoint->folder, state_name);
+                      checkpoint->folder, checkpoint_numbers);
     }
     state->waited = (int)waited;
     state->history.count = (int)evaluations;
@@ -234,7 +85,7 @@ static int read_state(const Checkpoint *checkpoint, const Setup *setup, State *s
     return 0;
 }
 
-/* --- writing --- */
+/* --- the files --- */
 
 static json_t *entry_of(const char *path, Error *error)
 {
@@ -243,60 +94,11 @@ static json_t *entry_of(const char *path, Error *error)
     if (file_map(&file, path, error)) {
         return NULL;
     }
-    snprintf(hex, sizeof hex, "%016llx", (unsigned long long)XXH3_64bits(file.bytes, file.size));
-    json_t *entry = json_pack("{s:I, s:s}", "size", (json_int_t)file.size, "xxh3", hex);
+    hashed_text(hex, file.bytes, file.size);
+    json_t *entry = checkpoint_entry(file.size, hex);
     file_unmap(&file);
     return entry;
 }
-
-/* Behind all other files: their sizes and hashes. */
-static int write_manifest(const char *folder, const char *const *names, int count, Error *error)
-{
-    json_t *files = json_object();
-    int code = 0;
-    for (int i = 0; i < count && !code; i++) {
-        char *path = string_format("%s/%s", folder, names[i]);
-        json_t *entry = entry_of(path, error);
-        code = entry ? json_object_set_new(files, names[i], entry) : error->code;
-        free(path);
-    }
-    if (code) {
-        json_decref(files);
-        return code;
-    }
-    char *path = string_format("%s/%s", folder, manifest_name);
-    code = json_write_file(
-        json_pack("{s:s, s:s, s:o}", "format", format, "format_version", version, "files", files),
-        path, 0, error);
-    free(path);
-    return code;
-}
-
-int checkpoint_write(const Run *run, const json_t *receipts, const char *folder, Error *error)
-{
-    Content contents[CONTENTS];
-    const char *names[CONTENTS + 2] = {state_name, log_name};
-    int count = list_contents(contents, run->setup, &run->state), code = 0;
-    if (folder_make(folder, error)) {
-        return error->code;
-    }
-    writers_begin();
-    for (int i = 0; i < count && !code; i++) {
-        names[i + 2] = contents[i].name;
-        code = write_content(&contents[i], &run->setup->model, folder, error);
-    }
-    char *state = string_format("%s/%s", folder, state_name),
-         *log = string_format("%s/%s", folder, log_name);
-    if (!code && (json_write_file(state_json(run, receipts), state, 0, error) ||
-                  file_copy(run->progress.path, log, error))) {
-        code = error->code;
-    }
-    free(state);
-    free(log);
-    return writers_end(code, error) ? error->code : write_manifest(folder, names, count + 2, error);
-}
-
-/* --- reading --- */
 
 /* Whether the files are those of the manifest. */
 static int check_files(const char *folder, const json_t *files, Error *error)
@@ -312,7 +114,7 @@ static int check_files(const char *folder, const json_t *files, Error *error)
             code = error->code;
         } else if (!json_equal(found, entry)) {
             code = REFUSE("%s: not the size or hash of the %s; the file is damaged", path,
-                          manifest_name);
+                          checkpoint_manifest);
         }
         json_decref(found);
         free(path);
@@ -328,13 +130,13 @@ static int read_json(json_t **value, const char *folder, const char *name, Error
 {
     char *path = string_format("%s/%s", folder, name);
     int code = json_read_file(value, path, error);
-    if (!code && strcmp(text_of(*value, "format"), format)) {
+    if (!code && strcmp(text_of(*value, "format"), checkpoint_format)) {
         code = REFUSE("%s: not of a checkpoint that train_gpt made", path);
-    } else if (!code && strcmp(text_of(*value, "format_version"), version)) {
+    } else if (!code && strcmp(text_of(*value, "format_version"), checkpoint_version)) {
         code = error_set(error, EXIT_CONFIG,
                          "%s: version %s, this program knows %s; go on with the program that "
                          "began the run, or begin anew with --resume never",
-                         path, text_of(*value, "format_version"), version);
+                         path, text_of(*value, "format_version"), checkpoint_version);
     } else if (code) {
         *value = NULL;
     }
@@ -346,25 +148,25 @@ int checkpoint_open(Checkpoint *checkpoint, const char *folder, Error *error)
 {
     json_t *manifest = NULL, *state = NULL;
     json_int_t step = 0;
-    int code = read_json(&manifest, folder, manifest_name, error) ||
+    int code = read_json(&manifest, folder, checkpoint_manifest, error) ||
                        check_files(folder, json_object_get(manifest, "files"), error) ||
-                       read_json(&state, folder, state_name, error)
+                       read_json(&state, folder, checkpoint_numbers, error)
                    ? error->code
                    : 0;
     const json_t *receipts = json_object_get(state, "run");
-    const char *const needed[] = {state_name,     log_name,  weights_name,
-                                  optimizer_name, kept_name, history_name};
+    const char *const needed[] = {checkpoint_numbers,   checkpoint_logged, checkpoint_weights,
+                                  checkpoint_optimizer, checkpoint_kept,   checkpoint_history};
     int evaluated = !json_is_null(json_object_get(state, "kept")),
         recorded = json_integer_value(json_object_get(state, "evaluations")) > 0;
     for (int i = 0; i < 4 + evaluated + recorded && !code; i++) {
         if (!json_object_get(json_object_get(manifest, "files"), needed[i])) {
             code = REFUSE("%s/%s: %s is not in it; the checkpoint is damaged", folder,
-                          manifest_name, needed[i]);
+                          checkpoint_manifest, needed[i]);
         }
     }
     if (!code && (read_integer(&step, state, "step", 1, 1000000000) || !json_is_object(receipts))) {
         code = REFUSE("%s/%s: no step, or not what the run is; the checkpoint is damaged", folder,
-                      state_name);
+                      checkpoint_numbers);
     }
     json_decref(manifest);
     if (code) {
@@ -384,7 +186,7 @@ void checkpoint_close(Checkpoint *checkpoint)
 
 int checkpoint_is(const char *folder)
 {
-    char *manifest = string_format("%s/%s", folder, manifest_name);
+    char *manifest = string_format("%s/%s", folder, checkpoint_manifest);
     int is = path_exists(manifest);
     free(manifest);
     return is;
@@ -392,7 +194,7 @@ int checkpoint_is(const char *folder)
 
 char *checkpoint_log(const Checkpoint *checkpoint)
 {
-    return string_format("%s/%s", checkpoint->folder, log_name);
+    return string_format("%s/%s", checkpoint->folder, checkpoint_logged);
 }
 
 /* The tensor of this name, type and shape; NULL after setting error. */
@@ -438,7 +240,7 @@ static int read_content(const Content *content, const Safetensors *file, const M
             count++;
         }
     }
-    for (int i = 0; i < ARRAYS && content->arrays[i].name; i++) {
+    for (int i = 0; i < CONTENT_ARRAYS && content->arrays[i].name; i++) {
         const Array *array = &content->arrays[i];
         const Tensor *tensor = find(file, "", array->name, array->dtype, array->rank, array->shape,
                                     error);
@@ -475,17 +277,17 @@ int checkpoint_load(const Checkpoint *checkpoint, Run *run, Error *error)
     const Setup *setup = run->setup;
     State state = run->state;
     Progress progress = run->progress;
-    Content contents[CONTENTS];
-    Safetensors files[CONTENTS] = {{0}};
+    Content contents[CHECKPOINT_CONTENTS];
+    Safetensors files[CHECKPOINT_CONTENTS] = {{0}};
     int code = read_state(checkpoint, setup, &state, &progress, error),
-        count = code ? 0 : list_contents(contents, setup, &state);
+        count = code ? 0 : checkpoint_contents(contents, setup, &state);
     for (int i = 0; i < count && !code; i++) {
         char *path = string_format("%s/%s", checkpoint->folder, contents[i].name);
         code = safetensors_open(&files[i], path, error) ||
                        read_content(&contents[i], &files[i], &setup->model, 0, error) ||
                        (i > 1 &&
                         check_pred(&files[i],
-                                   contents[i].name == kept_name ? "kept.pred" : "epoch_pred",
+                                   contents[i].name == checkpoint_kept ? "kept.pred" : "epoch_pred",
                                    setup->task->K, error))
                    ? error->code
                    : 0;

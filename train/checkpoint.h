@@ -11,9 +11,22 @@
 
 /* --- one folder --- */
 
-/* Writes the run as it is into this folder, which is made; it must not be there. receipts: what the
- * run rests on, as the next run is compared with. Errors: those of Writer, 70. */
-int checkpoint_write(const Run *run, const json_t *receipts, const char *folder, Error *error);
+/* What a checkpoint is to have. */
+typedef struct Image Image;
+
+/* Bytes of the copy of a state. */
+size_t checkpoint_copy_bytes(const Model *model, int keeps_best);
+
+/* The run as it is. copy: so many bytes, which the image then uses, so that the run may go on; NULL:
+ * the run stays as it is until the image is written. receipts: what the run rests on, as the next run
+ * is compared with. Errors: 70; 65 to 77 the log cannot be read. */
+int checkpoint_image(Image **image, const Run *run, const json_t *receipts, void *copy,
+                     Error *error);
+void checkpoint_image_free(Image *image);
+
+/* Writes one into a folder, which is made; it must not be there. Of an image with a copy any thread
+ * may. Errors: 70, 73, 74, 77. */
+int checkpoint_write(const Image *image, const char *folder, Error *error);
 
 typedef struct Checkpoint {
     char *folder;
@@ -44,9 +57,10 @@ int checkpoint_load(const Checkpoint *checkpoint, Run *run, Error *error);
  * list of what was other when the run was begun. */
 int checkpoints_resume(Run *run, Error *error);
 
-/* Behind each step: saves where it is time, or a signal asks for the end. A checkpoint that cannot be
- * written is a warning. Errors: 75 the run has been stopped, 65 what it rests on was changed, 70;
- * at a signal those of writing. */
+/* Behind each step: saves where it is time, or a signal asks for the end. With a copy of the state a
+ * thread writes it while the run goes on; one that is still written when the next is due by the clock
+ * is not waited for. A checkpoint that cannot be written is a warning. Errors: 75 the run has been
+ * stopped, 65 what it rests on was changed, 70; at a signal those of writing. */
 int checkpoints_step(Run *run, Error *error);
 
 /* A run that was stopped within an evaluation of the loop. Returns 75, or the error of writing. */
@@ -55,8 +69,11 @@ int checkpoints_stop(Run *run, Error *error);
 /* One that was stopped behind the loop, where nothing is saved any more. Returns 75. */
 int checkpoints_say(const Run *run, Error *error);
 
+/* Waits until nothing is being written any more. A checkpoint that could not be is a warning. */
+void checkpoints_wait(Run *run);
+
 /* Of a run that is finished: removes its checkpoints, or names them NAME.checkpoints. Errors: 74,
  * 77. */
-int checkpoints_end(const Run *run, Error *error);
+int checkpoints_end(Run *run, Error *error);
 
 #endif

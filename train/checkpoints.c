@@ -1,11 +1,15 @@
 /* The checkpoints of a run: when one is saved, which stay, and from which a run goes on. */
+#define _GNU_SOURCE
 #include "checkpoint.h"
 #include "output.h"
 #include "process.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static const char prefix[] = "checkpoint-", unfinished[] = ".tmp-checkpoint-";
@@ -115,42 +119,117 @@ static json_t *receipts_of(const Run *run)
     return receipts;
 }
 
-/* Saves the run, unless it was saved at this step. */
-static int save(Run *run, Error *error)
+/* One that is being written. Until `done` it belongs to the thread that writes it. */
+typedef struct Saving {
+    Image *image;
+    const char *folder;
+    int step, older; /* the one that stays beside it */
+    pthread_t thread;
+    atomic_int done;
+    Error error, stays; /* it was not written; what is old was not removed */
+} Saving;
+
+/* Puts it on the disk. */
+static void write_out(Saving *s)
 {
-    Saves *saves = &run->saves;
-    int step = run->state.step;
-    if (saves->newest == step) {
-        return 0;
-    }
-    char *path = path_of(saves->folder, prefix, step),
-         *temporary = path_of(saves->folder, unfinished, step);
-    json_t *receipts = receipts_of(run);
-    int code = folder_make(saves->folder, error) || folder_remove(temporary, error) ||
-                       checkpoint_write(run, receipts, temporary, error) ||
-                       (path_exists(path) && remove_checkpoint(saves->folder, step, error))
+    Error *error = &s->error;
+    char *path = path_of(s->folder, prefix, s->step),
+         *temporary = path_of(s->folder, unfinished, s->step);
+    int code = folder_make(s->folder, error) || folder_remove(temporary, error) ||
+                       checkpoint_write(s->image, temporary, error) ||
+                       (path_exists(path) && remove_checkpoint(s->folder, s->step, error))
                    ? error->code
                    : 0;
-    json_decref(receipts);
-    if (!code && (rename(temporary, path) || path_sync(path) || path_sync(saves->folder))) {
+    if (!code && (rename(temporary, path) || path_sync(path) || path_sync(s->folder))) {
         code = error_set_errno(error, "write", path);
     }
-    Error left;
-    if (code && folder_remove(temporary, &left)) {
-        fprintf(stderr, "WARNING: a part of a checkpoint stays: %s\n", left.text);
+    if (code) {
+        (void)folder_remove(temporary, &s->stays);
+    } else {
+        (void)prune(s->folder, s->step, s->older, &s->stays);
     }
     free(path);
     free(temporary);
+}
+
+/* At low priority: the threads that compute wait for one another. */
+static void *write_beside(void *saving)
+{
+    Saving *s = saving;
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), 10);
+    write_out(s);
+    atomic_store(&s->done, 1);
+    return NULL;
+}
+
+/* Takes note of one that is through. */
+static int close_saving(Saves *saves, Saving *s, Error *error)
+{
+    int code = s->error.code;
+    if (s->stays.code) {
+        fprintf(stderr, "WARNING: %s checkpoint stays: %s\n", code ? "a part of a" : "an older",
+                s->stays.text);
+    }
+    if (code) {
+        *error = s->error;
+    } else {
+        saves->older = saves->newest;
+        saves->newest = s->step;
+    }
+    checkpoint_image_free(s->image);
+    free(s);
+    return code;
+}
+
+static void warn(int step, const Error *error)
+{
+    fprintf(stderr, "WARNING: no checkpoint of step %d: %s\n", step, error->text);
+}
+
+void checkpoints_wait(Run *run)
+{
+    Saving *s = run->saves.saving;
+    Error error;
+    if (!s) {
+        return;
+    }
+    int step = s->step;
+    run->saves.saving = NULL;
+    (void)pthread_join(s->thread, NULL);
+    if (close_saving(&run->saves, s, &error)) {
+        warn(step, &error);
+    }
+}
+
+/* Saves the run, unless it was saved at this step; beside: the thread goes on with it, if there is a
+ * copy of the state. */
+static int save(Run *run, int beside, Error *error)
+{
+    Saves *saves = &run->saves;
+    int step = run->state.step;
+    void *copy = beside ? saves->copy : NULL;
+    checkpoints_wait(run);
+    if (saves->newest == step) {
+        return 0;
+    }
+    if (files_unchanged(error)) {
+        return error->code;
+    }
+    json_t *receipts = receipts_of(run);
+    Image *image;
+    int code = checkpoint_image(&image, run, receipts, copy, error);
+    json_decref(receipts);
     if (code) {
         return code;
     }
-    saves->older = saves->newest;
-    saves->newest = step;
-    Error stays;
-    if (prune(saves->folder, step, saves->older, &stays)) {
-        fprintf(stderr, "WARNING: an older checkpoint stays: %s\n", stays.text);
+    Saving *s = memory_calloc(1, sizeof *s);
+    *s = (Saving){.image = image, .folder = saves->folder, .step = step, .older = saves->newest};
+    if (copy && !pthread_create(&s->thread, NULL, write_beside, s)) {
+        saves->saving = s;
+        return 0;
     }
-    return 0;
+    write_out(s);
+    return close_saving(saves, s, error);
 }
 
 /* Whether the evaluation here may end the run: what follows it there changes the weights. */
@@ -169,24 +248,24 @@ static int is_due(const Run *run)
     if ((o->keep_checkpoints || run->setup->further_count) && is_last(run)) {
         return 1;
     }
-    return every &&
-           (option_in_steps(o->save_every) ? step % every == 0
-                                           : clock_seconds() - run->saves.time >= 60.0 * every);
+    return every && (option_in_steps(o->save_every)
+                         ? step % every == 0
+                         : !run->saves.saving && clock_seconds() - run->saves.time >= 60.0 * every);
 }
 
 int checkpoints_say(const Run *run, Error *error)
 {
     const Saves *saves = &run->saves;
-    return saves->newest ? error_set(error, EXIT_STOPPED,
-                                     "stopped by a signal; %s has the run up to step %d of %d",
-                                     saves->folder, saves->newest, run->setup->steps)
-                         : error_set(error, EXIT_STOPPED,
-                                     "stopped by a signal; no checkpoint was saved");
+    return saves->newest
+               ? error_set(error, EXIT_STOPPED,
+                           "stopped by a signal; %s has the run up to step %d of %d", saves->folder,
+                           saves->newest, run->setup->steps)
+               : error_set(error, EXIT_STOPPED, "stopped by a signal; no checkpoint was saved");
 }
 
 int checkpoints_stop(Run *run, Error *error)
 {
-    return save(run, error) ? error->code : checkpoints_say(run, error);
+    return save(run, 0, error) ? error->code : checkpoints_say(run, error);
 }
 
 int checkpoints_step(Run *run, Error *error)
@@ -197,23 +276,28 @@ int checkpoints_step(Run *run, Error *error)
     if (process_stopping()) {
         return checkpoints_stop(run, error);
     }
+    Saves *saves = &run->saves;
+    if (saves->saving && atomic_load(&saves->saving->done)) {
+        checkpoints_wait(run);
+    }
     if (!is_due(run)) {
         return 0;
     }
-    int code = save(run, error);
-    run->saves.time = clock_seconds();
+    saves->time = clock_seconds();
+    int code = save(run, 1, error);
     if (code && code != EXIT_BAD_DATA && code != EXIT_BUG) {
-        fprintf(stderr, "WARNING: no checkpoint of step %d: %s\n", run->state.step, error->text);
+        warn(run->state.step, error);
         *error = (Error){0};
         code = 0;
     }
     return code;
 }
 
-int checkpoints_end(const Run *run, Error *error)
+int checkpoints_end(Run *run, Error *error)
 {
     const char *folder = run->saves.folder;
     int *steps, count, code;
+    checkpoints_wait(run);
     if (!folder) {
         return 0;
     }

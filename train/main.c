@@ -107,7 +107,8 @@ static void show_plan(Setup *s, int runs)
     const Model *m = &s->model;
     ModelCounts counts = model_counts(m);
     double mib = 1.0 / (1 << 20), trained = 4.0 * (double)counts.trained,
-           weights = trained + (double)s->frozen_bytes, moments = (double)s->state_bytes - trained;
+           weights = trained + (double)s->frozen_bytes, moments = (double)s->state_bytes - trained,
+           copy = (double)s->copy_bytes;
     fprintf(stderr, "task      %s (%s): %d training and %d dev %s%s", s->task->name,
             s->task->benchmark, s->train.count, s->dev.count,
             s->task->kind == KIND_LANGUAGE ? "windows" : "examples",
@@ -146,11 +147,16 @@ static void show_plan(Setup *s, int runs)
     fprintf(
         stderr,
         "memory    %.1f MiB: weights %.1f, gradients and moments %.1f, activations %.1f, scratch "
-        "%.1f%s\n",
-        (weights + moments + (double)s->work.acts_bytes + (double)s->work.scratch_bytes) * mib,
+        "%.1f, copy for checkpoints %.1f%s\n",
+        (weights + moments + copy + (double)s->work.acts_bytes + (double)s->work.scratch_bytes) *
+            mib,
         weights * mib, moments * mib, (double)s->work.acts_bytes * mib,
-        (double)s->work.scratch_bytes * mib,
+        (double)s->work.scratch_bytes * mib, copy * mib,
         m->lora.targets && !s->backend.device->start ? "; and the mapped model" : "");
+    if (s->steps && !s->copy_bytes) {
+        fputs("          too little for a copy: the run waits while a checkpoint is written\n",
+              stderr);
+    }
     int plain = !strcmp(s->backend.dtype, "float32");
     fprintf(stderr, "machine   %s, %s kernels%s%s%s%s%s%s\n", s->backend.machine,
             s->backend.ops.build, plain ? "" : ", products ", plain ? "" : s->backend.dtype,

@@ -1,4 +1,5 @@
 /* What runs will need: steps, tokens, ops and memory; and what to do where memory is short. */
+#include "checkpoint.h"
 #include "hf.h"
 #include "pack.h"
 #include "setup.h"
@@ -109,7 +110,18 @@ static void advise(char text[ADVICE_TEXT], const void *user, size_t bytes)
 size_t setup_memory(const Setup *setup)
 {
     return fixed_bytes(setup) + setup->work.acts_bytes + setup->work.scratch_bytes +
-           batch_bytes(&setup->model, setup->work.max_tokens, setup->work.max_sequences);
+           batch_bytes(&setup->model, setup->work.max_tokens, setup->work.max_sequences) +
+           (setup->backend.device->start ? 0 : setup->copy_bytes);
+}
+
+/* Plans the copy of the state that a checkpoint is written from, if an eighth of the memory is free
+ * beside it: without the copy a run waits for the disk. */
+static void plan_copy(Setup *setup)
+{
+    size_t bytes = checkpoint_copy_bytes(&setup->model,
+                                         setup_keeps_best(setup, setup->options->save)),
+           needed = setup->backend.device->start ? 0 : setup_memory(setup), room = memory_machine();
+    setup->copy_bytes = setup->steps && needed + bytes <= room - room / 8 ? bytes : 0;
 }
 
 /* Whether the planned memory is more than there is. */
@@ -210,12 +222,14 @@ int setup_plan(Setup *setup, const uint64_t *data_seeds, int count, Error *error
     }
     setup->state_bytes = state_bytes(&setup->model, setup->steps > 0,
                                      setup_keeps_best(setup, setup->options->save));
+    setup->copy_bytes = 0;
     setup->frozen_bytes = model_frozen_bytes(&setup->model, setup->model_folder);
     if (workspace_plan(&setup->work, &setup->model, most, sequences, longest, setup->steps > 0,
                        setup->options->recompute != NULL, error) ||
         check_memory(setup, error)) {
         return error->code;
     }
+    plan_copy(setup);
     memory_advice = (MemoryAdvice){advise, setup};
     workspace_alloc(&setup->work, &setup->model);
     batch_init(&setup->batch, &setup->model, most, sequences);

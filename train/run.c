@@ -45,6 +45,9 @@ static int begin(Run *run, const char *save, Error *error)
             .logits = memory_alloc(E * N * (size_t)setup->task->K, sizeof(float))};
     }
     run->logits = setup->backend.device->alloc(logits_bytes(setup));
+    if (setup->copy_bytes) {
+        run->saves.copy = arena_alloc(setup->copy_bytes);
+    }
     state_reset(&run->state, &setup->model);
     return setup_read_weights(setup, &run->state, run->seeds->init, error);
 }
@@ -59,6 +62,7 @@ static void end(Run *run)
     for (int i = 0; i < setup->further_count; i++) {
         evaluation_free(&run->further[i]);
     }
+    arena_free(run->saves.copy, setup->copy_bytes);
     free(run->saves.folder);
     free(run->saves.log);
 }
@@ -155,6 +159,7 @@ int setup_run(Setup *setup, const Seeds *seeds, const char *save, Outcome *outco
                        checkpoints_end(&run, error)
                    ? error->code
                    : 0;
+        checkpoints_wait(&run);
         process_defer(0);
     }
     name_release(&claims[1]);

@@ -11,6 +11,8 @@ typedef struct Saves {
     int newest, older; /* steps of the two that stay; 0: none */
     double time;       /* of the last one */
     char *log;         /* of the one from which the run went on, or NULL */
+    void *copy;        /* memory for a copy of the state; NULL: the run waits for the disk */
+    struct Saving *saving; /* what is being written beside the run, or NULL */
 } Saves;
 
 typedef struct Run {

@@ -44,6 +44,7 @@ typedef struct Setup {
     int stop;    /* the last step that is made: steps, or that of --trace-until */
     long tokens; /* of all training steps */
     size_t state_bytes, frozen_bytes; /* of a run's State; of what is frozen, on the device */
+    size_t copy_bytes; /* of the host, for the state of a checkpoint; 0: none, or no room */
     char made[512];                   /* parameters that were made from the seed; "" for none */
     int told;                         /* how the labels of the head were understood was said */
 } Setup;
