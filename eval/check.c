@@ -1,4 +1,5 @@
 /* check: whether this machine computes what a trace says. */
+#include "result.h"
 #include "tool_options.h"
 #include "trace_compare.h"
 #include "trace_rerun.h"
@@ -11,7 +12,7 @@
 static struct Arguments {
     int first; /* argument that is no option */
     int help, version;
-    const char *step, *random, *program;
+    const char *step, *random, *from, *program;
 } arguments;
 
 #define AT(member) offsetof(struct Arguments, member)
@@ -19,6 +20,8 @@ static struct Arguments {
 static const ToolOption options[] = {
     {"step", "K", AT(step), "compute this step again, and all before it"},
     {"random", "N", AT(random), "N steps of the trace, drawn by this machine"},
+    {"from", "DIR", AT(from),
+     "with --step: compute from this checkpoint on, not from the first step"},
     {"program", "PATH", AT(program), "the train_gpt that computes; else the one beside check"},
     {"help", NULL, AT(help), "this text"},
     {"version", NULL, AT(version), "which seedbed this is"},
@@ -27,7 +30,7 @@ enum { OPTIONS = sizeof options / sizeof *options };
 
 static void show_help(void)
 {
-    fputs("usage: check --step K RUN.trace [-- OPTIONS OF TRAIN_GPT]\n"
+    fputs("usage: check --step K [--from DIR] RUN.trace [-- OPTIONS OF TRAIN_GPT]\n"
           "       check --random N RUN.trace [-- OPTIONS OF TRAIN_GPT]\n"
           "Runs the command of a trace again, in its folder, up to a step, and compares\n"
           "what it computes with what the trace says. Nothing of the run's files is\n"
@@ -210,6 +213,28 @@ static int judge(const char *path, const char *again, uint32_t step, int *differ
     return 0;
 }
 
+/* Judges where not both traces have the steps from the first one on: by values alone. */
+static int judge_part(const char *path, const char *again, uint32_t step, int *different,
+                      Error *error)
+{
+    json_t *result;
+    if (compare_values(&result, path, again, error)) {
+        return error->code;
+    }
+    const json_t *before = json_object_get(result, "equal_before");
+    *different = !json_is_true(json_object_get(result, "equal"));
+    if (*different) {
+        printf("step %u differs\n", step);
+        json_object_set_new(json_object_get(result, "b"), "whole", json_true());
+        trace_compare_text(stdout, result);
+    } else {
+        printf("step %u: equal; %.0f steps up to it were compared\n", step,
+               number_of(before, "steps"));
+    }
+    json_decref(result);
+    return 0;
+}
+
 /* Computes up to the last step that is asked for and says of each whether it is the trace's. */
 static int compute(const char *path, const Steps *steps, const uint32_t *chosen, uint32_t count,
                    TraceRerun *rerun, const char *const *more, int *different, Error *error)
@@ -218,11 +243,21 @@ static int compute(const char *path, const Steps *steps, const uint32_t *chosen,
     Steps again = {0};
     char until[16], hex[65];
     snprintf(until, sizeof until, "%u", chosen[count - 1]);
+    char *from = arguments.from ? realpath(arguments.from, NULL) : NULL; /* it runs elsewhere */
+    if (arguments.from && !from) {
+        return error_set_errno(error, "read", arguments.from);
+    }
     if (trace_open(&trace, path, error)) {
+        free(from);
         return error->code;
     }
-    int code = trace_rerun(rerun, &trace, arguments.program, until, more, error), same = 1;
+    int code = trace_rerun(rerun, &trace, arguments.program, from, until, more, error), same = 1,
+        part = from || json_object_get(trace.header, "behind");
     trace_close(&trace);
+    free(from);
+    if (!code && part) { /* the chain of one does not begin where the other's does */
+        return judge_part(path, rerun->trace, chosen[count - 1], different, error);
+    }
     code = code ? code : steps_read(&again, rerun->trace, error);
     for (uint32_t i = 0; i < count && !code && same; i++) {
         size_t at = place_of(steps, chosen[i]), there = place_of(&again, chosen[i]);
@@ -258,6 +293,9 @@ static int run(char **files, int count, int *different, Error *error)
     if (!count || !arguments.step == !arguments.random) {
         return error_set(error, EXIT_USAGE,
                          "name a trace and either --step or --random; check --help shows how");
+    }
+    if (arguments.from && !arguments.step) {
+        return error_set(error, EXIT_USAGE, "--from with --random: name the step with --step");
     }
     return check(files[0], (const char *const *)(files + 1), different, error);
 }

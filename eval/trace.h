@@ -95,7 +95,7 @@ typedef struct TraceBlock {
 
 typedef struct TraceReader {
     char *path;
-    json_t *header;         /* run, machine, command, folder, parameters, ops, layers */
+    json_t *header; /* run, machine, command, folder, parameters, ops, layers; checkpoints, behind */
     size_t parameters, ops; /* how many the header has */
     int layers;
     uint32_t step;                    /* of the last block */
@@ -132,13 +132,21 @@ typedef struct TraceWriter {
     char *path;
     FILE *stream;
     unsigned char chain[TRACE_CHAIN];
-    uint32_t step; /* of the last block */
+    uint32_t step;   /* of the last block */
+    uint32_t behind; /* the step behind which the trace begins: of one that is gone on with */
     uint64_t blocks;
 } TraceWriter;
 
 /* Creates the file, over what is there, with its header (takes over the reference); what is written
  * is in the file when a call returns. Errors: 73, 74, 77. */
 int trace_create(TraceWriter *writer, const char *path, json_t *header, Error *error);
+
+/* Goes on behind a step with a trace of the same run and level: what it has behind the step is cut
+ * off. The header is as for trace_create, whose reference stays. open 0: only whether that can be
+ * done; the file stays as it is. Errors: those of reading; 65 another run's, or it ends before the
+ * step; 74, 77. */
+int trace_resume(TraceWriter *writer, const char *path, const json_t *header, uint32_t step, int open,
+                 Error *error);
 
 /* Appends a block of a step or an evaluation, and sets its chain. Errors: 74. */
 int trace_write(TraceWriter *writer, TraceBlock *block, Error *error);

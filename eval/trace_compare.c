@@ -298,6 +298,12 @@ static int same_if_there(const TraceReader *a, const TraceReader *b, const char 
     return !x || !y || json_equal(x, y);
 }
 
+/* The step behind which a trace begins. */
+static uint32_t behind(const TraceReader *r)
+{
+    return (uint32_t)json_integer_value(json_object_get(r->header, "behind"));
+}
+
 int trace_compare(json_t **result, TraceReader *a, TraceReader *b, Error *error)
 {
     json_t *receipts;
@@ -309,7 +315,8 @@ int trace_compare(json_t **result, TraceReader *a, TraceReader *b, Error *error)
     TraceBlock block[2];
     Found found = {0};
     size_t steps = 0, evaluations = 0;
-    uint32_t last = 0;
+    /* what runs that go on from a checkpoint are equal in before it, their checkpoints say */
+    uint32_t last = behind(a) > behind(b) ? behind(a) : behind(b);
     Pair pair = {{a, b},
                  {&block[0], &block[1]},
                  same_if_there(a, b, "micro_batch") && same_if_there(a, b, "recompute"),

@@ -10,6 +10,7 @@
 #include "trace_compare.h"
 #include "trace_rerun.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -232,7 +233,39 @@ static int compare_files(json_t **result, const char *a, const char *b, Error *e
     return code;
 }
 
-/* Runs one of the two again. */
+/* The last checkpoint of a run up to this step, of those that it kept; NULL for none. The caller
+ * frees it. */
+static char *find_checkpoint(const TraceReader *trace, double step)
+{
+    static const char prefix[] = "checkpoint-";
+    const char *folder = string_of(trace->header, "folder"),
+               *kept = string_of(trace->header, "checkpoints");
+    if (!folder || !kept) {
+        return NULL;
+    }
+    char *place = *kept == '/' ? string_copy(kept) : string_format("%s/%s", folder, kept);
+    DIR *stream = opendir(place);
+    struct dirent *entry;
+    step -= fmod(step,
+                 number_of(json_object_get(trace->header, "run"), "every")); /* no evaluation's */
+    long last = 0;
+    while (stream && (entry = readdir(stream))) {
+        char *end;
+        if (!strncmp(entry->d_name, prefix, sizeof prefix - 1)) {
+            long number = strtol(entry->d_name + sizeof prefix - 1, &end, 10);
+            last = !*end && (double)number <= step && number > last ? number : last;
+        }
+    }
+    if (stream) {
+        closedir(stream);
+    }
+    char *path = last ? string_format("%s/%s%ld", place, prefix, last) : NULL;
+    free(place);
+    return path;
+}
+
+/* Runs one of the two again: from a checkpoint in front of the first difference where there is one
+ * that is still of the run. */
 static int run_again(TraceRerun *rerun, const TraceExplain *explain, int side, const char *until,
                      Error *error)
 {
@@ -241,7 +274,15 @@ static int run_again(TraceRerun *rerun, const TraceExplain *explain, int side, c
     if (trace_open(&trace, explain->traces[side], error)) {
         return error->code;
     }
-    int code = trace_rerun(rerun, &trace, explain->programs[side], until, options, error);
+    char *from = find_checkpoint(&trace, explain->equal);
+    int code = EXIT_CONFIG;
+    if (from) {
+        code = trace_rerun(rerun, &trace, explain->programs[side], from, until, options, error);
+        free(from);
+    }
+    if (code == EXIT_CONFIG || code == EXIT_BAD_DATA || code == EXIT_NO_INPUT) {
+        code = trace_rerun(rerun, &trace, explain->programs[side], NULL, until, options, error);
+    }
     trace_close(&trace);
     return code;
 }
@@ -349,9 +390,10 @@ static int explain_by(json_t *result, const TraceExplain *explain, TraceRerun re
     return show_elements(result, explain, reruns, error);
 }
 
-int trace_explain(json_t *result, const TraceExplain *explain, Error *error)
+int trace_explain(json_t *result, TraceExplain *explain, Error *error)
 {
     TraceRerun reruns[2];
+    explain->equal = number_of(json_object_get(result, "equal_before"), "last_step");
     const json_t *first = json_object_get(result, "first");
     if (number_of(first, "step") < 1) {
         json_object_set_new(result, "unexplained",

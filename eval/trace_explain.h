@@ -1,4 +1,5 @@
-/* Which elements differ in the first output that differs: both runs are run again up to it. */
+/* Which elements differ in the first output that differs: both runs are run again up to it, from the
+ * last checkpoint before it that --keep-checkpoints left. */
 #ifndef TRACE_EXPLAIN_H
 #define TRACE_EXPLAIN_H
 
@@ -9,12 +10,13 @@ typedef struct TraceExplain {
     const char *programs[2]; /* that run them again; NULL: train_gpt beside this program */
     size_t window;           /* rows and columns that are written; 0: none */
     const char *file;        /* to where: safetensors */
+    double equal;            /* the step up to which both are equal: set by trace_explain */
 } TraceExplain;
 
 /* result is that of trace_compare of the two traces, which differ; it gets "elements"
  * (docs/FORMATS.md), or "unexplained" where no op of a step made the difference. Where they record no
  * op, "first" becomes the first op that differs in that step. Errors: those of trace_rerun; 65 where
  * a program does not reproduce its trace up to that step; those of safetensors_write. */
-int trace_explain(json_t *result, const TraceExplain *explain, Error *error);
+int trace_explain(json_t *result, TraceExplain *explain, Error *error);
 
 #endif

@@ -87,17 +87,22 @@ static int is_option(const char *argument, const char *name)
     return 1;
 }
 
-/* Options of the command that write files, or say where it stops. */
+/* Options of the command that write files, or say where it begins and stops. */
 static int is_left_out(const char *argument)
 {
-    return is_option(argument, "save") || is_option(argument, "profile") ||
-           is_option(argument, "trace-until") || is_option(argument, "trace-tensor");
+    static const char *const names[] = {"save",   "save-every",  "keep-checkpoints", "profile",
+                                        "resume", "trace-until", "trace-tensor"};
+    int found = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        found |= is_option(argument, names[i]);
+    }
+    return found;
 }
 
 /* The arguments: those of the header, what this rerun adds, NULL. The strings belong to others. */
 static const char **arguments_of(const TraceRerun *rerun, const TraceReader *trace,
-                                 const char *program, const char *until, const char *preds,
-                                 const char *const *options)
+                                 const char *program, const char *from, const char *until,
+                                 const char *preds, const char *const *options)
 {
     const char *own[] = {"--trace", rerun->trace, "--preds", preds, "--trace-until", until};
     const json_t *command = json_object_get(trace->header, "command");
@@ -105,12 +110,12 @@ static const char **arguments_of(const TraceRerun *rerun, const TraceReader *tra
     while (options && options[more]) {
         more++;
     }
-    const char **list = memory_calloc(count + more + sizeof own / sizeof *own + 4, sizeof *list);
+    const char **list = memory_calloc(count + more + sizeof own / sizeof *own + 6, sizeof *list);
     list[n++] = program;
     for (size_t i = 1; i < count; i++) {
         const char *argument = json_string_value(json_array_get(command, i));
         if (argument && is_left_out(argument)) {
-            i += !strchr(argument, '='); /* its value */
+            i += !strchr(argument, '=') && !is_option(argument, "keep-checkpoints"); /* its value */
         } else if (argument) {
             list[n++] = argument;
         }
@@ -120,6 +125,10 @@ static const char **arguments_of(const TraceRerun *rerun, const TraceReader *tra
     }
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
         list[n++] = own[i];
+    }
+    if (from) {
+        list[n++] = "--resume";
+        list[n++] = from;
     }
     if (strchr(until, '.')) {
         list[n++] = "--trace-tensor";
@@ -240,8 +249,8 @@ static int judge(int status, const TraceRerun *rerun, const TraceReader *trace, 
     return code ? error->code : 0;
 }
 
-int trace_rerun(TraceRerun *rerun, const TraceReader *trace, const char *program, const char *until,
-                const char *const *options, Error *error)
+int trace_rerun(TraceRerun *rerun, const TraceReader *trace, const char *program, const char *from,
+                const char *until, const char *const *options, Error *error)
 {
     const char *folder = string_of(trace->header, "folder");
     char *found = find_program(program);
@@ -264,7 +273,7 @@ int trace_rerun(TraceRerun *rerun, const TraceReader *trace, const char *program
     }
     char *preds = string_format("%s/preds", rerun->folder),
          *said = string_format("%s/said", rerun->folder);
-    const char **arguments = arguments_of(rerun, trace, found, until, preds, options);
+    const char **arguments = arguments_of(rerun, trace, found, from, until, preds, options);
     pid_t child;
     (void)unlink(rerun->trace); /* of an earlier call */
     (void)unlink(rerun->tensor);

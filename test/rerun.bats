@@ -131,6 +131,61 @@ files() {
     says 1 'step 3 differs: no value that both record, but the chain' $check --step 3 "$work/less.trace"
 }
 
+# logging: makes the program $work/logging, which notes its arguments in $work/arguments and runs train_gpt
+logging() {
+    printf '#!/bin/sh\necho "$@" >>%s/arguments\nexec %s/train_gpt "$@"\n' "$work" "$programs" >"$work/logging"
+    chmod +x "$work/logging"
+}
+
+@test "check: from a checkpoint that was kept, and a run that went on from one" {
+    logging
+    traced a --trace-level outputs --keep-checkpoints --save-every 2steps
+    kept="$(echo "$work"/run/preds/*.checkpoints)"
+    before=$(files)
+    says 0 'step 5: equal; 1 steps up to it were compared' $check --step 5 --from "$kept/checkpoint-4" "$work/a.trace" --program "$work/logging"
+    grep -q -e '--resume .*/checkpoint-4' "$work/arguments"
+    [ "$(grep -c -e '--keep-checkpoints' "$work/arguments")" -eq 0 ]
+    rm "$work/arguments" "$work/logging"
+    [ "$before" = "$(files; :)" ] || before=$(files)
+    (cd "$kept" && says 0 'step 6: equal; 2 steps' $check --step 6 --from checkpoint-4 "$work/a.trace" -- --simd scalar)
+    says 78 'other settings' $check --step 6 --from "$kept/checkpoint-4" "$work/a.trace" -- --perturb 6.9.1
+    says 78 'step 4, at which --trace-until stops, is not behind it' $check --step 4 --from "$kept/checkpoint-4" "$work/a.trace"
+    says 66 'none' $check --step 5 --from "$work/none" "$work/a.trace"
+    says 65 'of a checkpoint that train_gpt made' sh -c "mkdir '$work/no'; echo {} >'$work/no/MANIFEST'; $check --step 5 --from '$work/no' '$work/a.trace'; code=\$?; rm -r '$work/no'; exit \$code"
+    says 64 'name the step with --step' $check --random 1 --from "$kept/checkpoint-4" "$work/a.trace"
+    [ "$before" = "$(files)" ]
+    # a trace that begins behind a checkpoint: --resume of its command is left out
+    traced b --trace-level outputs --resume "$kept/checkpoint-4"
+    says 0 'equal: 2 steps' $tracediff "$work/a.trace" "$work/b.trace"
+    rm -r "$kept"
+    says 0 'step 5: equal; 1 steps' $check --step 5 "$work/b.trace"
+    says 65 'no record of step 4' $check --step 4 "$work/b.trace"
+    [ "$(cat "$work"/run/preds/*.s42.bin | grep -ac trace_sha256)" -eq 0 ]
+}
+
+@test "explain: from the checkpoints that both runs kept" {
+    logging
+    traced a --trace-level outputs --keep-checkpoints --save-every 2steps
+    traced b --trace-level outputs --keep-checkpoints --save-every 2steps --preds other --perturb 6.20.1
+    says 1 'first difference: step 6, micro-batch 0, ' $tracediff "$work/a.trace" "$work/b.trace"
+    first="${lines[0]}"
+    says 1 "$first" $tracediff --explain "$work/a.trace" "$work/b.trace"
+    explained="$output"
+    [[ "$explained" == *'1 element'* ]] || [[ "$explained" == *'1 of '* ]]
+    says 1 "$first" $tracediff --explain "$work/a.trace" "$work/b.trace" --program-a "$work/logging" --program-b "$work/logging"
+    [ "$(grep -c -e '--resume .*/checkpoint-4' "$work/arguments")" -eq 2 ]
+    [ "$output" = "$explained" ]
+    # without them, or with those of another run, from the beginning
+    rm -r "$work"/run/preds/*.checkpoints
+    mv "$work"/run/other/*.checkpoints "$work/run/preds"
+    says 1 "$first" $tracediff --explain "$work/a.trace" "$work/b.trace"
+    [ "$output" = "$explained" ]
+    # level weights: what differs first in the step is found from there, too
+    traced c --keep-checkpoints --save-every 2steps --preds third
+    traced d --keep-checkpoints --save-every 2steps --preds fourth --trace-level outputs --perturb 6.20.1
+    says 1 "$first" $tracediff --explain "$work/c.trace" "$work/d.trace"
+}
+
 @test "check: commands as they may be typed" {
     traced a --save saved --prof p.json --
     before=$(files)

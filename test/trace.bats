@@ -69,6 +69,69 @@ fails() {
     head -c 8 "$work/one.trace" | grep -q sb-trace
 }
 
+# blocks NAME: what the trace has behind its header
+blocks() {
+    local length
+    length=$(od -An -tu4 -j 12 -N 4 "$work/$1.trace")
+    tail -c +$((17 + length)) "$work/$1.trace" | sha256sum
+}
+
+@test "a traced run that was stopped goes on in its trace, which ends as that of one that was not" {
+    make_shim
+    local options
+    for options in "--trace-level outputs" "--trace-every 4 --eval-every 1steps --select best"; do
+        rm -rf "$work"/*.trace "$work/stopped" "$work/whole"
+        first=$(chain whole $options)
+        at_fault fsync 25 -9 $train $short --preds "$work/stopped" --trace "$work/stopped.trace" --save-every 1steps $options
+        [ $status -eq 137 ]
+        cp -r "$work/stopped" "$work/kept"
+        cp "$work/stopped.trace" "$work/kept.trace"
+        [ "$(chain stopped $options)" = "$first" ]
+        [ "$(blocks stopped)" = "$(blocks whole)" ]
+        "$tracediff" "$work/stopped.trace" "$work/whole.trace"
+        [ ! -e "$work/stopped.1.trace" ]
+        # what was written of a block when it was killed
+        rm -r "$work/stopped"
+        cp -r "$work/kept" "$work/stopped"
+        (cat "$work/kept.trace" && printf 'Step') >"$work/stopped.trace"
+        $train ${short% --quiet} --preds "$work/stopped" --trace "$work/stopped.trace" $options >/dev/null 2>"$work/err"
+        grep -q 'going on behind step [1-5] of 6' "$work/err"
+        [ "$(blocks stopped)" = "$(blocks whole)" ]
+        rm -r "$work/kept"
+    done
+}
+
+@test "a trace that ends before the checkpoint, is gone or another run's: the run begins anew; a signal" {
+    make_shim
+    local options="--trace-level outputs --save-every 2steps" code=0
+    first=$(chain whole --trace-level outputs)
+    at_fault fsync 25 -9 $train $short --preds "$work/kept" --trace "$work/kept.trace" $options
+    [ $status -eq 137 ]
+    for how in short gone other; do
+        rm -rf "$work/stopped" "$work"/stopped*.trace
+        cp -r "$work/kept" "$work/stopped"
+        case $how in
+        short) head -c 20000 "$work/kept.trace" >"$work/stopped.trace" ;;
+        other) $train $short --preds "$work/p" --trace "$work/stopped.trace" --trace-level outputs --seed-data 7 >/dev/null 2>&1 ;;
+        esac
+        [ "$(chain stopped $options)" = "$first" ]
+        [ "$(blocks stopped)" = "$(blocks whole)" ]
+    done
+    rm -rf "$work/stopped" "$work"/stopped*.trace
+    cp -r "$work/kept" "$work/stopped"
+    $train $short --preds "$work/stopped" --trace "$work/stopped.trace" $options >/dev/null 2>"$work/err"
+    grep -q '^WARNING: no checkpoint in .*unfinished is whole and within the trace; the run begins anew$' "$work/err"
+    # stopped by a signal, and gone on with
+    $train $short --epochs 300 --preds "$work/long" --trace "$work/long.trace" >/dev/null 2>&1 3>&- &
+    for i in $(seq 200); do grep -q '"step":9,' "$work"/long/*.jsonl 2>/dev/null && break; sleep 0.05; done
+    kill -TERM $!
+    wait $! || code=$?
+    [ $code -eq 75 ]
+    first=$(chain long2 --epochs 300)
+    [ "$(chain long --epochs 300)" = "$first" ]
+    [ "$(blocks long)" = "$(blocks long2)" ]
+}
+
 @test "adapters and an evaluation alone are traced" {
     [ -n "$(chain lora --lora --trace-level outputs)" ]
     [ -n "$(chain none --epochs 0)" ]

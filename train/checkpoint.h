@@ -57,6 +57,10 @@ int checkpoint_load(const Checkpoint *checkpoint, Run *run, Error *error);
  * list of what was other when the run was begun. */
 int checkpoints_resume(Run *run, Error *error);
 
+/* Whether the last checkpoint that this run, which is as it begins, would go on from is its own.
+ * Errors: 78. What cannot be read is no error here. */
+int checkpoints_check(const Run *run, Error *error);
+
 /* Behind each step: saves where it is time, or a signal asks for the end. With a copy of the state a
  * thread writes it while the run goes on; one that is still written when the next is due by the clock
  * is not waited for. A checkpoint that cannot be written is a warning. Errors: 75 the run has been

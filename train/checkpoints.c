@@ -5,6 +5,7 @@
 #include "process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -122,12 +123,22 @@ static json_t *receipts_of(const Run *run)
 /* One that is being written. Until `done` it belongs to the thread that writes it. */
 typedef struct Saving {
     Image *image;
-    const char *folder;
-    int step, older; /* the one that stays beside it */
+    const char *folder, *trace; /* trace: NULL without one */
+    int step, older;            /* the one that stays beside it */
     pthread_t thread;
     atomic_int done;
     Error error, stays; /* it was not written; what is old was not removed */
 } Saving;
+
+/* Whether it can be does not matter: a pipe has no disk. */
+static void file_sync(const char *path)
+{
+    int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (descriptor >= 0) {
+        (void)fsync(descriptor);
+        close(descriptor);
+    }
+}
 
 /* Puts it on the disk. */
 static void write_out(Saving *s)
@@ -135,6 +146,9 @@ static void write_out(Saving *s)
     Error *error = &s->error;
     char *path = path_of(s->folder, prefix, s->step),
          *temporary = path_of(s->folder, unfinished, s->step);
+    if (s->trace) { /* which has the step: else the run could not go on */
+        file_sync(s->trace);
+    }
     int code = folder_make(s->folder, error) || folder_remove(temporary, error) ||
                        checkpoint_write(s->image, temporary, error) ||
                        (path_exists(path) && remove_checkpoint(s->folder, s->step, error))
@@ -223,7 +237,11 @@ static int save(Run *run, int beside, Error *error)
         return code;
     }
     Saving *s = memory_calloc(1, sizeof *s);
-    *s = (Saving){.image = image, .folder = saves->folder, .step = step, .older = saves->newest};
+    *s = (Saving){.image = image,
+                  .folder = saves->folder,
+                  .trace = run->setup->options->trace,
+                  .step = step,
+                  .older = saves->newest};
     if (copy && !pthread_create(&s->thread, NULL, write_beside, s)) {
         saves->saving = s;
         return 0;
@@ -356,6 +374,10 @@ static int check_same(const Checkpoint *checkpoint, const Run *run, Error *error
                          "%s: the run was begun with other settings: %s; go on with those, or "
                          "begin anew with --resume never",
                          checkpoint->folder, list);
+    } else if (setup->options->trace_until && checkpoint->step >= setup->stop) {
+        code = error_set(error, EXIT_CONFIG,
+                         "%s: step %d, at which --trace-until stops, is not behind it",
+                         checkpoint->folder, setup->stop);
     } else if (checkpoint->step > setup->steps) {
         code = error_set(error, EXIT_CONFIG,
                          "%s: step %d is behind the end of this run, step %d; give it more with "
@@ -366,6 +388,26 @@ static int check_same(const Checkpoint *checkpoint, const Run *run, Error *error
     return code;
 }
 
+int checkpoints_check(const Run *run, Error *error)
+{
+    char *folder = string_format("%s.unfinished", run->name);
+    int *steps, count = list_steps(&steps, folder), opened = 0, code = 0;
+    for (int i = 0; i < count && !opened; i++) {
+        char *path = path_of(folder, prefix, steps[i]);
+        Checkpoint checkpoint;
+        Error damaged;
+        if (!checkpoint_open(&checkpoint, path, &damaged)) {
+            opened = 1;
+            code = check_same(&checkpoint, run, error);
+            checkpoint_close(&checkpoint);
+        }
+        free(path);
+    }
+    free(steps);
+    free(folder);
+    return code;
+}
+
 /* Errors: 78 the checkpoint is of another run; others: it is damaged or cannot be read. */
 static int go_on_from(Run *run, const char *folder, Error *error)
 {
@@ -373,7 +415,12 @@ static int go_on_from(Run *run, const char *folder, Error *error)
     if (checkpoint_open(&checkpoint, folder, error)) {
         return error->code;
     }
-    int code = check_same(&checkpoint, run, error) || checkpoint_load(&checkpoint, run, error)
+    const Options *o = run->setup->options;
+    int code = check_same(&checkpoint, run, error) ||
+                       /* a trace that has all steps stays one */
+                       (o->trace && !strcmp(o->resume, "auto") &&
+                        tracer_reaches(run->setup, run->seeds, checkpoint.step, error)) ||
+                       checkpoint_load(&checkpoint, run, error)
                    ? error->code
                    : 0;
     if (!code) {
@@ -417,24 +464,15 @@ int checkpoints_resume(Run *run, Error *error)
     const Options *o = run->setup->options;
     Saves *saves = &run->saves;
     int never = !strcmp(o->resume, "never"), own = !strcmp(o->resume, "auto");
-    if (!run->setup->steps) {
+    if (!run->setup->steps || (o->trace_until && (own || never))) {
         return 0;
     }
-    char *folder = string_format("%s.unfinished", run->name);
-    if (o->trace) {
-        if (path_is_folder(folder)) {
-            fprintf(stderr, "NOTE: the run begins anew: a trace has all steps; %s stays.\n",
-                    folder);
-        }
-        free(folder);
-        return 0;
-    }
-    saves->folder = folder;
+    saves->folder = o->trace_until ? NULL : string_format("%s.unfinished", run->name);
     saves->time = clock_seconds();
     if (never) {
         return 0;
     }
-    const char *place = own ? folder : o->resume, *slash = strrchr(place, '/');
+    const char *place = own ? saves->folder : o->resume, *slash = strrchr(place, '/');
     if (!own && (checkpoint_is(place) || step_of(slash ? slash + 1 : place))) {
         if (go_on_from(run, place, error)) {
             return error->code;
@@ -451,7 +489,8 @@ int checkpoints_resume(Run *run, Error *error)
                              place, count ? "no whole" : "no");
         }
         if (!run->state.step && count) {
-            fprintf(stderr, "WARNING: no checkpoint in %s is whole; the run begins anew\n", place);
+            fprintf(stderr, "WARNING: no checkpoint in %s is whole%s; the run begins anew\n", place,
+                    o->trace ? " and within the trace" : "");
         }
     }
     saves->newest = own ? run->state.step : 0;

@@ -415,13 +415,10 @@ static int check_together(const Options *o, Error *error)
                          "leave --resume out, and each run goes on from its own",
                          o->resume);
     }
-    if (o->trace && (named || option_given(o, "save_every") || o->keep_checkpoints)) {
+    if (o->trace_until && (option_given(o, "save_every") || o->keep_checkpoints)) {
         return error_set(error, EXIT_USAGE,
-                         "--%s with --trace: a trace has all steps of a run from the first on; leave "
-                         "one of them out",
-                         named                 ? "resume"
-                         : o->keep_checkpoints ? "keep-checkpoints"
-                                               : "save-every");
+                         "--%s with --trace-until: no checkpoint is saved; leave one of them out",
+                         o->keep_checkpoints ? "keep-checkpoints" : "save-every");
     }
     if (o->trace_until && o->epoch_preds) {
         return error_set(error, EXIT_USAGE,

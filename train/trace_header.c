@@ -1,7 +1,9 @@
 #include "trace_header.h"
+#include "output.h"
 #include "version.h"
 #include "watch.h"
 
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -79,8 +81,15 @@ json_t *trace_header(const Setup *setup, const Seeds *seeds, int outputs)
     if (s->backend.library) {
         json_object_set_new(machine, "library", json_text(s->backend.library));
     }
-    return json_pack(
+    json_t *header = json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:i}", "run", run, "machine", machine, "command", command,
         "folder", json_text(getcwd(folder, sizeof folder) ? folder : ""), "parameters",
         parameters_json(&s->model.params), "ops", ops_json(), "layers", s->model.config.L);
+    if (o->keep_checkpoints) {
+        char *name = output_name(s, &s->dev, seeds), *kept = string_format("%s.checkpoints", name);
+        json_object_set_new(header, "checkpoints", json_text(kept));
+        free(kept);
+        free(name);
+    }
+    return header;
 }

@@ -22,6 +22,7 @@ struct Tracer {
     int every;
     int on;    /* this step is traced */
     int quiet; /* what is called now is the tracer's own */
+    int part;  /* the trace begins behind a checkpoint */
     TracePass pass;
     int micro;
     TraceOp *ops;
@@ -395,11 +396,20 @@ int tracer_open(Tracer **tracer, Setup *setup, const State *state, const Seeds *
     if (!o->trace) {
         return 0;
     }
-    if (!stat(o->trace, &status) && S_ISREG(status.st_mode)) {
+    json_t *header = trace_header(setup, seeds, !strcmp(o->trace_level, "outputs"));
+    TraceWriter writer;
+    Error other;
+    int resumed = state->step &&
+                  !trace_resume(&writer, o->trace, header, (uint32_t)state->step, 1, &other);
+    if (state->step && !resumed) { /* from a checkpoint that --resume names */
+        json_object_set_new(header, "behind", json_integer(state->step));
+    }
+    if (!resumed && !stat(o->trace, &status) && S_ISREG(status.st_mode)) {
         char *kept, *path = realpath(o->trace, NULL); /* of a link the file at its end */
         if (!path || output_keep(&kept, path, error)) {
             int code = path ? error->code : error_set_create(error, o->trace);
             free(path);
+            json_decref(header);
             return code;
         }
         unlink(path); /* it has its other name */
@@ -423,10 +433,14 @@ int tracer_open(Tracer **tracer, Setup *setup, const State *state, const Seeds *
         t->most_losses = (size_t)setup->recipe.batch;
         t->classes = (size_t)setup->task->K;
     }
-    if (trace_create(&t->writer, o->trace, trace_header(setup, seeds, t->outputs), error)) {
+    if (resumed) {
+        t->writer = writer;
+        json_decref(header);
+    } else if (trace_create(&t->writer, o->trace, header, error)) {
         free(t);
         return error->code;
     }
+    t->part = resumed ? writer.behind != 0 : state->step != 0;
     backend_reserve(&setup->backend, 2 * SKETCH_SUMS * SKETCH_PARTS);
     t->sums = device->alloc(sums_size(t) * sizeof *t->sums);
     step_hashes_init(&t->hashes, &setup->model, state, t->sums, t->outputs ? TRACE_HASHES : 1);
@@ -434,7 +448,17 @@ int tracer_open(Tracer **tracer, Setup *setup, const State *state, const Seeds *
     t->values = device->alloc(values_size(t) * sizeof *t->values);
     t->host_values = memory_calloc(values_size(t), sizeof *t->host_values);
     *tracer = t;
-    return write_start(t, error);
+    return state->step ? 0 : write_start(t, error);
+}
+
+int tracer_reaches(const Setup *setup, const Seeds *seeds, int step, Error *error)
+{
+    const Options *o = setup->options;
+    json_t *header = trace_header(setup, seeds, !strcmp(o->trace_level, "outputs"));
+    TraceWriter none;
+    int code = trace_resume(&none, o->trace, header, (uint32_t)step, 0, error);
+    json_decref(header);
+    return code;
 }
 
 int tracer_close(Tracer *tracer, int whole, char hex[65], int code, Error *error)
@@ -446,7 +470,9 @@ int tracer_close(Tracer *tracer, int whole, char hex[65], int code, Error *error
         return code;
     }
     const Device *device = t->setup->backend.device;
-    sha256_text(hex, t->writer.chain);
+    if (!t->part) {
+        sha256_text(hex, t->writer.chain);
+    }
     int failed = trace_finish(&t->writer, whole && !code, error);
     for (size_t i = 0; i < t->chunk_count; i++) {
         device->release(t->chunks[i], CHUNK * sizeof(uint64_t));

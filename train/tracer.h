@@ -9,9 +9,14 @@
 typedef struct Tracer Tracer;
 
 /* Creates the file of --trace; an earlier one goes on as NAME.1.trace, or the first number that is
- * free. Errors: those of trace_create. */
+ * free. A run that goes on writes on in its trace; if the file is not that, its trace begins behind
+ * the step. Errors: those of trace_create. */
 int tracer_open(Tracer **tracer, Setup *setup, const State *state, const Seeds *seeds,
                 Error *error);
+
+/* Whether a run that goes on behind this step can write on in the file of --trace. Errors: those of
+ * trace_resume. */
+int tracer_reaches(const Setup *setup, const Seeds *seeds, int step, Error *error);
 
 /* Before the passes of the step that follows state->step; before each part of it; behind the passes
  * of a micro-batch; behind the op calls of the step. */
@@ -27,7 +32,7 @@ const OptimWatch *tracer_watch(const Tracer *tracer);
 int tracer_step(Tracer *tracer, const StepSums *sums, double terms, double lr, Error *error);
 int tracer_evaluation(Tracer *tracer, const Evaluation *evaluation, Error *error);
 
-/* Ends the file: with its end if the run went through. hex gets the chain, or "". Returns code, or
+/* Ends the file: with its end if the run went through. hex gets the chain of all its steps, or "". Returns code, or
  * 74. */
 int tracer_close(Tracer *tracer, int whole, char hex[65], int code, Error *error);
 
