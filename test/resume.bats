@@ -255,7 +255,8 @@ with() {
     fails 78 'checkpoint-500/MANIFEST: version 2, this program knows 1' $run --resume "$work/checkpoint-500"
     fails 64 '^train_gpt: --resume .* with --seeds: a checkpoint is of one run' $run --resume "$newest" --seeds 4,5
     fails 64 '^train_gpt: --save-every 2min: not a whole number' $run --save-every 2min
-    fails 64 '^train_gpt: --keep-checkpoints with --trace' $train $short --keep-checkpoints --trace "$work/trace"
+    fails 64 '^train_gpt: --keep-checkpoints with --trace-until' $train $short --keep-checkpoints --trace "$work/trace" --trace-until 3
+    fails 64 '^train_gpt: --save-every with --trace-until' $train $short --save-every 3 --trace "$work/trace" --trace-until 3
     # with its very own settings it goes on from anywhere
     rm -rf "$work/preds"
     into preds $run --resume "$work/kept/$(basename "$folder")"
@@ -316,8 +317,9 @@ with() {
     same
     stopped $own
     into preds $traced
-    grep -q 'NOTE: the run begins anew: a trace has all steps' "$work/err"
-    [ -d "$newest" ]
+    grep -q '^WARNING: .*/trace: No such file .*; the checkpoint before it counts' "$work/err" || grep -q '^WARNING: cannot .*/trace' "$work/err"
+    grep -q '^WARNING: no checkpoint in .* is whole and within the trace; the run begins anew' "$work/err"
+    "$tracediff" "$work/trace" "$work/trace" | grep -q '^equal: 24 steps'
 }
 
 @test "a checkpoint that cannot be written is a warning, and the run goes on" {
@@ -381,4 +383,30 @@ begun() {
     grep -q '^ *too little for a copy: the run waits while a checkpoint is written$' "$work/err"
     [ "$(grep -c WARNING "$work/err")" -eq 0 ]
     same
+}
+
+@test "several seeds: a checkpoint of another run is seen before the first trains; finished ones are not trained again" {
+    make_shim
+    local some="$run --preds $work/preds"
+    at_fault fsync 30 -9 $some --seed 6
+    [ $status -eq 137 ]
+    fails 78 's6.unfinished/checkpoint-.*: the run was begun with other settings: eval_every "1", now "4steps"' $some --seeds 4,5,6 --eval-every 4steps --quiet
+    [ -z "$(ls "$work"/preds/*.s[45].* 2>/dev/null)" ]
+    $some --seed 4 >/dev/null 2>&1
+    $some --seeds 4,5,6 >"$work/out" 2>"$work/err"
+    grep -q '^seed 4: finished before: .*s4.bin$' "$work/out"
+    [ "$(grep -c '^wrote: ' "$work/out")" -eq 2 ]
+    grep -q 'going on behind' "$work/err"
+    # all are finished: they are made again, and compared
+    $some --seeds 4,5,6 >"$work/out" 2>/dev/null
+    [ "$(grep -c '^wrote: .*(same as before)' "$work/out")" -eq 3 ]
+    # a damaged one, and one of another recipe, are trained
+    rm "$work"/preds/*.s5.bin
+    printf '#' | dd of="$(echo "$work"/preds/*.s6.bin)" bs=1 seek=3000 conv=notrunc status=none
+    $some --seeds 4,5,6 >"$work/out" 2>/dev/null
+    [ "$(grep -c '^seed 4: finished before' "$work/out")" -eq 1 ]
+    [ "$(grep -c '^wrote: ' "$work/out")" -eq 2 ]
+    rm "$work"/preds/*.s5.bin
+    $some --seeds 4,5,6 --resume never >"$work/out" 2>/dev/null
+    [ "$(grep -c '^wrote: ' "$work/out")" -eq 3 ]
 }

@@ -348,14 +348,26 @@ static int run_all(Setup *setup, const Options *o, const uint64_t *list, int cou
         }
         return 0;
     }
+    Seeds *all = memory_alloc((size_t)count, sizeof *all);
+    for (int i = 0; i < count; i++) {
+        all[i] = seeds_from(o, list[i]);
+    }
     Profile profile;
     if (o->profile && profile_open(&profile, &setup->backend, o->profile, error)) {
+        free(all);
         return error->code;
     }
-    int code = 0;
+    int *finished = memory_calloc((size_t)count, sizeof *finished),
+        code = setup_look_ahead(setup, all, count, finished, error);
     for (int i = 0; i < count && !code; i++) {
-        Seeds seeds = seeds_from(o, list[i]);
+        Seeds seeds = all[i];
         Outcome outcome;
+        if (finished[i]) {
+            char *name = output_name(setup, &setup->dev, &seeds);
+            printf("seed %llu: finished before: %s.bin\n", (unsigned long long)seeds.seed, name);
+            free(name);
+            continue;
+        }
         char *save = save_folder(o, list[i], count);
         code = setup_run(setup, &seeds, save, &outcome, error);
         free(save);
@@ -368,6 +380,8 @@ static int run_all(Setup *setup, const Options *o, const uint64_t *list, int cou
                              count);
         }
     }
+    free(finished);
+    free(all);
     return o->profile ? profile_close(&profile, code, o->quiet ? NULL : stderr, error) : code;
 }
 

@@ -1,10 +1,12 @@
 /* One run: from the seeds to the prediction file. */
 #include "checkpoint.h"
 #include "evaluate.h"
+#include "finished.h"
 #include "output.h"
 #include "process.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void evaluation_init(Evaluation *evaluation, const Dataset *dataset)
 {
@@ -171,5 +173,72 @@ int setup_run(Setup *setup, const Seeds *seeds, const char *save, Outcome *outco
     free(name);
     free(path);
     free(log);
+    return code;
+}
+
+/* Whether there is something of a run: predictions or checkpoints. */
+static int is_begun(const Setup *setup, const Seeds *seeds)
+{
+    char *name = output_name(setup, &setup->dev, seeds), *path = string_format("%s.bin", name),
+         *folder = string_format("%s.unfinished", name);
+    int begun = path_exists(path) || path_is_folder(folder);
+    free(name);
+    free(path);
+    free(folder);
+    return begun;
+}
+
+/* Whether all prediction files of a run are there, and no checkpoints any more. */
+static int is_finished(const Setup *setup, const Seeds *seeds)
+{
+    char *paths[1 + MAX_SETS];
+    int count = 0;
+    const Encoded *set;
+    for (; (set = setup_set(setup, count)); count++) {
+        char *name = output_name(setup, set->dataset, seeds);
+        paths[count] = string_format("%s.bin", name);
+        free(name);
+    }
+    char *name = output_name(setup, &setup->dev, seeds),
+         *folder = string_format("%s.unfinished", name);
+    json_t *receipts = output_receipts(setup, &setup->dev, seeds);
+    int finished = !path_is_folder(folder) && predictions_finished(paths, count, receipts);
+    json_decref(receipts);
+    free(name);
+    free(folder);
+    while (count) {
+        free(paths[--count]);
+    }
+    return finished;
+}
+
+int setup_look_ahead(Setup *setup, const Seeds *list, int count, int *finished, Error *error)
+{
+    const char *save = setup->options->save;
+    int begun = 0, done = 0, code = 0;
+    for (int i = 0; i < count; i++) {
+        finished[i] = 0;
+        begun += is_begun(setup, &list[i]);
+    }
+    if (count == 1 || !begun || !strcmp(setup->options->resume, "never")) {
+        return 0;
+    }
+    Run run = {.setup = setup};
+    state_init(&run.state, &setup->model, 0, setup_keeps_best(setup, save));
+    code = setup_read_weights(setup, &run.state, list[0].init,
+                              error); /* what they are is a receipt */
+    for (int i = 0; i < count && !code; i++) {
+        char *name = output_name(setup, &setup->dev, &list[i]);
+        run.seeds = &list[i];
+        run.name = name;
+        code = setup->steps ? checkpoints_check(&run, error) : 0;
+        finished[i] = !save && is_finished(setup, &list[i]);
+        done += finished[i];
+        free(name);
+    }
+    state_free(&run.state, &setup->model);
+    for (int i = 0; i < count && done == count; i++) {
+        finished[i] = 0;
+    }
     return code;
 }

@@ -128,4 +128,11 @@ void outcome_free(Outcome *outcome);
  * finite, and those of reading and writing. */
 int setup_run(Setup *setup, const Seeds *seeds, const char *save, Outcome *outcome, Error *error);
 
+/* Before the first of several runs takes its time: whether what the others would go on from is
+ * theirs, and which of them need not be trained. That are those whose predictions are there, where
+ * others' are not: a command that was stopped goes on. One whose runs are all finished makes them
+ * again; so does one with a model to save, which does not say of which run it is. finished [count].
+ * Errors: those of setup_read_weights; 78 as of setup_run. */
+int setup_look_ahead(Setup *setup, const Seeds *list, int count, int *finished, Error *error);
+
 #endif

@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "study.h"
 #include "study_claims.h"
-#include "preds.h"
+#include "finished.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,37 +42,9 @@ typedef struct Work {
 
 /* --- what there is --- */
 
-/* What the files of a run have each their own. */
-static int is_of_the_set(const char *key)
-{
-    static const char *const keys[] = {"benchmark", "task",        "split",   "metric",
-                                       "problem",   "label_names", "dataset", "dataset_sha256", "part"};
-    size_t i = 0;
-    while (i < sizeof keys / sizeof *keys && strcmp(key, keys[i]) != 0) {
-        i++;
-    }
-    return i < sizeof keys / sizeof *keys;
-}
-
 int study_finished(const StudyRun *run)
 {
-    int same = 1;
-    for (int i = 0; i < run->path_count && same; i++) {
-        Preds preds;
-        Error ignored;
-        const char *key;
-        json_t *value;
-        if (!path_exists(run->paths[i]) || preds_read(&preds, run->paths[i], &ignored)) {
-            return 0;
-        }
-        json_object_foreach(run->receipts, key, value)
-        {
-            same = same && ((i && is_of_the_set(key)) ||
-                            !strcmp(preds_meta(&preds, key), json_string_value(value)));
-        }
-        preds_free(&preds);
-    }
-    return same;
+    return predictions_finished(run->paths, run->path_count, run->receipts);
 }
 
 /* --- the table --- */
