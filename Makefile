@@ -261,6 +261,8 @@ ubsan:
 tsan:
 	$(MAKE) NVCC= BUILD=build-tsan PROGRAMS=build-tsan CC=clang SANITIZE="-fsanitize=thread" OPT="-O1 -g" all build-tsan/test_ops
 	TSAN_OPTIONS="ignore_noninstrumented_modules=1" build-tsan/test_ops --mode races
+	TSAN_OPTIONS="ignore_noninstrumented_modules=1" build-tsan/train_gpt --task rte --data builtin --model tiny --max-train 32 --max-eval 8 --batch 8 \
+	    --epochs 5 --select best --epoch-preds --save-every 3steps --resume never --trace build-tsan/trace --quiet --preds build-tsan/preds --save build-tsan/model
 # The threads of CUDA's kernels, in the emulator: ThreadSanitizer sees nothing else. A program of its own ends at once, not a
 # second later.
 races: export TSAN_OPTIONS = atexit_sleep_ms=0
