@@ -76,7 +76,7 @@ goes_on() {
         stopped $run ${options[i]}
         goes_on 'going on behind step [0-9]* of 24, from' $run ${options[i]}
     done
-    stopped $run --schedule cosine --device cpu
+    stopped $run --schedule cosine --device fence --threads 2
     goes_on 'going on behind' $run --schedule cosine --device sim --threads 2 --micro-batch 3
     stopped $run --schedule cosine --device sim
     goes_on 'going on behind' $run --schedule cosine --device cpu --simd scalar

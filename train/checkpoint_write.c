@@ -111,15 +111,17 @@ static void *copy_array(const void *array, size_t count, size_t size)
     return copy;
 }
 
-/* A part of the state from the device, by all threads that compute. */
+/* A part of the state from the device; the CPU's by all threads, other devices take one call at a
+ * time. */
 static float *copy_arena(float **to, const float *arena, const Model *model)
 {
-    enum { PART = 1 << 20 };
+    enum { PART = 1 << 16 };
     const Device *device = model->backend->device;
     size_t floats = model->params.trained, parts = (floats + PART - 1) / PART;
     float *copy = *to;
     *to += floats;
-#pragma omp parallel for num_threads(model->backend->ctx.threads)
+    int threads = device->start || device->open ? 1 : model->backend->ctx.threads;
+#pragma omp parallel for num_threads(threads)
     for (size_t i = 0; i < parts; i++) {
         size_t first = i * PART;
         device->get(copy + first, arena + first, size_min(PART, floats - first) * sizeof *copy);
