@@ -391,11 +391,12 @@ static int check_same(const Checkpoint *checkpoint, const Run *run, Error *error
 int checkpoints_check(const Run *run, Error *error)
 {
     char *folder = string_format("%s.unfinished", run->name);
-    int *steps, count = list_steps(&steps, folder), opened = 0, code = 0;
+    Error damaged;
+    int *steps, count, opened = 0, code = 0;
+    (void)list_steps(&steps, &count, folder, &damaged);
     for (int i = 0; i < count && !opened; i++) {
         char *path = path_of(folder, prefix, steps[i]);
         Checkpoint checkpoint;
-        Error damaged;
         if (!checkpoint_open(&checkpoint, path, &damaged)) {
             opened = 1;
             code = check_same(&checkpoint, run, error);
