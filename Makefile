@@ -115,7 +115,7 @@ $(BUILD)/test_ptx: $(patsubst test/%.c,$(BUILD)/%.o,$(wildcard test/ptx/*.c)) $(
 $(BUILD)/test_cudasim: $(BUILD)/test/test_cudasim.o $(BUILD)/test/check.o $(BUILD)/cudasim/trials.o $(EMULATOR) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/test_golden: $(patsubst test/%.c,$(BUILD)/test/%.o,$(wildcard test/golden_*.c))
-$(BUILD)/test_stats $(BUILD)/test_groups $(BUILD)/test_inference $(BUILD)/test_paired $(BUILD)/test_planning: $(BUILD)/test/made_groups.o
+$(BUILD)/test_stats $(BUILD)/test_groups $(BUILD)/test_pairs $(BUILD)/test_inference $(BUILD)/test_paired $(BUILD)/test_planning: $(BUILD)/test/made_groups.o
 $(BUILD)/test_sum_tree: $(BUILD)/test/sum_tree.o
 $(BUILD)/test_tensor_cores: $(BUILD)/test/tensor_core.o $(BUILD)/test/tensor_core.sim.o $(if $(CUDART),$(BUILD)/test/tensor_core.cuda.o)
 $(BUILD)/test_curand: $(CURAND)

@@ -40,15 +40,32 @@ void statistics_resampled(const Group *g, const int *runs, const int *examples, 
     *ccon = right / ((drawn * drawn - own) * weights);
 }
 
-/* Draws n of n with replacement into multiplicities; returns how many are not 0. */
-static size_t draw(int *multiplicity, size_t n, uint64_t key, uint64_t *at)
+/* Draws n of n with replacement into multiplicities, by the numbers from at on; returns how many are
+ * not 0. */
+static size_t draw(int *multiplicity, size_t n, uint64_t key, uint64_t at)
 {
     size_t distinct = 0;
     memset(multiplicity, 0, n * sizeof *multiplicity);
     for (size_t i = 0; i < n; i++) {
-        distinct += multiplicity[rng_below(key, (*at)++, (uint32_t)n)]++ == 0;
+        distinct += multiplicity[rng_below(key, at + i, (uint32_t)n)]++ == 0;
     }
     return distinct;
+}
+
+/* Where the numbers of each resample begin, [B]: those of its runs, then those of its examples. */
+static uint64_t *find_draws(const Group *g, size_t B, uint64_t key)
+{
+    uint64_t *begin = memory_alloc(B, sizeof *begin), at = 0;
+    int *runs = memory_alloc(g->S, sizeof *runs);
+    for (size_t b = 0; b < B; b++) {
+        while (draw(runs, g->S, key, at) < 2) { /* one run alone has no pair: draw again */
+            at += g->S;
+        }
+        begin[b] = at;
+        at += g->S + g->N;
+    }
+    free(runs);
+    return begin;
 }
 
 /* Linear interpolation between order statistics, as numpy.percentile. */
@@ -66,13 +83,19 @@ json_t *statistics_bootstrap(const Group *g, size_t B, uint64_t seed, double lev
         return json_null();
     }
     double *con = memory_alloc(B, sizeof *con), *ccon = memory_alloc(B, sizeof *ccon);
-    int *runs = memory_alloc(g->S, sizeof *runs), *examples = memory_alloc(g->N, sizeof *examples);
-    uint64_t key = rng_key(seed, "bootstrap"), at = 0;
-    for (size_t b = 0; b < B; b++) {
-        while (draw(runs, g->S, key, &at) < 2) { /* one run alone has no pair: draw again */
+    uint64_t key = rng_key(seed, "bootstrap"), *begin = find_draws(g, B, key);
+#pragma omp parallel if (is_worth_threads(B * g->N))
+    {
+        int *runs = memory_alloc(g->S, sizeof *runs),
+            *examples = memory_alloc(g->N, sizeof *examples);
+#pragma omp for
+        for (size_t b = 0; b < B; b++) {
+            (void)draw(runs, g->S, key, begin[b]);
+            (void)draw(examples, g->N, key, begin[b] + g->S);
+            statistics_resampled(g, runs, examples, &con[b], &ccon[b]);
         }
-        (void)draw(examples, g->N, key, &at);
-        statistics_resampled(g, runs, examples, &con[b], &ccon[b]);
+        free(runs);
+        free(examples);
     }
     char name[32];
     json_t *o = json_object();
@@ -88,7 +111,6 @@ json_t *statistics_bootstrap(const Group *g, size_t B, uint64_t seed, double lev
                         interval(percentile(ccon, B, tail), percentile(ccon, B, 1 - tail)));
     free(con);
     free(ccon);
-    free(runs);
-    free(examples);
+    free(begin);
     return o;
 }

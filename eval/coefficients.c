@@ -1,111 +1,174 @@
 #include "coefficients.h"
 #include "distributions.h"
+#include "pairs.h"
 #include "result.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/* One pair of runs, in counts. */
+/* What is told of one pair of runs. */
 typedef struct Pair {
-    size_t agree, both, n10, n01, differ;
+    PairCount count;
+    size_t n10, n01, differ; /* the first alone is right, the second; both wrong and not the same */
+    double consistency, kappa; /* of errors, and Cohen's; NaN: undefined */
+    double p;                  /* McNemar's, where pairs are listed */
 } Pair;
 
-static Pair pair_count(const Table *t, size_t s, size_t r)
+/* How many predictions of each class a run has, [S, K]. */
+static size_t *count_said(const Table *t)
 {
-    Pair p = {0};
-    for (size_t i = 0; i < t->N; i++) {
-        int x = t->pred[s * t->N + i], y = t->pred[r * t->N + i], a = x == t->label[i] && x >= 0,
-            b = y == t->label[i] && y >= 0;
-        p.agree += x == y && x >= 0;
-        p.both += a && b;
-        p.n10 += a && !b;
-        p.n01 += !a && b;
-        p.differ += !a && !b && (x != y || x < 0);
+    size_t *said = memory_calloc(t->S * t->K, sizeof *said);
+#pragma omp parallel for if (is_worth_threads(t->S * t->N))
+    for (size_t s = 0; s < t->S; s++) {
+        for (size_t i = 0; i < t->N; i++) {
+            if (t->pred[s][i] >= 0) {
+                said[s * t->K + (size_t)t->pred[s][i]]++;
+            }
+        }
     }
-    return p;
+    return said;
 }
 
-static double cohen_kappa(const Table *t, size_t s, size_t r, double agree)
+static double cohen_kappa(const size_t *said, const Table *t, size_t s, size_t r, double agree)
 {
     double chance = 0, n = (double)t->N;
     for (size_t c = 0; c < t->K; c++) {
-        double x = 0, y = 0;
-        for (size_t i = 0; i < t->N; i++) {
-            x += t->pred[s * t->N + i] == (int)c;
-            y += t->pred[r * t->N + i] == (int)c;
-        }
-        chance += x * y / (n * n);
+        chance += (double)said[s * t->K + c] * (double)said[r * t->K + c] / (n * n);
     }
     return chance < 1 ? (agree - chance) / (1 - chance) : NAN;
 }
 
-/* Items 3 and 6, and Light's kappa: everything over pairs. */
+static Pair pair_of(const PairBits *bits, const size_t *said, const Table *t, size_t s, size_t r,
+                    int listed)
+{
+    Pair p = {.count = pair_count(bits, s, r)};
+    double n = (double)t->N, a = (double)t->correct[s] / n, b = (double)t->correct[r] / n;
+    p.n10 = t->correct[s] - p.count.both;
+    p.n01 = t->correct[r] - p.count.both;
+    /* of those that both have wrong, without those that they agree on */
+    p.differ = t->N - p.n10 - p.n01 - p.count.agree;
+    double observed = (n - (double)p.n10 - (double)p.n01) / n;
+    double chance = a * b + (1 - a) * (1 - b);
+    p.consistency = chance < 1 ? (observed - chance) / (1 - chance) : NAN;
+    p.kappa = t->missing ? NAN : cohen_kappa(said, t, s, r, (double)p.count.agree / n);
+    p.p = listed ? fair_coin_p(p.n10, p.n01) : NAN;
+    return p;
+}
+
+/* Sums over pairs in the order of their agreement, of which so many pairs have each: of it, or of its
+ * squares about a mean. */
+static double sum_sorted(const size_t *pairs_with, size_t N, double about, int squared)
+{
+    double sum = 0;
+    for (size_t k = 0; k <= N; k++) {
+        double x = (double)k / (double)N - about;
+        x = squared ? x * x : x;
+        for (size_t i = 0; i < pairs_with[k]; i++) {
+            sum += x;
+        }
+    }
+    return sum;
+}
+
+static void put_agreement(json_t *o, json_t *parts, const size_t *pairs_with, size_t N,
+                          double pairs)
+{
+    size_t low = 0, high = N;
+    while (!pairs_with[low]) {
+        low++;
+    }
+    while (!pairs_with[high]) {
+        high--;
+    }
+    double mean_agree = sum_sorted(pairs_with, N, 0, 0) / pairs;
+    put(o, "CON_pair_min", (double)low / (double)N);
+    put(o, "CON_pair_max", (double)high / (double)N);
+    put(o, "CON_pair_sd_pop", sqrt(sum_sorted(pairs_with, N, mean_agree, 1) / pairs));
+    put(parts, "total", 1 - mean_agree);
+}
+
+static json_t *pair_json(const Pair *p, const Table *t, size_t s, size_t r)
+{
+    json_t *entry = json_pack("{s:[I, I]}", "pair", (json_int_t)s, (json_int_t)r);
+    put_count(entry, "agree", p->count.agree);
+    put_count(entry, "both_correct", p->count.both);
+    put_count(entry, "n10", p->n10);
+    put_count(entry, "n01", p->n01);
+    put_count(entry, "both_wrong_differ", p->differ);
+    put(entry, "error_consistency", p->consistency);
+    put(entry, "mcnemar_exact_p", p->p);
+    if (!t->missing) {
+        put(entry, "cohen_kappa", p->kappa);
+    }
+    return entry;
+}
+
+/* Items 3 and 6, and Light's kappa: everything over pairs. Some runs at a time are counted against
+ * all behind them, side by side; then their pairs are summed in order. */
 void put_pairs(json_t *o, const Table *t, int list_all)
 {
-    size_t S = t->S, N = t->N, count = S * (S - 1) / 2, at = 0, skipped = 0, undefined = 0;
-    double *agree = memory_alloc(count, sizeof *agree), net = 0, churn = 0, differ = 0, errors = 0,
-           light = 0, residual = 0, n = (double)N;
+    enum { ROWS = 16 };
+    size_t S = t->S, N = t->N, skipped = 0, undefined = 0;
+    double net = 0, churn = 0, differ = 0, errors = 0, light = 0, residual = 0, n = (double)N,
+           pairs = (double)(S * (S - 1) / 2);
+    size_t *pairs_with = memory_calloc(N + 1, sizeof *pairs_with), *said = count_said(t);
+    Pair *pair = memory_alloc(ROWS * S, sizeof *pair);
+    PairBits bits = pair_bits_make(t);
     json_t *list = json_array();
-    for (size_t s = 0; s < S; s++) {
-        for (size_t r = s + 1; r < S; r++) {
-            Pair p = pair_count(t, s, r);
-            double a = (double)t->correct[s] / n, b = (double)t->correct[r] / n,
-                   observed = (n - (double)p.n10 - (double)p.n01) / n;
-            double chance = a * b + (1 - a) * (1 - b),
-                   consistency = chance < 1 ? (observed - chance) / (1 - chance) : NAN;
-            double kappa = t->missing ? NAN : cohen_kappa(t, s, r, (double)p.agree / n);
-            size_t less = size_min(p.n10, p.n01), more = size_max(p.n10, p.n01);
-            agree[at++] = (double)p.agree / n;
-            net += (double)(more - less) / n;
-            churn += 2 * (double)less / n;
-            differ += (double)p.differ / n;
-            residual = fmax(residual,
-                            fabs((double)p.both / n - ((a + b) / 2 - (1 - (double)p.agree / n) / 2 +
-                                                       (double)p.differ / n / 2)));
-            skipped += isnan(consistency);
-            errors += isnan(consistency) ? 0 : consistency;
-            undefined += isnan(kappa);
-            light += isnan(kappa) ? 0 : kappa;
-            if (list_all) {
-                json_t *entry = json_pack("{s:[I, I]}", "pair", (json_int_t)s, (json_int_t)r);
-                put_count(entry, "agree", p.agree);
-                put_count(entry, "both_correct", p.both);
-                put_count(entry, "n10", p.n10);
-                put_count(entry, "n01", p.n01);
-                put_count(entry, "both_wrong_differ", p.differ);
-                put(entry, "error_consistency", consistency);
-                put(entry, "mcnemar_exact_p", fair_coin_p(p.n10, p.n01));
-                if (!t->missing) {
-                    put(entry, "cohen_kappa", kappa);
+    for (size_t first = 0; first < S; first += ROWS) {
+        size_t end = size_min(first + ROWS, S);
+#pragma omp parallel for schedule(dynamic, 16) if (is_worth_threads(S * N))
+        for (size_t r = first + 1; r < S; r++) {
+            for (size_t s = first; s < end && s < r; s++) {
+                pair[(s - first) * S + r] = pair_of(&bits, said, t, s, r, list_all);
+            }
+        }
+        for (size_t s = first; s < end; s++) {
+            double a = (double)t->correct[s] / n;
+            for (size_t r = s + 1; r < S; r++) {
+                const Pair *p = &pair[(s - first) * S + r];
+                double b = (double)t->correct[r] / n, agree = (double)p->count.agree / n,
+                       apart = (double)p->differ / n;
+                size_t less = size_min(p->n10, p->n01), more = size_max(p->n10, p->n01);
+                pairs_with[p->count.agree]++;
+                net += (double)(more - less) / n;
+                churn += 2 * (double)less / n;
+                differ += apart;
+                residual = fmax(residual, fabs((double)p->count.both / n -
+                                               ((a + b) / 2 - (1 - agree) / 2 + apart / 2)));
+                skipped += isnan(p->consistency);
+                errors += isnan(p->consistency) ? 0 : p->consistency;
+                undefined += isnan(p->kappa);
+                light += isnan(p->kappa) ? 0 : p->kappa;
+                if (list_all) {
+                    json_array_append_new(list, pair_json(p, t, s, r));
                 }
-                json_array_append_new(list, entry);
             }
         }
     }
-    double pairs = (double)count;
-    qsort(agree, count, sizeof *agree, by_size);
     if (list_all) {
         json_object_set(o, "pairs", list);
     }
     json_decref(list);
-    put(o, "CON_pair_min", agree[0]);
-    put(o, "CON_pair_max", agree[count - 1]);
-    put(o, "CON_pair_sd_pop", sqrt(squares(agree, count) / pairs));
     json_t *parts = json_object();
-    put(parts, "total", 1 - mean(agree, count));
+    put_agreement(o, parts, pairs_with, N, pairs);
     put(parts, "net", net / pairs);
     put(parts, "unnecessary", churn / pairs);
     put(parts, "both_wrong_differ", differ / pairs);
     json_object_set_new(o, "churn", parts);
     put(o, "identity_residual_max", residual);
-    put(o, "error_consistency_mean", count > skipped ? errors / (double)(count - skipped) : NAN);
+    put(o, "error_consistency_mean",
+        pairs > (double)skipped ? errors / (pairs - (double)skipped) : NAN);
     put_count(o, "error_consistency_pairs_skipped", skipped);
     put(o, "light_kappa",
-        !t->missing && count > undefined ? light / (double)(count - undefined) : NAN);
+        !t->missing && pairs > (double)undefined ? light / (pairs - (double)undefined) : NAN);
     if (!t->missing) {
         put_count(o, "light_pairs_undefined", undefined);
     }
-    free(agree);
+    pair_bits_free(&bits);
+    free(pair);
+    free(said);
+    free(pairs_with);
 }
 
 /* Item 4: Cochran (1950). */

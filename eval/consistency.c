@@ -110,7 +110,7 @@ static int read_runs(Analysis *analysis, Error *error)
 {
     char *const *files = analysis->options->files;
     size_t failed = analysis->count;
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (analysis->count > 64)
     for (size_t i = 0; i < analysis->count; i++) {
         Error own;
         if (!import_is(files[i]) && preds_read_header(&analysis->all[i], files[i], &own)) {
@@ -142,10 +142,11 @@ static int read_files(Analysis *analysis, Error *error)
     for (size_t i = 0; i < analysis->count; i++) {
         const char *dot = strrchr(o->files[i], '.');
         if (dot && !strcmp(dot, ".jsonl")) { /* of all files of a folder */
-            return error_set(error, EXIT_USAGE,
-                             "%s: JSON lines, as the log of a run is, hold no predictions; name the "
-                             ".bin files, or their folder",
-                             o->files[i]);
+            return error_set(
+                error, EXIT_USAGE,
+                "%s: JSON lines, as the log of a run is, hold no predictions; name the "
+                ".bin files, or their folder",
+                o->files[i]);
         }
     }
     int code = check_imported(o, error)

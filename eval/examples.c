@@ -4,32 +4,61 @@
 #include <math.h>
 #include <stdlib.h>
 
+void softmax(double *p, double *log_p, const float *z, size_t K)
+{
+    double max = -INFINITY, sum = 0;
+    for (size_t c = 0; c < K; c++) {
+        max = fmax(max, (double)z[c]);
+    }
+    for (size_t c = 0; c < K; c++) {
+        p[c] = exp((double)z[c] - max);
+        sum += p[c];
+    }
+    double log_sum = log_p ? log(sum) : 0;
+    for (size_t c = 0; c < K; c++) {
+        p[c] /= sum;
+        if (log_p) {
+            log_p[c] = (double)z[c] - max - log_sum;
+        }
+    }
+}
+
+void confidence_of(double *confidence, double *variability, const double *own, size_t S)
+{
+    *confidence = mean(own, S);
+    *variability = sqrt(squares(own, S) / (double)S);
+}
+
+int has_logits(const Group *g)
+{
+    int all = 1;
+    for (size_t s = 0; s < g->S && all; s++) {
+        all = g->runs[s]->logits && preds_logits_finite(g->runs[s]);
+    }
+    return all;
+}
+
 int label_confidence(double *confidence, double *variability, const Group *g)
 {
-    double *own = memory_alloc(g->S, sizeof *own);
-    int code = 0;
-    for (size_t i = 0; i < g->N && !code; i++) {
-        for (size_t s = 0; s < g->S && !code; s++) {
-            if (!g->runs[s]->logits) {
-                code = -1;
-                break;
-            }
-            const float *z = g->runs[s]->logits + i * (size_t)g->K;
-            double max = -INFINITY, sum = 0;
-            for (int c = 0; c < g->K; c++) {
-                code = isfinite(z[c]) ? code : -1;
-                max = fmax(max, (double)z[c]);
-            }
-            for (int c = 0; c < g->K; c++) {
-                sum += exp((double)z[c] - max);
-            }
-            own[s] = g->label[i] >= 0 ? exp((double)z[g->label[i]] - max) / sum : NAN;
-        }
-        confidence[i] = mean(own, g->S);
-        variability[i] = sqrt(squares(own, g->S) / (double)g->S);
+    size_t K = (size_t)g->K;
+    if (!has_logits(g)) {
+        return -1;
     }
-    free(own);
-    return code;
+#pragma omp parallel if (is_worth_threads(g->S * g->N))
+    {
+        double *own = memory_alloc(g->S, sizeof *own), *p = memory_alloc(K, sizeof *p);
+#pragma omp for
+        for (size_t i = 0; i < g->N; i++) {
+            for (size_t s = 0; s < g->S; s++) {
+                softmax(p, NULL, g->runs[s]->logits + i * K, K);
+                own[s] = g->label[i] >= 0 ? p[g->label[i]] : NAN;
+            }
+            confidence_of(&confidence[i], &variability[i], own, g->S);
+        }
+        free(own);
+        free(p);
+    }
+    return 0;
 }
 
 typedef struct Unstable {

@@ -148,8 +148,7 @@ static int join_run(Joint *joint, Preds *run, Error *error)
             run->path, metric, first->path, other);
     }
     int same = !run->hash ||
-               (run->N == first->N &&
-                !memcmp(first->hash, run->hash, run->N * sizeof *run->hash) &&
+               (run->N == first->N && !memcmp(first->hash, run->hash, run->N * sizeof *run->hash) &&
                 !memcmp(first->label, run->label, run->N * sizeof *run->label) && !run->target);
     if (!same && align(joint, run, error)) {
         return error->code;
@@ -163,7 +162,7 @@ static int join_run(Joint *joint, Preds *run, Error *error)
 static int join_runs(Joint *joint, Preds **runs, size_t S, Error *error)
 {
     size_t failed = S;
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (is_worth_threads(S * joint->first->N))
     for (size_t s = 1; s < S; s++) {
         Error own;
         size_t before;

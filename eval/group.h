@@ -26,6 +26,12 @@ extern const char *const group_keys[GROUP_KEYS];
  * keeps the common examples. The array is sorted, so the order of files changes nothing. */
 int group_join(Group *group, Preds **runs, size_t S, int intersect, Error *error);
 
+/* Whether so many predictions are worth several threads: fewer take a millisecond or two. */
+static inline int is_worth_threads(size_t predictions)
+{
+    return predictions >= 1 << 18;
+}
+
 /* Whether no example has a class as label that is known. */
 int group_is_hidden(const Group *group);
 

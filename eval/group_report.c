@@ -160,12 +160,7 @@ static json_t *warnings_of(const Group *g, const json_t *o, const Arguments *opt
     }
     for (size_t s = 0; s < g->S; s++) {
         stopped += !strcmp(preds_meta(g->runs[s], "status"), "interrupted");
-        for (size_t i = 0; g->runs[s]->logits && i < g->N * (size_t)g->K; i++) {
-            if (!isfinite(g->runs[s]->logits[i])) {
-                odd++;
-                break;
-            }
-        }
+        odd += !preds_logits_finite(g->runs[s]);
     }
     if (stopped) {
         warning_add(list, "%zu run%s interrupted before the end", stopped,

@@ -34,16 +34,6 @@ void put_spread(json_t *o, const double *zeta, size_t S, double level)
     free(sorted);
 }
 
-/* u of run s and example i: the share of the other runs that predict what it predicts; with right,
- * only if it is right. */
-static double agreement_of(const Table *t, int right, size_t s, size_t i)
-{
-    int p = t->pred[s * t->N + i];
-    return p >= 0 && (!right || p == t->label[i])
-               ? (double)(t->votes[i * t->K + (size_t)p] - 1) / (double)(t->S - 1)
-               : 0;
-}
-
 typedef struct Member {
     int cluster;
     size_t example;
@@ -78,8 +68,8 @@ static double cluster_variance(const double *a, const int *cluster, size_t N, do
     return G > 1 ? (double)G / (double)(G - 1) * total / (n * n) : NAN;
 }
 
-TwoWay two_way_variance(const double *value, const double *influence, size_t S, size_t N,
-                        const int *cluster)
+TwoWay two_way_variance(const double *value, Influence *influence, const void *context, size_t S,
+                        size_t N, const int *cluster)
 {
     TwoWay v = {0};
     double n = (double)N, runs = (double)S * (double)(S - 1), centre = mean(value, N);
@@ -87,7 +77,7 @@ TwoWay two_way_variance(const double *value, const double *influence, size_t S, 
         v.examples += (value[i] - centre) * (value[i] - centre) / (n * (n - 1));
     }
     for (size_t s = 0; s < S; s++) {
-        const double *e = influence + s * N;
+        const double *e = influence(context, s);
         double of_run = mean(e, N);
         v.seeds += of_run * of_run / runs;
         for (size_t i = 0; i < N; i++) {
@@ -101,6 +91,29 @@ TwoWay two_way_variance(const double *value, const double *influence, size_t S, 
     return v;
 }
 
+/* Of CON or CCON: what a run's influence is made of. */
+typedef struct Sharing {
+    const Table *t;
+    int right;
+    double *a, *share, *own; /* [N] of each example; [S + 1] by its votes; [N] the influence */
+} Sharing;
+
+/* A run's part in an example is the share of the other runs that predict what it predicts; with
+ * right, only if it is right. */
+static const double *influence_of(const void *context, size_t s)
+{
+    const Sharing *sharing = context;
+    const Table *t = sharing->t;
+    const int *pred = t->pred[s];
+    double factor = 2 * (double)(t->S - 1) / (double)(t->S - 2);
+    for (size_t i = 0; i < t->N; i++) {
+        int p = pred[i], counts = p >= 0 && (!sharing->right || p == t->label[i]);
+        double u = counts ? sharing->share[t->votes[i * t->K + (size_t)p]] : 0;
+        sharing->own[i] = factor * (u - sharing->a[i]);
+    }
+    return sharing->own;
+}
+
 json_t *two_way(const Table *t, int right, const int *cluster, double level)
 {
     size_t S = t->S, N = t->N;
@@ -109,17 +122,15 @@ json_t *two_way(const Table *t, int right, const int *cluster, double level)
     }
     double (*pairs)(const Table *, size_t) = right ? pairs_right : pairs_same;
     double con = agreement(t, pairs), scale = 1 / ((double)S * (double)(S - 1));
-    double *a = memory_alloc(N, sizeof *a), *influence = memory_alloc(S * N, sizeof *influence);
+    Sharing sharing = {t, right, memory_alloc(N, sizeof(double)),
+                       memory_alloc(S + 1, sizeof(double)), memory_alloc(N, sizeof(double))};
     for (size_t i = 0; i < N; i++) {
-        a[i] = pairs(t, i) * scale;
+        sharing.a[i] = pairs(t, i) * scale;
     }
-    for (size_t s = 0; s < S; s++) {
-        for (size_t i = 0; i < N; i++) {
-            influence[s * N + i] = 2 * (double)(S - 1) / (double)(S - 2) *
-                                   (agreement_of(t, right, s, i) - a[i]);
-        }
+    for (size_t votes = 0; votes <= S; votes++) {
+        sharing.share[votes] = ((double)votes - 1) / (double)(S - 1);
     }
-    TwoWay v = two_way_variance(a, influence, S, N, cluster);
+    TwoWay v = two_way_variance(sharing.a, influence_of, &sharing, S, N, cluster);
     double half = t_quantile(1 - (1 - level) / 2, (double)S - 1) * sqrt(v.all);
     char key[32];
     json_t *o = json_object();
@@ -129,7 +140,8 @@ json_t *two_way(const Table *t, int right, const int *cluster, double level)
     put(o, "SE", sqrt(v.all));
     json_object_set_new(o, leveled(key, "ci", level),
                         interval(fmax(0, con - half), fmin(1, con + half)));
-    free(a);
-    free(influence);
+    free(sharing.a);
+    free(sharing.share);
+    free(sharing.own);
     return o;
 }

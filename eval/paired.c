@@ -19,6 +19,7 @@ typedef struct Pairs {
 
 /* A mean over examples of a statistic of n runs, as two_way_variance takes it. */
 typedef struct Measure {
+    size_t N;
     double mean;
     double *value;     /* [N] */
     double *influence; /* [n, N] */
@@ -46,7 +47,7 @@ static double agree_more(const void *context, size_t s, size_t r, size_t i)
 
 static Measure measure_make(const Pairs *p)
 {
-    return (Measure){0, memory_calloc(p->N, sizeof(double)),
+    return (Measure){p->N, 0, memory_calloc(p->N, sizeof(double)),
                      memory_calloc(p->n * p->N, sizeof(double))};
 }
 
@@ -121,11 +122,17 @@ static Measure combine(const Pairs *p, double a, const Measure *x, double b, con
     return m;
 }
 
+static const double *influence_of(const void *measure, size_t s)
+{
+    const Measure *m = measure;
+    return m->influence + s * m->N;
+}
+
 /* Standard error over pairs and examples; NaN where there are too few. */
 static double error_of(const Measure *m, const Pairs *p)
 {
     return p->n > 2 && p->N > 1
-               ? sqrt(two_way_variance(m->value, m->influence, p->n, p->N, NULL).all)
+               ? sqrt(two_way_variance(m->value, influence_of, m, p->n, p->N, NULL).all)
                : NAN;
 }
 

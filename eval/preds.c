@@ -17,6 +17,17 @@ const char *preds_meta(const Preds *preds, const char *key)
     return text_of(preds->metadata, key);
 }
 
+int preds_logits_finite(const Preds *preds)
+{
+    uint32_t odd = 0;
+    for (size_t i = 0; preds->logits && i < preds->N * (size_t)preds->K; i++) {
+        uint32_t bits;
+        memcpy(&bits, &preds->logits[i], sizeof bits);
+        odd |= (bits & 0x7F800000u) == 0x7F800000u;
+    }
+    return !odd;
+}
+
 const char *const seed_keys[SEED_KEYS] = {"seed", "seed_init", "seed_data", "seed_dropout",
                                           "seed_order"};
 
@@ -351,10 +362,10 @@ static int read_examples(Preds *preds, const Safetensors *st, Error *error)
 static int read_predictions(Preds *preds, const Safetensors *st, Error *error)
 {
     return read_tensor((void **)&preds->pred, preds, st, "pred", DTYPE_I32, 0, 1, error) ||
-           read_tensor((void **)&preds->logits, preds, st, "logits", DTYPE_F32, (size_t)preds->K,
-                       0, error) ||
-           read_tensor((void **)&preds->value, preds, st, "value", DTYPE_F32, 0,
-                       preds->regression, error) ||
+           read_tensor((void **)&preds->logits, preds, st, "logits", DTYPE_F32, (size_t)preds->K, 0,
+                       error) ||
+           read_tensor((void **)&preds->value, preds, st, "value", DTYPE_F32, 0, preds->regression,
+                       error) ||
            check_classes(preds, preds->pred, "pred", error) || read_epochs(preds, st, error);
 }
 

@@ -42,6 +42,9 @@ void preds_free(Preds *preds);
 /* Frees what belongs to the examples and not to the run: labels, hashes, targets, clusters, ids. */
 void preds_free_examples(Preds *preds);
 
+/* Whether all logits of a run are finite; it may have none. */
+int preds_logits_finite(const Preds *preds);
+
 /* A metadata value, "" if absent. */
 const char *preds_meta(const Preds *preds, const char *key);
 

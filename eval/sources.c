@@ -1,5 +1,6 @@
 #include "sources.h"
 #include "distributions.h"
+#include "pairs.h"
 #include "result.h"
 
 #include <math.h>
@@ -153,21 +154,18 @@ static json_t *component(const Square *square, const Square *error, double level
 static void put_shared(json_t *o, const Grid *grid, const Table *t, unsigned varying)
 {
     double same[1 << SOURCES] = {0}, pairs[1 << SOURCES] = {0};
+    PairBits bits = pair_bits_make(t);
     for (size_t s = 0; s < t->S; s++) {
         for (size_t r = s + 1; r < t->S; r++) {
             unsigned shared = 0;
-            size_t agree = 0;
             for (int f = 0; f < SOURCES; f++) {
                 shared |= (unsigned)(grid->level[f][s] == grid->level[f][r]) << f;
             }
-            for (size_t i = 0; i < t->N; i++) {
-                agree += t->pred[s * t->N + i] >= 0 &&
-                         t->pred[s * t->N + i] == t->pred[r * t->N + i];
-            }
-            same[shared & varying] += (double)agree;
+            same[shared & varying] += (double)pair_count(&bits, s, r).agree;
             pairs[shared & varying]++;
         }
     }
+    pair_bits_free(&bits);
     json_t *shares = json_object();
     for (unsigned m = 0; m < 1 << SOURCES; m++) {
         char key[64] = "";

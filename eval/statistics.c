@@ -25,10 +25,7 @@ static int has_diverged(const Preds *run, double entropy)
     double value = strtod(loss, &end);
     int bad = !strcmp(status, "nan") || !strcmp(status, "diverged") ||
               (*loss && !*end && !(value < entropy));
-    for (size_t i = 0; run->logits && i < run->N * (size_t)run->K && !bad; i++) {
-        bad = !isfinite(run->logits[i]);
-    }
-    return bad;
+    return bad || !preds_logits_finite(run);
 }
 
 /* Item 10. Fills collapsed [S] and returns how many. Where no label is known, nothing is below the
@@ -40,22 +37,25 @@ static size_t put_degenerate(json_t *o, const Group *g, const Table *t, char *co
     json_t *degenerate = json_object(), *single = json_array(), *below = json_array(),
            *lost = json_array(), *either = json_array();
     double entropy = 0; /* of the labels, in nats */
-    for (size_t c = 0; c < t->K; c++) {
-        size_t count = 0;
-        for (size_t i = 0; i < t->N; i++) {
-            count += t->label[i] == (int)c;
+    size_t *count = memory_calloc(t->K, sizeof *count);
+    for (size_t i = 0; i < t->N; i++) {
+        if (t->label[i] >= 0) {
+            count[t->label[i]]++;
         }
-        if (count > most) {
-            most = count;
+    }
+    for (size_t c = 0; c < t->K; c++) {
+        if (count[c] > most) {
+            most = count[c];
             majority = c;
         }
-        double share = (double)count / (double)t->N;
+        double share = (double)count[c] / (double)t->N;
         entropy -= share > 0 ? share * log(share) : 0;
     }
+    free(count);
     for (size_t s = 0; s < t->S; s++) {
         int one = 1, low = most && t->correct[s] <= most;
         for (size_t i = 1; i < t->N && one; i++) {
-            one = t->pred[s * t->N + i] == t->pred[s * t->N];
+            one = t->pred[s][i] == t->pred[s][0];
         }
         int diverged = has_diverged(g->runs[s], most ? entropy : INFINITY);
         collapsed[s] = (char)(one || low || diverged);
@@ -112,13 +112,14 @@ static json_t *part(const Table *t, int with_runs)
 
 static void put_metrics(json_t *o, const Table *t, double *zeta, const char *metric)
 {
-    json_t *correct = json_array();
+    size_t *correct = memory_alloc(t->S, sizeof *correct);
     double *accuracy = memory_alloc(t->S, sizeof *accuracy), *mcc = memory_alloc(t->S, sizeof *mcc);
     double *macro = memory_alloc(t->S, sizeof *macro), *f1 = memory_alloc(t->S, sizeof *f1);
+#pragma omp parallel for if (is_worth_threads(t->S * t->N))
     for (size_t s = 0; s < t->S; s++) {
         Confusion c;
-        confusion_count(&c, t->label, t->pred + s * t->N, t->N, (int)t->K);
-        json_array_append_new(correct, json_integer((json_int_t)c.correct));
+        confusion_count(&c, t->label, t->pred[s], t->N, (int)t->K);
+        correct[s] = c.correct;
         accuracy[s] = metric_accuracy(&c);
         mcc[s] = metric_mcc(&c);
         macro[s] = metric_macro_f1(&c);
@@ -126,7 +127,7 @@ static void put_metrics(json_t *o, const Table *t, double *zeta, const char *met
         zeta[s] = metric_by_name(metric, &c);
         confusion_free(&c);
     }
-    json_object_set_new(o, "correct", correct);
+    json_object_set_new(o, "correct", count_list(correct, t->S));
     json_object_set_new(o, "accuracy", real_list(accuracy, t->S));
     if (!t->missing) {
         json_object_set_new(o, "mcc", real_list(mcc, t->S));
@@ -135,6 +136,7 @@ static void put_metrics(json_t *o, const Table *t, double *zeta, const char *met
             json_object_set_new(o, "f1", real_list(f1, t->S));
         }
     }
+    free(correct);
     free(accuracy);
     free(mcc);
     free(macro);
@@ -167,7 +169,7 @@ static void put_multirc(json_t *o, const Group *g, const Table *t)
     if (g->id && !multirc_questions(question, g->id, t->N)) {
         json_t *multirc = json_object();
         for (size_t s = 0; s < t->S; s++) {
-            Multirc m = metric_multirc(question, t->label, t->pred + s * t->N, t->N);
+            Multirc m = metric_multirc(question, t->label, t->pred[s], t->N);
             values[s] = m.f1a;
             values[t->S + s] = m.em;
             values[2 * t->S + s] = m.f1m;
@@ -239,9 +241,9 @@ static void drop_labelled(json_t *o)
                                        "expected_best",
                                        "sources",
                                        "without_degenerate"};
-    static const char *const of_logits[] = {
-        "data_map", "ensemble_probability_accuracy", "ensemble_log_probability_accuracy",
-        "ensemble_probability_zeta"};
+    static const char *const of_logits[] = {"data_map", "ensemble_probability_accuracy",
+                                            "ensemble_log_probability_accuracy",
+                                            "ensemble_probability_zeta"};
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
         json_object_del(o, keys[k]);
     }
@@ -255,8 +257,8 @@ static void drop_labelled(json_t *o)
 static double agree(const void *context, size_t s, size_t r, size_t i)
 {
     const Table *t = context;
-    int p = t->pred[s * t->N + i];
-    return p >= 0 && p == t->pred[r * t->N + i];
+    int p = t->pred[s][i];
+    return p >= 0 && p == t->pred[r][i];
 }
 
 static json_t *con_components(const Table *t)
@@ -266,6 +268,27 @@ static json_t *con_components(const Table *t)
     }
     Components c = components_estimate(agree, t, t->S, t->N);
     return components_json(&c);
+}
+
+/* Item 7. */
+static void put_intervals(json_t *o, const Table *t, const int *clusters, double level)
+{
+    static const char *const keys[] = {"CON_ci", "CCON_ci", "CON_ci_cluster", "CCON_ci_cluster"};
+    json_t *list[4];
+    int count = clusters ? 4 : 2;
+#pragma omp parallel for schedule(dynamic) if (is_worth_threads(t->S * t->N))
+    for (int k = 0; k < count; k++) {
+        list[k] = two_way(t, k % 2, k < 2 ? NULL : clusters, level);
+    }
+    for (int k = 0; k < count; k++) {
+        json_object_set_new(o, keys[k], list[k]);
+    }
+    if (clusters) {
+        int *sorted = memory_alloc(t->N, sizeof *sorted);
+        memcpy(sorted, clusters, t->N * sizeof *sorted);
+        put_count(o, "clusters", count_distinct(sorted, t->N));
+        free(sorted);
+    }
 }
 
 static void put_classes(json_t *o, const Group *g, const StatisticsOptions *options)
@@ -300,18 +323,7 @@ static void put_classes(json_t *o, const Group *g, const StatisticsOptions *opti
         if (options->components) {
             json_object_set_new(o, "CON_components", con_components(&t));
         }
-        json_object_set_new(o, "CON_ci", two_way(&t, 0, NULL, options->level));
-        json_object_set_new(o, "CCON_ci", two_way(&t, 1, NULL, options->level));
-        if (g->cluster) {
-            int *cluster = memory_alloc(t.N, sizeof *cluster);
-            for (size_t i = 0; i < t.N; i++) {
-                cluster[i] = g->cluster[i];
-            }
-            json_object_set_new(o, "CON_ci_cluster", two_way(&t, 0, cluster, options->level));
-            json_object_set_new(o, "CCON_ci_cluster", two_way(&t, 1, cluster, options->level));
-            put_count(o, "clusters", count_distinct(cluster, t.N));
-            free(cluster);
-        }
+        put_intervals(o, &t, g->cluster, options->level);
     }
     if (t.K == 2) {
         put_multirc(o, g, &t);
@@ -335,7 +347,7 @@ static void put_classes(json_t *o, const Group *g, const StatisticsOptions *opti
         for (size_t i = 0; i < t.N; i++) {
             complete[i] = 1;
             for (size_t s = 0; s < t.S; s++) {
-                complete[i] = (char)(complete[i] && t.pred[s * t.N + i] >= 0);
+                complete[i] = (char)(complete[i] && t.pred[s][i] >= 0);
             }
         }
         Table answered = table_make(g, NULL, complete);

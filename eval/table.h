@@ -7,12 +7,13 @@
 /* The group as a dense table, perhaps of some runs or examples only. */
 typedef struct Table {
     size_t S, N, K;
-    int *pred;       /* [S, N] */
-    int *label;      /* [N] */
-    int *votes;      /* [N, K] */
-    int *right;      /* [N] */
-    size_t *correct; /* [S] */
-    size_t missing;  /* predictions of -1 */
+    const int **pred; /* [S] the predictions [N] of each run, the group's where all examples are taken */
+    int *taken;       /* [S, N] those of some examples, or NULL */
+    int *label;       /* [N] */
+    int *votes;       /* [N, K] */
+    int *right;       /* [N] */
+    size_t *correct;  /* [S] */
+    size_t missing;   /* predictions of -1 */
 } Table;
 
 /* Runs with use_run[s], examples with use_example[i]; NULL takes all. Freed by table_free. */

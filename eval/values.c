@@ -9,22 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Softmax in double of float32 logits; log-probabilities too. */
-static void softmax(double *p, double *log_p, const float *z, size_t K)
-{
-    double max = -INFINITY, sum = 0;
-    for (size_t c = 0; c < K; c++) {
-        max = fmax(max, (double)z[c]);
-    }
-    for (size_t c = 0; c < K; c++) {
-        sum += exp((double)z[c] - max);
-    }
-    for (size_t c = 0; c < K; c++) {
-        log_p[c] = (double)z[c] - max - log(sum);
-        p[c] = exp((double)z[c] - max) / sum;
-    }
-}
-
 static size_t argmax(const double *x, size_t K)
 {
     size_t best = 0;
@@ -52,80 +36,144 @@ static void put_data_map(json_t *o, const double *confidence, const double *vari
     json_object_set_new(o, "data_map", rows);
 }
 
+/* What the runs together say of each example. */
+typedef struct Ensembles {
+    double *confidence, *variability;    /* [N] */
+    double *squares;                     /* [N, K] of the sums of probabilities over runs */
+    double *own;                         /* [N] sums over runs and classes of the squares of each */
+    int *by_mean;                        /* [N] classes by mean probability */
+    size_t probability, log_probability; /* how many are right by that, and by mean logarithm */
+} Ensembles;
+
+/* Probabilities p [S, N, K] and what rests on one example at a time. */
+static void ensembles_make(Ensembles *e, double *p, const Group *g, const Table *t)
+{
+    size_t S = t->S, N = t->N, K = t->K, probability = 0, log_probability = 0;
+    e->confidence = memory_alloc(N, sizeof *e->confidence);
+    e->variability = memory_alloc(N, sizeof *e->variability);
+    e->squares = memory_alloc(N * K, sizeof *e->squares);
+    e->own = memory_calloc(N, sizeof *e->own);
+    e->by_mean = memory_alloc(N, sizeof *e->by_mean);
+#pragma omp parallel reduction(+ : probability, log_probability) if (is_worth_threads(S * N))
+    {
+        double *sum = memory_alloc(2 * K, sizeof *sum), *log_p = memory_alloc(K, sizeof *log_p),
+               *own = memory_alloc(S, sizeof *own);
+#pragma omp for
+        for (size_t i = 0; i < N; i++) {
+            memset(sum, 0, 2 * K * sizeof *sum);
+            for (size_t s = 0; s < S; s++) {
+                double *x = p + (s * N + i) * K;
+                softmax(x, log_p, g->runs[s]->logits + i * K, K);
+                own[s] = g->label[i] >= 0 ? x[g->label[i]] : NAN;
+                for (size_t c = 0; c < K; c++) {
+                    e->own[i] += x[c] * x[c];
+                    sum[c] += x[c];
+                    sum[K + c] += log_p[c];
+                }
+            }
+            for (size_t c = 0; c < K; c++) {
+                e->squares[i * K + c] = sum[c] * sum[c];
+            }
+            confidence_of(&e->confidence[i], &e->variability[i], own, S);
+            e->by_mean[i] = (int)argmax(sum, K);
+            probability += e->by_mean[i] == t->label[i];
+            log_probability += (int)argmax(sum + K, K) == t->label[i];
+        }
+        free(sum);
+        free(log_p);
+        free(own);
+    }
+    e->probability = probability;
+    e->log_probability = log_probability;
+}
+
+static void ensembles_free(Ensembles *e)
+{
+    free(e->confidence);
+    free(e->variability);
+    free(e->squares);
+    free(e->own);
+    free(e->by_mean);
+}
+
+/* The Jensen-Shannon divergence of two lists of probabilities, a sum from the first to the last. In
+ * pieces, so that what is not a logarithm is done several at a time. */
+static double divergence(const double *x, const double *y, size_t count, double N)
+{
+    enum { PIECE = 256 };
+    double a[PIECE], b[PIECE], sum = 0;
+    for (size_t first = 0; first < count; first += PIECE, x += PIECE, y += PIECE) {
+        size_t n = size_min(PIECE, count - first);
+        for (size_t j = 0; j < n; j++) {
+            double m = (x[j] + y[j]) / 2;
+            a[j] = x[j] / m;
+            b[j] = y[j] / m;
+        }
+        for (size_t j = 0; j < n; j++) {
+            a[j] = log(a[j]);
+            b[j] = log(b[j]);
+        }
+        for (size_t j = 0; j < n; j++) {
+            a[j] = ((x[j] > 0 ? x[j] * a[j] : 0) + (y[j] > 0 ? y[j] * b[j] : 0)) / 2 / N;
+        }
+        for (size_t j = 0; j < n; j++) {
+            sum += a[j];
+        }
+    }
+    return sum;
+}
+
+/* Of all pairs of runs, in nats, pairs in order. */
+static void divergences(double *jsd, const double *p, size_t S, size_t N, size_t K)
+{
+#pragma omp parallel for schedule(dynamic) if (is_worth_threads(S * S * N))
+    for (size_t s = 0; s < S; s++) {
+        double *of_run = jsd + s * (2 * S - s - 1) / 2; /* behind the pairs of the runs before */
+        for (size_t r = s + 1; r < S; r++) {
+            of_run[r - s - 1] = divergence(p + s * N * K, p + r * N * K, N * K, (double)N);
+        }
+    }
+}
+
 /* Item 9: Jensen-Shannon divergence of all pairs, confidence and variability of examples,
  * ensembles. */
 void put_logits(json_t *o, const Group *g, const Table *t, int list_all)
 {
-    size_t S = t->S, N = t->N, K = t->K, pair = 0, pairs = S * (S - 1) / 2, by_probability = 0,
-           by_log = 0;
-    double *confidence = memory_calloc(N, sizeof *confidence),
-           *variability = memory_calloc(N, sizeof *variability);
-    if (label_confidence(confidence, variability, g)) {
-        free(confidence);
-        free(variability);
+    size_t S = t->S, N = t->N, K = t->K, pairs = S * (S - 1) / 2;
+    if (!has_logits(g)) {
         return;
     }
-    double *p = memory_alloc(S * N * K, sizeof *p), *log_p = memory_alloc(S * N * K, sizeof *log_p),
-           total = 0;
-    double *jsd = memory_calloc(pairs ? pairs : 1, sizeof *jsd), agree = 0;
-    double *sum = memory_alloc(2 * K, sizeof *sum);
-    int *ensemble = memory_alloc(N, sizeof *ensemble);
-    for (size_t s = 0; s < S; s++) {
-        for (size_t i = 0; i < N; i++) {
-            size_t at = (s * N + i) * K;
-            softmax(p + at, log_p + at, g->runs[s]->logits + i * K, K);
-        }
+    double *p = memory_alloc(S * N * K, sizeof *p), *jsd = memory_alloc(pairs, sizeof *jsd),
+           total = 0, agree = 0;
+    Ensembles e;
+    ensembles_make(&e, p, g, t);
+    divergences(jsd, p, S, N, K);
+    for (size_t k = 0; k < pairs; k++) {
+        total += jsd[k] / (double)pairs;
     }
-    for (size_t s = 0; s < S; s++) {
-        for (size_t r = s + 1; r < S; r++, pair++) {
-            for (size_t j = 0; j < N * K; j++) {
-                double x = p[s * N * K + j], y = p[r * N * K + j], m = (x + y) / 2;
-                jsd[pair] += ((x > 0 ? x * log(x / m) : 0) + (y > 0 ? y * log(y / m) : 0)) / 2 /
-                             (double)N;
-            }
-            total += jsd[pair] / (double)pairs;
+    for (size_t i = 0; i < N; i++) { /* all ordered pairs of distinct runs at once */
+        for (size_t c = 0; c < K; c++) {
+            agree += e.squares[i * K + c];
         }
-    }
-    for (size_t i = 0; i < N; i++) {
-        memset(sum, 0, 2 * K * sizeof *sum);
-        double own = 0;
-        for (size_t s = 0; s < S; s++) {
-            const double *x = p + (s * N + i) * K;
-            for (size_t c = 0; c < K; c++) {
-                own += x[c] * x[c];
-                sum[c] += x[c];
-                sum[K + c] += log_p[(s * N + i) * K + c];
-            }
-        }
-        for (size_t c = 0; c < K; c++) { /* all ordered pairs of distinct runs at once */
-            agree += sum[c] * sum[c];
-        }
-        agree -= own;
-        ensemble[i] = (int)argmax(sum, K);
-        by_probability += ensemble[i] == t->label[i];
-        by_log += (int)argmax(sum + K, K) == t->label[i];
+        agree -= e.own[i];
     }
     json_t *logits = json_object();
     put(logits, "jsd_nats_mean", total);
     if (list_all) {
         json_object_set_new(logits, "jsd_pairs", real_list(jsd, pairs));
-        json_object_set_new(logits, "confidence", real_list(confidence, N));
-        json_object_set_new(logits, "variability", real_list(variability, N));
+        json_object_set_new(logits, "confidence", real_list(e.confidence, N));
+        json_object_set_new(logits, "variability", real_list(e.variability, N));
     }
     put(logits, "probabilistic_agreement", agree / ((double)N * (double)S * (double)(S - 1)));
-    put_data_map(logits, confidence, variability, N);
-    put(logits, "ensemble_probability_accuracy", (double)by_probability / (double)N);
-    put(logits, "ensemble_log_probability_accuracy", (double)by_log / (double)N);
+    put_data_map(logits, e.confidence, e.variability, N);
+    put(logits, "ensemble_probability_accuracy", (double)e.probability / (double)N);
+    put(logits, "ensemble_log_probability_accuracy", (double)e.log_probability / (double)N);
     put(logits, "ensemble_probability_zeta",
-        metric_of_classes(preds_meta(g->runs[0], "metric"), t->label, ensemble, N, (int)K));
-    free(ensemble);
+        metric_of_classes(preds_meta(g->runs[0], "metric"), t->label, e.by_mean, N, (int)K));
     json_object_set_new(o, "logits", logits);
+    ensembles_free(&e);
     free(p);
-    free(log_p);
     free(jsd);
-    free(confidence);
-    free(variability);
-    free(sum);
 }
 
 /* Item 15: values of all runs as x [S, N]. Lin's concordance (1989), ICC(2,1) (Shrout and Fleiss

@@ -123,6 +123,7 @@ run "spans on the emulator" env SEEDBED_DEVICE=sim "$build/test_spans"
 run audit "$build/test_audit"
 run inference "$build/test_inference"
 run groups "$build/test_groups"
+run pairs "$build/test_pairs"
 run paired "$build/test_paired"
 run planning "$build/test_planning"
 for t in test/tokenizers/*/; do run "tokenizer $(basename "$t")" "$build/test_tokenizer" "$t" "$t/cases.jsonl"; done
