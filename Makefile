@@ -100,6 +100,8 @@ $(BUILD)/bench: $(BUILD)/tools/bench.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/digests: $(BUILD)/tools/digests.o $(EVAL) $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+$(BUILD)/make_preds: $(BUILD)/tools/make_preds.o $(EVAL) $(DATA) $(BASE)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/bench_tokenizer: $(BUILD)/tools/bench_tokenizer.o $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/coverage: $(BUILD)/tools/coverage.o $(EVAL) $(DATA) $(BASE)
@@ -192,7 +194,7 @@ help:
 	@echo "make machine-code  check what nvcc makes of the CUDA kernels; write docs/KERNELS.md's table of them"
 	@echo "make verify     train the demonstration, a decoder, adapters and lm; compare with docs/digests"
 	@echo "make verify-update  write docs/digests anew, after an op's definition changed"
-	@echo "make bench      measure this machine: training steps as a share of its peak, statistics"
+	@echo "make bench      measure this machine: training steps as a share of its peak, statistics, consistency"
 	@echo "make roofline   write docs/KERNELS.md's table of what a step's ops cost"
 	@echo "make bench-large  one LoRA step of a model of 3.2 billion parameters (6.4 GB on disk, 7.5 GB of memory)"
 	@echo "make coverage   simulate how often the intervals of consistency hold the true value"
@@ -236,8 +238,9 @@ verify: $(PROGRAMS)/train_gpt $(BUILD)/digests $(BUILD)/make_llama $(BUILD)/make
 verify-update: $(PROGRAMS)/train_gpt $(BUILD)/digests $(BUILD)/make_llama $(BUILD)/make_roberta
 	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) test/verify.sh --update
 
-bench: $(BUILD)/bench
+bench: $(BUILD)/bench $(BUILD)/make_preds $(PROGRAMS)/consistency
 	@$(BUILD)/bench
+	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) tools/bench_consistency.sh
 
 # 6.4 GB of random weights, once
 build/llama-3b-random/config.json: | $(BUILD)/make_llama
