@@ -259,6 +259,13 @@ size_t utf8_valid_prefix(const char *text, size_t size)
     const unsigned char *s = (const unsigned char *)text;
     size_t at = 0;
     while (at < size) {
+        uint64_t eight;
+        while (size - at >= 8 && !(memcpy(&eight, s + at, 8), eight & 0x8080808080808080u)) {
+            at += 8; /* ASCII */
+        }
+        if (at == size) {
+            break;
+        }
         unsigned char lead = s[at];
         size_t length = lead < 0x80                    ? 1
                         : lead >= 0xC2 && lead <= 0xDF ? 2

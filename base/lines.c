@@ -72,9 +72,13 @@ static int read_record(LineFile *f, Error *error)
             }
         }
         const char *bare = out; /* a CR before it is of a text in quotes */
-        while (f->at < size && bytes[f->at] != f->separator && bytes[f->at] != '\n') {
-            *out++ = bytes[f->at++];
-        }
+        const char *newline = memchr(bytes + f->at, '\n', size - f->at),
+                   *end = newline ? newline : bytes + size,
+                   *next = memchr(bytes + f->at, f->separator, (size_t)(end - bytes) - f->at);
+        size_t bytes_bare = (size_t)((next ? next : end) - bytes) - f->at;
+        memcpy(out, bytes + f->at, bytes_bare);
+        out += bytes_bare;
+        f->at += bytes_bare;
         more = f->at < size && bytes[f->at] == f->separator;
         f->at++;
         if (!more && out > bare && out[-1] == '\r') {

@@ -124,8 +124,8 @@ static int is_blank(const LineFile *file)
     return file->count == 1 && !file->fields[0][strspn(file->fields[0], " \t\r\n")];
 }
 
-/* The columns of the next line of a TSV that is not empty; 0 at the end. */
-static int columns_ahead(const LineFile *file)
+/* The columns of the next line of a TSV that is not empty, or more than most; 0 at the end. */
+static int columns_ahead(const LineFile *file, int most)
 {
     const char *bytes = (const char *)file->file.bytes;
     size_t at = file->at, size = file->file.size;
@@ -133,7 +133,7 @@ static int columns_ahead(const LineFile *file)
         at++;
     }
     int count = at < size;
-    for (; at < size && bytes[at] != '\n'; at++) {
+    for (; at < size && bytes[at] != '\n' && count <= most; at++) {
         count += bytes[at] == '\t';
     }
     return count;
@@ -147,7 +147,7 @@ static int is_broken(Table *table, size_t *last, int *joined, Error *error)
     LineFile *file = &table->file;
     int columns = file->count, width = table->width, pieces = 1, code = 0;
     while (!file->quoted && columns <= width) {
-        int next = columns_ahead(file);
+        int next = columns_ahead(file, width - columns + 1); /* more do not belong to it */
         int goes_on = table->text_last && next == 1; /* a text may end in any number of lines */
         if (next == 0 || columns + next - 1 > width || (columns == width && !goes_on) ||
             (next == width && !table->text_first)) {
