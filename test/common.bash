@@ -36,12 +36,12 @@ at_fault() {
     [ -e "$work/hit" ] || [ $status -ne 0 ] || status=none
 }
 
-# every file but logs, locks and checkpoints that is in the first folder is whole: the same as in the second; there is no temporary one
+# every file but logs, locks, claims and checkpoints that is in the first folder is whole: the same as in the second; there is no temporary one
 all_whole() {
     local file
     file=$(find "$1" -path '*.unfinished' -prune -o -name '*tmp*' -print)
     [ -z "$file" ] || { echo "left: $file"; return 1; }
-    find "$1" -type f ! -name '*.jsonl' ! -name '*.txt' ! -name '*.lock' ! -path '*.unfinished/*' | while read -r file; do cmp "$file" "$2/${file#"$1"/}" || return 1; done
+    find "$1" -type f ! -name '*.jsonl' ! -name '*.txt' ! -name '*.lock' ! -path '*.unfinished/*' ! -path '*/claims/*' | while read -r file; do cmp "$file" "$2/${file#"$1"/}" || return 1; done
 }
 
 # log_of FOLDER: its logs without what the machine decides

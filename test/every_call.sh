@@ -139,9 +139,16 @@ every_fault adapter 0 "${small[@]}" --adapter "$work/adapter" --threads 1 --save
 every_fault merge 0 "$programs/merge" "$work/base" "$work/adapter" "$work/run/merged"
 every_fault report 0 "$programs/consistency" --format json -o "$work/run/report.json" "$work"/preds/*.bin
 # of text enough for its tokens to be kept (data/token_cache.c): how they are read
-{ echo text,label; for i in $(seq 1100); do echo "the rain fell . $(printf 'the snow melted %d ' $((i % 7)){1..60}),$((i % 2))"; done; } >"$work/large.csv"
+awk 'BEGIN {
+    print "text,label"
+    for (i = 0; i < 1100; i++) {
+        line = "the rain fell ."
+        for (j = 0; j < 60; j++) { line = line " the snow melted " i * j % 7 }
+        print line "," i % 2
+    }
+}' >"$work/large.csv"
 cached=("$train" --task own --train-file "$work/large.csv" --dev-file "$work/own.csv" --model "$work/base" --max-len 16 --max-steps 1 --quiet --threads 1)
-"${cached[@]}" --preds "$work/made" >/dev/null 2>&1
+case cached in $what*) "${cached[@]}" --preds "$work/made" >/dev/null 2>&1 ;; esac
 every_fault cached 0 "${cached[@]}" --preds "$work/run"
 every_fault html 0 "$programs/consistency" --format html -o "$work/run/report.html" "$work"/preds/*.bin
 traces=("$work"/trace/*)

@@ -32,19 +32,14 @@ static const struct {
     {"write", {SYS_write, SYS_pwrite64, SYS_writev}},
     {"open", {SYS_openat, SYS_open, SYS_creat}},
     {"stat", {SYS_newfstatat, SYS_fstat, SYS_stat, SYS_lstat, SYS_statx}},
-    {"access", {SYS_access, SYS_faccessat, SYS_faccessat2}},
     {"list", {SYS_getdents64}},
     {"fsync", {SYS_fsync, SYS_fdatasync}},
     {"rename", {SYS_rename, SYS_renameat, SYS_renameat2}},
     {"unlink", {SYS_unlink, SYS_unlinkat, SYS_rmdir}},
     {"mkdir", {SYS_mkdir, SYS_mkdirat}},
     {"lock", {SYS_flock, SYS_fcntl}},
-    {"seek", {SYS_lseek}},
     {"close", {SYS_close}},
     {"mmap", {SYS_mmap}},
-    {"mprotect", {SYS_mprotect}},
-    {"brk", {SYS_brk}},
-    {"clone", {SYS_clone3, SYS_clone}},
 };
 
 static int is_call(const char *name, long number)
