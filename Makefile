@@ -279,7 +279,7 @@ races:
 FUZZ_SECONDS = 20
 FUZZERS = $(patsubst test/%.c,%,$(wildcard test/fuzz_*.c))
 fuzz: $(PROGRAMS)/train_gpt $(BUILD)/make_llama $(BUILD)/make_roberta
-	@+$(MAKE) BUILD=build-fuzz KERNEL_OBJECTS='$(KERNEL_OBJECTS)' CC=clang OPT='-O1 -gline-tables-only' SANITIZE='$(FUZZ_SANITIZE)' \
+	@+$(MAKE) -s BUILD=build-fuzz KERNEL_OBJECTS='$(KERNEL_OBJECTS)' CC=clang OPT='-O1 -gline-tables-only' SANITIZE='$(FUZZ_SANITIZE)' \
 	    $(addprefix build-fuzz/,$(FUZZERS))
 	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) test/fuzz.sh $(FUZZ_SECONDS) $(FUZZERS)
 FUZZ_SANITIZE = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all

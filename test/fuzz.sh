@@ -14,7 +14,7 @@ test/fuzz_corpus.sh build-fuzz/seeds || exit 1
 export ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=1 OMP_NUM_THREADS=1
 for target in "$@"; do
     mkdir -p build-fuzz/corpus/"$target" build-fuzz/found
-    if build-fuzz/"$target" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=4096 -print_final_stats=1 \
+    if build-fuzz/"$target" -max_total_time="$seconds" -timeout=300 -rss_limit_mb=4096 -print_final_stats=1 \
         -artifact_prefix=build-fuzz/found/"$target"- build-fuzz/corpus/"$target" build-fuzz/seeds/"$target" \
         >build-fuzz/"$target".log 2>&1; then
         passed=$((passed + 1))
