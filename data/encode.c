@@ -164,7 +164,7 @@ static int encode_example(Block *block, const Dataset *dataset, const Example *e
                                                          : "the part that may be cut");
         }
         size_t length = arrlenu(block->ids) - begin;
-        if (length == 0) {
+        if (length == 0 && dataset->task->kind != KIND_LANGUAGE) {
             return REFUSE("%s:%d: the text has no token; correct the line", dataset->path,
                           example->line);
         }

@@ -53,6 +53,8 @@ static const Task language = {.name = "lm",
                               .folder = "text",
                               .kind = KIND_LANGUAGE,
                               .metric = METRIC_PERPLEXITY,
+                              .encoder = "{0}",
+                              .cut = CUT_NONE,
                               .longest = 512};
 
 const Task *tasks_all(int *count)

@@ -1,4 +1,5 @@
 #include "text.h"
+#include "token_cache.h"
 
 #include <limits.h>
 #include <stb/stb_ds.h>
@@ -19,30 +20,33 @@ static void windows_free(Windows *w)
     arrfree(w->line);
 }
 
-static int add_document(Windows *w, const char *path, int line, const char *text, size_t size,
-                        const Tokenizer *tokenizer, int longest, int V, Error *error)
+/* The windows of a document that begins in this line. */
+static void add_windows(Windows *w, int line, const int *ids, ptrdiff_t count, int longest)
 {
-    Ids ids = NULL, built = NULL;
-    while (size && (text[size - 1] == '\n' || text[size - 1] == '\r')) {
-        size--;
-    }
-    tokenizer_encode(tokenizer, &ids, text, size, 0);
-    tokenizer_build(tokenizer, &built, NULL, &(Part){.ids = ids}, 1, INT_MAX, TRUNCATE_NONE);
-    arrfree(ids);
-    int code = 0;
-    for (ptrdiff_t i = 0; i < arrlen(built) && !code; i++) {
-        code = token_check(tokenizer, built[i], V, path, line, error);
-    }
-    for (ptrdiff_t first = 0; first + 1 < arrlen(built) && !code; first += longest - 1) {
-        ptrdiff_t end = first + longest < arrlen(built) ? first + longest : arrlen(built);
+    for (ptrdiff_t first = 0; first + 1 < count; first += longest - 1) {
+        ptrdiff_t end = first + longest < count ? first + longest : count;
         for (ptrdiff_t i = first; i < end; i++) {
-            arrput(w->ids, built[i]);
+            arrput(w->ids, ids[i]);
         }
         arrput(w->start, arrlenu(w->ids));
         arrput(w->line, line);
     }
-    arrfree(built);
-    return code;
+}
+
+/* Appends a document without the ends of its last lines. */
+static void add_document(Dataset *documents, size_t *room, int line, const char *text, size_t size)
+{
+    while (size && (text[size - 1] == '\n' || text[size - 1] == '\r')) {
+        size--;
+    }
+    if ((size_t)documents->count == *room) {
+        *room = *room ? 2 * *room : 64;
+        documents->examples = memory_realloc(documents->examples, *room,
+                                             sizeof *documents->examples);
+    }
+    Example *example = &documents->examples[documents->count++];
+    *example = (Example){.line = line, .text = memory_calloc(1, sizeof *example->text)};
+    example->text[0][0] = string_format("%.*s", (int)size, text);
 }
 
 /* Whether a line holds white space alone. */
@@ -55,30 +59,17 @@ static int is_blank(const char *line, size_t size)
     return i == size;
 }
 
-static int read_windows(Windows *w, const char *path, char sha256[65], const Tokenizer *tokenizer,
-                        int longest, int V, Error *error)
+static void add_documents(Dataset *documents, const char *text, size_t size)
 {
-    File file;
-    *w = (Windows){0};
-    if (file_map(&file, path, error)) {
-        return error->code;
-    }
-    const char *text = (const char *)file.bytes;
-    size_t valid = utf8_valid_prefix(text, file.size), document = 0;
-    int code = valid == file.size
-                   ? 0
-                   : REFUSE("%s: byte %zu is not UTF-8; convert the file to UTF-8 text", path,
-                            valid),
-        line = 1, first_line = 1;
-    sha256_hex(sha256, file.bytes, file.size);
-    arrput(w->start, 0);
-    for (size_t at = 0; at < file.size && !code; line++) {
-        const char *newline = memchr(text + at, '\n', file.size - at);
-        size_t end = newline ? (size_t)(newline - text) : file.size, next = newline ? end + 1 : end;
+    size_t document = 0, room = 0;
+    int line = 1, first_line = 1;
+    for (size_t at = 0; at < size; line++) {
+        const char *newline = memchr(text + at, '\n', size - at);
+        size_t end = newline ? (size_t)(newline - text) : size, next = newline ? end + 1 : end;
         int blank = is_blank(text + at, end - at);
-        if ((blank || next == file.size) && (blank ? at : next) > document) {
-            code = add_document(w, path, first_line, text + document,
-                                (blank ? at : next) - document, tokenizer, longest, V, error);
+        if ((blank || next == size) && (blank ? at : next) > document) {
+            add_document(documents, &room, first_line, text + document,
+                         (blank ? at : next) - document);
         }
         if (blank) {
             document = next;
@@ -86,10 +77,48 @@ static int read_windows(Windows *w, const char *path, char sha256[65], const Tok
         }
         at = next;
     }
+}
+
+/* Documents are tokenized whole, so that their kept tokens serve windows of any length. */
+static int read_windows(Windows *w, const char *path, char sha256[65], const Task *task,
+                        const Encoding *encoding, Error *error)
+{
+    File file;
+    Dataset documents = {.task = task, .path = string_copy(path)};
+    Encoding whole = *encoding;
+    Encoded encoded = {0};
+    *w = (Windows){0};
+    if (file_map(&file, path, error)) {
+        dataset_free(&documents);
+        return error->code;
+    }
+    const char *text = (const char *)file.bytes,
+               *nul = file.size ? memchr(text, 0, file.size) : NULL;
+    size_t valid = utf8_valid_prefix(text, file.size);
+    int code = valid != file.size
+                   ? REFUSE("%s: byte %zu is not UTF-8; convert the file to UTF-8 text", path,
+                            valid)
+               : nul ? REFUSE("%s: byte %zu is 0; is it a text?", path, (size_t)(nul - text))
+                     : 0;
+    sha256_hex(sha256, file.bytes, file.size);
+    if (!code) {
+        add_documents(&documents, text, file.size);
+    }
     file_unmap(&file);
+    whole.longest = INT_MAX;
+    code = code ? code : encode_cached(&encoded, &documents, &whole, error);
+    arrput(w->start, 0);
+    for (int d = 0; d < documents.count && !code; d++) {
+        size_t begin = encoded.start[d];
+        add_windows(w, documents.examples[d].line, encoded.ids + begin,
+                    (ptrdiff_t)(encoded.start[d + 1] - begin), encoding->longest);
+    }
     if (code) {
         windows_free(w);
+    } else {
+        encoded_free(&encoded);
     }
+    dataset_free(&documents);
     return code;
 }
 
@@ -123,17 +152,16 @@ static int at_most(int count, int limit)
 }
 
 int text_read(Dataset *train, Dataset *dev, Encoded *train_ids, Encoded *dev_ids, const Task *task,
-              const char *path, const Tokenizer *tokenizer, int longest, int V, int max_train,
-              int max_dev, Error *error)
+              const char *path, const Encoding *encoding, int max_train, int max_dev, Error *error)
 {
     int folder = path_is_folder(path);
     char *train_path = folder ? string_format("%s/train.txt", path) : string_copy(path),
          *dev_path = folder ? string_format("%s/validation.txt", path) : string_copy(path),
          train_sha[65], dev_sha[65];
     Windows first, second = {0};
-    int code = read_windows(&first, train_path, train_sha, tokenizer, longest, V, error);
+    int code = read_windows(&first, train_path, train_sha, task, encoding, error);
     if (!code && folder) {
-        code = read_windows(&second, dev_path, dev_sha, tokenizer, longest, V, error);
+        code = read_windows(&second, dev_path, dev_sha, task, encoding, error);
         if (code) {
             windows_free(&first);
         }

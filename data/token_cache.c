@@ -199,42 +199,53 @@ static int load(Encoded *encoded, const Dataset *dataset, const Encoding *encodi
     return 1;
 }
 
-/* Removes files, those that were used longest ago first, until there is room for so many bytes. */
+/* A file of the folder. */
+typedef struct Kept {
+    char *path;
+    size_t bytes;
+    struct timespec used;
+} Kept;
+
+static int by_use(const void *a, const void *b)
+{
+    const struct timespec *x = &((const Kept *)a)->used, *y = &((const Kept *)b)->used;
+    return x->tv_sec != y->tv_sec ? (x->tv_sec > y->tv_sec) - (x->tv_sec < y->tv_sec)
+                                  : (x->tv_nsec > y->tv_nsec) - (x->tv_nsec < y->tv_nsec);
+}
+
+/* Removes files, those that were used longest ago first, until there is room for so many bytes; one
+ * that cannot be removed is passed over. */
 static void make_room(const char *folder, size_t bytes)
 {
-    for (;;) {
-        size_t sum = bytes;
-        struct timespec oldest = {0};
-        char *victim = NULL;
-        DIR *stream = opendir(folder);
-        struct dirent *entry;
-        while (stream && (entry = readdir(stream))) {
-            struct stat status;
-            char *path = string_format("%s/%s", folder, entry->d_name);
-            const char *ending = strrchr(path, '.');
-            if (ending && !strcmp(ending, ".tokens") && !lstat(path, &status) &&
-                S_ISREG(status.st_mode)) {
-                sum += (size_t)status.st_size;
-                if (!victim || status.st_mtim.tv_sec < oldest.tv_sec ||
-                    (status.st_mtim.tv_sec == oldest.tv_sec &&
-                     status.st_mtim.tv_nsec < oldest.tv_nsec)) {
-                    oldest = status.st_mtim;
-                    free(victim);
-                    victim = path;
-                    continue;
-                }
-            }
-            free(path);
+    Kept *list = NULL; /* stb_ds array */
+    DIR *stream = opendir(folder);
+    struct dirent *entry;
+    size_t sum = bytes;
+    while (stream && (entry = readdir(stream))) {
+        struct stat status;
+        char *path = string_format("%s/%s", folder, entry->d_name);
+        const char *ending = strrchr(path, '.');
+        if (ending && !strcmp(ending, ".tokens") && !lstat(path, &status) &&
+            S_ISREG(status.st_mode)) {
+            sum += (size_t)status.st_size;
+            arrput(list, ((Kept){path, (size_t)status.st_size, status.st_mtim}));
+            continue;
         }
-        if (stream) {
-            closedir(stream);
-        }
-        int more = sum > TOKEN_CACHE_MOST && victim && !unlink(victim);
-        free(victim);
-        if (!more) {
-            return;
-        }
+        free(path);
     }
+    if (stream) {
+        closedir(stream);
+    }
+    if (list) {
+        qsort(list, arrlenu(list), sizeof *list, by_use);
+    }
+    for (size_t i = 0; i < arrlenu(list); i++) {
+        if (sum > TOKEN_CACHE_MOST && !unlink(list[i].path)) {
+            sum -= list[i].bytes;
+        }
+        free(list[i].path);
+    }
+    arrfree(list);
 }
 
 /* What could not be written is not kept. */

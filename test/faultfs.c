@@ -2,7 +2,7 @@
  * test can show what a program leaves behind: FAULT="rename 2 28" lets the second rename fail with
  * errno 28 (ENOSPC); "rename 2 -15" sends the program signal 15 (SIGTERM) there. The file
  * $FAULT_HIT says that the call came. Functions: mkdir, open (of files that are made), fopen (for
- * writing), fflush, fsync, rename, fclose (of a written file), pthread_create, and malloc, which
+ * writing), fflush, fsync, rename, unlink, fclose (of a written file), pthread_create, and malloc, which
  * counts calloc, realloc and aligned memory too, from the program's first signal() on: what is
  * before is the loader's. A failed fclose closes all the same, as close(2) does.
  *
@@ -82,6 +82,11 @@ int fflush(FILE *stream)
 int fsync(int descriptor)
 {
     return fails("fsync") ? -1 : REAL(fsync)(descriptor);
+}
+
+int unlink(const char *path)
+{
+    return fails("unlink") ? -1 : REAL(unlink)(path);
 }
 
 int rename(const char *old, const char *new)

@@ -328,8 +328,9 @@ static void check_windows(void)
     free(text);
     Ids whole = NULL;
     tokenizer_encode(t, &whole, first, strlen(first), 0);
-    int code = text_read(&train, &dev, &ids, &dev_ids, task_find("lm", &error), path, t, LONGEST,
-                         1 << 20, 0, 0, &error);
+    int code = text_read(&train, &dev, &ids, &dev_ids, task_find("lm", &error), path,
+                         &(Encoding){.tokenizer = t, .longest = LONGEST, .V = 1 << 20, .threads = 2},
+                         0, 0, &error);
     CHECK(!code, "%s", error.text);
     if (!code) {
         size_t n = arrlenu(whole) + 1; /* with the token in front */

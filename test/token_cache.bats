@@ -124,6 +124,40 @@ files() { ls "$tokens" | wc -l; }
     [ "$(files)" -eq 2 ]
 }
 
+@test "what a killed writer left goes, and a file that cannot be removed is passed over" {
+    make_shim
+    rm "$tokens"/*
+    touch "$tokens/a.tokens.tmp-4194304" # no process has that number
+    truncate -s 600M "$tokens/old.tokens" "$tokens/older.tokens"
+    touch -d '2020-01-01' "$tokens/older.tokens"
+    touch -d '2020-01-02' "$tokens/old.tokens"
+    rm -rf "$work/preds"
+    at_fault unlink 1 1 "$train" --task own --train-file "$BATS_FILE_TMPDIR/train.csv" --dev-file "$BATS_FILE_TMPDIR/dev.csv" \
+        --model tiny --max-len 16 --max-steps 2 --seed 1 --preds "$work/preds" --quiet
+    [ "$status" -eq 0 ]
+    same
+    [ ! -e "$tokens/a.tokens.tmp-4194304" ]
+    [ "$(ls "$tokens" | grep -c '^old')" -eq 1 ]
+}
+
+@test "the tokens of a language model's text are kept, for windows of any length" {
+    rm -rf "$tokens"
+    "${BUILD:-build}/make_llama" "$work/llama"
+    awk 'BEGIN { for (i = 0; i < 3000; i++) { for (j = 0; j < 8; j++) print "the rain fell " i " times on the " j " mills of a town that nobody had heard of, so that the river rose by " i * j " feet and the mills went round and round as they never had before, and never did again"; print "" } }' >"$work/text"
+    lm() { "$train" --task lm --model "$work/llama" --data "$work/text" --lora --max-steps 1 --max-eval 2 --preds "$work/preds" --quiet "$@" 2>"$work/message"; }
+    first=$(lm --max-len 16 --threads 1 | grep '^seed')
+    [ "$(files)" -eq 1 ]
+    touch -d '2020-01-01' "$tokens"/*
+    [ "$(lm --max-len 16 | grep '^seed')" = "$first" ]
+    lm --max-len 32 >/dev/null
+    [ "$(files)" -eq 1 ]
+    [ -z "$(find "$tokens" -type f ! -newermt 2021-01-01)" ]
+    [ "$(notes)" -eq 0 ]
+    printf 'a\0b' >"$work/text"
+    appended= refused=$work/none
+    fails 65 'byte 1 is 0; is it a text' "$train" --task lm --model "$work/llama" --data "$work/text" --lora --preds "$work/none"
+}
+
 @test "the oldest go where there is no room, and small data sets are not kept" {
     truncate -s 1G "$tokens/old.tokens"
     touch -d '2020-01-01' "$tokens/old.tokens"

@@ -70,6 +70,13 @@ static int open_model_files(Setup *setup, Config *config, Error *error)
     return code;
 }
 
+static Encoding encoding_of(const Setup *setup, int decoder, int V)
+{
+    int threads = option_count(setup->options->threads);
+    return (Encoding){setup->tokenizer, decoder, setup->recipe.max_len, V,
+                      threads ? threads : threads_available(), setup->recipe.spans};
+}
+
 static int open_text(Setup *setup, const Config *config, Error *error)
 {
     const Recipe *r = &setup->recipe;
@@ -91,9 +98,9 @@ static int open_text(Setup *setup, const Config *config, Error *error)
                          "validation.txt, with --data",
                          data ? "no such text" : "--data is missing");
     }
+    Encoding encoding = encoding_of(setup, 0, config->V);
     return text_read(&setup->train, &setup->dev, &setup->train_ids, &setup->dev_ids, setup->task,
-                     data, setup->tokenizer, r->max_len, config->V, r->max_train, r->max_eval,
-                     error);
+                     data, &encoding, r->max_train, r->max_eval, error);
 }
 
 /* Files of one's own. */
@@ -262,9 +269,7 @@ static int check_types(const Setup *setup, const Encoded *encoded, int types, Er
 static int encode_one(Setup *setup, Encoded *ids, const Dataset *dataset, int decoder, int types,
                       int V, Error *error)
 {
-    int threads = option_count(setup->options->threads);
-    Encoding encoding = {setup->tokenizer, decoder, setup->recipe.max_len, V,
-                         threads ? threads : threads_available(), setup->recipe.spans};
+    Encoding encoding = encoding_of(setup, decoder, V);
     return encode_cached(ids, dataset, &encoding, error) ||
                    (!decoder && check_types(setup, ids, types, error))
                ? error->code
