@@ -63,7 +63,7 @@ static const ToolOption known[] = {
     {"labels", "A,B,...", AT(labels), "class names of imported files in the order of their ids"},
     {"metric", "NAME", 0,
      "of imported files: accuracy (default), mcc, f1 (the report says of which class), "
-     "macro-f1, pearson, spearman, mae"},
+     "macro-f1, f1a and em (MultiRC's), pearson, spearman, mae"},
     {"scores", "A,B,...", AT(scores),
      "columns of class scores in imported files; else those named as classes"},
     {"seed-from", "REGEX", AT(seed_from),
@@ -151,8 +151,8 @@ static int set(void *into, const char *name, const char *value, Error *error)
     static const char *const formats[] = {"text", "json", "jsonl", "csv", "md", "latex", "html"};
     static const char *const intervals[] = {"two-way", "boot", "none"};
     static const char *const ddofs[] = {"0", "1"};
-    static const char *const metrics[] = {"accuracy", "mcc",      "f1", "macro-f1",
-                                          "pearson",  "spearman", "mae"};
+    static const char *const metrics[] = {"accuracy", "mcc",     "f1",       "macro-f1", "f1a",
+                                          "em",       "pearson", "spearman", "mae"};
     int chosen = 0;
     uint64_t number = 0;
     char *end;
@@ -170,7 +170,7 @@ static int set(void *into, const char *name, const char *value, Error *error)
     } else if (!strcmp(name, "ddof")) {
         return choice(&o->ddof, name, value, ddofs, 2, error);
     } else if (!strcmp(name, "metric")) {
-        if (choice(&chosen, name, value, metrics, 7, error)) {
+        if (choice(&chosen, name, value, metrics, 9, error)) {
             return error->code;
         }
         o->metric = value;
@@ -232,7 +232,7 @@ int arguments_parse(Arguments *o, int argc, char **argv, Error *error)
                          : o->plan         ? "plan"
                                            : "expect");
     }
-    if (named == 0 && !o->help && !o->version && !o->audit && !(o->plan && o->given)) {
+    if (named == 0 && !o->help && !o->version && !o->audit && !(o->plan && (o->given || o->reference))) {
         return error_set(error, EXIT_USAGE,
                          "no files; name prediction files: ./consistency preds/*.bin");
     }

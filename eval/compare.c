@@ -17,7 +17,8 @@ static void scores_of(double *zeta, const Group *g)
     for (size_t s = 0; s < g->S; s++) {
         const Preds *run = g->runs[s];
         zeta[s] = g->regression ? metric_of_values(metric, run->value, g->target, g->N)
-                                : metric_of_classes(metric, g->label, run->pred, g->N, g->K);
+                                : metric_of_classes(metric, g->id, g->label, run->pred, g->N,
+                                                    g->K);
     }
 }
 

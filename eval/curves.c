@@ -26,7 +26,7 @@ static Preds run_at(const Preds *run, size_t e)
 {
     Preds then = *run;
     then.pred = run->epoch_pred + e * run->N;
-    then.value = run->epoch_logits ? run->epoch_logits + e * run->N : NULL;
+    then.value = run->regression ? run->epoch_logits + e * run->N : NULL;
     then.logits = NULL;
     return then;
 }

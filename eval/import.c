@@ -1,4 +1,5 @@
 #include "import.h"
+#include "metrics.h"
 #include "scores.h"
 
 #include <math.h>
@@ -422,6 +423,13 @@ int import_read(Preds *preds, const Imports *imports, const char *path, size_t f
     if (!code) {
         code = preds->regression ? fill_values(preds, &rows, &columns, error)
                                  : fill_classes(preds, &rows, &columns, imports, error);
+    }
+    if (!code && metric_is_multirc(metric)) {
+        int *question = memory_alloc(rows.N, sizeof *question);
+        if (multirc_questions(question, rows.id, rows.N)) {
+            code = REFUSE("%s: metric %s needs ids as MultiRC's, p0-q0-a0", path, metric);
+        }
+        free(question);
     }
     if (!code) {
         json_t *ignored = json_array();

@@ -224,6 +224,24 @@ int multirc_questions(int *question, char *const *ids, size_t n)
     return 0;
 }
 
+int metric_is_multirc(const char *name)
+{
+    return !strcmp(name, "f1a") || !strcmp(name, "em");
+}
+
+static double of_questions(const char *name, char *const *ids, const int *labels,
+                           const int *predictions, size_t N)
+{
+    int *question = memory_alloc(N, sizeof *question);
+    double metric = NAN;
+    if (ids && !multirc_questions(question, ids, N)) {
+        Multirc m = metric_multirc(question, labels, predictions, N);
+        metric = *name == 'e' ? m.em : m.f1a;
+    }
+    free(question);
+    return metric;
+}
+
 double metric_by_name(const char *name, const Confusion *c)
 {
     return !c->N                              ? NAN
@@ -234,12 +252,13 @@ double metric_by_name(const char *name, const Confusion *c)
                                               : NAN;
 }
 
-double metric_of_classes(const char *name, const int *labels, const int *predictions, size_t N,
-                         int K)
+double metric_of_classes(const char *name, char *const *ids, const int *labels,
+                         const int *predictions, size_t N, int K)
 {
     Confusion c;
     confusion_count(&c, labels, predictions, N, K);
-    double metric = metric_by_name(name, &c);
+    double metric = c.N && metric_is_multirc(name) ? of_questions(name, ids, labels, predictions, N)
+                                                   : metric_by_name(name, &c);
     confusion_free(&c);
     return metric;
 }

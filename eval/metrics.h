@@ -52,13 +52,16 @@ int multirc_questions(int *question, char *const *ids, size_t n);
  * another name. */
 double metric_of_values(const char *name, const float *values, const float *targets, size_t n);
 
-/* The metric of this name (accuracy, mcc, f1, macro-f1), or NaN for another name, or where no
- * label is known. f1 is that of
- * class 1; the readers of files see to it that two classes are known. */
+/* The metric of this name (accuracy, mcc, f1, macro-f1), or NaN for another name, or where no label is
+ * known. f1 is that of class 1; the readers of files see to it that two classes are known. */
 double metric_by_name(const char *name, const Confusion *confusion);
 
-/* The same of labels and predictions, as confusion_count has them. */
-double metric_of_classes(const char *name, const int *labels, const int *predictions, size_t N,
-                         int K);
+/* The same of labels and predictions, as confusion_count has them; f1a and em, MultiRC's, by the ids,
+ * which may be NULL: NaN where they are not MultiRC's. */
+double metric_of_classes(const char *name, char *const *ids, const int *labels,
+                         const int *predictions, size_t N, int K);
+
+/* Whether a metric is one of MultiRC's, which needs its ids. */
+int metric_is_multirc(const char *name);
 
 #endif

@@ -75,6 +75,26 @@ json_t *collapsed_runs(const json_t *group)
     return json_object_get(json_object_get(group, "degenerate"), "any");
 }
 
+static double mean_of(const json_t *list)
+{
+    double sum = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        sum += json_number_value(json_array_get(list, i));
+    }
+    return sum / (double)json_array_size(list);
+}
+
+char *multirc_text(const json_t *group)
+{
+    const json_t *multirc = json_object_get(group, "multirc");
+    char a[32], b[32];
+    return multirc
+               ? string_format("answers: f1a %s; questions: exact match %s",
+                               decimal(a, mean_of(json_object_get(multirc, "f1a")), 100, 2),
+                               decimal(b, mean_of(json_object_get(multirc, "em")), 100, 2))
+               : NULL;
+}
+
 const char *identity_text(const json_t *groups)
 {
     json_t *group;

@@ -229,6 +229,18 @@ void report_md(FILE *out, const json_t *report, const Arguments *o)
                 text_of(g, "recipe_sha256"), number_of(g, "S"), r.bad, r.zeta, r.VAR, r.con, r.ccon,
                 r.kappa, r.alpha, r.phi, r.p, r.vote);
     }
+    json_array_foreach(json_object_get(report, "groups"), i, g)
+    {
+        char *multirc = multirc_text(g);
+        if (multirc) {
+            fputs("\n- ", out);
+            put_escaped(out, text_of(g, "task"), 0);
+            fputc(' ', out);
+            put_name(out, g, 0);
+            fprintf(out, ", recipe %.8s: %s\n", text_of(g, "recipe_sha256"), multirc);
+            free(multirc);
+        }
+    }
     md_comparisons(out, report);
     reference_show(out, json_object_get(report, "reference"), o);
     plan_show(out, json_object_get(report, "plans"), o);

@@ -175,14 +175,10 @@ static void print_group(FILE *out, const json_t *g, const Arguments *o)
         }
         fputc('\n', out);
     }
-    const json_t *multirc = json_object_get(g, "multirc");
+    char *multirc = multirc_text(g);
     if (multirc) {
-        double *f1a = values_of(json_object_get(multirc, "f1a")),
-               *em = values_of(json_object_get(multirc, "em"));
-        fprintf(out, "  answers: f1a %s; questions: exact match %s\n",
-                decimal(a, mean(f1a, S), 100, 2), decimal(b, mean(em, S), 100, 2));
-        free(f1a);
-        free(em);
+        fprintf(out, "  %s\n", multirc);
+        free(multirc);
     }
     const json_t *healthy = json_object_get(g, "without_degenerate");
     if (healthy) {

@@ -110,8 +110,9 @@ static json_t *part(const Table *t, int with_runs)
     return o;
 }
 
-static void put_metrics(json_t *o, const Table *t, double *zeta, const char *metric)
+static void put_metrics(json_t *o, const Group *g, const Table *t, double *zeta)
 {
+    const char *metric = preds_meta(g->runs[0], "metric");
     size_t *correct = memory_alloc(t->S, sizeof *correct);
     double *accuracy = memory_alloc(t->S, sizeof *accuracy), *mcc = memory_alloc(t->S, sizeof *mcc);
     double *macro = memory_alloc(t->S, sizeof *macro), *f1 = memory_alloc(t->S, sizeof *f1);
@@ -124,7 +125,9 @@ static void put_metrics(json_t *o, const Table *t, double *zeta, const char *met
         mcc[s] = metric_mcc(&c);
         macro[s] = metric_macro_f1(&c);
         f1[s] = t->K == 2 ? metric_f1(&c, 1) : NAN;
-        zeta[s] = metric_by_name(metric, &c);
+        zeta[s] = metric_is_multirc(metric) ? metric_of_classes(metric, g->id, t->label, t->pred[s],
+                                                                t->N, (int)t->K)
+                                            : metric_by_name(metric, &c);
         confusion_free(&c);
     }
     json_object_set_new(o, "correct", count_list(correct, t->S));
@@ -196,13 +199,14 @@ static double wrong_apart(const Table *t)
 }
 
 /* The task's metric of the majority vote (ties to the smallest class). */
-static double vote_zeta(const Table *t, const char *metric)
+static double vote_zeta(const Group *g, const Table *t)
 {
     int *pred = memory_alloc(t->N, sizeof *pred);
     for (size_t i = 0; i < t->N; i++) {
         pred[i] = majority_vote(t, i);
     }
-    double zeta = metric_of_classes(metric, t->label, pred, t->N, (int)t->K);
+    double zeta = metric_of_classes(preds_meta(g->runs[0], "metric"), g->id, t->label, pred, t->N,
+                                    (int)t->K);
     free(pred);
     return zeta;
 }
@@ -297,11 +301,11 @@ static void put_classes(json_t *o, const Group *g, const StatisticsOptions *opti
     double *zeta = memory_alloc(t.S, sizeof *zeta), n = (double)t.N, S = (double)t.S;
     char *collapsed = memory_calloc(t.S, 1);
     put_count(o, "missing", t.missing);
-    put_metrics(o, &t, zeta, preds_meta(g->runs[0], "metric"));
+    put_metrics(o, g, &t, zeta);
     put_spread(o, zeta, t.S, options->level);
     size_t any = put_degenerate(o, g, &t, collapsed, options->level);
     put_shares(o, &t);
-    put(o, "vote_zeta", vote_zeta(&t, preds_meta(g->runs[0], "metric")));
+    put(o, "vote_zeta", vote_zeta(g, &t));
     if (t.S > 1) {
         double con = agreement(&t, pairs_same), ccon = agreement(&t, pairs_right), accuracy = 0;
         for (size_t s = 0; s < t.S; s++) {

@@ -169,7 +169,8 @@ void put_logits(json_t *o, const Group *g, const Table *t, int list_all)
     put(logits, "ensemble_probability_accuracy", (double)e.probability / (double)N);
     put(logits, "ensemble_log_probability_accuracy", (double)e.log_probability / (double)N);
     put(logits, "ensemble_probability_zeta",
-        metric_of_classes(preds_meta(g->runs[0], "metric"), t->label, e.by_mean, N, (int)K));
+        metric_of_classes(preds_meta(g->runs[0], "metric"), g->id, t->label, e.by_mean, N,
+                          (int)K));
     json_object_set_new(o, "logits", logits);
     ensembles_free(&e);
     free(p);

@@ -215,6 +215,33 @@ header() {
     "$consistency" --format json "$work"/p/*.bin | tr -d ' \n' | sed 's/.*"f1a":\[\([^]]*\)\],"em".*/\1/' | tr ',' '\n' >"$work/values"
     while read -r value; do printf 'answers: f1a %.4f; questions: exact match 0.5000\n' "$value"; done <<<"$(cat "$work/values")" >"$work/expected"
     cat "$work"/line[123] | cmp - "$work/expected"
+    # in the other views, and by name: what is shown, written, and selects
+    for format in md html; do
+        "$consistency" --format $format "$work"/p/*.bin | grep -Eq 'answers: f1a (0\.00|22\.22|44\.44|66\.67); questions: exact match 50\.00'
+    done
+    rm -r "$work/p"
+    for seed in 1 2 3; do
+        trained multirc --seed $seed --metric em --select best
+        grep -q '^seed .: dev em 0.5000 ' "$work/out"
+        trained multirc --seed $seed --metric f1a --select best
+        [ "$(grep -Eo 'dev f1a 0\.[0-9]*' "$work/out" | cut -d ' ' -f 3)" = "$(sed -n 's/^answers: f1a \([^;]*\);.*/\1/p' "$work/out")" ]
+        cat "$work/out" >>"$work/closing"
+    done
+    "$consistency" --format json "$work"/p/*.bin >"$work/json"
+    grep -q '"metric": *"f1a"' "$work/json" && grep -q '"metric": *"em"' "$work/json"
+    tr -d ' \n' <"$work/json" | grep -Eq '"zeta":0.5[,0]'
+    "$consistency" "$work"/p/*.bin | grep -Eq '\(em\)|, em|  em '
+    fails 64 'metric f1a with --task rte: choose accuracy, mcc, macro-f1 or f1' "$train" --task rte --data builtin --metric f1a
+    fails 64 'metric mcc with --task stsb: choose pearson or spearman' "$train" --task stsb --data builtin --metric mcc
+    fails 64 'metric f1 with --task cb: choose accuracy, mcc or macro-f1' "$train" --task cb --data builtin --metric f1
+    [ "$("$train" --task rte --data builtin --metric accuracy --dry-run --verbose 2>&1 | grep sha256)" = "$("$train" --task rte --data builtin --dry-run --verbose 2>&1 | grep sha256)" ]
+    # imports need MultiRC's ids
+    for run in 1 2; do mkdir -p "$work/i/run$run"; printf 'id,label,prediction\np0-q0-a0,1,1\np0-q0-a1,0,%d\np0-q1-a0,0,0\n' $((run - 1)) >"$work/i/run$run/predict_results_multirc.csv"; done
+    "$consistency" --metric em --format json "$work"/i/run?/*.csv | tr -d ' \n' | grep -q '"zeta":0.75'
+    sed -i 's/^p0-q/q/' "$work"/i/run?/*.csv
+    run "$consistency" --metric em "$work"/i/run?/*.csv
+    [ "$status" -eq 65 ]
+    [[ "$output" == *"metric em needs ids as MultiRC's, p0-q0-a0"* ]]
     # no other task has such a line
     trained multirc --data builtin
     run grep -q '^answers' "$work/out"

@@ -7,22 +7,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void score_regression(const Dataset *dataset, Evaluation *e)
+static void score_regression(const Dataset *dataset, const char *metric, Evaluation *e)
 {
     float *target = memory_alloc((size_t)dataset->count, sizeof *target);
     for (int i = 0; i < dataset->count; i++) {
         target[i] = dataset->examples[i].target;
     }
-    e->metric = metric_of_values(metric_name(dataset->task->metric), e->logits, target,
-                                 (size_t)dataset->count);
+    e->metric = metric_of_values(metric, e->logits, target, (size_t)dataset->count);
     e->majority = NAN;
     e->collapsed = isnan(e->metric);
     free(target);
 }
 
-static void score_classes(const Dataset *dataset, Evaluation *e)
+static void score_classes(const Dataset *dataset, const char *metric, Evaluation *e)
 {
     int K = dataset->task->K, *label = memory_alloc((size_t)dataset->count, sizeof *label);
+    char **id = memory_alloc((size_t)dataset->count, sizeof *id);
     e->collapsed = 1;
     for (int i = 0; i < dataset->count; i++) {
         const float *z = e->logits + (size_t)i * (size_t)K;
@@ -32,15 +32,16 @@ static void score_classes(const Dataset *dataset, Evaluation *e)
         }
         e->pred[i] = best;
         label[i] = dataset->examples[i].label;
+        id[i] = dataset->examples[i].id;
         e->collapsed = e->collapsed && best == e->pred[0];
     }
     Confusion confusion;
     confusion_count(&confusion, label, e->pred, (size_t)dataset->count, K);
-    e->metric = dataset->hidden ? NAN
-                                : metric_by_name(metric_name(dataset->task->metric), &confusion);
+    e->metric = metric_of_classes(metric, id, label, e->pred, (size_t)dataset->count, K);
     e->majority = metric_majority(&confusion);
     confusion_free(&confusion);
     free(label);
+    free(id);
 }
 
 static int all_finite(const float *values, size_t n)
@@ -101,9 +102,9 @@ int evaluate(Run *run, const Encoded *set, Evaluation *e, Error *error)
         e->metric = exp(e->loss);
         e->majority = NAN;
     } else if (dataset->task->kind == KIND_REGRESSION) {
-        score_regression(dataset, e);
+        score_regression(dataset, setup_metric(setup, dataset), e);
     } else {
-        score_classes(dataset, e);
+        score_classes(dataset, setup_metric(setup, dataset), e);
     }
     return 0;
 }

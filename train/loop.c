@@ -120,7 +120,7 @@ static int evaluate_and_keep(Run *run, Error *error)
     const Setup *setup = run->setup;
     if (evaluate_dev(run, error) || tracer_evaluation(run->tracer, &run->now, error) ||
         progress_evaluation(&run->progress, &run->now, run_train_loss(run),
-                            metric_name(setup->task->metric), error)) {
+                            setup_metric(setup, &setup->dev), error)) {
         return error->code;
     }
     run->state.waited++;

@@ -225,13 +225,13 @@ static void show_idle_options(const Setup *s)
 }
 
 /* A further set's metric. */
-static void show_further(const Dataset *dataset, const Written *file)
+static void show_further(const Setup *s, const Dataset *dataset, const Written *file)
 {
     printf("%s %s: ", dataset->task->name, dataset->split);
     if (dataset->hidden) {
         printf("the labels are hidden\n");
     } else {
-        printf("%s %.4f (loss %.4f)\n", metric_name(dataset->task->metric), file->metric,
+        printf("%s %.4f (loss %.4f)\n", setup_metric(s, dataset), file->metric,
                file->loss);
     }
 }
@@ -247,7 +247,7 @@ static void show_outcome(const Setup *s, const Seeds *seeds, const Outcome *o)
         return;
     }
     printf("seed %llu: dev %s %.4f (loss %.4f)\n", (unsigned long long)seeds->seed,
-           metric_name(s->task->metric), o->metric, o->dev_loss);
+           setup_metric(s, &s->dev), o->metric, o->dev_loss);
     if (s->task->kind == KIND_REGRESSION) {
         printf("majority: does not apply%s\n",
                o->collapsed ? "; WARNING: the run collapsed to a constant" : "");
@@ -261,7 +261,7 @@ static void show_outcome(const Setup *s, const Seeds *seeds, const Outcome *o)
     if (s->half.count && s->steps) {
         char *place = output_place(s, o->step, o->epoch);
         printf("half: the other half of dev chose %s, with %s %.4f\n", place,
-               metric_name(s->task->metric), o->selection);
+               setup_metric(s, &s->dev), o->selection);
         free(place);
     }
     if (o->early) {
@@ -271,7 +271,7 @@ static void show_outcome(const Setup *s, const Seeds *seeds, const Outcome *o)
                o->early, s->steps, n, n == 1 ? " was" : "s were");
     }
     for (int i = 0; i < s->further_count; i++) {
-        show_further(&s->further[i], &o->files[1 + i]);
+        show_further(s, &s->further[i], &o->files[1 + i]);
     }
     show_time(o->seconds);
     for (int i = 0; i <= s->further_count; i++) {

@@ -97,7 +97,7 @@ json_t *output_receipts(const Setup *setup, const Dataset *dataset, const Seeds 
         {"adapter_sha256", setup->recipe.start},
         {"label_names", label_names},
         {"problem", problems[task->kind]},
-        {"metric", metric_name(task->metric)},
+        {"metric", setup_metric(setup, dataset)},
         {"dataset", setup->builtin ? "builtin sample" : task->folder},
         {"dataset_sha256", dataset->sha256},
         {"train_sha256", setup->train.sha256},

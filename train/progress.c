@@ -164,7 +164,7 @@ int progress_further(Progress *p, const Dataset *dataset, const Evaluation *e, E
     return log_line(p, error,
                     "{\"event\":\"further\",\"task\":\"%s\",\"split\":\"%s\",\"loss\":%s,"
                     "\"metric\":\"%s\",\"value\":%s}\n",
-                    dataset->task->name, dataset->split, loss, metric_name(dataset->task->metric),
+                    dataset->task->name, dataset->split, loss, setup_metric(p->setup, dataset),
                     value);
 }
 

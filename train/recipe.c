@@ -118,6 +118,36 @@ int recipe_make(Recipe *recipe, const Options *o, const Task *task, Error *error
     return check_values(recipe, o, error);
 }
 
+int recipe_choose_metric(Recipe *recipe, const Options *o, const Task *task, Error *error)
+{
+    static const char *const of_classes[] = {"accuracy", "mcc", "macro-f1", "f1", "f1a", "em"},
+                             *const of_values[] = {"pearson", "spearman"},
+                             *const of_language[] = {"perplexity"};
+    const char *const *list = task->kind == KIND_REGRESSION ? of_values
+                              : task->kind == KIND_LANGUAGE ? of_language
+                                                            : of_classes;
+    int count = task->kind == KIND_REGRESSION    ? 2
+                : task->kind == KIND_LANGUAGE    ? 1
+                : task->form == FORM_MULTIRC     ? 6
+                                                 : 3 + (task->K == 2),
+        i = 0;
+    while (o->metric && i < count && strcmp(list[i], o->metric)) {
+        i++;
+    }
+    if (i == count) {
+        char *names = string_copy("");
+        for (i = 0; i < count; i++) {
+            string_append(&names, "%s%s", !i ? "" : i + 1 < count ? ", " : " or ", list[i]);
+        }
+        error_set(error, EXIT_USAGE, "--metric %s with --task %s: choose %s", o->metric, task->name,
+                  names);
+        free(names);
+        return recipe_blame(o, "metric", error);
+    }
+    recipe->metric = o->metric && strcmp(o->metric, metric_name(task->metric)) ? o->metric : NULL;
+    return 0;
+}
+
 Seeds seeds_from(const Options *o, uint64_t seed)
 {
     return (Seeds){seed, o->seed_init ? option_seed(o->seed_init) : seed,
@@ -205,6 +235,9 @@ json_t *recipe_json(const Recipe *r, const Seeds *seeds)
     json_object_set_new(object, "max_len", json_integer(r->max_len));
     json_object_set_new(object, "max_steps", json_integer(r->max_steps));
     json_object_set_new(object, "max_train", json_integer(r->max_train));
+    if (r->metric) { /* of no other run */
+        json_object_set_new(object, "metric", json_string(r->metric));
+    }
     if (r->micro) {
         json_object_set_new(object, "micro_batch", json_integer(r->micro));
     }

@@ -19,6 +19,7 @@ typedef struct Recipe {
     double lr, warmup, epochs;
     int batch, max_steps, max_len, max_train, max_eval;
     Selection select;
+    const char *metric;     /* --metric, where it is not the task's; else NULL */
     const char *eval_every; /* as --eval-every has it: where the best is looked for */
     int patience;           /* evaluations without a better one that end the run; 0: none do */
     /* -1: dropout as the model's config says, the others as dropout */
@@ -42,6 +43,10 @@ Seeds seeds_from(const Options *options, uint64_t seed);
 /* From the options, which a named recipe has filled (recipes.h); what adapters go to is left open,
  * as it depends on the model. Errors: 64, 65 a value of a recipe's. */
 int recipe_make(Recipe *recipe, const Options *options, const Task *task, Error *error);
+
+/* Chooses the metric, when the task's classes are known. Errors: 64, 65 one that is not for the
+ * task. */
+int recipe_choose_metric(Recipe *recipe, const Options *options, const Task *task, Error *error);
 
 /* An error about an option's value is the named recipe's where the command line has none: says so.
  * Returns the error's code. */

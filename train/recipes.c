@@ -21,7 +21,7 @@ enum { FIELDS = sizeof fields / sizeof *fields };
 static const char *const settings[] = {
     "lr", "batch", "warmup", "weight_decay", "beta1", "beta2", "eps", "clip", "epochs", "max_steps",
     "bias_correction", "schedule", "dropout", "attention_dropout", "head_dropout", "head", "max_len",
-    "select", "eval_every", "patience", "lora", "lora_r", "lora_alpha", "lora_dropout",
+    "select", "metric", "eval_every", "patience", "lora", "lora_r", "lora_alpha", "lora_dropout",
     "lora_targets", "rslora",
 };
 enum { SETTINGS = sizeof settings / sizeof *settings, NEEDED = 9 };
@@ -276,8 +276,9 @@ static void append_settings(char **text, const json_t *object)
     json_object_foreach((json_t *)(uintptr_t)object, key, value)
     {
         char number[32];
+        const char *shown = json_is_true(value) ? "" : value_text(number, value);
         string_append(text, "%s%s%s%s", mark, key, json_is_true(value) ? "" : " ",
-                      json_is_true(value) ? "" : value_text(number, value));
+                      shown ? shown : "false");
         mark = ", ";
     }
 }

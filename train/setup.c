@@ -295,6 +295,12 @@ const Encoded *setup_set(const Setup *setup, int i)
     return i == 0 ? &setup->dev_ids : i <= setup->further_count ? &setup->further_ids[i - 1] : NULL;
 }
 
+const char *setup_metric(const Setup *setup, const Dataset *dataset)
+{
+    const char *chosen = setup->recipe.metric;
+    return chosen && dataset->task == setup->task ? chosen : metric_name(dataset->task->metric);
+}
+
 int setup_most_evaluated(const Setup *setup)
 {
     int most = int_max(setup->dev.count, setup->half.count);
@@ -353,8 +359,11 @@ int setup_open(Setup *setup, Options *options, Error *error)
     }
     if (options->perturb) {
         size_t used = strlen(setup->backend.variants);
-        snprintf(setup->backend.variants + used, sizeof setup->backend.variants - used,
-                 "%sperturb=%s", used ? "," : "", options->perturb);
+        int all = snprintf(setup->backend.variants + used, sizeof setup->backend.variants - used,
+                           "%sperturb=%s", used ? "," : "", options->perturb);
+        if (!code && all >= (int)(sizeof setup->backend.variants - used)) {
+            code = error_set(error, EXIT_USAGE, "--perturb beside so many of --kernel: name fewer");
+        }
     }
     setup->recipe.dtype = setup->backend.dtype;
     setup->recipe.kernels = setup->backend.variants;
@@ -381,6 +390,9 @@ int setup_open(Setup *setup, Options *options, Error *error)
                        : open_data(setup, error)) ||
                   halve_dev(setup, error))) {
         code = error->code;
+    }
+    if (!code) {
+        code = recipe_choose_metric(&setup->recipe, options, setup->task, error);
     }
     if (code) {
         config_free(&config);

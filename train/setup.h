@@ -68,6 +68,9 @@ size_t setup_memory(const Setup *setup);
 /* What a run evaluates: 0 the dev set, then the further ones; NULL behind the last. */
 const Encoded *setup_set(const Setup *setup, int i);
 
+/* The name of the metric of a set: that of the recipe, but of a diagnostic its own. */
+const char *setup_metric(const Setup *setup, const Dataset *dataset);
+
 /* The examples of the largest of them. */
 int setup_most_evaluated(const Setup *setup);
 
