@@ -86,16 +86,32 @@ static int id_numbers(int numbers[3], const char *id, const Entry *entry)
     return found && !id[size + (size_t)end] ? 0 : -1;
 }
 
-/* Whether the examples are all of the official file, in its order, and have a prediction. */
+/* Whether the run predicted only the first examples of its file. */
+static int was_cut(const Preds *run)
+{
+    json_t *hparams = json_loads(preds_meta(run, "hparams"), 0, NULL);
+    json_int_t most = json_integer_value(json_object_get(hparams, "max_eval"));
+    json_decref(hparams);
+    return most > 0 && (size_t)most == run->N;
+}
+
+/* Whether the examples are those of the official file, in its order, and have a prediction. How many there
+ * are is known from elsewhere: another number is said. */
 static int check_examples(const Entry *entry, Error *error)
 {
     const Preds *run = entry->run;
     const Split *split = split_find(entry->task, preds_meta(run, "split"));
     int multirc = entry->task->form == FORM_MULTIRC, last[3] = {-1, -1, -1};
     if (run->N != (size_t)split->examples) {
-        return REFUSE("%s: %zu examples, the official test set of %s has %d, and all are needed; "
-                      "predict the official file, without --max-eval",
-                      run->path, run->N, entry->task->folder, split->examples);
+        if (was_cut(run)) {
+            return REFUSE("%s: %zu examples, the official test set of %s has %d, and all are "
+                          "needed; predict the official file, without --max-eval",
+                          run->path, run->N, entry->task->folder, split->examples);
+        }
+        fprintf(stderr,
+                "WARNING: %s: %zu examples, the official test set of %s is known to have %d; the "
+                "server takes all of its own\n",
+                run->path, run->N, entry->task->folder, split->examples);
     }
     for (size_t i = 0; i < run->N; i++) {
         int at[3] = {0, 0, 0}, known = run->id && !id_numbers(at, run->id[i], entry);

@@ -264,6 +264,9 @@ static void check_refused(const char *folder)
             runs[0].pred[3] = -1;
         } else if (fault == 1 || fault == 8) {
             free(runs[0].id[--runs[0].N]);
+            json_object_set_new(runs[0].metadata, "hparams",
+                                json_string(fault == 1 ? "{\"max_eval\":249}"
+                                                       : "{\"max_eval\":9692}"));
         } else if (fault == 2 || fault == 3 || fault == 7) {
             int at = fault == 2 ? 7 : fault == 3 ? 8 : 12;
             free(runs[0].id[at]);
@@ -285,6 +288,21 @@ static void check_refused(const char *folder)
         preds_free(&runs[1]);
         remove_folder(folder);
     }
+}
+
+/* A whole file of another size than is known is written, and said. */
+static void check_other_size(const char *folder)
+{
+    Preds run = make_run(12, 0);
+    Error error;
+    int code;
+    free(run.id[--run.N]);
+    json_object_set_new(run.metadata, "hparams", json_string("{\"max_eval\":0}"));
+    char *said = written(folder, &run, 1, &code, &error);
+    CHECK(!code && strstr(said, "wrote"), "%s", code ? error.text : said);
+    free(said);
+    preds_free(&run);
+    remove_folder(folder);
 }
 
 /* One task: the others are missing; a file of another split is left out. */
@@ -312,6 +330,7 @@ int main(void)
     check_forms(folder);
     check_refused(folder);
     check_missing(folder);
+    check_other_size(folder);
     free(folder);
     return checks_close("test_submission");
 }
