@@ -207,6 +207,60 @@ json_of_cells() {
     fails 65 "$name.10000: no process claims a run so often; remove it" $train study $small --index 0
 }
 
+@test "Ctrl-Z stops the runs too; one that was taken over meanwhile is ended before it goes on" {
+    long="--tasks cola --seeds 42 --max-train 1536 --epochs 10000 --model tiny --data builtin"
+    $train study $long --out "$work/s" >"$work/out" 2>"$work/err" &
+    pid=$!
+    child=
+    for i in $(seq 400); do child=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null) && [ -n "$child" ] && break; sleep 0.1; done
+    child=${child%% *}
+    sleep 0.5
+    state() { sed 's/.*) \(.\).*/\1/' "/proc/$1/stat"; }
+    becomes() { for i in $(seq 80); do case $(state "$1")$2 in TT | [RSD]goes) return 0 ;; esac; sleep 0.1; done; kill -KILL $pid $child; return 1; }
+    kill -TSTP $pid
+    becomes $pid T
+    becomes $child T
+    kill -CONT $pid
+    becomes $pid goes
+    becomes $child goes
+    kill -TSTP $pid
+    becomes $child T
+    claim=$(ls "$work/s/claims" | grep '\.1$')
+    echo 'elsewhere pid:[1] 77' >"$work/s/claims/${claim%.1}.2"
+    kill -CONT $pid
+    for i in $(seq 50); do [ -e "/proc/$child" ] || break; sleep 0.1; done
+    [ ! -e "/proc/$child" ]
+    for i in $(seq 80); do grep -q 'taken over  ' "$work/err" && break; sleep 0.1; done
+    grep -q 'taken over  ' "$work/err"
+    [ -z "$(ls "$work"/s/preds/*.bin 2>/dev/null)" ]
+    kill -TERM $pid
+    status=0
+    wait $pid || status=$?
+    [ $status -eq 75 ]
+}
+
+@test "the list of a study is written by one at a time; what killed ones left is no harm" {
+    mkdir -p "$work/s/claims" "$work/s/logs"
+    touch "$work/s/claims/glue.cola.x.1.clock-77"
+    echo 'elsewhere pid:[1] 77' >"$work/s/claims/study.json.1"
+    $train study $small --out "$work/s" >"$work/out" 2>"$work/err" &
+    pid=$!
+    sleep 2
+    [ ! -e "$work/s/study.json" ]
+    name=$($train study $small --out "$work/other" --print 2>/dev/null | sed -n '1s/.*# //p')
+    echo old >"$work/s/logs/$name.txt"
+    exec 4>>"$work/s/logs/$name.txt"
+    rm "$work/s/claims/study.json.1"
+    wait $pid
+    [ -s "$work/s/study.json" ]
+    [ -z "$(ls "$work/s/claims")" ]
+    echo orphan >&4
+    exec 4>&-
+    head -1 "$work/s/logs/$name.txt" | grep -q '^# train_gpt'
+    run grep 'orphan\|^old' "$work/s/logs/$name.txt"
+    [ "$status" -eq 1 ]
+}
+
 @test "a run that fails is named, the others are finished and in the tables" {
     printf '{"source": "one that diverges", "base": "tiny", "settings": {"lr": 1e30, "clip": 0, "warmup": 0}}' >"$work/bad.json"
     code=0

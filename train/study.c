@@ -2,6 +2,7 @@
 #include "output.h"
 #include "setup.h"
 #include "study.h"
+#include "study_claims.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -125,6 +126,26 @@ static int check_folder(const Study *study, int keep, Error *error)
     json_decref(known);
     json_decref(file);
     free(path);
+    return code;
+}
+
+/* The same and writes it, alone: another study may add its cells at the same time. */
+static int keep_folder(const Study *study, Error *error)
+{
+    Claim claim;
+    char *claims = string_format("%s/claims", study->out);
+    int code;
+    double start = clock_seconds();
+    claims_sweep(claims);
+    while ((code = claim_take(&claim, claims, "study.json", error)) == EXIT_BUSY &&
+           clock_seconds() < start + CLAIM_STALE) {
+        usleep(50000);
+    }
+    free(claims);
+    if (!code) {
+        code = check_folder(study, 1, error);
+        claim_release(&claim);
+    }
     return code;
 }
 
@@ -386,7 +407,7 @@ static int run_study(Study *study, int argc, char **argv, Error *error)
         }
         return stdout_close(error);
     }
-    if (make_folders(study, error) || check_folder(study, 1, error)) {
+    if (make_folders(study, error) || keep_folder(study, error)) {
         return error->code;
     }
     if (o->index) {

@@ -20,9 +20,12 @@ typedef struct Claim {
  * or an error of creating files. */
 int claim_take(Claim *claim, const char *folder, const char *name, Error *error);
 
-/* The heartbeat, to be called often: it beats when it is time. Returns 0 where another process took
- * the claim over, for this one had been silent. */
-int claim_beat(Claim *claim);
+/* The heartbeat, to be called often: it beats when it is time, or now. Returns 0 where another process
+ * took the claim over, for this one had been silent. */
+int claim_beat(Claim *claim, int now);
+
+/* Removes what processes that were killed left of their looks at claims. */
+void claims_sweep(const char *folder);
 
 /* Gives it up. */
 void claim_release(Claim *claim);

@@ -213,7 +213,8 @@ static int start(Work *work, Job *job, StudyRun *run, const sigset_t *mask, Erro
 {
     const Study *study = work->study;
     char *path = log_of(study, run), threads[24];
-    int log = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
+    unlink(path); /* a file of its own: a run of a study that was killed may still write to the old one */
+    int log = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
     char **argv = memory_alloc((size_t)run->argc + 3, sizeof *argv);
     memcpy(argv, run->argv, (size_t)run->argc * sizeof *argv);
     snprintf(threads, sizeof threads, "%d", work->threads);
@@ -299,6 +300,9 @@ static void end_job(Work *work, Job *job, int status)
          * was killed, which ends soon */
         run->state = RUN_ELSEWHERE;
         run->retry = clock_seconds() + RETRY;
+        if (job->lost) {
+            tell(work, "taken over  %s", run->name);
+        }
     } else {
         run->state = RUN_FAILED;
         /* who is killed by the system is so for its memory */
@@ -342,6 +346,31 @@ static void stop_runs(Work *work, int number)
     }
 }
 
+static volatile sig_atomic_t suspended; /* Ctrl-Z came, to whichever thread */
+
+static void on_suspend(int number)
+{
+    suspended = number;
+}
+
+/* Ctrl-Z: the runs stop with the study, whose claims beat no more. When it goes on, a run that another
+ * process took over meanwhile is ended before it writes a thing; the others beat, and go on. */
+static void suspend(Work *work)
+{
+    tell(work, "suspended; the runs too");
+    stop_runs(work, SIGSTOP);
+    raise(SIGSTOP);
+    for (int j = 0; j < work->jobs; j++) {
+        Job *job = &work->job[j];
+        if (job->run && !claim_beat(&job->claim, 1)) {
+            job->lost = 1;
+            kill(job->pid, SIGKILL);
+        }
+    }
+    stop_runs(work, SIGCONT);
+    tell(work, "goes on");
+}
+
 /* Waits for a signal or the next look, and does what there is to do with the jobs that go. */
 static void look(Work *work, const sigset_t *wanted)
 {
@@ -350,6 +379,10 @@ static void look(Work *work, const sigset_t *wanted)
     double now = clock_seconds();
     /* SIGXCPU comes each second, and timeout(1) sends its signal twice: that is one request */
     int again = work->signals && (number == SIGXCPU || now < work->asked + 0.25);
+    if (suspended) {
+        suspended = 0;
+        suspend(work);
+    }
     if (number > 0 && number != SIGCHLD && !again) {
         work->signals++;
         work->asked = now;
@@ -360,7 +393,7 @@ static void look(Work *work, const sigset_t *wanted)
         Job *job = &work->job[j];
         if (job->run && waitpid(job->pid, &status, WNOHANG) == job->pid) {
             end_job(work, job, status);
-        } else if (job->run && !job->lost && !claim_beat(&job->claim)) {
+        } else if (job->run && !job->lost && !claim_beat(&job->claim, 0)) {
             job->lost = 1;
             kill(job->pid, SIGTERM);
         }
@@ -377,11 +410,16 @@ static int work_all(Work *work, int alone, Error *error)
     sigemptyset(&wanted);
     sigaddset(&wanted, SIGCHLD);
     for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
-        struct sigaction old;
-        sigaction(stops[i], NULL, &old);
-        if (old.sa_handler != SIG_IGN) { /* nohup */
+        struct sigaction before;
+        sigaction(stops[i], NULL, &before);
+        if (before.sa_handler != SIG_IGN) { /* nohup */
             sigaddset(&wanted, stops[i]);
         }
+    }
+    struct sigaction old, action = {.sa_handler = on_suspend, .sa_flags = SA_RESTART};
+    sigaction(SIGTSTP, NULL, &old);
+    if (old.sa_handler != SIG_IGN) {
+        sigaction(SIGTSTP, &action, NULL);
     }
     signal(SIGCHLD, SIG_DFL);
     sigprocmask(SIG_BLOCK, &wanted, &mask);
@@ -414,6 +452,7 @@ static int work_all(Work *work, int alone, Error *error)
     }
     clear_table(work);
     sigprocmask(SIG_SETMASK, &mask, NULL);
+    sigaction(SIGTSTP, &old, NULL);
     return code;
 }
 
