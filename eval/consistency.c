@@ -446,31 +446,34 @@ static size_t count_warnings(const json_t *groups, Format format)
 static int compute_parts(Analysis *analysis, const Arguments *options, const PlanNumbers *numbers,
                          Error *error)
 {
-    json_t *made = NULL;
+    json_t *made = NULL, *table = NULL;
+    int code = 0;
     if (options->audit) {
         if (audit_table(&made, options->audit, 0, error)) {
             return error->code;
         }
         json_object_set_new(analysis->parts, "audit", made);
     }
-    if (options->reference) {
-        json_t *table;
-        if (audit_table(&table, options->reference, 1, error)) {
-            return error->code;
-        }
-        int code = reference_compare(&made, table, analysis->groups, options, error);
-        json_decref(table);
-        if (code) {
-            return code;
-        }
-        json_object_set_new(analysis->parts, "reference", made);
+    if (options->reference && audit_table(&table, options->reference, 1, error)) {
+        return error->code;
     }
-    if (options->plan) {
-        if (plan_make(&made, numbers, analysis->groups, analysis->comparisons, options->level,
-                      error)) {
-            return error->code;
+    if (table && options->count) {
+        code = reference_compare(&made, table, analysis->groups, options, error);
+        if (!code) {
+            json_object_set_new(analysis->parts, "reference", made);
         }
-        json_object_set_new(analysis->parts, "plans", made);
+    }
+    if (!code && options->plan) {
+        const json_t *cells = options->count ? NULL : json_object_get(table, "cells");
+        code = plan_make(&made, numbers, cells, analysis->groups, analysis->comparisons,
+                         options->level, error);
+        if (!code) {
+            json_object_set_new(analysis->parts, "plans", made);
+        }
+    }
+    json_decref(table);
+    if (code) {
+        return code;
     }
     const char *sizes = options->correlate;
     if (!sizes && options->format == FORMAT_HTML && sizes_known(analysis->groups)) {
@@ -479,7 +482,7 @@ static int compute_parts(Analysis *analysis, const Arguments *options, const Pla
     if (sizes) {
         json_t *rows = correlation_rows(analysis->groups,
                                         json_object_get(analysis->parts, "audit"));
-        int code = correlate_sizes(&made, rows, sizes, options->level, error);
+        code = correlate_sizes(&made, rows, sizes, options->level, error);
         json_decref(rows);
         if (code) {
             return code;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_SEEDS = 100000, MOST_EXAMPLES = 1000000000, GIVEN = 5 };
+enum { MOST_SEEDS = 100000, MOST_EXAMPLES = 1000000000, GIVEN = 6 };
 
 static const double power = 0.8;
 
@@ -65,12 +65,15 @@ static int read_list(const char *option, const char *text, const char *const *na
 
 int plan_read(PlanNumbers *numbers, const Arguments *o, Error *error)
 {
-    static const char *const names[GIVEN] = {"zeta", "VAR", "CON", "N", "S"};
-    double given[GIVEN] = {NAN, NAN, NAN, NAN, NAN};
+    static const char *const names[GIVEN] = {"zeta", "VAR", "CON", "N", "S", "accuracy"};
+    double given[GIVEN] = {NAN, NAN, NAN, NAN, NAN, NAN};
     *numbers = (PlanNumbers){.want = {NAN, NAN, NAN, NAN, NAN}};
     if ((o->want || o->given) && !o->plan) {
         return error_set(error, EXIT_USAGE, "--%s is of --plan; name that too",
                          o->want ? "want" : "given");
+    }
+    if (o->given && o->reference) {
+        return error_set(error, EXIT_USAGE, "--given %s with --reference: one of them", o->given);
     }
     if (o->given && o->count) {
         return error_set(error, EXIT_USAGE, "--given %s: numbers or files, not both", o->given);
@@ -86,8 +89,9 @@ int plan_read(PlanNumbers *numbers, const Arguments *o, Error *error)
     numbers->CON = given[2];
     numbers->N = given[3];
     numbers->S = S;
-    if (given[0] > 100 || given[2] > 100) {
-        return error_set(error, EXIT_USAGE, "--given %s: zeta and CON are at most 100 %%",
+    numbers->accuracy = given[5];
+    if (given[0] > 100 || given[2] > 100 || given[5] > 100) {
+        return error_set(error, EXIT_USAGE, "--given %s: zeta, CON and accuracy are at most 100 %%",
                          o->given);
     }
     if (S < 2 || S != floor(S) || given[3] < 2 || (given[3] != floor(given[3]) && given[3] > 0)) {
@@ -183,7 +187,8 @@ static json_t *wanted(const Basis *b, Goal goal, double want, int percent, doubl
             unit.sd_of_difference = b->sd_of_difference * factor;
             ends[end] = least(&unit, goal, width, 0, level);
         }
-        json_object_set_new(o, leveled(key, "seeds_ci", level), interval(ends[0], ends[1]));
+        json_object_set_new(o, leveled(key, "seeds_ci", level),
+                            isnan(ends[0]) ? json_null() : real_list(ends, 2));
     }
     return o;
 }
@@ -245,26 +250,72 @@ static Basis basis_of(Components parts[2], int known, double S, double N, double
                    .difference = known ? &parts[1] : NULL};
 }
 
+/* The components of CON by the model, from accuracy and CON in points; sd: of the accuracy, 0 where it is
+ * not known. 0, or -1 if no such runs exist or a number is missing. */
+static int model_components(Components *parts, double accuracy, double CON, double sd, double N)
+{
+    return isnan(accuracy) || isnan(CON) || isnan(N) ||
+                   components_model(parts, accuracy / 100, CON / 100, isnan(sd) ? 0 : sd / 100, N)
+               ? -1
+               : 0;
+}
+
 static int plan_of_numbers(json_t *list, const PlanNumbers *n, double level, Error *error)
 {
-    double sd = n->VAR * sqrt(n->S / (n->S - 1));
-    int model = !isnan(n->zeta) && !isnan(n->CON) && !isnan(n->N);
+    double sd = n->VAR * sqrt(n->S / (n->S - 1)), accuracy = isnan(n->accuracy) ? n->zeta : n->accuracy;
     Components parts[2] = {{0}};
-    if (model &&
-        components_model(parts, n->zeta / 100, n->CON / 100, isnan(sd) ? 0 : sd / 100, n->N)) {
+    /* how accuracy varies is not known where zeta is another metric */
+    int model = !model_components(parts, accuracy, n->CON, isnan(n->accuracy) ? sd : NAN, n->N);
+    if (!model && !isnan(accuracy) && !isnan(n->CON) && !isnan(n->N)) {
         return error_set(error, EXIT_USAGE,
-                         "--given: no runs of the model in docs/STATISTICS.md have zeta %g, CON %g "
+                         "--given: no runs of the model in docs/STATISTICS.md have %s %g, CON %g "
                          "and VAR %g; leave out CON",
-                         n->zeta, n->CON, isnan(n->VAR) ? 0 : n->VAR);
+                         isnan(n->accuracy) ? "zeta" : "accuracy", accuracy, n->CON,
+                         isnan(n->VAR) ? 0 : n->VAR);
     }
     Basis b = basis_of(parts, model, n->S, n->N, sd);
     b.zeta = n->zeta;
     b.CON = n->CON;
     b.df = NAN; /* how well the numbers are known is not */
     json_t *o = json_pack("{s:s}", "from", "numbers");
+    if (model && isnan(n->accuracy)) {
+        json_object_set_new(o, "note",
+                            json_string("zeta is taken as the accuracy; where it is another "
+                                        "metric, give accuracy too, for CON"));
+    }
     put_plan(o, &b, n, level);
     json_array_append_new(list, o);
     return 0;
+}
+
+/* The same of a cell of a table, whose S and N may be the study's and the public task's. */
+static json_t *plan_of_cell(const json_t *cell, const PlanNumbers *n, double level)
+{
+    const KnownTask *known = known_task(text_of(cell, "task"), NULL);
+    int accuracy = !known || !strcmp(known->metric, "accuracy");
+    double S = number_of(cell, "S"), N = number_of(cell, "N"), zeta = number_of(cell, "zeta"),
+           CON = number_of(cell, "CON"), sd = number_of(cell, "VAR") * sqrt(S / (S - 1));
+    Components parts[2] = {{0}};
+    int model = !model_components(parts, accuracy ? zeta : NAN, CON, sd, N);
+    Basis b = basis_of(parts, model, S, N, sd);
+    b.zeta = zeta;
+    b.CON = CON;
+    b.df = S - 1;
+    json_t *o = json_pack("{s:s}", "from", "table");
+    json_object_set(o, "task", json_object_get(cell, "task"));
+    json_object_set(o, "model", json_object_get(cell, "model"));
+    if (!model && !isnan(CON)) {
+        char *text = !accuracy
+                         ? string_format("CON: zeta is %s, which does not say how many are right",
+                                         known->metric)
+                     : isnan(N) ? string_copy("CON: the table has no N")
+                                : string_copy("CON: no runs of the model in docs/STATISTICS.md "
+                                              "have these numbers");
+        json_object_set_new(o, "note", json_text(text));
+        free(text);
+    }
+    put_plan(o, &b, n, level);
+    return o;
 }
 
 static json_t *plan_of_group(const json_t *group, const PlanNumbers *n, double level)
@@ -316,12 +367,17 @@ static json_t *plan_of_pairs(const json_t *comparison, const PlanNumbers *n, dou
     return o;
 }
 
-int plan_make(json_t **plans, const PlanNumbers *numbers, const json_t *groups,
-              const json_t *comparisons, double level, Error *error)
+int plan_make(json_t **plans, const PlanNumbers *numbers, const json_t *cells,
+              const json_t *groups, const json_t *comparisons, double level, Error *error)
 {
     json_t *list = json_array(), *entry;
     size_t i;
-    if (json_array_size(groups) == 0 && plan_of_numbers(list, numbers, level, error)) {
+    if (cells) {
+        json_array_foreach((json_t *)cells, i, entry)
+        {
+            json_array_append_new(list, plan_of_cell(entry, numbers, level));
+        }
+    } else if (json_array_size(groups) == 0 && plan_of_numbers(list, numbers, level, error)) {
         json_decref(list);
         return error->code;
     }
@@ -342,12 +398,12 @@ int plan_make(json_t **plans, const PlanNumbers *numbers, const json_t *groups,
     return 0;
 }
 
-static const char *plus_minus(char out[32], const json_t *row, const char *key)
+static char *plus_minus(const json_t *row, const char *key, const Arguments *o)
 {
     char text[32];
     double value = number_of(row, key);
-    snprintf(out, 32, isnan(value) ? "%s" : "±%s", decimal(text, value, 1, 2));
-    return out;
+    return string_format("%s%s", isnan(value) ? "" : o->ascii ? "+-" : "±",
+                         decimal(text, value, 1, 2));
 }
 
 static void show_rows(FILE *out, const json_t *plan, const Arguments *o)
@@ -366,8 +422,8 @@ static void show_rows(FILE *out, const json_t *plan, const Arguments *o)
         if (!paired) {
             text_table_add(&t, string_format("%.0f %%", 100 * (number_of(row, "SD_low") - 1)));
             text_table_add(&t, string_format("+%.0f %%", 100 * (number_of(row, "SD_high") - 1)));
-            text_table_add(&t, string_copy(plus_minus(text, row, "zeta")));
-            text_table_add(&t, string_copy(plus_minus(text, row, "CON")));
+            text_table_add(&t, plus_minus(row, "zeta", o));
+            text_table_add(&t, plus_minus(row, "CON", o));
         }
         text_table_add(&t, string_copy(decimal(text, number_of(row, "delta_zeta"), 1, 2)));
         text_table_add(&t, string_copy(decimal(text, number_of(row, "delta_CON"), 1, 2)));
@@ -395,7 +451,6 @@ static void show_wanted(FILE *out, const json_t *plan, const Arguments *o)
     json_array_foreach(json_object_get(plan, "wanted"), i, entry)
     {
         char key[40];
-        double ends[2];
         int goal = 0;
         while (strcmp(goals[goal], text_of(entry, "goal"))) {
             goal++;
@@ -405,9 +460,14 @@ static void show_wanted(FILE *out, const json_t *plan, const Arguments *o)
         text_table_add(&t, string_format("%s %g %s", words[goal], want,
                                          want == 1 && *unit == 'p' ? "point" : unit));
         text_table_add(&t, count_text(entry, "seeds"));
-        text_table_add(&t, ends_of(ends, json_object_get(entry, leveled(key, "seeds_ci", o->level)))
-                               ? string_copy("")
-                               : string_format("%.0f to %.0f", ends[0], ends[1]));
+        const json_t *ends = json_object_get(entry, leveled(key, "seeds_ci", o->level)),
+                     *high = json_array_get(ends, 1);
+        text_table_add(&t, !json_array_size(ends) ? string_copy("")
+                           : json_is_null(high)
+                               ? string_format("%.0f to none", json_number_value(json_array_get(ends, 0)))
+                               : string_format("%.0f to %.0f",
+                                               json_number_value(json_array_get(ends, 0)),
+                                               json_number_value(high)));
         text_table_add(&t, json_object_get(entry, "examples") ? count_text(entry, "examples")
                                                               : string_copy(""));
     }
@@ -427,7 +487,9 @@ static char *heading_of(const json_t *plan)
                              text_of(plan, "task"), number_of(plan, "S"), number_of(plan, "N"),
                              decimal(sd, number_of(plan, "SD_of_difference"), 1, 2));
     }
-    char *name = strcmp(from, "runs") ? string_copy("given numbers") : group_name(plan),
+    char *name = !strcmp(from, "runs")    ? group_name(plan)
+                 : !strcmp(from, "table") ? string_copy(text_of(plan, "model"))
+                                          : string_copy("given numbers"),
          examples[32];
     char *text = string_format(
         "plan for %s%s%s: S %.0f, N %s, s %s, zeta %s, CON %s", text_of(plan, "task"),
@@ -449,6 +511,9 @@ void plan_show(FILE *out, const json_t *plans, const Arguments *o)
         free(heading);
         show_rows(out, plan, o);
         show_wanted(out, plan, o);
+        if (*text_of(plan, "note")) {
+            text_note(out, text_of(plan, "note"), o);
+        }
         if (number_of(plan, "collapsed") > 0) {
             char *text = string_format(
                 "%.0f of the runs collapsed: s is not that of normal scores; "

@@ -1,8 +1,10 @@
 #include "reference.h"
 #include "audit.h"
+#include "distributions.h"
 #include "result.h"
 #include "text_table.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,13 +36,75 @@ static int same_cell(const json_t *x, const json_t *y, const json_t *group)
                   : !strcmp(plain_name(a, text_of(x, "task")), plain_name(b, text_of(y, "task"))));
 }
 
-/* Whether one name is a part of the other: Llama-3.2-3B of Llama3.2-3B-LoRA. */
+/* Letters, digits, or what parts words. */
+static int kind_of(char c)
+{
+    return isalpha((unsigned char)c) ? 1 : isdigit((unsigned char)c) ? 2 : 0;
+}
+
+/* Whether a plain name is one or more whole words of a name, whatever stands between: llama323b of
+ * Llama3.2-3B-LoRA, but not bert of RoBERTa. A word ends where letters and digits meet, too. */
+static int has_words(const char *name, const char *plain)
+{
+    for (const char *from = name; *from; from++) {
+        const char *at = from;
+        size_t n = 0;
+        if (!kind_of(*from) || (from > name && kind_of(*from) == kind_of(from[-1]))) {
+            continue;
+        }
+        while (plain[n] && *at &&
+               (!kind_of(*at) || tolower((unsigned char)*at) == (unsigned char)plain[n])) {
+            n += kind_of(*at++) != 0;
+        }
+        if (!plain[n] && (!*at || kind_of(*at) != kind_of(at[-1]))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Whether one name is a part of the other. */
 static int same_model(const json_t *cell, const json_t *group)
 {
-    char a[64], b[64];
-    (void)plain_name(a, text_of(cell, "model"));
-    (void)plain_name(b, text_of(group, "model"));
-    return *a && *b && (strstr(a, b) || strstr(b, a));
+    char plain[64];
+    const char *a = text_of(cell, "model"), *b = text_of(group, "model");
+    return (*plain_name(plain, a) && has_words(b, plain)) ||
+           (*plain_name(plain, b) && has_words(a, plain));
+}
+
+/* One number of a group and of a cell, in percent or as the metric is. */
+typedef struct Pair {
+    double ours, theirs;
+    double S, runs; /* ours, theirs */
+} Pair;
+
+/* Whether means may be equal: Welch's test; without their deviation it is taken to be as ours. 1, 0, or
+ * -1: nothing is known. */
+static int means_agree(const Pair *p, double sd, double their_sd, double level)
+{
+    double a = sd * sd / p->S, other = isnan(their_sd) ? sd : their_sd, b = other * other / p->runs,
+           df = (a + b) * (a + b) / (a * a / (p->S - 1) + b * b / (p->runs - 1)),
+           most = t_quantile(1 - (1 - level) / 2, df) * sqrt(a + b);
+    return isnan(most) || isnan(p->ours + p->theirs) ? -1 : fabs(p->ours - p->theirs) <= most;
+}
+
+/* Whether two sample deviations may be of one: the test of their ratio by F. */
+static int deviations_agree(const Pair *p, double level)
+{
+    double tail = (1 - level) / 2, ratio = p->ours * p->ours / (p->theirs * p->theirs);
+    return isnan(ratio) || !(p->S > 1) || !(p->runs > 1)
+               ? -1
+               : ratio >= f_quantile(tail, p->S - 1, p->runs - 1) &&
+                     ratio <= f_quantile(1 - tail, p->S - 1, p->runs - 1);
+}
+
+/* Whether theirs is within our interval, made wider for an error of theirs that is as large. */
+static int shares_agree(const Pair *p, const double ends[2])
+{
+    double off = (p->theirs - p->ours) / sqrt(2);
+    return isnan(off + ends[0] + ends[1])
+               ? -1
+               : off >= ends[0] - p->ours && off <= ends[1] - p->ours;
 }
 
 /* One number of a group beside that of a cell. VAR is compared as a VAR of as many runs as ours. */
@@ -49,32 +113,34 @@ static json_t *measure(const json_t *group, const json_t *cell, int row, const A
     const char *name = paper_rows[row];
     char key[40];
     double S = number_of(group, "S"), runs = number_of(cell, "S"), ends[2] = {NAN, NAN};
-    double ours = number_of(group, row == 1 && o->ddof ? "SD_sample" : name),
-           theirs = number_of(cell, name), beside = theirs;
-    double scale = row < 2 ? percent_scale(group) : 100, shrink = 1;
+    double scale = row < 2 ? percent_scale(group) : 100, shrink = 1,
+           ours = scale * number_of(group, row == 1 && o->ddof ? "SD_sample" : name),
+           theirs = number_of(cell, name), beside = theirs,
+           sd = scale * number_of(group, "SD_sample"),
+           their_sd = number_of(cell, "VAR") * sqrt(runs / (runs - 1));
+    int inside;
     if (row == 1) {
-        double sample = theirs * sqrt(runs / (runs - 1));
         shrink = o->ddof ? 1 : sqrt((S - 1) / S);
-        beside = sample * shrink;
-        theirs = o->ddof ? sample : theirs;
+        beside = their_sd * shrink;
+        theirs = o->ddof ? their_sd : theirs;
         (void)ends_of(ends, json_object_get(group, leveled(key, "SD_ci", o->level)));
+        inside = deviations_agree(&(Pair){sd, their_sd, S, runs}, o->level);
     } else if (row == 0) {
         strcat((char *)leveled(key, "mean_ci", o->level), "_t");
         (void)ends_of(ends, json_object_get(group, key));
+        inside = means_agree(&(Pair){ours, theirs, S, runs}, sd, their_sd, o->level);
     } else {
         (void)shown_interval(ends, group, name, o);
+        inside = shares_agree(&(Pair){ours, theirs, S, runs},
+                              (double[2]){100 * ends[0], 100 * ends[1]});
     }
     json_t *m = json_object();
-    put(m, "ours", ours * scale);
+    put(m, "ours", ours);
     json_object_set_new(m, leveled(key, "ci", o->level),
                         interval(ends[0] * scale * shrink, ends[1] * scale * shrink));
     put(m, "reference", theirs);
-    put(m, "difference", ours * scale - theirs);
-    json_object_set_new(m, "inside",
-                        isnan(ends[0] + ends[1] + beside)
-                            ? json_null()
-                            : json_boolean(ends[0] * scale * shrink <= beside &&
-                                           beside <= ends[1] * scale * shrink));
+    put(m, "difference", ours - beside);
+    json_object_set_new(m, "inside", inside < 0 ? json_null() : json_boolean(inside));
     return m;
 }
 
@@ -135,7 +201,10 @@ static int meet(json_t *reference, json_t *used, const json_t *cells, const json
         json_array_set_new(used, i, json_true());
     }
     if (json_array_size(rows) == first) {
-        note(notes, string_format("%s, %s: not in the table", text_of(group, "task"), name));
+        note(notes, is_dev_set(group)
+                        ? string_format("%s, %s: not in the table", text_of(group, "task"), name)
+                        : string_format("%s, %s: of the split %s; a table has scores of dev sets",
+                                        text_of(group, "task"), name, text_of(group, "split")));
     }
     double N = number_of(json_object_get(json_array_get(rows, first), "cell"), "N");
     if (N > 0 && N != number_of(group, "N")) {
@@ -334,7 +403,7 @@ void reference_show(FILE *out, const json_t *reference, const Arguments *o)
         text_table_add(&t, string_copy(""));
     }
     const char *source = text_of(reference, "source");
-    char *heading = string_format("beside %s%s%s%s; %g %% intervals of ours, * outside",
+    char *heading = string_format("beside %s%s%s%s; %g %% intervals of ours, * beyond both errors",
                                   text_of(reference, "file"), *source ? " (" : "", source,
                                   *source ? ")" : "", 100 * o->level);
     text_heading(out, heading, o);

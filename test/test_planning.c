@@ -125,7 +125,7 @@ static json_t *plan_of(const char *given, const char *want)
     Error error;
     json_t *plans = NULL, *groups = json_array();
     CHECK(!plan_read(&numbers, &options, &error) &&
-              !plan_make(&plans, &numbers, groups, NULL, 0.95, &error),
+              !plan_make(&plans, &numbers, NULL, groups, NULL, 0.95, &error),
           "%s", error.text);
     json_t *plan = json_incref(json_array_get(plans, 0));
     json_decref(plans);
