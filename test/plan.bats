@@ -139,9 +139,9 @@ table() {
     $train --task rte --model tiny --data builtin --max-train 32 --max-eval 64 --epochs 1 --quiet --seeds 1,2 --preds preds --save saved >/dev/null 2>&1
     mv saved/s1 RoBERTa-tiny1B
     $train --task rte --model RoBERTa-tiny1B --data builtin --max-train 32 --max-eval 64 --epochs 1 --quiet --seeds 1,2 --preds p >/dev/null 2>&1
-    table BERT,RTE,80,12,95,77.5,2,8,4 other,RTE,80,12,95,77.5,2,8,4
+    table BERT,RTE,80,12,95,77.5,2,8,4 BERTa,RTE,80,12,95,77.5,2,8,4 other,RTE,80,12,95,77.5,2,8,4
     exits 0 --reference t.csv p
-    [ "$(grep -c '  difference' out)" -eq 2 ] # no cell is named so: all
+    [ "$(grep -c '  difference' out)" -eq 3 ] # no cell is named so: all
     for model in RoBERTa roberta_tiny 'Tiny 1B' RoBERTa-tiny-1B-LoRA; do
         table "$model,RTE,80,12,95,77.5,2,8,4" BERT,RTE,80,12,95,77.5,2,8,4 tiny-1,RTE,80,12,95,77.5,2,8,4
         exits 0 --reference t.csv p
