@@ -228,7 +228,8 @@ header() {
         cat "$work/out" >>"$work/closing"
     done
     "$consistency" --format json "$work"/p/*.bin >"$work/json"
-    grep -q '"metric": *"f1a"' "$work/json" && grep -q '"metric": *"em"' "$work/json"
+    grep -q '"metric": *"f1a"' "$work/json"
+    grep -q '"metric": *"em"' "$work/json"
     tr -d ' \n' <"$work/json" | grep -Eq '"zeta":0.5[,0]'
     "$consistency" "$work"/p/*.bin | grep -Eq '\(em\)|, em|  em '
     fails 64 'metric f1a with --task rte: choose accuracy, mcc, macro-f1 or f1' "$train" --task rte --data builtin --metric f1a
