@@ -78,7 +78,6 @@ WITH_AMX void amx_product(float *tile, const uint16_t *a, size_t a_stride, const
     _tile_stored(1, tile + SIDE, ROW);
     _tile_stored(2, tile + SIDE * WIDE, ROW);
     _tile_stored(3, tile + SIDE * WIDE + SIDE, ROW);
-    _tile_release();
 }
 #else
 void amx_begin(void) {}

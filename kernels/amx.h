@@ -1,4 +1,4 @@
-/* AMX, the matrix unit of CPUs since Sapphire Rapids. */
+/* AMX, the matrix unit of CPUs since Sapphire Rapids. test_amx runs this on a model of it. */
 #ifndef AMX_H
 #define AMX_H
 
@@ -9,7 +9,7 @@
  * threads. why: NULL, or what the kernel said where the CPU has it and it said no. */
 int amx_start(const char **why);
 
-/* Around the products of a thread. */
+/* Around the products of a thread, of which there may be several. */
 void amx_begin(void);
 void amx_end(void);
 

@@ -102,6 +102,7 @@ else
     skipped "what nvcc makes of the CUDA kernels is not run: there is no nvcc"
 fi
 run "sum trees" "$build/test_sum_tree"
+run "AMX, on a model of it" "$build/test_amx"
 run "tensor cores on the emulator" "$build/test_tensor_cores" --device sim 2
 run "orders of sums" "$build/probe"
 run watch "$build/test_watch"
