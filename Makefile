@@ -86,7 +86,7 @@ WORDS = $(BUILD)/test/words_compare.o $(foreach s,$(SIMDS) sim $(if $(CUDART),cu
 
 # make K=norm is make ops K=norm
 .DEFAULT_GOAL := $(if $(K),ops,all)
-all: report $(patsubst %,$(PROGRAMS)/%,train_gpt consistency tracediff check merge) $(BUILD)/bench $(BUILD)/bench_tokenizer $(BUILD)/digests $(CUDA)
+all: report $(patsubst %,$(PROGRAMS)/%,train_gpt consistency tracediff check merge) $(BUILD)/bench $(BUILD)/bench_peer $(BUILD)/bench_tokenizer $(BUILD)/digests $(CUDA)
 
 # test/cublas_stub.c waits for the emulator
 FOR_STUB = -Wl,--export-dynamic-symbol=_Z21cudaStreamSynchronizeP11CUstream_st
@@ -96,7 +96,7 @@ $(PROGRAMS)/consistency $(PROGRAMS)/tracediff $(PROGRAMS)/check: $(PROGRAMS)/%: 
 	$(CC) $(CFLAGS) -o $@ $^ -ljansson -lxxhash -lcrypto -lm
 $(PROGRAMS)/merge: $(BUILD)/tools/merge.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
-$(BUILD)/bench: $(BUILD)/tools/bench.o $(ALL)
+$(BUILD)/bench $(BUILD)/bench_peer: $(BUILD)/%: $(BUILD)/tools/%.o $(BUILD)/tools/steps.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/digests: $(BUILD)/tools/digests.o $(EVAL) $(DATA) $(BASE)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
@@ -195,6 +195,7 @@ help:
 	@echo "make verify     train the demonstration, a decoder, adapters and lm; compare with docs/digests"
 	@echo "make verify-update  write docs/digests anew, after an op's definition changed"
 	@echo "make bench      measure this machine: training steps as a share of its peak, statistics, consistency"
+	@echo "make bench-peer  steps and products beside PyTorch, in turn, where it is (PYTHON=python3; ROWS, TURNS: tools/peer.py)"
 	@echo "make roofline   write docs/KERNELS.md's table of what a step's ops cost"
 	@echo "make bench-large  one LoRA step of a model of 3.2 billion parameters (6.4 GB on disk, 7.5 GB of memory)"
 	@echo "make coverage   simulate how often the intervals of consistency hold the true value"
@@ -241,6 +242,13 @@ verify-update: $(PROGRAMS)/train_gpt $(BUILD)/digests $(BUILD)/make_llama $(BUIL
 bench: $(BUILD)/bench $(BUILD)/make_preds $(PROGRAMS)/consistency
 	@$(BUILD)/bench
 	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) tools/bench_consistency.sh
+
+# ROWS="mrpc cola": these alone
+PYTHON = python3
+TURNS = 5
+bench-peer: $(BUILD)/bench_peer $(BUILD)/make_llama
+	@$(PYTHON) -c 'import torch, transformers, peft' 2>/dev/null || { echo "bench-peer: $(PYTHON) has no torch, transformers and peft"; exit 69; }
+	@BUILD=$(BUILD) $(PYTHON) tools/peer.py --turns $(TURNS) $(ROWS)
 
 # 6.4 GB of random weights, once
 build/llama-3b-random/config.json: | $(BUILD)/make_llama
@@ -290,7 +298,7 @@ unicode: $(BUILD)/unicode_tables
 	$(BUILD)/unicode_tables ../shared/goldens/tokenizers/unicode > data/unicode_tables.c.new
 	mv data/unicode_tables.c.new data/unicode_tables.c
 
-SOURCES = $(wildcard base/*.[ch] kernels/*.[ch] kernels/*.cu model/*.[ch] data/*.[ch] train/*.[ch] eval/*.[ch] tools/*.c test/*.[ch])
+SOURCES = $(wildcard base/*.[ch] kernels/*.[ch] kernels/*.cu model/*.[ch] data/*.[ch] train/*.[ch] eval/*.[ch] tools/*.[ch] test/*.[ch])
 tidy:
 	clang-tidy --quiet --checks='-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-clang-analyzer-security.FloatLoopCounter' $(filter %.c,$(filter-out kernels/% data/unicode_tables.c,$(SOURCES))) -- -std=gnu11 $(INCLUDE_test)
 format:
@@ -300,6 +308,6 @@ clean:
 	rm -rf build build-fuzz build-asan build-ubsan build-tsan build-races train_gpt consistency tracediff check merge
 
 FORCE:
-.PHONY: all report help deps ops test machine-code verify verify-update bench roofline bench-large coverage fuzz asan ubsan tsan races unicode tidy format clean FORCE
+.PHONY: all report help deps ops test machine-code verify verify-update bench bench-peer roofline bench-large coverage fuzz asan ubsan tsan races unicode tidy format clean FORCE
 .DELETE_ON_ERROR:
 -include $(wildcard $(BUILD)/*/*.d)

@@ -34,3 +34,47 @@ setup() {
     printf 'new\nlines\n' | tools/fill_table.sh "$work/page" x
     printf '%s\n' before '<!-- x: by y -->' new lines '<!-- end of x -->' '<!-- xx: z -->' kept '<!-- end of xx -->' | cmp - "$work/page"
 }
+
+@test "bench_peer answers each line with seconds, operations, peak and bytes" {
+    "$build/make_llama" "$work/llama" >/dev/null
+    for what in train lora evaluate; do
+        printf '3 5\n8\n' | "$build/bench_peer" $what "$work/llama" 2 8 1 >"$work/out"
+        [ "$(grep -cE '^[0-9.]+ [1-9][0-9]+ [0-9]+ [1-9][0-9]+$' "$work/out")" = 2 ]
+        [ "$(wc -l <"$work/out")" = 3 ]
+    done
+    printf 'forward 4 5 6\ninput 4 5 6\nweight 4 5 6\n' | "$build/bench_peer" products 1 >"$work/out"
+    [ "$(cut -d ' ' -f 2 "$work/out" | grep -c '^240$')" = 3 ]
+}
+
+@test "the operations of a step are those of its products, three times a forward pass of them" {
+    # RoBERTa-base's last layer: keys and values of all 20 tokens, the rest of the first token
+    printf '20\n' | "$build/bench_peer" evaluate base 1 20 1 >"$work/forward"
+    printf '20\n' | "$build/bench_peer" train base 1 20 1 >"$work/train"
+    awk 'NR == FNR { forward = $2; next }
+        FNR == 2 {
+            C = 768; F = 3072; N = 20; layer = 4 * C * C + 2 * C * F
+            linear = 2 * (11 * N * layer + 2 * N * C * C + layer - 2 * C * C + C * C + 2 * C)
+            attention = 4 * C * (11 * N * N + N)
+            if (forward != linear + attention || $2 != 3 * linear + 3.5 * attention) { print forward, $2, linear, attention; exit 1 }
+        }' "$work/forward" "$work/train"
+}
+
+@test "bench_peer refuses what it does not understand" {
+    for words in '' 'train' 'train base 1' 'fly base 1 8' 'train base 0 8' 'train base 1 x' 'products 1 1' 'train base 1 8 1 1'; do
+        run "$build/bench_peer" $words
+        [ "$status" = 64 ]
+        [ "${lines[0]%% *}" = "usage:" ]
+    done
+    "$build/make_llama" "$work/llama" >/dev/null
+    for line in 9 '1 1 1' x '1 x' 0; do
+        run "$build/bench_peer" evaluate "$work/llama" 2 8 1 <<<"$line"
+        [ "$status" = 65 ]
+        [[ "${lines[-1]}" == "bench_peer: not understood: $line"* ]]
+    done
+    for line in 'up 1 1 1' 'forward 1 1' 'input 0 1 1'; do
+        run "$build/bench_peer" products 1 <<<"$line"
+        [ "$status" = 65 ]
+    done
+    run "$build/bench_peer" train "$work/none" 1 8 1 </dev/null
+    [ "$status" = 66 ]
+}

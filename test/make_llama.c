@@ -1,5 +1,6 @@
-/* make_llama DIR [WIDTH|3B]: a tiny decoder with random weights and a tokenizer of single bytes, for
- * the command-line tests; or one of Llama-3.2-3B's shape, its weights bf16, 6.4 GB, for GPUs. */
+/* make_llama DIR [WIDTH|1B|3B]: a tiny decoder with random weights and a tokenizer of single bytes, for
+ * the command-line tests; or one of the shape of
+ * Llama-3.2-1B or 3B, its weights bf16, 2.5 and 6.4 GB, for measurements. */
 #include "hf.h"
 #include "safetensors.h"
 
@@ -124,16 +125,18 @@ int main(int argc, char **argv)
     Config config;
     Backend backend;
     Model model;
-    int large = argc > 2 && !strcmp(argv[2], "3B"), width = argc > 2 ? atoi(argv[2]) : 32;
+    int three = argc > 2 && !strcmp(argv[2], "3B"),
+        large = three || (argc > 2 && !strcmp(argv[2], "1B"));
+    int width = argc > 2 ? atoi(argv[2]) : 32;
     if (argc < 2) {
-        fputs("usage: make_llama DIR [WIDTH|3B]\n", stderr);
+        fputs("usage: make_llama DIR [WIDTH|1B|3B]\n", stderr);
         return EXIT_USAGE;
     }
-    json_t *json = large ? config_of(128256, 3072, 8192, 28, 24, 8, 0, 0.02)
-                         : config_of(257, width, 2 * width, 2, 4, 2, 1, 0.1);
+    json_t *json = three   ? config_of(128256, 3072, 8192, 28, 24, 8, 0, 0.02)
+                   : large ? config_of(128256, 2048, 8192, 16, 32, 8, 0, 0.02)
+                           : config_of(257, width, 2 * width, 2, 4, 2, 1, 0.1);
     char *path = string_format("%s/tokenizer.json", argv[1]);
-    if (config_from_json(&config, json_incref(json), large ? "Llama-3.2-3B" : "tiny Llama",
-                         &error) ||
+    if (config_from_json(&config, json_incref(json), large ? argv[2] : "tiny Llama", &error) ||
         backend_init(&backend, "cpu", "auto", large ? 0 : 1, &error)) {
         return fail(&error);
     }

@@ -3,11 +3,10 @@
  * decoder of make_llama; on the device of $SEEDBED_DEVICE. bench roofline computes a table and measures nothing.
  * Single ops are measured by test_ops --mode perf. docs/BENCH.md is the diary. */
 #include "hf.h"
-#include "optim.h"
-#include "pass.h"
 #include "rng.h"
 #include "statistics.h"
 #include "step_hashes.h"
+#include "steps.h"
 #include "watch.h"
 
 #include <math.h>
@@ -37,127 +36,6 @@ static const int cola_lengths[64] = {18, 13, 13, 14, 13, 9, 8,  13, 9,  9,  11, 
                                      10, 9,  13, 8,  8,  9, 7,  7,  12, 12, 8,  9,  11, 10, 10, 12,
                                      10, 11, 13, 11, 9,  8, 11, 12, 9,  9,  12, 12, 9,  9,  9,  9};
 
-/* Products of one training step: forward, input gradient and weight gradient of every linear layer,
- * and attention; the last layer's rows that are not computed do not count. */
-static double step_flops(const Config *c, const int *lengths, int B)
-{
-    double linear = 0, N = 0, squares = 0, C = c->C, F = c->F;
-    for (int b = 0; b < B; b++) {
-        N += lengths[b];
-        squares += (double)lengths[b] * lengths[b];
-    }
-    linear = (c->L - 1) * N * (4 * C * C + 2 * C * F) + N * 2 * C * C + B * (2 * C * C + 2 * C * F);
-    double attention = (c->L - 1) * squares * 2 * C + N * 2 * C;
-    return 6 * linear +
-           2 * attention * 3.5; /* backward recomputes the scores: 7 products of attention to 2 */
-}
-
-/* A model with all that a step of it needs. */
-typedef struct Rig {
-    Model model;
-    State state;
-    Workspace work;
-    Batch batch;
-    OptimConfig adamw;
-} Rig;
-
-static void rig_open(Rig *rig, Config config, const LoraConfig *lora, Backend *backend)
-{
-    model_init(&rig->model, config, PROBLEM_SINGLE, 2, lora, backend);
-    state_init(&rig->state, &rig->model, 1, 0);
-    state_reset(&rig->state, &rig->model);
-    rig->adamw = (OptimConfig){0.9, 0.999, 1e-8, 0.0, 1.0, 0};
-}
-
-/* Memory for B sequences of at most T tokens. */
-static void rig_plan(Rig *rig, int B, int T, int recompute)
-{
-    Error error;
-    if (workspace_plan(&rig->work, &rig->model, B * T, B, T, 1, recompute, &error)) {
-        fprintf(stderr, "bench: %s\n", error.text);
-        exit(error.code);
-    }
-    workspace_alloc(&rig->work, &rig->model);
-    batch_init(&rig->batch, &rig->model, B * T, B);
-}
-
-static void rig_unplan(Rig *rig)
-{
-    batch_free(&rig->batch);
-    workspace_free(&rig->work, &rig->model);
-}
-
-static void rig_free(Rig *rig)
-{
-    state_free(&rig->state, &rig->model);
-    model_free(&rig->model);
-}
-
-static void rig_close(Rig *rig)
-{
-    rig_unplan(rig);
-    rig_free(rig);
-}
-
-/* A batch of B sequences of these lengths; number makes their tokens. */
-static void rig_fill(Rig *rig, const int *lengths, int B, int number)
-{
-    int tokens[512], n = 0;
-    batch_begin(&rig->batch);
-    for (int b = 0; b < B; b++) {
-        for (int i = 0; i < lengths[b]; i++, n++) {
-            tokens[i] = 4 + (n * 7919 + number) % (rig->model.config.V - 4);
-        }
-        batch_add(&rig->batch, tokens, NULL, lengths[b], b);
-        batch_label(&rig->batch, b % 2, 0);
-    }
-    batch_put(&rig->batch);
-}
-
-static void rig_passes(Rig *rig, int number)
-{
-    Pass pass = {&rig->model, &rig->state, &rig->work, &rig->batch,
-                 .step = {1, (uint32_t)number, 42}};
-    pass_forward(&pass);
-    pass_loss(&pass, 1.0f / (float)rig->batch.B, 1);
-}
-
-/* watch may be NULL. */
-static void rig_optimize(Rig *rig, const OptimWatch *watch)
-{
-    StepSums sums;
-    Error error;
-    if (optim_step(&rig->state, &rig->model, &rig->adamw, 1e-5, watch, &sums, &error)) {
-        fprintf(stderr, "bench: %s\n", error.text);
-        exit(error.code);
-    }
-}
-
-/* Seconds of one training step on the batch. */
-static double rig_step(Rig *rig, int number)
-{
-    double start = clock_seconds();
-    rig_passes(rig, number);
-    rig_optimize(rig, NULL);
-    return clock_seconds() - start;
-}
-
-static Config roberta_config(const char *name, int C, int F, int L, int H)
-{
-    Config config;
-    Error error;
-    json_t *json = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f}", "model_type",
-                             "roberta", "vocab_size", 50265, "hidden_size", C, "intermediate_size",
-                             F, "num_hidden_layers", L, "num_attention_heads", H,
-                             "max_position_embeddings", 514, "type_vocab_size", 1, "pad_token_id",
-                             1, "layer_norm_eps", 1e-5);
-    if (config_from_json(&config, json, name, &error)) {
-        fprintf(stderr, "bench: %s\n", error.text);
-        exit(error.code);
-    }
-    return config;
-}
-
 enum { STEP_B = 16, STEP_BATCHES = 4, STEP_LONGEST = 128 };
 
 /* Steps of a rig, a batch each; lengths [STEP_BATCHES STEP_B]. */
@@ -166,16 +44,14 @@ static void bench_step(Rig *rig, const char *model, const char *name, const int 
     const Backend *backend = rig->model.backend;
     double best = 1e9, rate = 0, share = 0, fastest = 0;
     for (int step = 0; step < STEP_BATCHES * (is_gpu(backend) ? 5 : 1); step++) {
-        const int *own = lengths + step % STEP_BATCHES * STEP_B;
-        rig_fill(rig, own, STEP_B, step % STEP_BATCHES);
+        rig_fill(rig, lengths + step % STEP_BATCHES * STEP_B, STEP_B, step % STEP_BATCHES);
         double peak = peak_of(backend), seconds = rig_step(rig, step);
         int N = rig->batch.N;
         if (step && seconds / N < best) { /* the first step touches fresh memory */
             best = seconds / N;
             rate = N / seconds;
             fastest = seconds;
-            share = peak > 0 ? step_flops(&rig->model.config, own, STEP_B) * 1e-9 / seconds / peak
-                             : 0.0;
+            share = peak > 0 ? rig_flops(rig) * 1e-9 / seconds / peak : 0.0;
         }
     }
     printf("%s step, batch %d, %s: %.0f tokens/s, %.1f ms, %.0f%% of the FMA peak, peak memory of "
@@ -188,9 +64,8 @@ static void bench_step(Rig *rig, const char *model, const char *name, const int 
 static void rig_open_random(Rig *rig, Config config, Backend *backend)
 {
     rig_open(rig, config, NULL, backend);
-    rig_plan(rig, STEP_B, STEP_LONGEST, 0);
+    rig_plan(rig, STEP_B, STEP_LONGEST, 1, 0);
     model_make(&rig->model, &rig->state, 42);
-    rig->adamw = (OptimConfig){0.9, 0.98, 1e-6, 0.1, 1.0, 0};
 }
 
 static void bench_base(Backend *backend)
@@ -328,8 +203,8 @@ static void bench_roofline(Backend *backend)
     OpTally left[OPS], all = {0};
     double seconds = 0;
     memcpy(left, watch->planned, sizeof left);
-    printf(
-        "| op (all computed) | calls | GFLOP | MB | FLOP a byte | bound | ms |\n|---|---|---|---|---|---|---|\n");
+    printf("| op (all computed) | calls | GFLOP | MB | FLOP a byte | bound | ms "
+           "|\n|---|---|---|---|---|---|---|\n");
     for (;;) {
         int op = 0;
         for (int i = 1; i < OPS; i++) {
@@ -355,26 +230,6 @@ static void bench_roofline(Backend *backend)
     model_free(&model);
 }
 
-static Config llama_config(const char *name, int V, int C, int F, int L, int H, int K, int D)
-{
-    Config config;
-    Error error;
-    json_t *json = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:b}",
-                             "model_type", "llama", "vocab_size", V, "hidden_size", C,
-                             "intermediate_size", F, "num_hidden_layers", L, "num_attention_heads",
-                             H, "num_key_value_heads", K, "head_dim", D, "max_position_embeddings",
-                             8192, "rms_norm_eps", 1e-5, "rope_theta", 1e5, "tie_word_embeddings",
-                             1);
-    if (config_from_json(&config, json, name, &error)) {
-        fprintf(stderr, "%s\n", error.text);
-        exit(error.code);
-    }
-    return config;
-}
-
-static const LoraConfig lora_q_v = {
-    .targets = 1u << LINEAR_Q | 1u << LINEAR_V, .r = 8, .alpha = 16};
-
 /* Steps of full fine-tuning and of LoRA in turn, the same model and batch: SmolLM2-135M's shape. */
 static void bench_lora(Backend *backend)
 {
@@ -383,9 +238,8 @@ static void bench_lora(Backend *backend)
     Rig rigs[2];
     double best[2] = {1e9, 1e9};
     for (int i = 0; i < 2; i++) {
-        rig_open(&rigs[i], llama_config("SmolLM2", 49152, 576, 1536, 30, 9, 3, 64),
-                 i ? &lora_q_v : NULL, backend);
-        rig_plan(&rigs[i], B, T, 0);
+        rig_open(&rigs[i], smollm_config(), i ? &lora_q_v : NULL, backend);
+        rig_plan(&rigs[i], B, T, 1, 0);
         model_make(&rigs[i].model, &rigs[i].state, 42);
         rig_fill(&rigs[i], lengths, B, 0);
     }
@@ -409,34 +263,20 @@ static void bench_large(Backend *backend, const char *folder)
 {
     enum { BATCHES = 2 };
     static const int batches[BATCHES] = {4, 16}; /* of 128 tokens each */
-    Error error;
-    char *path = string_format("%s/config.json", folder), *made;
-    Config config;
-    if (config_read(&config, path, &error)) {
-        fprintf(stderr, "bench: %s; make it with build/make_llama %s 3B\n", error.text, folder);
-        exit(error.code);
-    }
     Rig rig;
-    rig_open(&rig, config, &lora_q_v, backend);
-    if (model_read(&rig.model, &rig.state, folder, 42, NULL, &made, &error)) {
-        fprintf(stderr, "bench: %s\n", error.text);
-        exit(error.code);
-    }
+    rig_open_folder(&rig, folder, &lora_q_v, backend);
     ModelCounts counts = model_counts(&rig.model);
     printf("%zu parameters, %zu of adapters, %zu of the head\n", counts.all, counts.adapters,
            counts.head);
-    double C = config.C, F = config.F, KV = config.K * config.D, L = config.L;
     for (int i = 0; i < (is_gpu(backend) ? BATCHES : 1); i++) {
         int B = batches[i], lengths[16];
         for (int b = 0; b < B; b++) {
             lengths[b] = STEP_LONGEST;
         }
-        rig_plan(&rig, B, STEP_LONGEST, 1);
+        rig_plan(&rig, B, STEP_LONGEST, 1, 1);
         rig_fill(&rig, lengths, B, 0);
-        double peak = peak_of(backend), N = B * STEP_LONGEST,
-               matrices = L * (2 * C * C + 2 * C * KV + 3 * C * F) * N,
-               causal = L * 2 * C * N * (STEP_LONGEST + 1) / 2,
-               flops = 3 * 2 * matrices + 2 * causal * (2 + 3.5 - 1), fastest = INFINITY;
+        double peak = peak_of(backend), N = B * STEP_LONGEST, flops = rig_flops(&rig),
+               fastest = INFINITY;
         for (int step = 0; step < (is_gpu(backend) ? 6 : 2); step++) {
             fastest = fmin(fastest, rig_step(&rig, step));
         }
@@ -449,8 +289,6 @@ static void bench_large(Backend *backend, const char *folder)
         fflush(stdout);
         rig_unplan(&rig);
     }
-    free(made);
-    free(path);
     rig_free(&rig);
 }
 

@@ -8,12 +8,9 @@ import time
 import torch
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
+from peer import MRPC
+
 BATCH, BATCHES, LONGEST = 16, 4, 128
-# tools/bench.c: tokens of the first 64 examples of MRPC
-LENGTHS = [
-    50, 60, 48, 67, 60, 52, 62, 33, 48, 61, 56, 45, 43, 61, 53, 45, 54, 70, 58, 67, 68, 36,
-    49, 60, 46, 49, 69, 59, 64, 36, 45, 36, 47, 68, 28, 69, 33, 50, 42, 62, 58, 55, 42, 68,
-    54, 39, 67, 44, 59, 40, 37, 69, 63, 48, 40, 65, 56, 60, 49, 35, 62, 34, 71, 65]
 
 layers, width = (int(x) for x in sys.argv[1:3]) if len(sys.argv) > 2 else (24, 1024)
 gpu = torch.cuda.is_available()
@@ -60,7 +57,7 @@ def measure(precision, name, batches, tokens):
 
 
 print(f"torch {torch.__version__} on {torch.cuda.get_device_name() if gpu else 'cpu'}", flush=True)
-groups = [LENGTHS[i * BATCH:(i + 1) * BATCH] for i in range(BATCHES)]
+groups = [MRPC[i * BATCH:(i + 1) * BATCH] for i in range(BATCHES)]
 full = [LONGEST] * BATCH
 kinds = [("128 tokens, padded", [batch_of(i, full, LONGEST) for i in range(BATCHES)], [BATCH * LONGEST] * BATCHES),
          ("MRPC's lengths, padded to the longest", [batch_of(i, g, max(g)) for i, g in enumerate(groups)], [sum(g) for g in groups]),
