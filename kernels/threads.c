@@ -4,6 +4,8 @@
 #include "base.h"
 #include "cgroup.h"
 
+#include <dirent.h>
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +17,12 @@ enum { BUSY_GRAIN = 5000000 };
 
 /* Seconds between looks, and the first and the longest time from a smaller team to the next try of
  * a larger one. */
-static const double LOOK = 0.02, FIRST_HOLD = 1.0, LONGEST_HOLD = 30.0;
+static const double LOOK = 0.05, FIRST_HOLD = 1.0, LONGEST_HOLD = 30.0;
 
-/* So many involuntary switches in so many seconds of processor time are a busy machine: 60 a
- * second. A slice of a contested core is 1 to 12 ms, which makes 80 to 1000; alone there are about
- * 20 (the kernel's own threads), so 15 of them in a quarter of a second are no chance. */
-enum { SWITCHES = 15 };
-static const double JUDGED = 0.25;
+/* Threads that waited for a core for this share of the time that they ran are a busy machine; judged
+ * after so many seconds of processor time. On a contested core it is a half and more, alone a hundredth
+ * (the kernel's own threads). */
+static const double BUSY = 0.1, JUDGED = 0.25;
 
 /* "QUOTA PERIOD" or "max PERIOD" of cgroup v2's cpu.max: cores, or -1 for no limit. */
 static double read_cpu_max(const char *folder)
@@ -64,15 +65,43 @@ int threads_available(void)
     return cores;
 }
 
-void pace_adjust(Pace *pace, int threads, double now, double cpu, long preempted)
+/* Seconds that all threads of this process were ready to run and waited for a core, or, from a
+ * kernel that does not say, a guess: an involuntary switch costs 1.7 ms, so that 60 in a second are a
+ * busy machine. */
+static double seconds_waited(const struct rusage *usage)
 {
+    DIR *tasks = opendir("/proc/self/task");
+    double waited = 0;
+    int known = 0;
+    for (struct dirent *task; tasks && (task = readdir(tasks));) {
+        char path[sizeof task->d_name + 32];
+        snprintf(path, sizeof path, "/proc/self/task/%s/schedstat", task->d_name);
+        FILE *file = *task->d_name == '.' ? NULL : fopen(path, "re");
+        double ran, nanoseconds;
+        if (file && fscanf(file, "%lf %lf", &ran, &nanoseconds) == 2) {
+            waited += 1e-9 * nanoseconds;
+            known = 1;
+        }
+        if (file) {
+            fclose(file);
+        }
+    }
+    if (tasks) {
+        closedir(tasks);
+    }
+    return known ? waited : BUSY / 60 * (double)usage->ru_nivcsw;
+}
+
+void pace_adjust(Pace *pace, int threads, double now, double cpu, double waited)
+{
+    double ran = cpu - pace->cpu, stood = waited - pace->waited;
     if (!pace->team) {
         pace->team = threads;
         pace->hold = FIRST_HOLD;
         pace->cpu = cpu;
-        pace->preempted = preempted;
-    } else if (cpu - pace->cpu >= JUDGED || preempted - pace->preempted >= SWITCHES) {
-        int busy = preempted - pace->preempted >= SWITCHES;
+        pace->waited = waited;
+    } else if (ran >= JUDGED || stood >= BUSY * JUDGED) {
+        int busy = stood >= BUSY * fmax(ran, JUDGED);
         if (busy && pace->team > 1) {
             pace->team /= 2;
             pace->retry = now + pace->hold;
@@ -83,7 +112,7 @@ void pace_adjust(Pace *pace, int threads, double now, double cpu, long preempted
             pace->hold = FIRST_HOLD; /* the last try has lasted */
         }
         pace->cpu = cpu;
-        pace->preempted = preempted;
+        pace->waited = waited;
     }
     pace->look = now + LOOK;
 }
@@ -106,7 +135,7 @@ int pace_threads(Pace *pace, int threads, size_t cost)
         struct rusage usage;
         getrusage(RUSAGE_SELF, &usage);
         pace_adjust(pace, threads, now, seconds(usage.ru_utime) + seconds(usage.ru_stime),
-                    usage.ru_nivcsw);
+                    seconds_waited(&usage));
     }
     size_t most = (size_t)threads, team = (size_t)pace->team, worth = cost / pace->grain;
     if (team < most && cost / most >= BUSY_GRAIN) {

@@ -3,8 +3,8 @@
  * A parallel op ends when its slowest thread does. Where other processes use the same cores, one of
  * the threads often waits for its turn, and the others wait for it at every op: thousands of
  * times a second for a small model, so two threads can be thirty times slower than one. The pace
- * looks every 20 milliseconds how often the scheduler took a core away from this process, and
- * gives short ops fewer threads while it does. docs/BENCH.md has the figures. */
+ * looks every 50 milliseconds how long threads of this process waited for a core, and gives short ops
+ * fewer threads while they do. docs/BENCH.md has the figures. */
 #ifndef THREADS_H
 #define THREADS_H
 
@@ -30,14 +30,14 @@ typedef struct Pace {
     double look, retry; /* when to look again, and to try a larger team */
     double hold;        /* seconds from a smaller team to the next try */
     double cpu;         /* seconds of processor time of all threads at the last look */
-    long preempted;     /* involuntary context switches until then */
+    double waited;      /* seconds that they waited for a core until then */
 } Pace;
 
 /* Threads, from 1 to threads, for an op that costs one thread so many nanoseconds. */
 int pace_threads(Pace *pace, int threads, size_t cost);
 
-/* What pace_threads does with what it sees at a look: processor time and involuntary context
- * switches of the process so far. */
-void pace_adjust(Pace *pace, int threads, double now, double cpu, long preempted);
+/* What pace_threads does with what it sees at a look: processor time of the process so far, and for
+ * how long its threads were ready to run and had no core. */
+void pace_adjust(Pace *pace, int threads, double now, double cpu, double waited);
 
 #endif

@@ -86,16 +86,16 @@ static void check_quotas(void)
     CHECK(threads_available() >= 1, "no thread at all");
 }
 
-/* Seconds of one machine: looks every 20 ms at so many switches a second of processor time. */
-static double now, cpu, preempted;
+/* Seconds of one machine: looks every 20 ms at threads that wait for this share of what they run. */
+static double now, cpu, waited;
 
-static void pass(Pace *pace, int threads, double time, double cores, double rate)
+static void pass(Pace *pace, int threads, double time, double cores, double share)
 {
     for (double end = now + time; now < end;) {
         now += 0.02;
         cpu += 0.02 * cores;
-        preempted += 0.02 * cores * rate;
-        pace_adjust(pace, threads, now, cpu, (long)preempted);
+        waited += 0.02 * cores * share;
+        pace_adjust(pace, threads, now, cpu, waited);
     }
 }
 
@@ -103,31 +103,33 @@ static void check_pace(void)
 {
     Pace pace = {0};
     cpu = 5;
-    preempted = 1000; /* whatever came before the first look does not count */
-    pace_adjust(&pace, 8, now, cpu, (long)preempted);
+    waited = 1000; /* whatever came before the first look does not count */
+    pace_adjust(&pace, 8, now, cpu, waited);
     CHECK(pace.team == 8, "at first: %d threads", pace.team);
-    pass(&pace, 8, 10, 8, 5);
+    pass(&pace, 8, 10, 8, 0.03);
     CHECK(pace.team == 8, "calm: %d threads", pace.team);
-    pass(&pace, 8, 0.02, 8, 300);
+    pass(&pace, 8, 10, 8, 0.09);
+    CHECK(pace.team == 8, "each thread waits a little: %d threads", pace.team);
+    pass(&pace, 8, 0.02, 8, 0.5);
     CHECK(pace.team == 4, "after one busy look: %d threads", pace.team);
-    pass(&pace, 8, 0.5, 4, 300);
+    pass(&pace, 8, 0.5, 4, 0.5);
     CHECK(pace.team == 1, "busy: %d threads", pace.team);
     int looks = 0, wide = 0;
     for (double end = now + 100; now<end; looks++, wide += pace.team> 1) {
-        pass(&pace, 8, 0.01, pace.team, 300);
+        pass(&pace, 8, 0.01, pace.team, 0.5);
     }
     CHECK(wide > 0, "busy for long: a larger team was never tried");
     CHECK(wide < looks / 20, "busy for long: %d of %d looks with more than a thread", wide, looks);
-    pass(&pace, 8, 35, 4, 0);
+    pass(&pace, 8, 35, 4, 0.01);
     CHECK(pace.team == 8, "calm again: %d threads", pace.team);
-    pass(&pace, 8, 35, 8, 0);
-    pass(&pace, 8, 0.02, 8, 300);
-    pass(&pace, 8, 1.2, 4, 0);
+    pass(&pace, 8, 35, 8, 0.01);
+    pass(&pace, 8, 0.02, 8, 0.5);
+    pass(&pace, 8, 1.2, 4, 0.01);
     CHECK(pace.team == 8, "busy for a moment after a long calm: %d threads", pace.team);
-    /* where this process hardly runs, few switches are as telling as many */
+    /* where this process hardly runs, it waits all the longer */
     Pace starved = {0};
-    pace_adjust(&starved, 2, now, cpu, (long)preempted);
-    pass(&starved, 2, 1, 0.1, 300);
+    pace_adjust(&starved, 2, now, cpu, waited);
+    pass(&starved, 2, 1, 0.1, 3);
     CHECK(starved.team == 1, "starved: %d threads", starved.team);
 }
 
