@@ -63,7 +63,7 @@ static void bench_step(Rig *rig, const char *model, const char *name, const int 
 /* A model of random weights. */
 static void rig_open_random(Rig *rig, Config config, Backend *backend)
 {
-    rig_open(rig, config, NULL, backend);
+    rig_open(rig, config, NULL, 1, backend);
     rig_plan(rig, STEP_B, STEP_LONGEST, 1, 0);
     model_make(&rig->model, &rig->state, 42);
 }
@@ -238,7 +238,7 @@ static void bench_lora(Backend *backend)
     Rig rigs[2];
     double best[2] = {1e9, 1e9};
     for (int i = 0; i < 2; i++) {
-        rig_open(&rigs[i], smollm_config(), i ? &lora_q_v : NULL, backend);
+        rig_open(&rigs[i], smollm_config(), i ? &lora_q_v : NULL, 1, backend);
         rig_plan(&rigs[i], B, T, 1, 0);
         model_make(&rigs[i].model, &rigs[i].state, 42);
         rig_fill(&rigs[i], lengths, B, 0);
@@ -264,7 +264,7 @@ static void bench_large(Backend *backend, const char *folder)
     enum { BATCHES = 2 };
     static const int batches[BATCHES] = {4, 16}; /* of 128 tokens each */
     Rig rig;
-    rig_open_folder(&rig, folder, &lora_q_v, backend);
+    rig_open_folder(&rig, folder, &lora_q_v, 1, backend);
     ModelCounts counts = model_counts(&rig.model);
     printf("%zu parameters, %zu of adapters, %zu of the head\n", counts.all, counts.adapters,
            counts.head);

@@ -32,16 +32,17 @@ static void answer(double seconds, double flops, double peak)
     fflush(stdout);
 }
 
-static void open_model(Rig *rig, const char *name, const LoraConfig *lora, Backend *backend)
+static void open_model(Rig *rig, const char *name, const LoraConfig *lora, int train,
+                       Backend *backend)
 {
     if (!strcmp(name, "base")) {
-        rig_open(rig, roberta_config("RoBERTa-base", 768, 3072, 12, 12), lora, backend);
+        rig_open(rig, roberta_config("RoBERTa-base", 768, 3072, 12, 12), lora, train, backend);
     } else if (!strcmp(name, "large")) {
-        rig_open(rig, roberta_config("RoBERTa-large", 1024, 4096, 24, 16), lora, backend);
+        rig_open(rig, roberta_config("RoBERTa-large", 1024, 4096, 24, 16), lora, train, backend);
     } else if (!strcmp(name, "smollm")) {
-        rig_open(rig, smollm_config(), lora, backend);
+        rig_open(rig, smollm_config(), lora, train, backend);
     } else {
-        rig_open_folder(rig, name, lora, backend);
+        rig_open_folder(rig, name, lora, train, backend);
         return;
     }
     model_make(&rig->model, &rig->state, 42);
@@ -54,7 +55,7 @@ static int serve_steps(Backend *backend, const char *what, const char *model, in
     char *line = NULL;
     size_t room = 0;
     Rig rig;
-    open_model(&rig, model, strcmp(what, "lora") ? NULL : &lora_q_v, backend);
+    open_model(&rig, model, strcmp(what, "lora") ? NULL : &lora_q_v, train, backend);
     rig_plan(&rig, most, longest, train, 0);
     for (int number = 0; !code && getline(&line, &room, stdin) > 0; number++) {
         int B = 0;

@@ -11,15 +11,16 @@ static _Noreturn void fail(const Error *error)
     exit(error->code);
 }
 
-void rig_open(Rig *rig, Config config, const LoraConfig *lora, Backend *backend)
+void rig_open(Rig *rig, Config config, const LoraConfig *lora, int train, Backend *backend)
 {
     model_init(&rig->model, config, PROBLEM_SINGLE, 2, lora, backend);
-    state_init(&rig->state, &rig->model, 1, 0);
+    state_init(&rig->state, &rig->model, train, 0);
     state_reset(&rig->state, &rig->model);
     rig->adamw = (OptimConfig){0.9, 0.98, 1e-6, 0.1, 1.0, 0};
 }
 
-void rig_open_folder(Rig *rig, const char *folder, const LoraConfig *lora, Backend *backend)
+void rig_open_folder(Rig *rig, const char *folder, const LoraConfig *lora, int train,
+                     Backend *backend)
 {
     Error error;
     Config config;
@@ -27,7 +28,7 @@ void rig_open_folder(Rig *rig, const char *folder, const LoraConfig *lora, Backe
     if (config_read(&config, path, &error)) {
         fail(&error);
     }
-    rig_open(rig, config, lora, backend);
+    rig_open(rig, config, lora, train, backend);
     if (model_read(&rig->model, &rig->state, folder, 42, NULL, &made, &error)) {
         fail(&error);
     }

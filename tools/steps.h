@@ -22,10 +22,11 @@ Config smollm_config(void);
 extern const LoraConfig lora_q_v;
 
 /* Model and state without values, for model_make or model_read; config is taken over, lora may be
- * NULL. */
-void rig_open(Rig *rig, Config config, const LoraConfig *lora, Backend *backend);
+ * NULL; gradients and moments if it is to train. */
+void rig_open(Rig *rig, Config config, const LoraConfig *lora, int train, Backend *backend);
 /* With those of a folder; what is frozen stays in the file. */
-void rig_open_folder(Rig *rig, const char *folder, const LoraConfig *lora, Backend *backend);
+void rig_open_folder(Rig *rig, const char *folder, const LoraConfig *lora, int train,
+                     Backend *backend);
 void rig_free(Rig *rig);
 
 /* Memory for B sequences of at most T tokens. */
