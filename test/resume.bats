@@ -195,6 +195,7 @@ damaged() {
         damaged "$newest" $damage
         goes_on "^WARNING: .*$(basename "$newest")/.*; the checkpoint before it counts" $run --select best
         grep -q "going on behind step $(basename "$older" | cut -d - -f 2) of 24" "$work/err"
+        [ "$(grep -c 'no checkpoint of step' "$work/err")" -eq 0 ] # the damaged one's step is saved again
     done
     rm -rf "$work/preds"
     cp -r "$work/kept" "$work/preds"

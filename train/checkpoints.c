@@ -13,7 +13,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static const char prefix[] = "checkpoint-", unfinished[] = ".tmp-checkpoint-";
+static const char prefix[] = "checkpoint-", unfinished[] = ".tmp-checkpoint-",
+                  removed[] = ".tmp-checkpoint-removed-"; /* begins as unfinished */
 
 static char *path_of(const char *folder, const char *start, int step)
 {
@@ -64,10 +65,11 @@ static int list_steps(int **steps, int *count, const char *folder, Error *error)
 
 /* --- saving --- */
 
-/* Removes a checkpoint: it is gone at once, or there as a whole. */
+/* Removes a checkpoint: it is gone at once, or there as a whole. One of the same step that is about
+ * to have its name stays. */
 static int remove_checkpoint(const char *folder, int step, Error *error)
 {
-    char *path = path_of(folder, prefix, step), *away = path_of(folder, unfinished, step);
+    char *path = path_of(folder, prefix, step), *away = path_of(folder, removed, step);
     int code = folder_remove(away, error);
     if (!code && rename(path, away)) {
         code = error_set_errno(error, "remove", path);
