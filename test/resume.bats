@@ -393,6 +393,11 @@ begun() {
     [ $status -eq 137 ]
     fails 78 's6.unfinished/checkpoint-.*: the run was begun with other settings: eval_every "1", now "4steps"' $some --seeds 4,5,6 --eval-every 4steps --quiet
     [ -z "$(ls "$work"/preds/*.s[45].* 2>/dev/null)" ]
+    newest="$(ls -d "$work"/preds/*.s6.unfinished/checkpoint-* | sort -V | tail -n 1)"
+    sed -i 's/"format_version": "1"/"format_version": "2"/' "$newest/MANIFEST"
+    fails 78 's6.unfinished/checkpoint-.*/MANIFEST: version 2, this program knows 1' $some --seeds 4,5,6 --quiet
+    [ -z "$(ls "$work"/preds/*.s[45].* 2>/dev/null)" ]
+    sed -i 's/"format_version": "2"/"format_version": "1"/' "$newest/MANIFEST"
     $some --seed 4 >/dev/null 2>&1
     $some --seeds 4,5,6 >"$work/out" 2>"$work/err"
     grep -q '^seed 4: finished before: .*s4.bin$' "$work/out"

@@ -396,13 +396,16 @@ int checkpoints_check(const Run *run, Error *error)
     Error damaged;
     int *steps, count, opened = 0, code = 0;
     (void)list_steps(&steps, &count, folder, &damaged);
-    for (int i = 0; i < count && !opened; i++) {
+    for (int i = 0; i < count && !opened && !code; i++) {
         char *path = path_of(folder, prefix, steps[i]);
         Checkpoint checkpoint;
         if (!checkpoint_open(&checkpoint, path, &damaged)) {
             opened = 1;
             code = check_same(&checkpoint, run, error);
             checkpoint_close(&checkpoint);
+        } else if (damaged.code == EXIT_CONFIG) {
+            *error = damaged;
+            code = damaged.code;
         }
         free(path);
     }
