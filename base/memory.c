@@ -49,6 +49,12 @@ void memory_refused(const char *call, size_t bytes, size_t room, size_t held)
     fprintf(stderr, "%s: %s: out of memory: %s more are needed, %s are free; %s\n",
             program_invocation_short_name, call, bytes_text(needed, bytes), bytes_text(there, room),
             text);
+    if (gettid() != getpid()) {
+        /* what exit runs takes the state away from under the main thread, whose are the temporary
+         * files, too: the next start removes them */
+        (void)fflush(stdout);
+        _exit(EXIT_NO_MEMORY);
+    }
     exit(EXIT_NO_MEMORY);
 }
 

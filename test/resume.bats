@@ -369,6 +369,22 @@ begun() {
     [ "$(ls -A "$work"/preds/*.unfinished | wc -l)" -eq 2 ]
 }
 
+@test "a thread that finds no memory while it writes a checkpoint ends the run, but not under the thread that computes" {
+    case "${BUILD:-build}" in *san*) skip "a sanitizer's runtime must come first" ;; esac
+    echo '#include <stddef.h>
+#include <unistd.h>
+extern void *__libc_realloc(void *, size_t);
+static _Thread_local int writes;
+int setpriority(int which, unsigned who, int priority) { return writes = 1, 0; }
+void *realloc(void *old, size_t size) { return writes ? NULL : __libc_realloc(old, size); }
+__attribute__((destructor)) static void end(void) { writes && write(2, "exit\n", 5); }' | ${CC:-gcc} -shared -fPIC -o "$work/none.so" -x c -
+    local code=0
+    LD_PRELOAD="$work/none.so" $run --preds "$work/preds" --quiet >/dev/null 2>"$work/err" || code=$?
+    [ $code -eq 71 ]
+    grep -q 'out of memory' "$work/err"
+    [ "$(grep -c '^exit' "$work/err")" -eq 0 ]
+}
+
 @test "where a copy of the state finds no memory the run waits for its checkpoints" {
     case "${BUILD:-build}" in *san*) skip "a sanitizer's address space has no limit" ;; esac
     local big="$train --task boolq --data builtin --model tiny --batch 1536 --max-steps 2 --threads 1" limit=150000
