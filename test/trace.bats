@@ -62,11 +62,17 @@ fails() {
     od -An -v -tx1 "$work/whole.trace" | tr -d ' \n' | grep -qF -f "$work/end"
 }
 
-@test "a file in the way is kept" {
+@test "a file in the way is kept; with a checkpoint that --resume names the trace, too, which could go on" {
     echo mine >"$work/one.trace"
     chain one
     [ "$(cat "$work/one.1.trace")" = mine ]
     head -c 8 "$work/one.trace" | grep -q sb-trace
+    chain two --keep-checkpoints --save-every 2steps
+    cp "$work/two.trace" "$work/whole.trace"
+    $train $short --preds "$work/three" --trace "$work/two.trace" --resume "$(ls -d "$work"/two/*.checkpoints/checkpoint-4)" >/dev/null 2>"$work/err"
+    grep -q "^NOTE: .* the trace; it is now $work/two.1.trace" "$work/err"
+    cmp "$work/two.1.trace" "$work/whole.trace"
+    "$tracediff" "$work/two.trace" "$work/whole.trace" | grep -q '^equal: 2 steps'
 }
 
 # blocks NAME: what the trace has behind its header

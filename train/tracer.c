@@ -398,9 +398,11 @@ int tracer_open(Tracer **tracer, Setup *setup, const State *state, const Seeds *
     }
     json_t *header = trace_header(setup, seeds, !strcmp(o->trace_level, "outputs"));
     TraceWriter writer;
-    Error other;
-    int resumed = state->step &&
-                  !trace_resume(&writer, o->trace, header, (uint32_t)state->step, 1, &other);
+    int resumed = state->step && !strcmp(o->resume, "auto");
+    if (resumed && trace_resume(&writer, o->trace, header, (uint32_t)state->step, 1, error)) {
+        json_decref(header);
+        return error->code;
+    }
     if (state->step && !resumed) { /* from a checkpoint that --resume names */
         json_object_set_new(header, "behind", json_integer(state->step));
     }

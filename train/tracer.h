@@ -9,8 +9,9 @@
 typedef struct Tracer Tracer;
 
 /* Creates the file of --trace; an earlier one goes on as NAME.1.trace, or the first number that is
- * free. A run that goes on writes on in its trace; if the file is not that, its trace begins behind
- * the step. Errors: those of trace_create. */
+ * free. With --resume auto a run that goes on writes on in its trace, which tracer_reaches was asked
+ * about; with --resume DIR it makes one that begins behind the step. Errors: those of trace_create
+ * and trace_resume. */
 int tracer_open(Tracer **tracer, Setup *setup, const State *state, const Seeds *seeds,
                 Error *error);
 
