@@ -178,6 +178,17 @@ static int compare_values(json_t **result, const char *path, const char *again, 
     return code;
 }
 
+/* Whether all that both record is equal, up to the step: the program may have ended before it. */
+static int is_equal(const json_t *result, uint32_t step)
+{
+    json_t *computed = json_object_get(result, "b");
+    int reached = number_of(computed, "step") >= step;
+    if (reached) { /* that it ends there is no news */
+        json_object_set_new(computed, "whole", json_true());
+    }
+    return reached && json_is_true(json_object_get(result, "equal"));
+}
+
 /* Whether both say that they are of the same run: their chains are equal then. */
 static int is_same_run(const json_t *result)
 {
@@ -200,14 +211,12 @@ static int judge(const char *path, const char *again, uint32_t step, int *differ
     if (compare_values(&result, path, again, error)) {
         return error->code;
     }
-    int equal = json_is_true(json_object_get(result, "equal"));
+    int equal = is_equal(result, step);
     *different = !equal || is_same_run(result);
     printf(!*different ? "step %u: equal in all that both record; the chains are of other runs\n"
            : equal     ? "step %u differs: no value that both record, but the chain\n"
                        : "step %u differs\n",
            step);
-    /* that it ends at the step is no news */
-    json_object_set_new(json_object_get(result, "b"), "whole", json_true());
     trace_compare_text(stdout, result);
     json_decref(result);
     return 0;
@@ -222,10 +231,9 @@ static int judge_part(const char *path, const char *again, uint32_t step, int *d
         return error->code;
     }
     const json_t *before = json_object_get(result, "equal_before");
-    *different = !json_is_true(json_object_get(result, "equal"));
+    *different = !is_equal(result, step);
     if (*different) {
         printf("step %u differs\n", step);
-        json_object_set_new(json_object_get(result, "b"), "whole", json_true());
         trace_compare_text(stdout, result);
     } else {
         printf("step %u: equal; %.0f steps up to it were compared\n", step,

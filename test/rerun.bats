@@ -152,6 +152,13 @@ logging() {
     says 78 'step 4, at which --trace-until stops, is not behind it' $check --step 4 --from "$kept/checkpoint-4" "$work/a.trace"
     says 66 'none' $check --step 5 --from "$work/none" "$work/a.trace"
     says 65 'of a checkpoint that train_gpt made' sh -c "mkdir '$work/no'; echo {} >'$work/no/MANIFEST'; $check --step 5 --from '$work/no' '$work/a.trace'; code=\$?; rm -r '$work/no'; exit \$code"
+    # a program that ends before the step
+    printf '#!/bin/sh\nexec %s/train_gpt "$@" --trace-until 5\n' "$programs" >"$work/short"
+    chmod +x "$work/short"
+    says 1 'what was computed has no end behind step 5' $check --step 6 --from "$kept/checkpoint-4" "$work/a.trace" --program "$work/short"
+    [ "${lines[0]}" = 'step 6 differs' ]
+    says 1 'what was computed has no end behind step 5' $check --step 6 "$work/a.trace" --program "$work/short" -- --trace-level weights
+    rm "$work/short"
     says 64 'name the step with --step' $check --random 1 --from "$kept/checkpoint-4" "$work/a.trace"
     [ "$before" = "$(files)" ]
     # a trace that begins behind a checkpoint: --resume of its command is left out
