@@ -1,6 +1,7 @@
 #include "amx.h"
 
-#if defined(__x86_64__)
+/* gcc 11 and clang 12 are the first that know the instructions. */
+#if defined(__x86_64__) && (__GNUC__ >= 11 || (defined(__clang__) && __clang_major__ >= 12))
 #include <cpuid.h>
 #include <errno.h>
 #include <immintrin.h>
@@ -34,13 +35,20 @@ typedef struct TileConfig {
 
 enum { SIDE = 16, WIDE = 2 * SIDE, ROW = WIDE * sizeof(float) };
 
+/* Static: gcc believes that ldtilecfg reads the first 8 bytes alone, and leaves out what is stored
+ * in the others. */
+static const TileConfig config = {.palette = 1,
+                                  .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+                                  .rows = {SIDE, SIDE, SIDE, SIDE, SIDE, SIDE, SIDE, SIDE}};
+
+/* Nor does it know that loads of tiles read memory: all is written by here. */
+static inline void memory_is_read(const void *p)
+{
+    __asm__ volatile("" ::"r"(p) : "memory");
+}
+
 WITH_AMX void amx_begin(void)
 {
-    TileConfig config = {.palette = 1};
-    for (int i = 0; i < 8; i++) {
-        config.row_bytes[i] = SIDE * sizeof(float);
-        config.rows[i] = SIDE;
-    }
     _tile_loadconfig(&config);
 }
 
@@ -52,6 +60,7 @@ WITH_AMX void amx_end(void)
 WITH_AMX void amx_product(float *tile, const uint16_t *a, size_t a_stride, const uint32_t *pairs,
                           size_t depth)
 {
+    memory_is_read(tile);
     _tile_loadd(0, tile, ROW);
     _tile_loadd(1, tile + SIDE, ROW);
     _tile_loadd(2, tile + SIDE * WIDE, ROW);
@@ -65,6 +74,7 @@ WITH_AMX void amx_product(float *tile, const uint16_t *a, size_t a_stride, const
             memset(last + words, 0, sizeof last - words * sizeof *b);
             b = last;
         }
+        memory_is_read(b);
         _tile_loadd(4, a + k, a_stride * sizeof *a);
         _tile_loadd(5, a + k + SIDE * a_stride, a_stride * sizeof *a);
         _tile_loadd(6, b, ROW);

@@ -72,7 +72,7 @@ static void pack_strip(const Context *ctx, BlockSum sum, Strip *strip, Strided a
         memset(strip->bf16[r], 0, padded * sizeof **strip->bf16);
     }
     round_part(strip->bf16[0], STRIP_DEPTH, a, i, count, k, depth);
-    block_strip_pack(ctx, sum, strip, depth);
+    block_strip_pack(ctx, sum, strip, count, depth);
 }
 
 /* What stands in C before the first block of k, or after an earlier one. */

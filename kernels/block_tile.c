@@ -53,7 +53,7 @@ int block_strip_rows(const Context *ctx, BlockSum sum)
     return sum.fraction ? BLOCK_ROWS : ctx->amx ? STRIP_ROWS : TILE_CHAINS;
 }
 
-void block_strip_pack(const Context *ctx, BlockSum sum, Strip *strip, size_t depth)
+void block_strip_pack(const Context *ctx, BlockSum sum, Strip *strip, size_t count, size_t depth)
 {
     if (!sum.fraction && ctx->amx) {
         return;
@@ -66,8 +66,9 @@ void block_strip_pack(const Context *ctx, BlockSum sum, Strip *strip, size_t dep
     }
     for (size_t i = 0; i < rows && sum.fraction; i++) {
         for (size_t k = 0; k < depth; k++) {
-            int biased = exponent_of(strip->bf16[i][k]) + 127; /* as c's bits have it */
-            strip->exponent[k * rows + i] = biased * 0x10001;
+            /* of rows that are not there 0, which is no special case */
+            int exponent = i < count ? exponent_of(strip->bf16[i][k]) : 0;
+            strip->exponent[k * rows + i] = (exponent + 127) * 0x10001; /* as c's bits have it */
         }
     }
 }

@@ -34,8 +34,8 @@ typedef struct Strip {
 /* Rows of a strip for this sum. */
 int block_strip_rows(const Context *ctx, BlockSum sum);
 
-/* Fills the rest of a strip from strip->bf16. */
-void block_strip_pack(const Context *ctx, BlockSum sum, Strip *strip, size_t depth);
+/* Fills the rest of a strip from strip->bf16, of which `count` rows are there. */
+void block_strip_pack(const Context *ctx, BlockSum sum, Strip *strip, size_t count, size_t depth);
 
 /* `depth` rows of a panel [K][COLUMNS] from row k on, even, with `columns` that are there. values
  * has a row of zeros behind an odd last one. A panel is K COLUMNS floats large. */
