@@ -64,10 +64,17 @@ int error_set_create(Error *error, const char *path)
     return error->code = code == EXIT_NO_INPUT ? EXIT_BUSY : code;
 }
 
+char *string_part(const char *text, size_t size)
+{
+    char *part = memory_alloc(size + 1, 1);
+    memcpy(part, text, size);
+    part[size] = 0;
+    return part;
+}
+
 char *string_copy(const char *text)
 {
-    size_t size = strlen(text) + 1;
-    return memcpy(memory_alloc(size, 1), text, size);
+    return string_part(text, strlen(text));
 }
 
 char *string_format_list(const char *format, va_list arguments)

@@ -76,6 +76,7 @@ void *memory_alloc(size_t count, size_t size);
 void *memory_calloc(size_t count, size_t size);
 void *memory_realloc(void *old, size_t count, size_t size);
 char *string_copy(const char *text);
+char *string_part(const char *text, size_t size); /* bytes, no 0 needed behind */
 char *string_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 char *string_format_list(const char *format, va_list arguments)
     __attribute__((format(printf, 1, 0)));

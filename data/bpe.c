@@ -75,7 +75,7 @@ int bpe_add_merge_text(Vocabulary *vocabulary, const char *text, int rank, const
     if (!space || space == text || !space[1] || strchr(space + 1, ' ')) {
         return REFUSE("%s: merge %d '%s' is not two parts; get the file again", where, rank, text);
     }
-    char *left = string_format("%.*s", (int)(space - text), text);
+    char *left = string_part(text, (size_t)(space - text));
     int code = bpe_add_merge(vocabulary, left, space + 1, rank, where, error);
     free(left);
     return code;

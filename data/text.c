@@ -46,7 +46,7 @@ static void add_document(Dataset *documents, size_t *room, int line, const char 
     }
     Example *example = &documents->examples[documents->count++];
     *example = (Example){.line = line, .text = memory_calloc(1, sizeof *example->text)};
-    example->text[0][0] = string_format("%.*s", (int)size, text);
+    example->text[0][0] = string_part(text, size);
 }
 
 /* Whether a line holds white space alone. */

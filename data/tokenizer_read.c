@@ -37,9 +37,8 @@ static int each_line(const char *path, Tokenizer *t,
     for (size_t at = 0; !code && at < file.size; number++) {
         const char *end = memchr(text + at, '\n', file.size - at);
         size_t length = end ? (size_t)(end - text) - at : file.size - at;
-        char *copy = string_format(
-            "%.*s", (int)(length && text[at + length - 1] == '\r' ? length - 1 : length),
-            text + at);
+        char *copy = string_part(text + at, length && text[at + length - 1] == '\r' ? length - 1
+                                                                                    : length);
         code = line(t, copy, number, path, error);
         free(copy);
         at += length + 1;
@@ -65,7 +64,7 @@ static int words_line(Tokenizer *t, const char *text, int number, const char *pa
         }
         size = before;
     }
-    char *word = string_format("%.*s", (int)size, text);
+    char *word = string_part(text, size);
     vocabulary_remove(&t->vocabulary, word);
     int code = vocabulary_add(&t->vocabulary, word, number, path, error);
     free(word);

@@ -36,7 +36,7 @@ static double *values_of(const json_t *list)
 /* Prints a text of so many bytes, which may be a name of a file. */
 static void print_plain(FILE *out, const char *text, size_t size)
 {
-    char *plain = string_format("%.*s", (int)size, text);
+    char *plain = string_part(text, size);
     text_plain(plain);
     fputs(plain, out);
     free(plain);

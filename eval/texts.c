@@ -150,7 +150,7 @@ int texts_add(Texts *t, const char *text, size_t line)
         t->line = memory_realloc(t->line, t->room, sizeof *t->line);
         t->hash = memory_realloc(t->hash, t->room, sizeof *t->hash);
     }
-    t->text[t->count] = string_format("%.*s", (int)size, text);
+    t->text[t->count] = string_part(text, size);
     t->line[t->count] = line;
     t->hash[t->count] = hash;
     t->slots[at] = (uint32_t)++t->count;
