@@ -79,6 +79,9 @@ double chi2_tail(double x, double df)
 double beta_quantile(double p, double a, double b)
 {
     double low = 0, high = 1;
+    if (isnan(p + a + b)) {
+        return NAN;
+    }
     for (int i = 0; i < 1100 && low < high; i++) {
         double middle = low + (high - low) / 2;
         if (middle == low || middle == high) {
@@ -92,6 +95,9 @@ double beta_quantile(double p, double a, double b)
 double chi2_quantile(double p, double df)
 {
     double low = 0, high = df + 10;
+    if (isnan(p + df)) {
+        return NAN;
+    }
     while (1 - chi2_tail(high, df) < p) {
         high *= 2;
     }
@@ -165,6 +171,9 @@ double t_power(double shift, double df, double level)
 double t_shift(double power, double df, double level)
 {
     double t = t_quantile(1 - (1 - level) / 2, df), low = 0, high = 1;
+    if (isnan(power + t)) {
+        return NAN;
+    }
     while (beyond(t, high, df) < power) {
         high *= 2;
     }

@@ -10,7 +10,7 @@ double beta_cdf(double x, double a, double b);
 /* P(chi-square with df degrees of freedom > x). */
 double chi2_tail(double x, double df);
 
-/* x with P(X <= x) = p, 0 < p < 1. */
+/* x with P(X <= x) = p, 0 < p < 1. NaN of NaN. */
 double beta_quantile(double p, double a, double b);
 double chi2_quantile(double p, double df);
 double t_quantile(double p, double df);
@@ -25,7 +25,7 @@ double normal_cdf(double x);
 
 /* Power of the two-sided t test at this level (0.95 for 5 %): P(|T| > t) of the noncentral t with df
  * degrees of freedom, whose numerator is shifted by so many standard errors. And the shift that has
- * this power, above 1 - level. To about 1e-6. */
+ * this power, above 1 - level; NaN of NaN. To about 1e-6. */
 double t_power(double shift, double df, double level);
 double t_shift(double power, double df, double level);
 

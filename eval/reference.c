@@ -78,14 +78,20 @@ typedef struct Pair {
     double S, runs; /* ours, theirs */
 } Pair;
 
-/* Whether means may be equal: Welch's test; without their deviation it is taken to be as ours. 1, 0, or
- * -1: nothing is known. */
-static int means_agree(const Pair *p, double sd, double their_sd, double level)
+/* Whether means may be equal: Welch's test; without their deviation it is taken to be as ours, and
+ * where no run deviates, equal as they are printed. 1, 0, or -1: nothing is known. */
+static int means_agree(const Pair *p, double sd, double their_sd, int decimals, double level)
 {
     double a = sd * sd / p->S, other = isnan(their_sd) ? sd : their_sd, b = other * other / p->runs,
-           df = (a + b) * (a + b) / (a * a / (p->S - 1) + b * b / (p->runs - 1)),
-           most = t_quantile(1 - (1 - level) / 2, df) * sqrt(a + b);
-    return isnan(most) || isnan(p->ours + p->theirs) ? -1 : fabs(p->ours - p->theirs) <= most;
+           off = fabs(p->ours - p->theirs);
+    if (isnan(a + b) || isnan(off)) {
+        return -1;
+    }
+    if (a + b == 0) {
+        return off <= 0.5 * pow(10, -decimals) + 1e-9;
+    }
+    double df = (a + b) * (a + b) / (a * a / (p->S - 1) + b * b / (p->runs - 1));
+    return off <= t_quantile(1 - (1 - level) / 2, df) * sqrt(a + b);
 }
 
 /* Whether two sample deviations may be of one: the test of their ratio by F. */
@@ -108,7 +114,8 @@ static int shares_agree(const Pair *p, const double ends[2])
 }
 
 /* One number of a group beside that of a cell. VAR is compared as a VAR of as many runs as ours. */
-static json_t *measure(const json_t *group, const json_t *cell, int row, const Arguments *o)
+static json_t *measure(const json_t *group, const json_t *cell, int row, int decimals,
+                       const Arguments *o)
 {
     const char *name = paper_rows[row];
     char key[40];
@@ -128,7 +135,7 @@ static json_t *measure(const json_t *group, const json_t *cell, int row, const A
     } else if (row == 0) {
         strcat((char *)leveled(key, "mean_ci", o->level), "_t");
         (void)ends_of(ends, json_object_get(group, key));
-        inside = means_agree(&(Pair){ours, theirs, S, runs}, sd, their_sd, o->level);
+        inside = means_agree(&(Pair){ours, theirs, S, runs}, sd, their_sd, decimals, o->level);
     } else {
         (void)shown_interval(ends, group, name, o);
         inside = shares_agree(&(Pair){ours, theirs, S, runs},
@@ -144,7 +151,8 @@ static json_t *measure(const json_t *group, const json_t *cell, int row, const A
     return m;
 }
 
-static json_t *row_make(const json_t *group, size_t index, const json_t *cell, const Arguments *o)
+static json_t *row_make(const json_t *group, size_t index, const json_t *cell, int decimals,
+                        const Arguments *o)
 {
     static const char *const copied[] = {"benchmark", "task", "split", "model", "recipe_sha256",
                                          "apart",     "side", "S",     "N",     "metric"};
@@ -158,7 +166,7 @@ static json_t *row_make(const json_t *group, size_t index, const json_t *cell, c
     put_count(row, "group", index);
     json_object_set(row, "cell", (json_t *)cell);
     for (int i = 0; i < PAPER_ROWS; i++) {
-        json_object_set_new(row, paper_rows[i], measure(group, cell, i, o));
+        json_object_set_new(row, paper_rows[i], measure(group, cell, i, decimals, o));
     }
     return row;
 }
@@ -197,7 +205,8 @@ static int meet(json_t *reference, json_t *used, const json_t *cells, const json
                 return error->code;
             }
         }
-        json_array_append_new(rows, row_make(group, index, cell, o));
+        json_array_append_new(rows, row_make(group, index, cell,
+                                             (int)number_of(reference, "decimals"), o));
         json_array_set_new(used, i, json_true());
     }
     if (json_array_size(rows) == first) {

@@ -125,6 +125,11 @@ int main(void)
     near("normal", "quantile", normal_quantile(0.975), 1.959963984540054, 1e-12);
     near("F", "quantile", f_quantile(0.95, 1, 9), t_quantile(0.975, 9) * t_quantile(0.975, 9),
          1e-10);
+    CHECK(isnan(beta_quantile(0.5, NAN, 1)) && isnan(beta_quantile(NAN, 1, 1)) &&
+              isnan(chi2_quantile(NAN, 2)) && isnan(chi2_quantile(0.5, NAN)) &&
+              isnan(t_quantile(0.975, NAN)) && isnan(f_quantile(0.5, 1, NAN)) &&
+              isnan(t_shift(0.8, NAN, 0.95)),
+          "quantiles of NaN");
     check_tests();
     check_metrics();
     return checks_close("test_inference");
