@@ -76,6 +76,10 @@ static void audit_cell(json_t *o, const int decimals[CELL_NUMBERS])
                  fmax(2, number_of(o, "S")), {0}};
     memcpy(cell.decimals, decimals, sizeof cell.decimals);
     const KnownTask *known = known_task(string_of(o, "task"), NULL);
+    cell.K = cell.K ? cell.K : known ? known->K : 0;
+    cell.N = cell.N > 0 ? cell.N : known ? known->dev : 0;
+    put(o, "K", cell.K ? cell.K : NAN);
+    put(o, "N", cell.N > 0 ? cell.N : NAN);
     if (isnan(cell.zeta + cell.VAR + cell.CON + cell.CCON)) {
         json_object_set_new(o, "verdict", json_string("not checked"));
         json_object_set_new(o, "reason", json_string("needs all of zeta, VAR, CON and CCON"));

@@ -217,25 +217,20 @@ static void check_grids(json_t *o, Finding *finding, const Cell *c, int accuracy
     json_object_set_new(o, "grid", list);
 }
 
-void put_verdict(json_t *o, const Cell *cell, const KnownTask *known)
+void put_verdict(json_t *o, const Cell *c, const KnownTask *known)
 {
-    Cell c = *cell;
-    c.K = c.K ? c.K : known ? known->K : 0;
-    c.N = c.N > 0 ? c.N : known ? known->dev : 0;
     int accuracy = !known || !strcmp(known->metric, "accuracy");
     double least = accuracy ? 0 : -100;
     Finding finding = {NOT_CHECKED, string_copy("")};
-    put(o, "K", c.K ? c.K : NAN);
-    put(o, "N", c.N > 0 ? c.N : NAN);
-    if (!(c.CCON <= c.CON + excess_of(&c, CCON, CON) && c.CON <= 100 && c.CCON >= 0)) {
+    if (!(c->CCON <= c->CON + excess_of(c, CCON, CON) && c->CON <= 100 && c->CCON >= 0)) {
         find(&finding, INCONSISTENT, "CCON is at most CON, and both are between 0 and 100");
-    } else if (!(c.zeta >= least && c.zeta <= 100 && c.VAR >= 0)) {
+    } else if (!(c->zeta >= least && c->zeta <= 100 && c->VAR >= 0)) {
         find(&finding, INCONSISTENT, "zeta is between %.0f and 100, and VAR not below 0", least);
     } else {
-        check_identity(o, &finding, &c, accuracy);
-        check_spread(&finding, &c, accuracy);
-        if (c.N > 0) {
-            check_grids(o, &finding, &c, accuracy);
+        check_identity(o, &finding, c, accuracy);
+        check_spread(&finding, c, accuracy);
+        if (c->N > 0) {
+            check_grids(o, &finding, c, accuracy);
         }
     }
     double both_wrong = number_of(o, "both_wrong_differ");
