@@ -41,6 +41,7 @@ static int read_record(LineFile *f, Error *error)
     const char *bytes = (const char *)f->file.bytes;
     size_t size = f->file.size;
     char *out = f->text;
+    const char *end = NULL; /* of the line: looked for once, not for every field */
     int more = 1;
     f->count = 0;
     f->line = f->next;
@@ -63,8 +64,8 @@ static int read_record(LineFile *f, Error *error)
                 f->next += bytes[f->at] == '\n';
                 *out++ = bytes[f->at];
             }
-            size_t end = f->at + (f->at < size && bytes[f->at] == '\r');
-            if (end < size && bytes[end] != f->separator && bytes[end] != '\n') {
+            size_t behind = f->at + (f->at < size && bytes[f->at] == '\r');
+            if (behind < size && bytes[behind] != f->separator && bytes[behind] != '\n') {
                 return REFUSE(
                     "%s:%zu: text behind the quote that ends a field, on line %zu; double "
                     "a quote that belongs to a text",
@@ -72,9 +73,11 @@ static int read_record(LineFile *f, Error *error)
             }
         }
         const char *bare = out; /* a CR before it is of a text in quotes */
-        const char *newline = memchr(bytes + f->at, '\n', size - f->at),
-                   *end = newline ? newline : bytes + size,
-                   *next = memchr(bytes + f->at, f->separator, (size_t)(end - bytes) - f->at);
+        if (!end || bytes + f->at > end) { /* a text in quotes goes on beyond the line */
+            const char *newline = memchr(bytes + f->at, '\n', size - f->at);
+            end = newline ? newline : bytes + size;
+        }
+        const char *next = memchr(bytes + f->at, f->separator, (size_t)(end - bytes) - f->at);
         size_t bytes_bare = (size_t)((next ? next : end) - bytes) - f->at;
         memcpy(out, bytes + f->at, bytes_bare);
         out += bytes_bare;

@@ -135,6 +135,14 @@ table() {
     grep -q '^RTE   n  *4  *87.5  *35.9\* ' out
 }
 
+@test "reference: where no run deviates, means are compared as they are printed" {
+    for run in 1 2 3; do make_run run $run aaabbb aaabba; done # zeta 83.33
+    table m,RTE,83.3,0.0,100,83.3,2,1000,4 n,RTE,83.4,0.0,100,83.4,2,1000,4
+    exits 0 --reference t.csv run?/*.csv
+    grep -q '^RTE   m  *4  *83.3  *0.0 ' out
+    grep -q '^RTE   n  *4  *83.4\*  *0.0 ' out
+}
+
 @test "reference: a name is a part of another by whole words" {
     $train --task rte --model tiny --data builtin --max-train 32 --max-eval 64 --epochs 1 --quiet --seeds 1,2 --preds preds --save saved >/dev/null 2>&1
     mv saved/s1 RoBERTa-tiny1B
@@ -268,6 +276,14 @@ table() {
     refuses 64 'no files' --reference table1
     exits 0 --plan --format json --reference table1
     grep -q '"from":"table"\|"from": "table"' out
+}
+
+@test "plan: a cell that lacks a number, and its N, has that of the public task" {
+    printf '{"m": {"rte": [72.0, 1.5, 91.0, null], "mine": [72.0, 1.5, 91.0, null]}}' >t.json
+    exits 0 --plan --reference t.json --want CON=1
+    has 'plan for rte, m: S 10, N 277, s 1.58, zeta 72.00, CON 91.00' 'plan for mine, m: S 10, N n/a' 'CON: the table has no N'
+    [ "$(grep -c '^CON within 1 point  *none  *[1-9][0-9]*$' out)" -eq 1 ]
+    [ "$(grep -c '^CON within 1 point  *n/a  *n/a$' out)" -eq 1 ]
 }
 
 @test "plan: an end that no number of seeds reaches is none, and --ascii has no sign of Unicode" {

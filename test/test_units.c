@@ -3,6 +3,7 @@
  * [.../tasks/metrics.json] */
 #include "check.h"
 #include "encode.h"
+#include "lines.h"
 #include "metrics.h"
 #include "options.h"
 #include "preds.h"
@@ -16,6 +17,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 static void check_schedules(void)
@@ -237,6 +239,34 @@ static void check_encode_threads(void)
     free(where);
     dataset_free(&dataset);
     tokenizer_close(t);
+}
+
+/* A part of a text that no 0 follows; the fields of one long line, in time that grows with it. */
+static void check_text(void)
+{
+    enum { FIELDS = 1000000 };
+    const char bytes[3] = {'a', 'b', 'c'};
+    char *part = string_part(bytes, 3), *none = string_part(bytes, 0);
+    char *all = memory_alloc(FIELDS, 1);
+    char path[] = "/tmp/seedbed-test-XXXXXX";
+    int descriptor = mkstemp(path), code = 0;
+    LineFile file;
+    Error error = {0};
+    CHECK(!strcmp(part, "abc") && !*none, "'%s' and '%s'", part, none);
+    memset(all, '\t', FIELDS - 1);
+    all[FIELDS - 1] = 'x';
+    CHECK(descriptor >= 0 && write(descriptor, all, FIELDS) == FIELDS && !close(descriptor), "%s",
+          path);
+    double start = clock_seconds();
+    CHECK(!lines_open(&file, path, &error) && lines_next(&file, &code, &error), "%s", error.text);
+    double seconds = clock_seconds() - start;
+    CHECK(file.count == FIELDS && !strcmp(file.fields[FIELDS - 1], "x"), "%d fields", file.count);
+    CHECK(seconds < 5, "%d fields took %.1f s", FIELDS, seconds);
+    lines_close(&file);
+    unlink(path);
+    free(part);
+    free(none);
+    free(all);
 }
 
 static void check_builtin(void)
@@ -575,6 +605,7 @@ int main(int argc, char **argv)
     check_adam(1);
     check_order();
     check_encode_threads();
+    check_text();
     check_builtin();
     const int limits[] = {0, 77, 10, 5, 2, 1};
     for (int i = 0; i < 6; i++) {
