@@ -335,6 +335,17 @@ with() {
     done
 }
 
+@test "a log that is no regular file: no checkpoints, which are warnings, and the run goes on" {
+    local log
+    into whole $run
+    log="$(basename "$work"/whole/*.jsonl)"
+    mkdir "$work/preds"
+    ln -s /dev/null "$work/preds/$log"
+    into preds $run
+    [ "$(grep -c "^WARNING: no checkpoint of step [0-9]*: $work/preds/$log: is special" "$work/err")" -eq 12 ]
+    cmp "$work"/whole/*.bin "$work"/preds/*.bin
+}
+
 # slow_disk: a shim with which each fsync takes 0.3 s
 slow_disk() {
     case "${BUILD:-build}" in *san*) skip "a sanitizer's runtime must come first" ;; esac

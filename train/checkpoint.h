@@ -19,7 +19,7 @@ size_t checkpoint_copy_bytes(const Model *model, int keeps_best);
 
 /* The run as it is. copy: so many bytes, which the image then uses, so that the run may go on; NULL:
  * the run stays as it is until the image is written. receipts: what the run rests on, as the next run
- * is compared with. Errors: 70; 65 to 77 the log cannot be read. */
+ * is compared with. Errors: 70; 74, 77 the log cannot be read. */
 int checkpoint_image(Image **image, const Run *run, const json_t *receipts, void *copy,
                      Error *error);
 void checkpoint_image_free(Image *image);

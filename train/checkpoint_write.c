@@ -151,12 +151,14 @@ static int copy_state(State *state, const Setup *setup, float *copy, Error *erro
     return backend_wait(model->backend, error);
 }
 
-/* The log is written line by line: what it has now is that of the steps so far. */
+/* The log is written line by line: what it has now is that of the steps so far. One that is a pipe,
+ * or gone, is not what the run rests on: its error is none of 65 and 66. */
 static int copy_log(Image *image, const char *path, Error *error)
 {
     File file;
-    if (file_map(&file, path, error)) {
-        return error->code;
+    int code = file_map(&file, path, error);
+    if (code) {
+        return error->code = code == EXIT_BAD_DATA || code == EXIT_NO_INPUT ? EXIT_IO : code;
     }
     image->texts[1] = copy_array(file.bytes, file.size, 1);
     image->sizes[1] = file.size;
