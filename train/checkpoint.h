@@ -70,8 +70,9 @@ int checkpoints_step(Run *run, Error *error);
 /* A run that was stopped within an evaluation of the loop. Returns 75, or the error of writing. */
 int checkpoints_stop(Run *run, Error *error);
 
-/* One that was stopped behind the loop, where nothing is saved any more. Returns 75. */
-int checkpoints_say(const Run *run, Error *error);
+/* One that was stopped behind the loop, where nothing is saved any more but what is being written.
+ * Returns 75. */
+int checkpoints_say(Run *run, Error *error);
 
 /* Waits until nothing is being written any more. A checkpoint that could not be is a warning. */
 void checkpoints_wait(Run *run);

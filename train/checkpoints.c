@@ -273,9 +273,10 @@ static int is_due(const Run *run)
                          : !run->saves.saving && clock_seconds() - run->saves.time >= 60.0 * every);
 }
 
-int checkpoints_say(const Run *run, Error *error)
+int checkpoints_say(Run *run, Error *error)
 {
     const Saves *saves = &run->saves;
+    checkpoints_wait(run);
     return saves->newest
                ? error_set(error, EXIT_STOPPED,
                            "stopped by a signal; %s has the run up to step %d of %d", saves->folder,
