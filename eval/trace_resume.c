@@ -22,11 +22,18 @@ static int read_to(TraceWriter *writer, uint64_t *offset, TraceReader *reader, u
     } while (block.tag &&
              (block.number < step || (block.number == step && block.tag == TRACE_STEP)));
     json_int_t every = json_integer_value(
-        json_object_get(json_object_get(reader->header, "run"), "every"));
-    return every > 0 && writer->step >= step - step % every
+                   json_object_get(json_object_get(reader->header, "run"), "every")),
+               behind = json_integer_value(json_object_get(reader->header, "behind"));
+    uint32_t last = writer->blocks ? writer->step : (uint32_t)behind;
+    if (behind < 0 || behind > step) {
+        return REFUSE("%s begins behind step %lld, and the checkpoint is of step %u", reader->path,
+                      (long long)behind, step);
+    }
+    writer->behind = (uint32_t)behind;
+    return every > 0 && (writer->blocks || behind) && last >= step - step % every
                ? 0
                : REFUSE("%s has no step behind %u, and the checkpoint is of step %u", reader->path,
-                        writer->step, step);
+                        last, step);
 }
 
 int trace_resume(TraceWriter *writer, const char *path, const json_t *header, uint32_t step,
@@ -47,7 +54,6 @@ int trace_resume(TraceWriter *writer, const char *path, const json_t *header, ui
         }
     }
     code = code ? code : read_to(writer, &offset, &reader, step, error);
-    writer->behind = (uint32_t)json_integer_value(json_object_get(reader.header, "behind"));
     trace_close(&reader);
     if (code || !open) {
         return code;
