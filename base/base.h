@@ -159,6 +159,10 @@ int stdout_close(Error *error);
 /* Copies a file, whole or not at all. Errors: those of file_map and of Writer. */
 int file_copy(const char *from, const char *to, Error *error);
 
+/* Whether the disk holds what was written to an open file: 0, or -1 and errno. What no disk is behind,
+ * such as a pipe, needs none. */
+int file_sync(int descriptor);
+
 /* Whether the folder that path is in holds on the disk what it holds now: 0, or -1 and errno. */
 int path_sync(const char *path);
 

@@ -229,6 +229,11 @@ int writer_open(Writer *writer, const char *path, Error *error)
     return 0;
 }
 
+int file_sync(int descriptor)
+{
+    return fsync(descriptor) && errno != EINVAL && errno != ENOTSUP && errno != EROFS ? -1 : 0;
+}
+
 int path_sync(const char *path)
 {
     char *folder = string_copy(path), *slash = strrchr(folder, '/');

@@ -384,6 +384,9 @@ int trace_create(TraceWriter *writer, const char *path, json_t *header, Error *e
         memcpy(bytes + sizeof head, text, length);
         memset(bytes + sizeof head + length, ' ', padded - length);
         code = write_bytes(writer, bytes, sizeof head + padded, error);
+        if (!code && path_sync(path)) { /* a run can only go on with a trace that is there */
+            code = error_set_errno(error, "create", path);
+        }
         free(bytes);
     }
     free(text);
@@ -454,6 +457,9 @@ int trace_finish(TraceWriter *writer, int whole, Error *error)
         put(bytes, sizeof head, &writer->blocks, sizeof writer->blocks);
         put(bytes, parts.chain, writer->chain, TRACE_CHAIN);
         code = write_bytes(writer, bytes, sizeof bytes, error);
+        if (!code && file_sync(fileno(writer->stream))) {
+            code = error_set_errno(error, "write", writer->path);
+        }
     }
     if (fclose(writer->stream) && !code) {
         code = error_set_errno(error, "write", writer->path);

@@ -138,6 +138,45 @@ blocks() {
     [ "$(blocks long)" = "$(blocks long2)" ]
 }
 
+@test "a trace that has nothing but its header does not go on; one that the disk does not take ends the run" {
+    make_shim
+    local options="--trace-every 100 --save-every 2steps" code=0 length
+    first=$(chain whole $options)
+    at_fault fsync 25 -9 $train $short --preds "$work/stopped" --trace "$work/stopped.trace" $options
+    [ $status -eq 137 ]
+    cp -r "$work/stopped" "$work/kept"
+    cp "$work/stopped.trace" "$work/kept.trace"
+    length=$(od -An -tu4 -j 12 -N 4 "$work/stopped.trace")
+    truncate -s $((16 + length)) "$work/stopped.trace"
+    [ "$(chain stopped $options)" = "$first" ]
+    [ "$(blocks stopped)" = "$(blocks whole)" ]
+    echo '#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+FILE *fopen(const char *path, const char *mode)
+{
+    return mode[0] == 114 && mode[1] == 43 ? errno = EACCES, NULL : ((FILE *(*)(const char *, const char *))dlsym(RTLD_NEXT, "fopen"))(path, mode);
+}
+int fsync(int file)
+{
+    char link[32], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    ssize_t size = readlink(link, path, sizeof path);
+    return size > 6 && !memcmp(path + size - 6, ".trace", 6) ? errno = EIO, -1 : 0;
+}' | ${CC:-gcc} -shared -fPIC -o "$work/trace.so" -x c - -ldl
+    cp "$work/kept.trace" "$work/stopped.trace"
+    rm -r "$work/stopped"
+    cp -r "$work/kept" "$work/stopped"
+    LD_PRELOAD="$work/trace.so" fails 77 "cannot write $work/stopped.trace: Permission denied" $train $short --preds "$work/stopped" --trace "$work/stopped.trace" $options
+    cmp "$work/kept.trace" "$work/stopped.trace"
+    LD_PRELOAD="$work/trace.so" fails 74 "WARNING: no checkpoint of step 2: cannot write $work/disk.trace: Input/output error" \
+        $train $short --preds "$work/disk" --trace "$work/disk.trace" $options
+    [[ "${lines[-1]}" == "train_gpt: cannot write $work/disk.trace: "* ]]
+}
+
 @test "adapters and an evaluation alone are traced" {
     [ -n "$(chain lora --lora --trace-level outputs)" ]
     [ -n "$(chain none --epochs 0)" ]

@@ -132,14 +132,16 @@ typedef struct Saving {
     Error error, stays; /* it was not written; what is old was not removed */
 } Saving;
 
-/* Whether it can be does not matter: a pipe has no disk. */
-static void file_sync(const char *path)
+/* Brings to the disk what a trace has: its steps are in it before a checkpoint that is behind them,
+ * or the run could not go on. */
+static int sync_trace(const char *path, Error *error)
 {
-    int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC),
+        code = descriptor < 0 || file_sync(descriptor) ? error_set_errno(error, "write", path) : 0;
     if (descriptor >= 0) {
-        (void)fsync(descriptor);
         close(descriptor);
     }
+    return code;
 }
 
 /* Puts it on the disk. */
@@ -148,10 +150,8 @@ static void write_out(Saving *s)
     Error *error = &s->error;
     char *path = path_of(s->folder, prefix, s->step),
          *temporary = path_of(s->folder, unfinished, s->step);
-    if (s->trace) { /* which has the step: else the run could not go on */
-        file_sync(s->trace);
-    }
-    int code = folder_make(s->folder, error) || folder_remove(temporary, error) ||
+    int code = (s->trace && sync_trace(s->trace, error)) || folder_make(s->folder, error) ||
+                       folder_remove(temporary, error) ||
                        checkpoint_write(s->image, temporary, error) ||
                        (path_exists(path) && remove_checkpoint(s->folder, s->step, error))
                    ? error->code
