@@ -233,38 +233,83 @@ static int compare_files(json_t **result, const char *a, const char *b, Error *e
     return code;
 }
 
-/* The last checkpoint of a run up to this step, of those that it kept; NULL for none. The caller
- * frees it. */
-static char *find_checkpoint(const TraceReader *trace, double step)
+static const char prefix[] = "checkpoint-";
+
+/* What the MANIFEST of a checkpoint says of weights and moments; NULL where that cannot be read. */
+static json_t *state_of(const char *folder, long step)
 {
-    static const char prefix[] = "checkpoint-";
-    const char *folder = string_of(trace->header, "folder"),
-               *kept = string_of(trace->header, "checkpoints");
-    if (!folder || !kept) {
-        return NULL;
+    char *path = string_format("%s/%s%ld/MANIFEST", folder, prefix, step);
+    json_t *manifest, *state = NULL;
+    Error none;
+    if (!json_read_file(&manifest, path, &none)) {
+        json_t *files = json_object_get(manifest, "files");
+        state = json_pack("[O, O]", json_object_get(files, "weights.safetensors"),
+                          json_object_get(files, "optimizer.safetensors"));
+        json_decref(manifest);
     }
-    char *place = *kept == '/' ? string_copy(kept) : string_format("%s/%s", folder, kept);
-    DIR *stream = opendir(place);
+    free(path);
+    return state;
+}
+
+/* Whether both runs kept a checkpoint of this step, with the same weights and moments: traces that
+ * are equal up to there may have neither. */
+static int is_common(char *const folders[2], long step)
+{
+    json_t *a = state_of(folders[0], step), *b = state_of(folders[1], step);
+    int common = a && json_equal(a, b);
+    json_decref(a);
+    json_decref(b);
+    return common;
+}
+
+/* Where the run of a trace kept its checkpoints: NULL if it kept none. The caller frees it. */
+static int kept_folder(char **place, const char *path, Error *error)
+{
+    TraceReader trace;
+    *place = NULL;
+    if (trace_open(&trace, path, error)) {
+        return error->code;
+    }
+    const char *folder = string_of(trace.header, "folder"),
+               *kept = string_of(trace.header, "checkpoints");
+    if (folder && kept) {
+        *place = *kept == '/' ? string_copy(kept) : string_format("%s/%s", folder, kept);
+    }
+    trace_close(&trace);
+    return 0;
+}
+
+/* The last checkpoint, up to a step, that both runs kept and that is the same: sets explain->from. */
+static int find_checkpoints(TraceExplain *explain, double step, Error *error)
+{
+    char *folders[2] = {NULL, NULL};
+    int code = kept_folder(&folders[0], explain->traces[0], error) ||
+                       kept_folder(&folders[1], explain->traces[1], error)
+                   ? error->code
+                   : 0;
+    DIR *stream = folders[0] && folders[1] ? opendir(folders[0]) : NULL;
     struct dirent *entry;
-    step -= fmod(step,
-                 number_of(json_object_get(trace->header, "run"), "every")); /* no evaluation's */
     long last = 0;
     while (stream && (entry = readdir(stream))) {
         char *end;
         if (!strncmp(entry->d_name, prefix, sizeof prefix - 1)) {
             long number = strtol(entry->d_name + sizeof prefix - 1, &end, 10);
-            last = !*end && (double)number <= step && number > last ? number : last;
+            last = !*end && number > last && (double)number <= step && is_common(folders, number)
+                       ? number
+                       : last;
         }
     }
     if (stream) {
         closedir(stream);
     }
-    char *path = last ? string_format("%s/%s%ld", place, prefix, last) : NULL;
-    free(place);
-    return path;
+    for (int s = 0; s < 2; s++) {
+        explain->from[s] = last ? string_format("%s/%s%ld", folders[s], prefix, last) : NULL;
+        free(folders[s]);
+    }
+    return code;
 }
 
-/* Runs one of the two again: from a checkpoint in front of the first difference where there is one
+/* Runs one of the two again: from the checkpoint in front of the first difference where there is one
  * that is still of the run. */
 static int run_again(TraceRerun *rerun, const TraceExplain *explain, int side, const char *until,
                      Error *error)
@@ -274,11 +319,10 @@ static int run_again(TraceRerun *rerun, const TraceExplain *explain, int side, c
     if (trace_open(&trace, explain->traces[side], error)) {
         return error->code;
     }
-    char *from = find_checkpoint(&trace, explain->equal);
+    const char *from = explain->from[side];
     int code = EXIT_CONFIG;
     if (from) {
         code = trace_rerun(rerun, &trace, explain->programs[side], from, until, options, error);
-        free(from);
     }
     if (code == EXIT_CONFIG || code == EXIT_BAD_DATA || code == EXIT_NO_INPUT) {
         code = trace_rerun(rerun, &trace, explain->programs[side], NULL, until, options, error);
@@ -393,7 +437,6 @@ static int explain_by(json_t *result, const TraceExplain *explain, TraceRerun re
 int trace_explain(json_t *result, TraceExplain *explain, Error *error)
 {
     TraceRerun reruns[2];
-    explain->equal = number_of(json_object_get(result, "equal_before"), "last_step");
     const json_t *first = json_object_get(result, "first");
     if (number_of(first, "step") < 1) {
         json_object_set_new(result, "unexplained",
@@ -410,7 +453,12 @@ int trace_explain(json_t *result, TraceExplain *explain, Error *error)
     }
     int code = trace_rerun_open(&reruns[1], error);
     if (!code) {
-        code = explain_by(result, explain, reruns, error);
+        double equal = number_of(json_object_get(result, "equal_before"), "last_step");
+        code = find_checkpoints(explain, equal, error) || explain_by(result, explain, reruns, error)
+                   ? error->code
+                   : 0;
+        free(explain->from[0]);
+        free(explain->from[1]);
         trace_rerun_close(&reruns[1]);
     }
     trace_rerun_close(&reruns[0]);

@@ -1,5 +1,5 @@
 /* Which elements differ in the first output that differs: both runs are run again up to it, from the
- * last checkpoint before it that --keep-checkpoints left. */
+ * last checkpoint before it that --keep-checkpoints left, if both have that one and it is the same. */
 #ifndef TRACE_EXPLAIN_H
 #define TRACE_EXPLAIN_H
 
@@ -10,7 +10,7 @@ typedef struct TraceExplain {
     const char *programs[2]; /* that run them again; NULL: train_gpt beside this program */
     size_t window;           /* rows and columns that are written; 0: none */
     const char *file;        /* to where: safetensors */
-    double equal;            /* the step up to which both are equal: set by trace_explain */
+    char *from[2];           /* checkpoints to begin from, or NULL: trace_explain's */
 } TraceExplain;
 
 /* result is that of trace_compare of the two traces, which differ; it gets "elements"
