@@ -88,8 +88,7 @@ void process_start(const char *program)
             (void)!open("/", O_RDONLY | O_DIRECTORY); /* gets the smallest number, i */
         }
     }
-    snprintf(farewell, sizeof farewell,
-             "%s%s: stopped by a signal; no unfinished file was left, run again\n",
+    snprintf(farewell, sizeof farewell, "%s%s: stopped by a signal; run again\n",
              isatty(STDERR_FILENO) ? "\r\033[K" : "", program);
     if (isatty(STDERR_FILENO)) {
         snprintf(notice, sizeof notice,

@@ -145,7 +145,7 @@ signalled() {
     code=0
     wait $pid || code=$?
     [ $code -eq 75 ]
-    grep -q 'stopped by a signal; no unfinished file was left' "$work/err" || { cat "$work/err"; return 1; }
+    grep -q 'stopped by a signal; run again$' "$work/err" || { cat "$work/err"; return 1; }
     [ -z "$(ls -d "$work"/preds/*.unfinished 2>/dev/null)" ]
     # while it reads and plans there is nothing to save
     $train $short --max-train 1 --max-steps 1000000000 --preds "$work/planned" >/dev/null 2>"$work/err" 3>&- &
