@@ -13,14 +13,20 @@ enum { MOST_STEPS = 1000000000, MOST_TOKENS = 1 << 30 };
 
 /* --- memory --- */
 
+/* The memory of so many evaluations of the dev set. */
+static size_t evaluations_bytes(const Setup *setup, int count)
+{
+    return (size_t)count * (size_t)setup->dev.count * ((size_t)setup->task->K + 1) * sizeof(float);
+}
+
 /* The memory of a run but for what grows with the micro-batch. */
 static size_t fixed_bytes(const Setup *setup)
 {
-    size_t K = (size_t)setup->task->K, logits = (size_t)setup_most_evaluated(setup) * K,
+    size_t logits = (size_t)setup_most_evaluated(setup) * (size_t)setup->task->K,
            history = setup->options->epoch_preds && !setup->backend.device->start /* host's */
-                         ? (size_t)setup_evaluations(setup) * (size_t)setup->dev.count * (K + 1)
+                         ? evaluations_bytes(setup, setup_evaluations(setup))
                          : 0;
-    return setup->frozen_bytes + setup->state_bytes + (logits + history) * sizeof(float);
+    return setup->frozen_bytes + setup->state_bytes + logits * sizeof(float) + history;
 }
 
 static int descending(const void *a, const void *b)
@@ -120,8 +126,11 @@ static void plan_copy(Setup *setup)
 {
     size_t bytes = checkpoint_copy_bytes(&setup->model,
                                          setup_keeps_best(setup, setup->options->save)),
+           kept = evaluations_bytes(
+               setup, 1 + (setup->options->epoch_preds ? setup_evaluations(setup) : 0)),
            needed = setup->backend.device->start ? 0 : setup_memory(setup), room = memory_machine();
-    setup->copy_bytes = setup->steps && needed + bytes <= room - room / 8 ? bytes : 0;
+    /* copied, too, but for as long as a checkpoint is written */
+    setup->copy_bytes = setup->steps && needed + bytes + kept <= room - room / 8 ? bytes : 0;
 }
 
 /* Whether the planned memory is more than there is. */
