@@ -40,7 +40,8 @@ static void show_help(void)
     tool_options_help(stdout, options, OPTIONS);
     fputs("\nExit codes: 0 equal, 1 it differs, 64 usage, 65 damaged, no such step, or no\n"
           "command of this program, 66 missing trace, model, folder or program,\n"
-          "73, 74, 77 a file that cannot be read or made.\n",
+          "73, 74, 77 a file that cannot be read or made, 78 a checkpoint that is not of\n"
+          "the command; and those of train_gpt.\n",
           stdout);
 }
 

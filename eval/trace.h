@@ -143,8 +143,8 @@ int trace_create(TraceWriter *writer, const char *path, json_t *header, Error *e
 
 /* Goes on behind a step with a trace of the same run and level: what it has behind the step is cut
  * off. The header is as for trace_create, whose reference stays. open 0: only whether that can be
- * done; the file stays as it is. Errors: those of reading; 65 another run's, or it ends before the
- * step; 74, 77. */
+ * done; the file stays as it is. Errors: those of reading; 65 it ends before the step; 78 another
+ * run's; 74, 77. */
 int trace_resume(TraceWriter *writer, const char *path, const json_t *header, uint32_t step, int open,
                  Error *error);
 

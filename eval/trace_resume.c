@@ -50,7 +50,11 @@ int trace_resume(TraceWriter *writer, const char *path, const json_t *header, ui
     for (int i = 0; i < 2 && !code; i++) {
         if (!json_equal(json_object_get(reader.header, decisive[i]),
                         json_object_get(header, decisive[i]))) {
-            code = REFUSE("%s is the trace of another run, or records something else", path);
+            code = error_set(error, EXIT_CONFIG,
+                             "%s is the trace of another run, or records something else; give the "
+                             "trace with which this run was begun and its options, or begin anew "
+                             "with --resume never",
+                             path);
         }
     }
     code = code ? code : read_to(writer, &offset, &reader, step, error);

@@ -317,9 +317,10 @@ with() {
     [ "$(grep -c 'going on' "$work/err")" -eq 0 ]
     same
     stopped $own
-    into preds $traced
-    grep -q '^WARNING: .*/trace: No such file .*; the checkpoint before it counts' "$work/err" || grep -q '^WARNING: cannot .*/trace' "$work/err"
-    grep -q '^WARNING: no checkpoint in .* is whole and within the trace; the run begins anew' "$work/err"
+    appended="--preds $work/preds --save $work/preds/model" refused="$work/none"
+    fails 78 "$work/trace: no such file, so this run was begun without that trace; go on without it, or begin anew with --resume never" $traced
+    [ -e "$newest/MANIFEST" ]
+    into preds $traced --resume never
     "$tracediff" "$work/trace" "$work/trace" | grep -q '^equal: 24 steps'
 }
 

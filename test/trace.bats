@@ -107,7 +107,7 @@ blocks() {
     done
 }
 
-@test "a trace that ends before the checkpoint, is gone or another run's: the run begins anew; a signal" {
+@test "a trace that ends before the checkpoint, the run begins anew; is gone or another run's: 78; a signal" {
     make_shim
     local options="--trace-level outputs --save-every 2steps" code=0
     first=$(chain whole --trace-level outputs)
@@ -120,13 +120,19 @@ blocks() {
         short) head -c 20000 "$work/kept.trace" >"$work/stopped.trace" ;;
         other) $train $short --preds "$work/p" --trace "$work/stopped.trace" --trace-level outputs --seed-data 7 >/dev/null 2>&1 ;;
         esac
-        [ "$(chain stopped $options)" = "$first" ]
-        [ "$(blocks stopped)" = "$(blocks whole)" ]
+        case $how in
+        gone) fails 78 'no such file, so this run was begun without that trace' $train $short --preds "$work/stopped" --trace "$work/stopped.trace" $options ;;
+        other) fails 78 'is the trace of another run, or records something else' $train $short --preds "$work/stopped" --trace "$work/stopped.trace" $options ;;
+        short)
+            $train $short --preds "$work/stopped" --trace "$work/stopped.trace" $options >/dev/null 2>"$work/err"
+            grep -q '^WARNING: no checkpoint in .*unfinished is whole and within the trace; the run begins anew$' "$work/err"
+            [ "$(blocks stopped)" = "$(blocks whole)" ]
+            continue
+            ;;
+        esac
+        [ "$(ls -A "$work"/stopped/*.unfinished)" = "$(ls -A "$work"/kept/*.unfinished)" ] # nothing is lost
+        [ "$(chain stopped $options --resume never)" = "$first" ]
     done
-    rm -rf "$work/stopped" "$work"/stopped*.trace
-    cp -r "$work/kept" "$work/stopped"
-    $train $short --preds "$work/stopped" --trace "$work/stopped.trace" $options >/dev/null 2>"$work/err"
-    grep -q '^WARNING: no checkpoint in .*unfinished is whole and within the trace; the run begins anew$' "$work/err"
     # stopped by a signal, and gone on with
     $train $short --epochs 300 --preds "$work/long" --trace "$work/long.trace" >/dev/null 2>&1 3>&- &
     for i in $(seq 200); do grep -q '"step":9,' "$work"/long/*.jsonl 2>/dev/null && break; sleep 0.05; done

@@ -460,7 +460,12 @@ int tracer_reaches(const Setup *setup, const Seeds *seeds, int step, Error *erro
     TraceWriter none;
     int code = trace_resume(&none, o->trace, header, (uint32_t)step, 0, error);
     json_decref(header);
-    return code;
+    return code != EXIT_NO_INPUT
+               ? code
+               : error_set(error, EXIT_CONFIG,
+                           "%s: no such file, so this run was begun without that trace; go on "
+                           "without it, or begin anew with --resume never",
+                           o->trace);
 }
 
 int tracer_close(Tracer *tracer, int whole, char hex[65], int code, Error *error)

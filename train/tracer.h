@@ -16,7 +16,7 @@ int tracer_open(Tracer **tracer, Setup *setup, const State *state, const Seeds *
                 Error *error);
 
 /* Whether a run that goes on behind this step can write on in the file of --trace. Errors: those of
- * trace_resume. */
+ * trace_resume; 78 there is no such file. */
 int tracer_reaches(const Setup *setup, const Seeds *seeds, int step, Error *error);
 
 /* Before the passes of the step that follows state->step; before each part of it; behind the passes
