@@ -180,6 +180,8 @@ int backend_init(Backend *backend, const char *device, const char *simd, int thr
     backend->ops = backend->ctx.inner = *ops;
     backend->ctx.threads = own ? 1 : threads > 0 ? threads : threads_available();
     backend->ctx.pace.grain = PACE_GRAIN;
+    backend->ctx.cache[0] = cache_bytes(1);
+    backend->ctx.cache[1] = cache_bytes(2);
     backend->ctx.layer = -1;
     backend->dtype = "float32";
     if (!backend->device->start) {

@@ -11,7 +11,8 @@
 #include "rows.h"
 #include "simd.h"
 
-enum { TILE_COLS = TILE_VECS * VEC_FLOATS };
+/* FETCH_ROWS: of a square that a tile fetches. */
+enum { TILE_COLS = TILE_VECS * VEC_FLOATS, FETCH_ROWS = TILE_COLS };
 
 /* A matrix by its strides: element (i, j) is at w.f32[i * row + j * col], or at w.bf16[...]; one of
  * the strides is 1. */
@@ -41,10 +42,11 @@ static inline size_t panels(size_t n, size_t width)
 }
 
 /* Called by their plain names, these are the functions of the build that is being compiled. */
-#define gemm_tile  KERNEL(gemm_tile)
-#define gemm_pack  KERNEL(gemm_pack)
-#define gemm_rows  KERNEL(gemm_rows)
-#define gemm_small KERNEL(gemm_small)
+#define gemm_tile   KERNEL(gemm_tile)
+#define gemm_pack   KERNEL(gemm_pack)
+#define gemm_pack_a KERNEL(gemm_pack_a)
+#define gemm_rows   KERNEL(gemm_rows)
+#define gemm_small  KERNEL(gemm_small)
 
 /* C [M, N], ldc floats a row = A [M, K] B [K, N] by all threads, with the context's scratch. bias
  * [N] with START_BIAS. */
@@ -52,13 +54,22 @@ static inline size_t panels(size_t n, size_t width)
 void gemm(Context *ctx, float *c, size_t ldc, Strided a, Strided b, size_t M, size_t N, size_t K,
           GemmStart start, const float *bias);
 
-/* One tile of at most TILE_ROWS x TILE_COLS: a [K][TILE_ROWS], b [K][TILE_COLS], c with ldc floats
- * a row. */
-void gemm_tile(size_t K, const float *a, const float *b, float *c, size_t ldc, int rows, int cols,
-               GemmStart start, const float *bias, const float *next_b);
+/* Memory that a tile fetches into the first level cache while it computes: FETCH_ROWS rows of a
+ * vector's width times TILE_VECS, step bytes apart. It is not read, so it may be out of bounds. */
+typedef struct Fetch {
+    const void *from;
+    size_t step;
+} Fetch;
 
-/* All of B [K, N] as panels: panels(N, TILE_COLS) K TILE_COLS floats, 64-byte aligned. */
+/* One tile of at most TILE_ROWS x TILE_COLS: a [K][TILE_ROWS], b [K][TILE_COLS], c with ldc floats
+ * a row. Two squares are fetched, one after the other. */
+void gemm_tile(size_t K, const float *a, const float *b, float *c, size_t ldc, size_t rows,
+               size_t cols, GemmStart start, const float *bias, const Fetch fetch[2]);
+
+/* All of B [K, N] as panels [K][TILE_COLS]: panels(N, TILE_COLS) K TILE_COLS floats, 64-byte
+ * aligned; and all of A [M, K] as panels [K][TILE_ROWS]. What lies beyond an edge is 0. */
 void gemm_pack(float *packed, Strided b, size_t N, size_t K);
+void gemm_pack_a(float *packed, Strided a, size_t M, size_t K);
 
 /* Rows of C by the calling thread, from a B that was packed with depth k: the first K of them from
  * `packed` on (packed + first k * TILE_COLS starts later), and the first N of its columns. a_panel

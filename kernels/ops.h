@@ -122,6 +122,7 @@ struct Context {
     int multiprocessors; /* of it */
     int bf16;       /* products round their operands to bf16, for bounds (rounded.h) */
     int amx;        /* products of the dtype bf16-tile use the CPU's matrix unit */
+    size_t cache[2]; /* bytes of a core's first and second level cache, for the blocks of products */
     float *scratch; /* [scratch_size] floats, shared by all ops, 64-byte aligned */
     size_t scratch_size;
     Ops inner;           /* the ops in force: wrappers call them, and ops that are made of others */

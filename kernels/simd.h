@@ -4,6 +4,8 @@
 #define SIMD_H
 
 #include <math.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -16,6 +18,20 @@ static inline Vec vec_load(const float *p)
 static inline void vec_store(float *p, Vec v)
 {
     _mm512_storeu_ps(p, v);
+}
+/* Element `first` of a row stands at p: as many of the vector as are among the row's first n. The
+ * others are not touched; read, they are 0. */
+static inline __mmask16 vec_mask(size_t n, size_t first)
+{
+    return (__mmask16)(n >= first + 16 ? 0xFFFF : n > first ? (1u << (n - first)) - 1 : 0);
+}
+static inline Vec vec_load_first(const float *p, size_t n, size_t first)
+{
+    return _mm512_maskz_loadu_ps(vec_mask(n, first), p);
+}
+static inline void vec_store_first(float *p, Vec v, size_t n, size_t first)
+{
+    _mm512_mask_storeu_ps(p, vec_mask(n, first), v);
 }
 static inline Vec vec_set(float x)
 {
@@ -43,6 +59,20 @@ static inline void vec_store(float *p, Vec v)
 {
     _mm256_storeu_ps(p, v);
 }
+/* As with AVX-512. */
+static inline __m256i vec_mask(size_t n, size_t first)
+{
+    int left = n > first ? (int)(n - first) : 0;
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(left), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+static inline Vec vec_load_first(const float *p, size_t n, size_t first)
+{
+    return _mm256_maskload_ps(p, vec_mask(n, first));
+}
+static inline void vec_store_first(float *p, Vec v, size_t n, size_t first)
+{
+    _mm256_maskstore_ps(p, vec_mask(n, first), v);
+}
 static inline Vec vec_set(float x)
 {
     return _mm256_set1_ps(x);
@@ -67,6 +97,16 @@ static inline Vec vec_load(const float *p)
 static inline void vec_store(float *p, Vec v)
 {
     *p = v;
+}
+static inline Vec vec_load_first(const float *p, size_t n, size_t first)
+{
+    return n > first ? *p : 0.0f;
+}
+static inline void vec_store_first(float *p, Vec v, size_t n, size_t first)
+{
+    if (n > first) {
+        *p = v;
+    }
 }
 static inline Vec vec_set(float x)
 {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 /* Nanoseconds. On a busy machine the wait for a thread can be a slice of the scheduler, some
  * milliseconds; an op that gives each thread more than that is still faster with all of them. */
@@ -63,6 +64,13 @@ int threads_available(void)
         cores = quota < 1 ? 1 : (int)quota;
     }
     return cores;
+}
+
+size_t cache_bytes(int level)
+{
+    long bytes = sysconf(level == 1 ? _SC_LEVEL1_DCACHE_SIZE : _SC_LEVEL2_CACHE_SIZE);
+    long least = level == 1 ? 16 << 10 : 128 << 10, usual = level == 1 ? 32 << 10 : 512 << 10;
+    return (size_t)(bytes < least ? usual : bytes);
 }
 
 /* Seconds that all threads of this process were ready to run and waited for a core, or, from a

@@ -1,4 +1,4 @@
-/* How many threads a process may use, and how many pay at the moment.
+/* How many threads a process may use, how many pay at the moment, and the caches of their cores.
  *
  * A parallel op ends when its slowest thread does. Where other processes use the same cores, one of
  * the threads often waits for its turn, and the others wait for it at every op: thousands of
@@ -17,6 +17,10 @@ int threads_available(void);
 /* The smallest quota, in cores, that a file like /proc/self/cgroup names in the folders below a
  * mount like /sys/fs/cgroup; -1 for none. */
 double threads_quota(const char *cgroups, const char *mount);
+
+/* Bytes of a core's data cache of level 1 or 2, or what most have at least where the system does not
+ * say: 32 KiB, 512 KiB. */
+size_t cache_bytes(int level);
 
 /* Nanoseconds: a thread more costs its waking and a wait at the end, so its share of an op must be
  * worth that. */

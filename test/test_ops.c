@@ -128,6 +128,10 @@ static Backend backend_of(const char *build, int variety)
         backend.ctx.shared_limit = variety % 2 ? 99 * 1024 : backend.ctx.shared_limit;
     }
     backend.ctx.pace.grain = 0; /* share out even the smallest op */
+    if (!own && (variety == 2 || variety == 3)) { /* blocks of products of odd sizes */
+        backend.ctx.cache[0] = variety == 2 ? 3001 : 0;
+        backend.ctx.cache[1] = variety == 2 ? 777 : 20011;
+    }
     return backend;
 }
 

@@ -149,10 +149,18 @@ static void check_shares(void)
     CHECK(pace_threads(&all, 4, 1) == 4, "without a grain: other than all threads");
 }
 
+static void check_caches(void)
+{
+    size_t l1 = cache_bytes(1), l2 = cache_bytes(2);
+    CHECK(l1 >= 16 << 10 && l1 <= 1 << 20, "level 1: %zu bytes", l1);
+    CHECK(l2 >= 128 << 10 && l2 <= 1 << 30, "level 2: %zu bytes", l2);
+}
+
 int main(void)
 {
     check_quotas();
     check_pace();
     check_shares();
+    check_caches();
     return checks_close("threads");
 }
