@@ -239,6 +239,32 @@ json_of_cells() {
     [ $status -eq 75 ]
 }
 
+@test "a run whose claim another one took over and gave up is ended; one of that name since then stays" {
+    long="--tasks cola --seeds 42 --max-train 1536 --epochs 10000 --model tiny --data builtin"
+    for after in gone another; do
+        $train study $long --out "$work/$after" >"$work/out" 2>"$work/err" &
+        pid=$!
+        child=
+        for i in $(seq 400); do child=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null) && [ -n "$child" ] && break; sleep 0.1; done
+        child=${child%% *}
+        kill -STOP $pid
+        claim=$(ls "$work/$after/claims"/*.1)
+        rm "$claim"
+        [ $after = gone ] || echo 'elsewhere pid:[1] 77' >"$claim"
+        kill -CONT $pid
+        kill -TSTP $pid # it beats when it goes on
+        for i in $(seq 80); do case $(sed 's/.*) \(.\).*/\1/' "/proc/$pid/stat") in T) break ;; esac; sleep 0.1; done
+        kill -CONT $pid
+        for i in $(seq 80); do grep -q 'taken over  ' "$work/err" && break; sleep 0.1; done
+        grep -q 'taken over  ' "$work/err" || { kill -KILL $pid; false; }
+        kill -TERM $pid
+        status=0
+        wait $pid || status=$?
+        [ $status -eq 75 ]
+        [ $after = gone ] || [ "$(cat "$claim")" = 'elsewhere pid:[1] 77' ]
+    done
+}
+
 @test "the list of a study is written by one at a time; what killed ones left is no harm" {
     mkdir -p "$work/s/claims" "$work/s/logs"
     touch "$work/s/claims/glue.cola.x.1.clock-77"

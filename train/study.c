@@ -97,8 +97,8 @@ static int check_known(json_t *known, const Study *study, const char *path, Erro
 }
 
 /* Reads study.json, if the folder has one, and adds this command's cells to it: more tasks, models
- * or seeds are the same study, other settings of a cell are not. */
-static int check_folder(const Study *study, int keep, Error *error)
+ * or seeds are the same study, other settings of a cell are not. *complete: it had all of them. */
+static int check_folder(const Study *study, int keep, int *complete, Error *error)
 {
     char *path = string_format("%s/study.json", study->out);
     json_t *file = NULL, *known = NULL;
@@ -116,7 +116,8 @@ static int check_folder(const Study *study, int keep, Error *error)
         known = file ? json_deep_copy(json_object_get(file, "cells")) : json_array();
         code = check_known(known, study, path, error);
     }
-    if (!code && keep && (!file || !json_equal(known, json_object_get(file, "cells")))) {
+    *complete = !code && file && json_equal(known, json_object_get(file, "cells"));
+    if (!code && keep && !*complete) {
         json_t *object = json_object();
         json_object_set_new(object, "format", json_string("seedbed-study"));
         json_object_set_new(object, "format_version", json_string("1"));
@@ -129,21 +130,25 @@ static int check_folder(const Study *study, int keep, Error *error)
     return code;
 }
 
-/* The same and writes it, alone: another study may add its cells at the same time. */
+/* The same and writes it, alone: another study may add its cells at the same time. The tasks of an
+ * array begin together with the same cells: who waits looks whether another one has added them. */
 static int keep_folder(const Study *study, Error *error)
 {
     Claim claim;
     char *claims = string_format("%s/claims", study->out);
-    int code;
+    int code, complete = 0;
+    unsigned wait = 50000; /* microseconds */
     double start = clock_seconds();
     claims_sweep(claims);
-    while ((code = claim_take(&claim, claims, "study.json", error)) == EXIT_BUSY &&
-           clock_seconds() < start + CLAIM_STALE) {
-        usleep(50000);
+    while (!(code = check_folder(study, 0, &complete, error)) && !complete &&
+           (code = claim_take(&claim, claims, "study.json", error)) == EXIT_BUSY &&
+           clock_seconds() < start + 2 * CLAIM_STALE) {
+        usleep(wait);
+        wait = wait < 1000000 ? 2 * wait : wait;
     }
     free(claims);
-    if (!code) {
-        code = check_folder(study, 1, error);
+    if (!code && !complete) {
+        code = check_folder(study, 1, &complete, error);
         claim_release(&claim);
     }
     return code;
@@ -384,7 +389,7 @@ static int make_tables(const Study *study, Error *error)
 static int run_study(Study *study, int argc, char **argv, Error *error)
 {
     const StudyOptions *o = &study->options;
-    int done = 0, index = 0;
+    int done = 0, index = 0, complete;
     if (study_expand(study, error) || share_machine(study, error)) {
         return error->code;
     }
@@ -392,7 +397,7 @@ static int run_study(Study *study, int argc, char **argv, Error *error)
         study->runs[i].state = study_finished(&study->runs[i]) ? RUN_DONE : RUN_WAITS;
         done += study->runs[i].state == RUN_DONE;
     }
-    if ((o->index && (index = read_index(study, error)) < 0) || check_folder(study, 0, error)) {
+    if ((o->index && (index = read_index(study, error)) < 0) || check_folder(study, 0, &complete, error)) {
         return error->code;
     }
     if (!o->index) {

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { MARK = 384 };
+
 /* Where process numbers mean the same: this host since it was started, and in a container that. */
 static void read_place(char place[320])
 {
@@ -102,11 +104,38 @@ static int is_alive(const char *path, char owner[384])
     return age_of(path) < CLAIM_STALE;
 }
 
+/* What a file of ours says. */
+static void mark_of(char mark[MARK])
+{
+    char place[320];
+    read_place(place);
+    snprintf(mark, MARK, "%s %ld\n", place, (long)getpid());
+}
+
+/* Whether a claim's file is still ours, and beats it then. Another worker may have taken over and ended
+ * its run, so that the file is gone, or since then a third one's of that name. One that cannot be
+ * looked at is ours as before. */
+static int beat(const char *path)
+{
+    char mark[MARK], text[MARK] = "";
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) {
+        return errno != ENOENT;
+    }
+    mark_of(mark);
+    int ours = read(descriptor, text, sizeof text - 1) < 0 || !strcmp(text, mark);
+    if (ours) {
+        (void)futimens(descriptor, NULL); /* one that fails is one that is missed */
+    }
+    close(descriptor);
+    return ours;
+}
+
 int claim_take(Claim *claim, const char *folder, const char *name, Error *error)
 {
-    char *stem = string_format("%s/%s", folder, name), place[320], owner[384];
+    char *stem = string_format("%s/%s", folder, name), mark[MARK], owner[384];
     *claim = (Claim){0};
-    read_place(place);
+    mark_of(mark);
     for (;;) {
         int generation = highest(folder, name);
         char *path = path_of(stem, generation), *mine = path_of(stem, generation + 1);
@@ -121,7 +150,7 @@ int claim_take(Claim *claim, const char *folder, const char *name, Error *error)
             code = error_set_create(error, mine);
         }
         if (descriptor >= 0) {
-            if (dprintf(descriptor, "%s %ld\n", place, (long)getpid()) < 0) {
+            if (dprintf(descriptor, "%s", mark) < 0) {
                 code = error_set_errno(error, "write", mine);
                 unlink(mine);
             }
@@ -155,10 +184,9 @@ int claim_beat(Claim *claim, int now)
     }
     char *mine = path_of(claim->stem, claim->generation),
          *next = path_of(claim->stem, claim->generation + 1);
-    (void)utimensat(AT_FDCWD, mine, NULL, 0); /* one that fails is one that is missed */
-    /* looked for behind the beat: who made it looks again whether we live, so that one of us sees the
-     * other */
-    int ours = !path_exists(next);
+    /* the next one is looked for behind the beat: who made it looks again whether we live, so that one
+     * of us sees the other */
+    int ours = beat(mine) && !path_exists(next);
     free(mine);
     free(next);
     claim->beaten = clock_seconds();
@@ -183,14 +211,12 @@ void claims_sweep(const char *folder)
 
 void claim_release(Claim *claim)
 {
-    char *next = claim->stem ? path_of(claim->stem, claim->generation + 1) : NULL;
     /* its own file last: until then the run is claimed */
-    for (int g = 1; claim->stem && g <= claim->generation && !path_exists(next); g++) {
+    for (int g = 1; claim->stem && g <= claim->generation && claim_beat(claim, 1); g++) {
         char *path = path_of(claim->stem, g);
         unlink(path);
         free(path);
     }
-    free(next);
     free(claim->stem);
     *claim = (Claim){0};
 }

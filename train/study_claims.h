@@ -21,13 +21,13 @@ typedef struct Claim {
 int claim_take(Claim *claim, const char *folder, const char *name, Error *error);
 
 /* The heartbeat, to be called often: it beats when it is time, or now. Returns 0 where another process
- * took the claim over, for this one had been silent. */
+ * took the claim over, for this one had been silent; it may have given it up since. */
 int claim_beat(Claim *claim, int now);
 
 /* Removes what processes that were killed left of their looks at claims. */
 void claims_sweep(const char *folder);
 
-/* Gives it up. */
+/* Gives it up, if it is still held. */
 void claim_release(Claim *claim);
 
 #endif
