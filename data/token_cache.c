@@ -128,8 +128,9 @@ static int header_fits(const Header *header, size_t size, XXH128_hash_t key, siz
            rest - lengths == header->tokens * 5;
 }
 
-/* Whether encode could have made it: the ids are indices of the model's tables. */
-static int body_fits(const Body *body, const Header *header, const Encoding *encoding)
+/* Whether encode could have made it: the ids are indices of the model's tables, and no sequence has
+ * less than the least tokens. */
+static int body_fits(const Body *body, const Header *header, const Encoding *encoding, int least)
 {
     size_t sum = 0;
     int fits = header->cut >= 0 && (uint64_t)header->cut <= header->sequences;
@@ -137,14 +138,15 @@ static int body_fits(const Body *body, const Header *header, const Encoding *enc
         fits = body->ids[i] >= 0 && body->ids[i] < encoding->V && body->types[i] <= 1;
     }
     for (size_t s = 0; s < header->sequences && fits; s++) {
-        fits = body->lengths[s] > 0 && body->lengths[s] <= (uint32_t)encoding->longest;
+        fits = body->lengths[s] >= (uint32_t)least &&
+               body->lengths[s] <= (uint32_t)encoding->longest;
         sum += body->lengths[s];
     }
     return fits && sum == header->tokens;
 }
 
 static int read_file(Header *header, Body *body, FILE *stream, XXH128_hash_t key, size_t sequences,
-                     const Encoding *encoding)
+                     const Encoding *encoding, int least)
 {
     struct stat status;
     if (fstat(fileno(stream), &status) || (size_t)status.st_size < sizeof *header ||
@@ -157,7 +159,7 @@ static int read_file(Header *header, Body *body, FILE *stream, XXH128_hash_t key
            fread(body->types, 1, header->tokens, stream) == header->tokens &&
            fread(body->lengths, sizeof *body->lengths, sequences, stream) == sequences &&
            XXH128_isEqual(digest_of(header, body), header->digest) &&
-           body_fits(body, header, encoding);
+           body_fits(body, header, encoding, least);
 }
 
 /* Fills encoded from a file that is there and whole: 1. */
@@ -175,7 +177,8 @@ static int load(Encoded *encoded, const Dataset *dataset, const Encoding *encodi
         }
         return 0;
     }
-    int whole = read_file(&header, &body, stream, key, sequences, encoding);
+    int least = dataset->task->kind != KIND_LANGUAGE, /* a document may have no token */
+        whole = read_file(&header, &body, stream, key, sequences, encoding, least);
     fclose(stream);
     if (!whole) {
         note(path, "was damaged");
