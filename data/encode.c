@@ -69,14 +69,14 @@ typedef struct Block {
 } Block;
 
 /* Puts the spans of a sequence that begins at `begin`; the number of the first one that is not whole
- * in it, from 1 on, or 0. */
+ * in it, from 1 on, or that has no token, from SPANS + 1 on; or 0. */
 static int put_spans(Block *block, const TokenSpan spans[SPANS], const Part *parts, size_t begin)
 {
     for (int s = 0; s < SPANS; s++) {
         const Part *part = &parts[spans[s].part];
         int first = (int)(part->first - (ptrdiff_t)begin);
         if (spans[s].end == 0 || spans[s].end > part->kept) {
-            return 1 + s;
+            return 1 + s + (spans[s].end == 0 ? SPANS : 0);
         }
         arrput(block->spans, first + spans[s].first);
         arrput(block->spans, first + spans[s].end);
@@ -85,7 +85,7 @@ static int put_spans(Block *block, const TokenSpan spans[SPANS], const Part *par
 }
 
 /* One sequence of an example by the task's format for an encoder or a decoder. Returns -1 if it cannot
- * be cut, or the number of a span that is not whole in it. */
+ * be cut, or what put_spans does. */
 static int encode_sequence(Block *block, const Task *task, const Example *example, int choice,
                            const Encoding *encoding)
 {
@@ -153,6 +153,10 @@ static int encode_example(Block *block, const Dataset *dataset, const Example *e
     for (int c = 0; c < task_sequences(dataset->task); c++) {
         size_t begin = arrlenu(block->ids);
         int code = encode_sequence(block, dataset->task, example, c, encoding);
+        if (code > SPANS) {
+            return REFUSE("%s:%d: span %d has no token; correct the line", dataset->path,
+                          example->line, code - SPANS);
+        }
         if (code > 0) {
             return REFUSE("%s:%d: span %d is not whole within %d tokens; raise --max-len",
                           dataset->path, example->line, code, encoding->longest);

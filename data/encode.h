@@ -33,8 +33,9 @@ typedef struct Encoding {
 /* Tokenizes every example by the task's rule: for an encoder its segments and special tokens, for a
  * decoder the task's text behind what the tokenizer puts in front, so that a beginning of text is
  * never doubled. The task must have a text for a decoder. Errors: 65 with the line of the first
- * example that cannot be cut, has an id outside of the model's vocabulary, or has no such span or
- * none of it left, where they are wanted: a span's tokens are those that have part of its text. */
+ * example that cannot be cut, has an id outside of the model's vocabulary, or, where spans are
+ * wanted, lacks one or has one without a token or not whole: a span's tokens are those that have part
+ * of its text. */
 int encode(Encoded *encoded, const Dataset *dataset, const Encoding *encoding, Error *error);
 void encoded_free(Encoded *encoded);
 

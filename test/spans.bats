@@ -88,6 +88,8 @@ predictions() {
     files ""
     fails 65 'train.jsonl:2: the fields start1 and end1 are missing; --head spans needs them' $train --task wic --data "$work" --head spans
     $train --task wic --data "$work" --preds "$work/p" --quiet >/dev/null 2>&1
+    files '"start1": 3, "end1": 4, "start2": 2, "end2": 5, '
+    fails 65 'train.jsonl:2: span 1 has no token; correct the line' $train --task wic --data "$work" --head spans
     files '"start1": 4, "end1": 8, "start2": 2, "end2": 5, '
     fails 65 'train.jsonl:2: start1 4 and end1 8 are no part of the sentence' $train --task wic --data "$work" --head spans
     files '"start1": "x", "end1": 7, "start2": 2, "end2": 5, '
