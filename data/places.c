@@ -39,17 +39,27 @@ static void place_bytes(const Vocabulary *v, Place **places, const int *ids, siz
 }
 
 /* BPE over characters: a token has them as they are, spaces as U+2581, one of which may be none of
- * the text's; a byte's token is one byte. */
+ * the text's; a byte's token is one byte, and one of a space where U+2581 has no token. */
 static void place_characters(const Vocabulary *v, Place **places, const int *ids, size_t count,
                              const char *text, size_t size, int prefix)
 {
-    size_t mark = strlen(SPACE_MARK), at = 0;
+    size_t mark = strlen(SPACE_MARK), at = 0, of_mark = 0; /* bytes of one */
     int added = prefix &&
                 (v->spaces == SPACES_PREPEND ||
                  !(size && (text[0] == ' ' || (size >= mark && !memcmp(text, SPACE_MARK, mark)))));
     for (size_t i = 0; i < count; i++) {
         const char *token = v->texts[ids[i]];
         size_t begin = at, s = 0;
+        if (ids[i] == v->byte_id[(unsigned char)SPACE_MARK[of_mark]] &&
+            (added || (at < size && text[at] == ' '))) {
+            put(places, at, at + !added);
+            if (++of_mark == mark) {
+                of_mark = 0;
+                at += !added;
+                added = 0;
+            }
+            continue;
+        }
         if (!added && at < size && ids[i] == v->byte_id[(unsigned char)text[at]]) {
             at++;
             s = strlen(token);
