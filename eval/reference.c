@@ -42,21 +42,29 @@ static int kind_of(char c)
     return isalpha((unsigned char)c) ? 1 : isdigit((unsigned char)c) ? 2 : 0;
 }
 
+/* The same of a place in a name; the point of 3.2 parts nothing. */
+static int kind_at(const char *name, const char *at)
+{
+    int point = *at == '.' && at > name && kind_of(at[-1]) == 2 && kind_of(at[1]) == 2;
+    return point ? 2 : kind_of(*at);
+}
+
 /* Whether a plain name is one or more whole words of a name, whatever stands between: llama323b of
- * Llama3.2-3B-LoRA, but not bert of RoBERTa. A word ends where letters and digits meet, too. */
+ * Llama3.2-3B-LoRA, but neither bert of RoBERTa nor llama3 of it. A word ends where letters and digits
+ * meet, too. */
 static int has_words(const char *name, const char *plain)
 {
     for (const char *from = name; *from; from++) {
         const char *at = from;
         size_t n = 0;
-        if (!kind_of(*from) || (from > name && kind_of(*from) == kind_of(from[-1]))) {
+        if (!kind_of(*from) || (from > name && kind_of(*from) == kind_at(name, from - 1))) {
             continue;
         }
         while (plain[n] && *at &&
                (!kind_of(*at) || tolower((unsigned char)*at) == (unsigned char)plain[n])) {
             n += kind_of(*at++) != 0;
         }
-        if (!plain[n] && (!*at || kind_of(*at) != kind_of(at[-1]))) {
+        if (!plain[n] && (!*at || kind_at(name, at) != kind_of(at[-1]))) {
             return 1;
         }
     }

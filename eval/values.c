@@ -102,19 +102,20 @@ static double divergence(const double *x, const double *y, size_t count, double 
 {
     enum { PIECE = 256 };
     double a[PIECE], b[PIECE], sum = 0;
-    for (size_t first = 0; first < count; first += PIECE, x += PIECE, y += PIECE) {
+    for (size_t first = 0; first < count; first += PIECE) {
         size_t n = size_min(PIECE, count - first);
+        const double *p = x + first, *q = y + first;
         for (size_t j = 0; j < n; j++) {
-            double m = (x[j] + y[j]) / 2;
-            a[j] = x[j] / m;
-            b[j] = y[j] / m;
+            double m = (p[j] + q[j]) / 2;
+            a[j] = p[j] / m;
+            b[j] = q[j] / m;
         }
         for (size_t j = 0; j < n; j++) {
             a[j] = log(a[j]);
             b[j] = log(b[j]);
         }
         for (size_t j = 0; j < n; j++) {
-            a[j] = ((x[j] > 0 ? x[j] * a[j] : 0) + (y[j] > 0 ? y[j] * b[j] : 0)) / 2 / N;
+            a[j] = ((p[j] > 0 ? p[j] * a[j] : 0) + (q[j] > 0 ? q[j] * b[j] : 0)) / 2 / N;
         }
         for (size_t j = 0; j < n; j++) {
             sum += a[j];

@@ -157,6 +157,13 @@ table() {
         run grep '^RTE   BERT' out
         [ "$status" -eq 1 ]
     done
+    # the point of a number parts nothing
+    mv RoBERTa-tiny1B tiny-3.2
+    $train --task rte --model tiny-3.2 --data builtin --max-train 32 --max-eval 64 --epochs 1 --quiet --seeds 1,2 --preds q >/dev/null 2>&1
+    table tiny-3,RTE,80,12,95,77.5,2,8,4 tiny-3.2-LoRA,RTE,80,12,95,77.5,2,8,4 2,RTE,80,12,95,77.5,2,8,4
+    exits 0 --reference t.csv q
+    grep -q '^RTE   tiny-3.2-LoRA  ' out
+    [ "$(grep -c '  difference' out)" -eq 1 ]
 }
 
 @test "reference: a test split is not in a table of dev sets, and is said to be none" {
