@@ -280,6 +280,9 @@ json_of_cells() {
     wait $pid
     [ -s "$work/s/study.json" ]
     [ -z "$(ls "$work/s/claims")" ]
+    # who has nothing to add does not wait
+    echo 'elsewhere pid:[1] 77' >"$work/s/claims/study.json.1"
+    timeout 20 $train study $small --out "$work/s" --index 0 >/dev/null 2>&1
     echo orphan >&4
     exec 4>&-
     head -1 "$work/s/logs/$name.txt" | grep -q '^# train_gpt'
