@@ -50,8 +50,8 @@ void memory_refused(const char *call, size_t bytes, size_t room, size_t held)
             program_invocation_short_name, call, bytes_text(needed, bytes), bytes_text(there, room),
             text);
     if (gettid() != getpid()) {
-        /* what exit runs takes the state away from under the main thread, whose are the temporary
-         * files, too: the next start removes them */
+        /* what else exit runs takes the state away from under the main thread */
+        writers_settle();
         (void)fflush(stdout);
         _exit(EXIT_NO_MEMORY);
     }
