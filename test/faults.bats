@@ -126,7 +126,8 @@ setup() {
         grep -q "^consistency: cannot read the folder $work/preds: Input/output error" "$work/message"
     done
     local begun="$train ${short% --quiet} --epochs 3 --save-every 1steps"
-    at_fault fsync 30 -9 $begun --preds "$work/begun"
+    at_fault fsync 22 -9 $begun --preds "$work/begun"
+    [ -d "$work"/begun/*.unfinished/checkpoint-2 ]
     for n in $(seq 12); do # those before the first step
         rm -rf "$work/again"
         cp -r "$work/begun" "$work/again"

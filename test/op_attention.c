@@ -180,7 +180,8 @@ static void attention_backward(Run *r, const int *s)
     make_tiny(q, rows, q_stride, SIZE_MAX, s[9]);
     make_tiny(kv, keys, kv_stride, a.v, s[9]);
     make_tiny(dout, rows, H * D, 0, s[9]);
-    ops_reference.attention_forward(&r->ctx, out, max, rsum, q, kv, kv + a.v, shape, &a.dropout);
+    const Ops *definition = r->ctx.bf16 ? reference_blocks(r->backend->dtype) : &ops_reference;
+    definition->attention_forward(&r->ctx, out, max, rsum, q, kv, kv + a.v, shape, &a.dropout);
     CALL(r, attention_backward, dq, dkv, dkv + a.v, dout, q, kv, kv + a.v, out, max, rsum, shape,
          &a.dropout)
     if (!r->check) {
