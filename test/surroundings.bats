@@ -202,7 +202,7 @@ started() {
         127) ;; # no room for the libraries
         71)
             grep -q '^train_gpt: .* needed, .* free; .\|needs .* of memory, the machine has room for\|OpenMP could not get' "$work/err" || { echo "$limit: $(cat "$work/err")"; return 1; }
-            [ ! -e "$work/limited" ] || [ -z "$(find "$work/limited" -path '*.unfinished' -prune -o \( -name '*tmp*' -o -name '*.bin' -o -name model.safetensors \) -print)" ]
+            [ ! -e "$work/limited" ] || all_whole "$work/limited" "$work/whole" || return 1
             refused=$((refused + 1))
             ;;
         *) echo "$limit: $code: $(cat "$work/err")"; return 1 ;;
