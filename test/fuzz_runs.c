@@ -149,12 +149,15 @@ static void check_run(const Run *run)
 static void check_again(Run *run, const json_t *receipts)
 {
     Checkpoint again;
+    Image *image;
     Error error;
     Run second = begin_run();
     char *folder = fuzz_path("again"), *log = fuzz_path("checkpoint/log.jsonl");
     run->progress.path = log;
     run->progress.start = clock_seconds() - run->progress.seconds;
-    REQUIRE(!checkpoint_write(run, receipts, folder, &error), "%s", error.text);
+    REQUIRE(!checkpoint_image(&image, run, receipts, NULL, &error), "%s", error.text);
+    REQUIRE(!checkpoint_write(image, folder, &error), "%s", error.text);
+    checkpoint_image_free(image);
     REQUIRE(!checkpoint_open(&again, folder, &error), "%s", error.text);
     REQUIRE(!checkpoint_load(&again, &second, &error), "%s", error.text);
     size_t bytes = setup.model.params.trained * sizeof(float);
