@@ -172,8 +172,8 @@ static void read_text(int form, const FuzzFile *file)
     char *path = fuzz_path("text.txt");
     int longest = 2 + form % 16;
     fuzz_write("text.txt", file->bytes, file->size);
-    if (!text_read(&train, &dev, &train_ids, &dev_ids, task, path, tokenizer, longest, V, 0, 0,
-                   &error)) {
+    const Encoding encoding = {.tokenizer = tokenizer, .longest = longest, .V = V, .threads = 1};
+    if (!text_read(&train, &dev, &train_ids, &dev_ids, task, path, &encoding, 0, 0, &error)) {
         check_encoded(&train_ids, longest);
         check_encoded(&dev_ids, longest);
         encoded_free(&train_ids);

@@ -34,8 +34,7 @@ static void read_claim(const FuzzFile *file)
         REQUIRE(!folder_make(folder, &error), "%s", error.text);
         fuzz_write(name, end + 1, file->size - length - 1);
         if (!claim_take(&claim, folder, "run", &error)) {
-            claim.beaten = -2 * CLAIM_BEAT;
-            REQUIRE(claim.generation > 0 && claim_beat(&claim), "%d", claim.generation);
+            REQUIRE(claim.generation > 0 && claim_beat(&claim, 1), "%d", claim.generation);
             claim_release(&claim);
             REQUIRE(!claim_take(&claim, folder, "run", &error), "%s", error.text);
             claim_release(&claim);
