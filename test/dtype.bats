@@ -3,11 +3,7 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    programs="$(cd "${PROGRAMS:-.}" && pwd)"
-    train="$programs/train_gpt"
-    work="$BATS_TEST_TMPDIR"
-    unset SEEDBED_MODEL SEEDBED_DATA SEEDBED_DEVICE
+    workplace
 }
 
 run_kind() { # KIND NAME OPTIONS...: predictions and weights in $work/NAME

@@ -40,7 +40,7 @@ void fuzz_free(FuzzFile *files, int count)
     }
 }
 
-static char folder[] = "/dev/shm/seedbed-fuzz-XXXXXX";
+static char *folder; /* in $TMPDIR */
 
 static void remove_folder(void)
 {
@@ -48,15 +48,16 @@ static void remove_folder(void)
     if (folder_remove(folder, &error)) {
         fprintf(stderr, "%s\n", error.text);
     }
+    free(folder);
 }
 
 const char *fuzz_folder(void)
 {
-    static int made;
-    if (!made) {
+    if (!folder) {
+        const char *place = getenv("TMPDIR");
+        folder = string_format("%s/seedbed-fuzz-XXXXXX", place && *place ? place : "/tmp");
         REQUIRE(mkdtemp(folder), "%s cannot be made", folder);
         atexit(remove_folder);
-        made = 1;
     }
     return folder;
 }

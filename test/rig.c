@@ -31,6 +31,19 @@ int rig_open(Rig *rig, const char *build, int threads, Config config, Problem pr
     return 0;
 }
 
+void rig_open_small(Rig *rig, int words)
+{
+    json_t *json = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "model_type", "bert",
+                             "vocab_size", words, "hidden_size", 8, "intermediate_size", 8,
+                             "num_hidden_layers", 1, "num_attention_heads", 2,
+                             "max_position_embeddings", 128);
+    Config config;
+    Error error;
+    CHECK(!config_from_json(&config, json, "tiny", &error) &&
+              !rig_open(rig, "auto", 1, config, PROBLEM_CHOICE, 2, NULL, &error),
+          "%s", error.text);
+}
+
 int rig_plan(Rig *rig, int max_tokens, int max_sequences, int max_length, int recompute,
              Error *error)
 {

@@ -24,6 +24,10 @@ int rig_plan(Rig *rig, int max_tokens, int max_sequences, int max_length, int re
              Error *error);
 void rig_free(Rig *rig);
 
+/* A small encoder for multiple choice with so many words, on $SEEDBED_DEVICE; a failure is one of
+ * the test's. */
+void rig_open_small(Rig *rig, int words);
+
 /* A pass over the batch at this step, for pass_forward and pass_loss. */
 Pass rig_pass(const Rig *rig, Step step);
 

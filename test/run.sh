@@ -133,7 +133,8 @@ if [ -d "$shared" ]; then
     run "tensor cores" "$build/test_tensor_cores" $shared/tensor_cores/*.safetensors
     run "random numbers" "$build/test_random" $shared/random/*.json
     run "decoder ops" "$build/test_decoder_ops" $shared/models/ops/golden.safetensors
-    run units "$build/test_units" $shared/models/ops/golden.safetensors $shared/tasks/metrics.json
+    run optimizer "$build/test_optim" $shared/models/ops/golden.safetensors
+    run units "$build/test_units" $shared/tasks/metrics.json
     run models "$build/test_golden" $shared/models/roberta* $shared/models/bert* $shared/models/llama* \
         $shared/models/lora*
     run "models on the cpu" env SEEDBED_DEVICE=cpu "$build/test_golden" $shared/models/roberta-tiny $shared/models/lora-llama-all
@@ -166,6 +167,7 @@ if [ -d "$shared" ]; then
 else
     skipped "../shared/goldens is not there: goldens of models, random numbers, tokenizers, tasks and files are not compared"
     run scalar "$build/test_scalar" --quick
+    run optimizer "$build/test_optim"
     run units "$build/test_units"
     run safetensors "$build/test_safetensors"
 fi

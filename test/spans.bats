@@ -3,14 +3,10 @@
 load common
 
 setup() {
-    cd "$BATS_TEST_DIRNAME/.."
-    programs="$(cd "${PROGRAMS:-.}" && pwd)"
-    train="$programs/train_gpt"
-    work="$BATS_TEST_TMPDIR"
+    workplace
     refused="$work/none"
     appended="--preds $refused"
     short="--data builtin --head spans --max-train 48 --max-eval 32 --epochs 2 --batch 8 --lr 1e-2 --quiet"
-    unset SEEDBED_MODEL SEEDBED_DATA
 }
 
 # predictions OPTION...: digest of a run's file

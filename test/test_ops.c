@@ -18,10 +18,12 @@
  * Tolerances: a sum of n float32 operations on terms t_i is off by at most n 2^-24 sum |t_i|
  * (Higham 2002, section 3.1), to first order; each comparison states its n and its sum. Differences
  * with step h are off by about h^2. */
+#include "builds.h"
 #include "check.h"
 #include "cudasim.h"
 #include "guarded.h"
 #include "harness.h"
+#include "ops_perf.h"
 #include "ops_reference.h"
 #include "rounding_check.h"
 #include "words.h"
@@ -39,30 +41,6 @@ static const struct {
     {"hash", hash_cases},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
-
-/* Whether two tables have the same function of this name. */
-static int same_op(const Ops *a, const Ops *b, const char *op)
-{
-#define OP(name, ...)                                                                              \
-    if (!strcmp(op, #name)) {                                                                      \
-        return a->name == b->name;                                                                 \
-    }
-#include "ops.def"
-#undef OP
-    return 1;
-}
-
-static int has_op(const Ops *ops, const char *op)
-{
-    static const Ops none;
-    return !same_op(ops, &none, op);
-}
-
-static int shape_ends(const Shape *shape)
-{
-    static const Shape end;
-    return !memcmp(shape, &end, sizeof end);
-}
 
 /* --- modes --- */
 
@@ -99,54 +77,12 @@ static void look_at(void *user, Context *ctx, const WatchOutput *output)
     }
 }
 
-/* Of --device and --repeat: the one device that is tested, or NULL. */
-static const char *only_device;
-static int repeat;
+static int repeat; /* of --repeat */
 
 /* Of --mode races. The CPU has 3 and 8 threads, variants 2 and 3. Of the emulator, random order
  * does some copies of cp.async at once and has all shared memory; warps, the next one, does all of
  * them late and has little. */
 static int races;
-
-static const Device *shared_memory(void)
-{
-    return only_device ? device_find(only_device) : NULL;
-}
-
-/* build: of the CPU, or a device of its own. variety: threads of the CPU; for sim one of the orders
- * of cudasim.h, every other one with as little shared memory as a device of sm_80 or later has. */
-static Backend backend_of(const char *build, int variety)
-{
-    Backend backend;
-    Error error;
-    int simulated = !strcmp(build, "sim"), own = simulated || !strcmp(build, "cuda");
-    if (backend_init(&backend, own ? build : "cpu", own ? "auto" : build, variety, &error)) {
-        printf("test_ops: %s\n", error.text);
-        exit(error.code);
-    }
-    if (simulated) {
-        cudasim_set_order((CudasimOrder)(variety % CUDASIM_ORDERS));
-        backend.ctx.shared_limit = variety % 2 ? 99 * 1024 : backend.ctx.shared_limit;
-    }
-    backend.ctx.pace.grain = 0; /* share out even the smallest op */
-    if (!own && (variety == 2 || variety == 3)) { /* blocks of products of odd sizes */
-        backend.ctx.cache[0] = variety == 2 ? 3001 : 0;
-        backend.ctx.cache[1] = variety == 2 ? 777 : 20011;
-    }
-    return backend;
-}
-
-/* All builds that have tests here, the emulator's last. Returns how many. */
-static int tested_builds(const char *names[4])
-{
-    if (only_device) {
-        names[0] = only_device;
-        return 1;
-    }
-    int count = backend_builds(names);
-    names[count] = "sim";
-    return count + 1;
-}
 
 /* The definition itself, as a backend. */
 static Backend reference_backend(void)
@@ -169,6 +105,15 @@ static uint64_t run_watched(Run *run, Backend *backend, int same_bits, int check
     run_case(run, backend, same_bits, check);
     CHECK(!backend->ctx.watch->error.code, "%s: %s", run->what, backend->ctx.watch->error.text);
     return watched.hash;
+}
+
+/* Of equal bits the hashes are equal, too. */
+static void run_again(Run *run, Backend *backend, uint64_t hash)
+{
+    int failed = checks_failed;
+    uint64_t again = run_watched(run, backend, 1, 0);
+    CHECK(again == hash || checks_failed > failed || run_has_nan(run), "%s: another hash",
+          run->what);
 }
 
 static void test_bits(const OpCase *c)
@@ -198,10 +143,7 @@ static void test_bits(const OpCase *c)
                 }
                 if (has_op(&backend.ctx.inner, c->op) &&
                     (fill == FILL_NORMAL || variety == 2 % varieties)) {
-                    int failed = checks_failed;
-                    uint64_t again = run_watched(run, &backend, 1, 0);
-                    CHECK(again == hash || checks_failed > failed || run_has_nan(run),
-                          "%s: another hash", run->what);
+                    run_again(run, &backend, hash);
                 }
             }
             backend_free(&backend);
@@ -218,16 +160,6 @@ static void test_gradients(const OpCase *c)
         run_case(run, &backend, 0, 1);
         run_free(run);
     }
-}
-
-/* Whether the op is another one with the variant: replaced by it, or made of ops that are. */
-static int has_variant(const Backend *backend, const char *op)
-{
-    const Ops *plain = backend_ops(backend->ops.build), *ops = &backend->ctx.inner;
-    return !same_op(plain, ops, op) || (!strcmp(op, "linear_cross_entropy") &&
-                                        (!same_op(plain, ops, "matmul_forward") ||
-                                         !same_op(plain, ops, "matmul_backward_input") ||
-                                         !same_op(plain, ops, "matmul_backward_weight")));
 }
 
 /* A variant has sums of another order or precision. Values are compared with float64; where it is
@@ -336,10 +268,7 @@ static void test_dtype(const OpCase *c, const char *dtype)
                     CHECK(!strcmp(builds[k / 2], "sim"), "%s", error.text); /* not there yet */
                     continue;
                 }
-                int failed = checks_failed;
-                uint64_t again = run_watched(run, &backend, 1, 0);
-                CHECK(again == hash || checks_failed > failed || run_has_nan(run),
-                      "%s: another hash", run->what);
+                run_again(run, &backend, hash);
             }
             backend_free(&backend);
             run_free(run);
@@ -361,103 +290,6 @@ static void test_variants(const OpCase *c)
     }
 #include "variants.def"
 #undef VARIANT
-}
-
-/* What is measured, and its ceilings: float32 operations a second, and bytes a second that copy
- * reads and writes. */
-static struct {
-    const char *build;
-    double flops, bytes;
-} measured[4];
-static int measured_count;
-
-static Backend measured_backend(int b)
-{
-    Backend backend = backend_of(measured[b].build, 0);
-    backend.ctx.pace.grain = PACE_GRAIN;
-    return backend;
-}
-
-/* The emulator is not measured beside the CPU. */
-static void measure_ceilings(void)
-{
-    enum { TIMES = 6 };
-    const char *names[4];
-    measured_count = only_device ? tested_builds(names) : backend_builds(names);
-    for (int b = 0; b < measured_count; b++) {
-        measured[b].build = names[b];
-        Backend backend = measured_backend(b);
-        const Device *device = backend.device;
-        double flops = measured[b].flops = device->peak(&backend.ctx);
-        size_t count = flops > 0 ? (size_t)1 << 26 : (size_t)1 << 20, /* the emulator is slow */
-            size = count * sizeof(float);
-        float *from = device->alloc(size), *to = device->alloc(size);
-        double fastest = INFINITY;
-        Error error;
-        for (int i = 0; i < TIMES; i++) {
-            double start = clock_seconds();
-            backend.ops.copy(&backend.ctx, to, from, count);
-            CHECK(!backend_wait(&backend, &error), "%s", error.text);
-            fastest = i ? fmin(fastest, clock_seconds() - start) : fastest;
-        }
-        measured[b].bytes = 2.0 * (double)size / fastest;
-        printf("%-8s ceilings: copy %.1f GB/s, fma %.1f GFLOP/s\n", names[b],
-               1e-9 * measured[b].bytes, 1e-9 * flops);
-        device->release(from, size);
-        device->release(to, size);
-        backend_free(&backend);
-    }
-}
-
-/* FLOPs of a shape that are too much to wait for; the emulator has no peak. */
-static double most_flops(int b)
-{
-    return !strcmp(measured[b].build, "cuda") ? INFINITY : measured[b].flops > 0 ? 4e9 : 1e7;
-}
-
-/* A line of what the op takes. */
-static void measure_run(Run *run, const char *op, int b, const Backend *backend, const char *name)
-{
-    double most = measured[b].flops;
-    double seconds = run_seconds(run, backend, most_flops(b));
-    if (seconds < INFINITY) {
-        double bytes = run->bytes / seconds, flops = run->flops / seconds;
-        printf("%-28s %-8s %10.1f us %7.1f GB/s %3.0f%% %8.1f GFLOP/s %3.0f%%   %s\n", op, name,
-               1e6 * seconds, 1e-9 * bytes, 100 * bytes / measured[b].bytes, 1e-9 * flops,
-               most > 0 ? 100 * flops / most : 0.0, run->sizes);
-    }
-}
-
-/* Where one device is measured, a variant beside its op: cublas, tf32 and others. */
-static void measure_variant(Run *run, const OpCase *c, const char *choice)
-{
-    Backend backend = measured_backend(0);
-    Error error;
-    if (!backend_choose(&backend, choice, &error) && has_variant(&backend, c->op)) {
-        measure_run(run, c->op, 0, &backend, strchr(choice, '=') + 1);
-    }
-    backend_free(&backend);
-}
-
-static void measure(const OpCase *c)
-{
-    for (const Shape *shape = c->real; !shape_ends(shape); shape++) {
-        Run *run = run_new(c, shape->n, FILL_NORMAL, shared_memory());
-        for (int b = 0; b < measured_count; b++) {
-            Backend backend = measured_backend(b);
-            if (has_op(&backend.ctx.inner, c->op)) {
-                measure_run(run, c->op, b, &backend, measured[b].build);
-            }
-            backend_free(&backend);
-        }
-#define VARIANT(op, variant, ...)                                                                  \
-    if (only_device) {                                                                             \
-        measure_variant(run, c, #op "=" #variant);                                                 \
-    }
-#include "variants.def"
-#undef VARIANT
-        run_free(run);
-    }
 }
 
 static void print_support(const char *op)
