@@ -10,7 +10,7 @@ static int may_differ(const char *key)
 {
     static const char *const keys[] = {"seed",       "seed_init", "seed_data",   "seed_dropout",
                                        "seed_order", "kernels",   "micro_batch", "recompute",
-                                       "level",      "every"};
+                                       "dtype",      "level",     "every"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         if (!strcmp(keys[i], key)) {
             return 1;

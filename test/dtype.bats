@@ -60,6 +60,19 @@ weights() { cat "$work/$1"/model/*.safetensors; }
     fails 78 'other settings: dtype "bf16-tile", now "bf16-block8"' $train --task rte --data builtin --model tiny --max-train 16 --batch 8 --max-eval 8 --dropout 0.1 --epochs 1 --lr 1e-2 --device cpu --quiet --preds "$work/e" --dtype bf16-block8 --resume "$checkpoint"
 }
 
+@test "a traced run of a dtype is checked, and tracediff shows what the dtype changed" {
+    for dtype in float32 bf16-block16; do
+        run_kind encoder $dtype --dtype $dtype --trace "$work/$dtype.trace" --trace-level outputs
+    done
+    "$programs/check" --step 2 "$work/bf16-block16.trace" -- --simd scalar >"$work/out"
+    grep -q '^step 2: equal, and so is all before it' "$work/out"
+    run "$programs/tracediff" --explain "$work/float32.trace" "$work/bf16-block16.trace"
+    [ "$status" -eq 1 ]
+    grep -qx 'run dtype: float32 against bf16-block16' <<<"$output"
+    grep -q '^first difference: step 1, micro-batch 0, forward, layer 0: out .* of matmul_forward$' <<<"$output"
+    grep -q '^all within the bounds of rounding: another order or precision' <<<"$output"
+}
+
 @test "bad dtypes are refused, and what a device does not have is named" {
     local run="$train --task rte --model tiny --data builtin --max-train 8 --quiet --preds $work/none"
     fails 64 '--dtype bf16: there are float32, bf16-block16, bf16-block8, bf16-tile' $run --dtype bf16

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Trains the built-in demonstration, a tiny decoder, adapters and language models, and compares digests of their weights,
+# Trains the built-in demonstration, a tiny decoder, adapters, language models and dtypes, and compares digests of their weights,
 # tensor by tensor, of their predictions, of every op's outputs in step 1 and of each step with docs/digests; names the
 # first op, or the first step, that differs. They must be the same on every machine. --update writes
 # the file anew.
@@ -47,6 +47,10 @@ small="--max-train 90 --max-eval 70"
     train llama-copa --task copa --model "$work/model" --data builtin $small --epochs 1 --clip 0.1
     train llama-lora --task stsb --model "$work/model" --data builtin $small --epochs 2 --lora --lora-targets all --lora-r 3 --lora-dropout 0.1
     train lm --task lm --model "$work/model" --data "$work/beans.txt" --max-len 100 --epochs 2 --batch 3 --schedule constant --lr 1e-3
+    # each dtype of products
+    train block16 --task rte --model tiny --data builtin --max-train 30 --max-eval 10 --epochs 1 --dtype bf16-block16 --micro-batch 5
+    train block8 --task rte --model "$work/model" --data builtin --max-train 30 --max-eval 10 --epochs 1 --dtype bf16-block8 --lora --lora-targets all
+    train tile --task lm --model "$work/model" --data "$work/beans.txt" --max-len 100 --epochs 1 --batch 3 --dtype bf16-tile
     train lm-lora --task lm --model "$work/model" --data "$work/beans.txt" --max-len 100 --epochs 2 --batch 7 --lora --lr 1e-3
 } >"$work/digests" || exit 1
 if [ "${1:-}" = --update ]; then
