@@ -60,7 +60,9 @@ SCALAR_FN int64_t block_significand(uint32_t bits)
 /* m 2^shift, cut toward zero. |m| < 2^48, shift at most 25 - 14. */
 SCALAR_FN int64_t block_shifted(int64_t m, int shift)
 {
-    return shift >= 0 ? m * ((int64_t)1 << shift) : shift < -60 ? 0 : m / ((int64_t)1 << -shift);
+    uint64_t size = (uint64_t)(m < 0 ? -m : m);
+    size = shift >= 0 ? size << shift : shift < -60 ? 0 : size >> -shift;
+    return m < 0 ? -(int64_t)size : (int64_t)size;
 }
 
 /* sum 2^scale cut toward zero to float32. |sum| < 2^52, scale >= -126 - 25. */

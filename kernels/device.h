@@ -19,8 +19,8 @@ enum { DEVICE_TEXT = 96 };
 
 typedef struct Device {
     const char *name;
-    /* Before all else: fills the context's stream, shared_limit and multiprocessors, and says what
-     * it is. NULL where the host's CPU computes. Errors: 69 where the machine has no such
+    /* Before all else: fills the context's stream, shared_limit, multiprocessors and capability, and
+     * says what it is. NULL where the host's CPU computes. Errors: 69 where the machine has no such
      * device. */
     int (*start)(struct Context *ctx, char description[DEVICE_TEXT], Error *error);
     /* Zeroed, on a boundary of at least 64 bytes, never NULL (71); 0 bytes are allowed. Release

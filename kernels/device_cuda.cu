@@ -133,6 +133,7 @@ static int device_start(Context *ctx, char description[DEVICE_TEXT], Error *erro
     ctx->stream = device.stream;
     ctx->shared_limit = (size_t)limit;
     ctx->multiprocessors = multiprocessors;
+    ctx->capability = 10 * properties.major + properties.minor;
     snprintf(description, DEVICE_TEXT, "%.60s, %.1f GiB", properties.name,
              (double)properties.totalGlobalMem / (1 << 30));
     return 0;

@@ -120,6 +120,7 @@ struct Context {
     void *stream;   /* cudaStream_t of a device of CUDA's kind, on which its ops are enqueued */
     size_t shared_limit; /* bytes of shared memory that a block of it may have */
     int multiprocessors; /* of it */
+    int capability;      /* its compute capability, 90 for 9.0 */
     int bf16;       /* products round their operands to bf16, for bounds (rounded.h) */
     int amx;        /* products of the dtype bf16-tile use the CPU's matrix unit */
     size_t cache[2]; /* bytes of a core's first and second level cache, for the blocks of products */

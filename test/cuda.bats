@@ -33,6 +33,7 @@ setup() {
     CUDASIM_FAIL=getcount:100 fails 69 'no GPU; see nvidia-smi' "$train" $short --device sim
     CUDASIM_FAIL=getcount:999 fails 69 'unrecognized error code (999)' "$train" $short --device sim
     CUDASIM_FAIL=image:1 fails 69 'no machine code for emulated GPU (compute capability 9.0).*make GPUS=90' "$train" $short --device sim
+    CUDASIM_FAIL=image:1 CUDASIM_CAPABILITY=86 fails 69 '(compute capability 8.6).*make GPUS=86' "$train" $short --device sim
     CUDASIM_FAIL=mallochost:1 fails 69 'cudaMallocHost: out of memory' "$train" $short --device sim
 }
 
@@ -50,6 +51,7 @@ CUDASIM_MEMORY=16GB $CUDASIM_MEMORY: not a number from 1 to 1048576: 16GB; did y
 CUDASIM_MEMORY=-4 : -4; did you mean 1$
 CUDASIM_MEMORY=99999999999999999999 did you mean 1048576$
 CUDASIM_DRIVER=11.4 $CUDASIM_DRIVER: not a number from 1 to 1000000: 11.4; did you mean 11$
+CUDASIM_CAPABILITY=8.0 $CUDASIM_CAPABILITY: not a number from 1 to 999: 8.0; did you mean 8$
 END
     for order in forward reverse random warps; do
         CUDASIM_ORDER=$order "$train" $short --device sim --dry-run

@@ -92,6 +92,7 @@ extern "C" {
 extern CudasimThread *cudasim_thread;
 extern uint3 cudasim_block;
 extern dim3 cudasim_block_size, cudasim_grid_size;
+extern int cudasim_capability;       /* of the device, 90 for 9.0 */
 extern unsigned cudasim_block_count; /* blocks that were started so far: names the running one */
 
 void cudasim_barrier(const char *file, int line);

@@ -21,6 +21,10 @@ extern const char *const cudasim_order_names[CUDASIM_ORDERS];
 void cudasim_set_order(CudasimOrder order);
 const char *cudasim_order(void); /* its name */
 void cudasim_finish(void);       /* does all that was enqueued */
+
+/* Compute capability of the device, 90 for 9.0: what its tensor cores sum like. A backend asks when
+ * it starts. $CUDASIM_CAPABILITY has it first. */
+extern int cudasim_capability;
 #ifdef __cplusplus
 }
 #endif

@@ -8,6 +8,7 @@
  *     CUDASIM_MEMORY  what the device has, in MiB
  *     CUDASIM_DRIVER  the CUDA version that the driver knows, 11040 for 11.4; without it there is no
  *                     driver
+ *     CUDASIM_CAPABILITY  of the device, 80 for 8.0; without it 90. Its tensor cores sum as those do
  *
  * What is not understood ends the program with 64 and one line: a typo would let a test of failures
  * pass that makes none. */
@@ -71,7 +72,8 @@ __attribute__((constructor)) static void read_environment(void)
     static const char *const calls[] = {"malloc", "mallochost", "memcpy",  "launch",
                                         "sync",   "image",      "address", "getcount"};
     const char *order = getenv("CUDASIM_ORDER"), *fail = getenv("CUDASIM_FAIL"),
-               *memory = getenv("CUDASIM_MEMORY"), *driver = getenv("CUDASIM_DRIVER");
+               *memory = getenv("CUDASIM_MEMORY"), *driver = getenv("CUDASIM_DRIVER"),
+               *capability = getenv("CUDASIM_CAPABILITY");
     if (order) {
         cudasim_set_order((CudasimOrder)name_of("CUDASIM_ORDER", order, "order",
                                                 cudasim_order_names, CUDASIM_ORDERS));
@@ -90,5 +92,8 @@ __attribute__((constructor)) static void read_environment(void)
     }
     if (driver) {
         environment.driver = number_of("CUDASIM_DRIVER", driver, 1000000);
+    }
+    if (capability) {
+        cudasim_capability = (int)number_of("CUDASIM_CAPABILITY", capability, 999);
     }
 }

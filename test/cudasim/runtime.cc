@@ -12,6 +12,8 @@ enum { STATIC_LIMIT = 48 * 1024, MOST_TASKS = 256, EXIT_NO_MEMORY = 71 };
 
 static cudaError_t last_error, broken; /* broken: of a kernel; it stays */
 
+int cudasim_capability = 90;
+
 static cudaError_t result(cudaError_t error)
 {
     if (error != cudaSuccess) {
@@ -338,7 +340,7 @@ cudaError_t cudaGetDeviceCount(int *count)
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device)
 {
     (void)device;
-    *properties = {"emulated GPU", memory_all(), 9, 0};
+    *properties = {"emulated GPU", memory_all(), cudasim_capability / 10, cudasim_capability % 10};
     return cudaSuccess;
 }
 

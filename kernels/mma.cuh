@@ -1,0 +1,166 @@
+/* Products of blocks of bf16 by tensor cores, a warp 16 x 8 outputs: what matmul_block.cu and
+ * attention on tensor cores are made of.
+ *
+ *     mma_block<LENGTH, MODEL>(d, a, b, count)    d += a b over up to 16 k, by block_sum.h
+ *
+ * LENGTH 16 is a block of block16, 8 two of block8. Without MODEL it is the instruction that sums so
+ * on the device that has it (mma_length); with MODEL every lane computes its outputs as block_sum.h
+ * says, in integers: the same bits on any device, more than a hundred times the instructions. The
+ * warp takes part as a whole.
+ *
+ * Lane l, with g = l / 4 and t = l % 4, holds (PTX ISA, "Matrix Fragments for mma.m16n8k16")
+ *     a [16, k]   a[0] row g, a[1] row g + 8: k 2 t, 2 t + 1; a[2], a[3] the same rows, 8 k further
+ *     b [k, 8]    column g; b[0] k 2 t, 2 t + 1; b[1] 8 k further
+ *     d [16, 8]   d[0], d[1] row g, columns 2 t, 2 t + 1; d[2], d[3] row g + 8
+ * with the smaller k in the lower half of a word (bf16_pair). So d, as bf16_pair(d[0], d[1]) and so
+ * on, is the half of an a whose k are the columns of d. */
+#ifndef MMA_CUH
+#define MMA_CUH
+
+#include "block_sum.h"
+#include "cuda.cuh"
+
+enum { MMA_M = 16, MMA_N = 8, MMA_K = 16 };
+
+/* Length of the blocks that the device's tensor cores sum. */
+static inline int mma_length(const Context *ctx)
+{
+    return ctx->capability >= 90 ? 16 : 8;
+}
+
+/* Two floats rounded to bf16, the first in the lower half. */
+static __device__ __forceinline__ uint32_t bf16_pair(float x, float y)
+{
+    return bf16_round(x) | (uint32_t)bf16_round(y) << 16;
+}
+
+/* Of one or two registers of every lane, those of another lane. */
+template <int WORDS>
+static __device__ __forceinline__ void fragment_of(uint16_t *k, const uint32_t (&x)[WORDS],
+                                                   int lane)
+{
+#pragma unroll
+    for (int j = 0; j < WORDS; j++) {
+        uint32_t word = __shfl_sync(WARP_ALL, x[j], lane);
+        k[8 * j] = (uint16_t)word;
+        k[8 * j + 1] = (uint16_t)(word >> 16);
+    }
+}
+
+/* d += a b over 8 WORDS k, one block, as block_sum.h has it: a [2][j] rows g and g + 8. The lanes of
+ * a row or a column send each other theirs. */
+template <int FRACTION, int WORDS>
+static __device__ __forceinline__ void mma_model(float (&d)[4], const uint32_t (&a)[2][WORDS],
+                                                 const uint32_t (&b)[WORDS])
+{
+    int lane = (int)threadIdx.x % LANES;
+#pragma unroll
+    for (int column = 0; column < 2; column++) {
+        uint16_t y[8 * WORDS];
+#pragma unroll
+        for (int t = 0; t < 4; t++) {
+            fragment_of<WORDS>(y + 2 * t, b, (lane % 4 * 2 + column) * 4 + t);
+        }
+#pragma unroll
+        for (int row = 0; row < 2; row++) {
+            uint16_t x[8 * WORDS];
+#pragma unroll
+            for (int t = 0; t < 4; t++) {
+                fragment_of<WORDS>(x + 2 * t, a[row], lane / 4 * 4 + t);
+            }
+            d[2 * row + column] = block_add(FRACTION, x, y, 8 * WORDS, d[2 * row + column]);
+        }
+    }
+}
+
+template <int FRACTION>
+static __device__ __forceinline__ void mma_model_k16(float (&d)[4], const uint32_t (&a)[4],
+                                                     const uint32_t (&b)[2])
+{
+    const uint32_t rows[2][2] = {{a[0], a[2]}, {a[1], a[3]}};
+    mma_model<FRACTION, 2>(d, rows, b);
+}
+
+/* The half'th 8 of the 16 k. */
+template <int FRACTION>
+static __device__ __forceinline__ void mma_model_k8(float (&d)[4], const uint32_t (&a)[4],
+                                                    const uint32_t (&b)[2], int half)
+{
+    const uint32_t rows[2][1] = {{a[2 * half]}, {a[2 * half + 1]}}, column[1] = {b[half]};
+    mma_model<FRACTION, 1>(d, rows, column);
+}
+
+/* --- the instructions --- */
+
+#ifdef __CUDACC__
+static __device__ __forceinline__ void mma_k16(float (&d)[4], const uint32_t (&a)[4],
+                                               const uint32_t (&b)[2])
+{
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+static __device__ __forceinline__ void mma_k8(float (&d)[4], const uint32_t (&a)[4],
+                                              const uint32_t (&b)[2], int half)
+{
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 "
+        "{%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[2 * half]), "r"(a[2 * half + 1]), "r"(b[half]));
+}
+#else
+/* The emulator's: what the device that it stands for would give, wanted or not. */
+static inline void mma_k8(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], int half)
+{
+    if (cudasim_capability >= 90) {
+        mma_model_k8<25>(d, a, b, half);
+    } else {
+        mma_model_k8<24>(d, a, b, half);
+    }
+}
+
+static inline void mma_k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
+{
+    if (cudasim_capability >= 90) {
+        mma_model_k16<25>(d, a, b);
+    } else {
+        mma_k8(d, a, b, 0);
+        mma_k8(d, a, b, 1);
+    }
+}
+#endif
+
+/* One of block8's two blocks. */
+template <int MODEL>
+static __device__ __forceinline__ void mma_half(float (&d)[4], const uint32_t (&a)[4],
+                                                const uint32_t (&b)[2], int half)
+{
+    if (MODEL) {
+        mma_model_k8<24>(d, a, b, half);
+    } else {
+        mma_k8(d, a, b, half);
+    }
+}
+
+/* count: how many of the 16 k there are, the same for all lanes; a and b have zeros for the others.
+ * Of 8 or fewer block8 has no second block, which would make a sum of -0 +0. */
+template <int LENGTH, int MODEL>
+static __device__ __forceinline__ void mma_block(float (&d)[4], const uint32_t (&a)[4],
+                                                 const uint32_t (&b)[2], int count)
+{
+    static_assert(LENGTH == 16 || LENGTH == 8, "block16 or block8");
+    if (LENGTH == 8) {
+        mma_half<MODEL>(d, a, b, 0);
+        if (count > 8) {
+            mma_half<MODEL>(d, a, b, 1);
+        }
+    } else if (MODEL) {
+        mma_model_k16<25>(d, a, b);
+    } else {
+        mma_k16(d, a, b);
+    }
+}
+
+#endif
