@@ -1,9 +1,10 @@
-/* Attention over packed sequences. A task is one sequence and one head: of queries forward, of keys
- * and values backward. Its queries go by in strips as high as a tile of the product, and no strip
- * computes keys behind the last one that it sees: causal attention does about half the work. Scores
- * live in the scratch of the task's thread and are computed again in the backward pass, so no
- * [T, T] tensor is kept between the two. */
+/* Attention over packed sequences. A task is one sequence and head, and backward a block of its keys.
+ * Queries go by in strips as high as a tile of the product, and no strip computes keys behind the
+ * last one that it sees: causal attention does about half the work. Scores live in the scratch of
+ * the task's thread and are computed again in the backward pass, so no [T, T] tensor is kept between
+ * the two; backward they stay in the second level cache, however long the sequence is. */
 #include "attention_rows.h"
+#include "base.h"
 #include "gemm.h"
 #include "order.h"
 
@@ -64,18 +65,122 @@ void KERNEL(attention_forward)(Context *ctx, float *out, float *max, float *rsum
     }
 }
 
-/* to[j] = chain over the queries i that see key j of w[i][j] x[i], x packed. */
-static void sum_over_queries(float *to, const float *w, size_t lds, const float *x,
-                             const AttentionShape *shape, const Head *head, GemmStart start,
-                             float *a_panel)
+/* Keys of a block of the backward pass, whose dropout words begin anew, and queries, of which the
+ * weights and their gradients stay in the second level cache. */
+enum { KEY_BLOCK = 2 * DROPOUT_BLOCK, QUERY_BLOCK = 252 / TILE_ROWS * TILE_ROWS };
+
+/* The operands of attention_backward. */
+typedef struct Backward {
+    float *dq, *dk, *dv;
+    const float *dout, *q, *k, *v, *out, *max, *rsum;
+    const AttentionShape *shape;
+    const DropoutSite *dropout;
+} Backward;
+
+/* Of `keys` from key j0 on, what query i sees. */
+static inline size_t block_seen(const Backward *of, const Head *head, size_t i, size_t j0,
+                                size_t keys)
 {
-    size_t D = (size_t)shape->D, kv_stride = (size_t)shape->kv_stride, queries = head->queries;
-    for (size_t j = 0; j < head->keys; j += TILE_ROWS) {
-        size_t first = first_to_see(shape, head->b, j, queries);
-        gemm_rows(to + j * kv_stride, kv_stride, strided(w + first * lds + j, 1, lds),
-                  x + first * TILE_COLS, queries, strip_rows(j, head->keys), D, queries - first,
-                  start, a_panel);
+    size_t seen = keys_seen(of->shape, head->b, i, head->keys);
+    return seen < j0 ? 0 : size_min(seen - j0, keys);
+}
+
+/* to[j] += chain over the queries i from i0 on that see key j0 + j of w[i][j] x[i], x packed. */
+static void sum_over_queries(float *to, const float *w, size_t lds, const float *x, size_t i0,
+                             size_t queries, size_t j0, size_t keys, const AttentionShape *shape,
+                             const Head *head, float *a_panel)
+{
+    size_t D = (size_t)shape->D, kv_stride = (size_t)shape->kv_stride;
+    for (size_t j = 0; j < keys; j += TILE_ROWS) {
+        size_t sees = first_to_see(shape, head->b, j0 + j, head->queries),
+               first = sees > i0 ? sees - i0 : 0;
+        if (first < queries) {
+            gemm_rows(to + j * kv_stride, kv_stride, strided(w + first * lds + j, 1, lds),
+                      x + first * TILE_COLS, queries, strip_rows(j, keys), D, queries - first,
+                      START_C, a_panel);
+        }
     }
+}
+
+/* x = 0 */
+static void clear_rows(float *x, size_t stride, size_t rows, size_t D)
+{
+    for (size_t i = 0; i < rows; i++) {
+        memset(x + i * stride, 0, D * sizeof *x);
+    }
+}
+
+/* What the queries of a head, maybe the first, add to its keys and values from j0 on, and these keys
+ * to dq. */
+static void backward_block(const Backward *of, const Head *head, size_t j0, int begins,
+                           float *scratch)
+{
+    const AttentionShape *shape = of->shape;
+    size_t D = (size_t)shape->D, H = (size_t)shape->H, h = (size_t)head->h,
+           q_stride = (size_t)shape->q_stride, kv_stride = (size_t)shape->kv_stride,
+           keys = size_min(head->keys - j0, KEY_BLOCK), lds = padded(keys),
+           most = size_min(head->queries, QUERY_BLOCK),
+           at_k = (head->k_row + j0) * kv_stride + (size_t)head->kv * D;
+    float *p = take(&scratch, most * lds), *dp = take(&scratch, most * lds),
+          *k_columns = take(&scratch, lds * D), *v_columns = take(&scratch, lds * D),
+          *k_panels = take(&scratch, keys * padded(D)),
+          *q_panels = take(&scratch, most * padded(D)),
+          *dout_panels = take(&scratch, most * padded(D)), *a_panel = scratch;
+    if (begins) {
+        clear_rows(of->dk + at_k, kv_stride, keys, D);
+        clear_rows(of->dv + at_k, kv_stride, keys, D);
+    }
+    gemm_pack(k_columns, strided(of->k + at_k, 1, kv_stride), keys, D);
+    gemm_pack(v_columns, strided(of->v + at_k, 1, kv_stride), keys, D);
+    gemm_pack(k_panels, strided(of->k + at_k, kv_stride, 1), D, keys);
+    size_t first = first_to_see(shape, head->b, j0, head->queries) / TILE_ROWS * TILE_ROWS;
+    for (size_t block = first, queries; block < head->queries; block += queries) {
+        queries = size_min(head->queries - block, QUERY_BLOCK);
+        size_t row = head->q_row + block;
+        const float *q = of->q + row * q_stride + h * D, *dout = of->dout + (row * H + h) * D,
+                    *out = of->out + (row * H + h) * D;
+        float *dq = of->dq + row * q_stride + h * D;
+        for (size_t i0 = 0; i0 < queries; i0 += TILE_ROWS) {
+            size_t rows = strip_rows(i0, queries),
+                   seen = block_seen(of, head, block + i0 + rows - 1, j0, keys),
+                   width = panels(seen, TILE_COLS) * TILE_COLS;
+            float *p_strip = p + i0 * lds, *dp_strip = dp + i0 * lds;
+            /* s = chain over d of q k; forward: out = p v, so dp = chain over d of dout v */
+            gemm_rows(p_strip, lds, strided(q + i0 * q_stride, q_stride, 1), k_columns, D, rows,
+                      width, D, START_ZERO, a_panel);
+            gemm_rows(dp_strip, lds, strided(dout + i0 * H * D, H * D, 1), v_columns, D, rows,
+                      width, D, START_ZERO, a_panel);
+            float mean[TILE_ROWS]; /* together, so that the reads of out overlap */
+            for (size_t i = 0; i < rows; i++) {
+                mean[i] = row_dot(dout + (i0 + i) * H * D, out + (i0 + i) * H * D, D);
+            }
+            for (size_t i = i0; i < i0 + rows; i++) {
+                float *p_i = p + i * lds, *dp_i = dp + i * lds;
+                size_t n = block_seen(of, head, block + i, j0, keys), at = (row + i) * H + h;
+                row_backward(p_i, dp_i, j0, n, of->max[at], of->rsum[at], mean[i - i0],
+                             shape->scale, of->dropout,
+                             (uint32_t)shape->q_position[head->b] + (uint32_t)(block + i),
+                             (uint32_t)h, (uint32_t)shape->slot[head->b]);
+                /* as far as a strip of queries, here, or of keys, below, can reach */
+                for (size_t j = n; j < n + TILE_ROWS && j < keys; j++) {
+                    p_i[j] = dp_i[j] = 0.0f;
+                }
+            }
+            /* dq[i] = chain over j of ds[i][j] k[j] */
+            gemm_rows(dq + i0 * q_stride, q_stride, strided(dp_strip, lds, 1), k_panels, keys, rows,
+                      D, seen, j0 ? START_C : START_ZERO, a_panel);
+            clear_sign_of_zero(dq + i0 * q_stride, q_stride, rows, D);
+        }
+        gemm_pack(q_panels, strided(q, q_stride, 1), D, queries);
+        gemm_pack(dout_panels, strided(dout, H * D, 1), D, queries);
+        /* dk[j] = chain over i of ds[i][j] q[i]; dv[j] of p[i][j] dout[i] */
+        sum_over_queries(of->dk + at_k, dp, lds, q_panels, block, queries, j0, keys, shape, head,
+                         a_panel);
+        sum_over_queries(of->dv + at_k, p, lds, dout_panels, block, queries, j0, keys, shape, head,
+                         a_panel);
+    }
+    clear_sign_of_zero(of->dk + at_k, kv_stride, keys, D);
+    clear_sign_of_zero(of->dv + at_k, kv_stride, keys, D);
 }
 
 void KERNEL(attention_backward)(Context *ctx, float *dq, float *dk, float *dv, const float *dout,
@@ -83,71 +188,28 @@ void KERNEL(attention_backward)(Context *ctx, float *dq, float *dk, float *dv, c
                                 const float *max, const float *rsum, const AttentionShape *shape,
                                 const DropoutSite *dropout)
 {
-    size_t D = (size_t)shape->D, H = (size_t)shape->H,
-           share = ctx->scratch_size / (size_t)ctx->threads / 16 * 16;
-    size_t q_stride = (size_t)shape->q_stride, kv_stride = (size_t)shape->kv_stride;
+    const Backward of = {dq, dk, dv, dout, q, k, v, out, max, rsum, shape, dropout};
+    size_t share = ctx->scratch_size / (size_t)ctx->threads / 16 * 16, D = (size_t)shape->D,
+           q_stride = (size_t)shape->q_stride, kv_stride = (size_t)shape->kv_stride;
     int group = shape->H / shape->K;
-    /* One task owns one key/value head, so that dk and dv have one writer; its query heads come in
-     * order. */
+    /* A task is one head and a block of keys. Those of a block of dk and dv come in the order of the
+     * heads that share it, those of a head's dq in the order of the keys. */
 #pragma omp parallel for schedule(dynamic) num_threads(threads_for(ctx, attention_cost(shape, 5)))
-    for (int task = 0; task < shape->B * shape->K; task++) {
-        int b = task / shape->K, kv = task % shape->K;
-        Head head = head_at(shape, b, kv * group);
-        size_t queries = head.queries, keys = head.keys, lds = padded(keys),
-               first_k = head.k_row * kv_stride + (size_t)kv * D;
-        float *scratch = ctx->scratch + (size_t)omp_get_thread_num() * share;
-        float *p = take(&scratch, queries * lds), *dp = take(&scratch, queries * lds);
-        float *k_columns = take(&scratch, lds * D), *v_columns = take(&scratch, lds * D),
-              *k_panels = take(&scratch, keys * padded(D)),
-              *q_panels = take(&scratch, queries * padded(D)),
-              *dout_panels = take(&scratch, queries * padded(D)), *a_panel = scratch;
-        gemm_pack(k_columns, strided(k + first_k, 1, kv_stride), keys, D);
-        gemm_pack(v_columns, strided(v + first_k, 1, kv_stride), keys, D);
-        gemm_pack(k_panels, strided(k + first_k, kv_stride, 1), D, keys);
+    for (int shared = 0; shared < shape->B * shape->K; shared++) {
+        int kv = shared % shape->K;
         for (int h = kv * group; h < (kv + 1) * group; h++) {
-            size_t first_q = head.q_row * q_stride + (size_t)h * D,
-                   first_out = head.q_row * H * D + (size_t)h * D;
-            for (size_t i0 = 0; i0 < queries; i0 += TILE_ROWS) {
-                size_t rows = strip_rows(i0, queries),
-                       seen = keys_seen(shape, b, i0 + rows - 1, keys),
-                       width = panels(seen, TILE_COLS) * TILE_COLS;
-                float *p_strip = p + i0 * lds, *dp_strip = dp + i0 * lds;
-                /* s = chain over d of q k; forward: out = p v, so dp = chain over d of dout v */
-                gemm_rows(p_strip, lds, strided(q + first_q + i0 * q_stride, q_stride, 1),
-                          k_columns, D, rows, width, D, START_ZERO, a_panel);
-                gemm_rows(dp_strip, lds, strided(dout + first_out + i0 * H * D, H * D, 1),
-                          v_columns, D, rows, width, D, START_ZERO, a_panel);
-                float mean[TILE_ROWS]; /* together, so that the reads of out overlap */
-                for (size_t i = 0; i < rows; i++) {
-                    size_t at = first_out + (i0 + i) * H * D;
-                    mean[i] = row_dot(dout + at, out + at, D);
-                }
-                for (size_t i = i0; i < i0 + rows; i++) {
-                    float *p_i = p + i * lds, *dp_i = dp + i * lds;
-                    size_t n = keys_seen(shape, b, i, keys), at = (head.q_row + i) * H + (size_t)h;
-                    row_backward(p_i, dp_i, n, max[at], rsum[at], mean[i - i0], shape->scale,
-                                 dropout, (uint32_t)shape->q_position[b] + (uint32_t)i, (uint32_t)h,
-                                 (uint32_t)shape->slot[b]);
-                    /* as far as a strip of queries, here, or of keys, below, can reach */
-                    for (size_t j = n; j < n + TILE_ROWS && j < keys; j++) {
-                        p_i[j] = dp_i[j] = 0.0f;
-                    }
-                }
-                /* dq[i] = chain over j of ds[i][j] k[j] */
-                float *dq_strip = dq + first_q + i0 * q_stride;
-                gemm_rows(dq_strip, q_stride, strided(dp_strip, lds, 1), k_panels, keys, rows, D,
-                          seen, START_ZERO, a_panel);
-                clear_sign_of_zero(dq_strip, q_stride, rows, D);
+            Head head = head_at(shape, shared / shape->K, h);
+            float *dq_0 = dq + head.q_row * q_stride + (size_t)h * D;
+            if (!head.keys) {
+                clear_rows(dq_0, q_stride, head.queries, D);
             }
-            gemm_pack(q_panels, strided(q + first_q, q_stride, 1), D, queries);
-            gemm_pack(dout_panels, strided(dout + first_out, H * D, 1), D, queries);
-            /* dk[j] = chain over i of ds[i][j] q[i]; dv[j] of p[i][j] dout[i] */
-            GemmStart start = h == kv * group ? START_ZERO : START_C;
-            sum_over_queries(dk + first_k, dp, lds, q_panels, shape, &head, start, a_panel);
-            sum_over_queries(dv + first_k, p, lds, dout_panels, shape, &head, start, a_panel);
+            for (size_t j = 0; j < head.keys; j += KEY_BLOCK) {
+#pragma omp task if (head.keys > KEY_BLOCK)                                                        \
+    depend(inout : dq_0[0], dk[(head.k_row + j) * kv_stride + (size_t)kv * D])
+                backward_block(&of, &head, j, h == kv * group,
+                               ctx->scratch + (size_t)omp_get_thread_num() * share);
+            }
         }
-        clear_sign_of_zero(dk + first_k, kv_stride, keys, D);
-        clear_sign_of_zero(dv + first_k, kv_stride, keys, D);
     }
 }
 

@@ -135,7 +135,7 @@ static void backward(Context *ctx, BlockSum sum, float *dq, float *dk, float *dv
                     float *p_i = p + i * lds, *dp_i = dp + i * lds;
                     size_t n = keys_seen(shape, b, i, keys), at = (head.q_row + i) * H + (size_t)h,
                            from = first_out + i * H * D;
-                    row_backward(p_i, dp_i, n, max[at], rsum[at],
+                    row_backward(p_i, dp_i, 0, n, max[at], rsum[at],
                                  row_dot(dout + from, out + from, D), shape->scale, dropout,
                                  (uint32_t)shape->q_position[b] + (uint32_t)i, (uint32_t)h,
                                  (uint32_t)shape->slot[b]);

@@ -116,9 +116,9 @@ static inline float row_forward(float *e, size_t n, float scale, float *max,
 }
 
 /* One row of the backward pass: s, the scores before scale, becomes the dropped p, and dp becomes
- * ds, over the n keys that the query sees. */
-static inline void row_backward(float *restrict s, float *restrict dp, size_t n, float max,
-                                float rsum, float mean, float scale, const DropoutSite *dropout,
+ * ds, over n keys that the query sees, from one on where a block of dropout words begins. */
+static inline void row_backward(float *restrict s, float *restrict dp, size_t first, size_t n,
+                                float max, float rsum, float mean, float scale, const DropoutSite *dropout,
                                 uint32_t position, uint32_t head, uint32_t slot)
 {
     uint32_t words[DROPOUT_BLOCK], threshold = dropout_threshold(dropout->p);
@@ -128,7 +128,7 @@ static inline void row_backward(float *restrict s, float *restrict dp, size_t n,
         size_t width = n - block < DROPOUT_BLOCK ? n - block : DROPOUT_BLOCK;
         float *s_b = s + block, *dp_b = dp + block;
         if (drops) { /* words are the dearest part: drawn once for both */
-            dropout_block(words, block, dropout, position, head, slot);
+            dropout_block(words, first + block, dropout, position, head, slot);
             for (size_t j = 0; j < width; j++) {
                 dp_b[j] = words[j] >= threshold ? dp_b[j] * kept : 0.0f;
             }
