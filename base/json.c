@@ -3,6 +3,77 @@
 #include <stdlib.h>
 #include <string.h>
 
+typedef struct JsonPart {
+    struct JsonPart *next;
+    size_t size, used;
+    max_align_t bytes[]; /* size bytes */
+} JsonPart;
+
+static _Thread_local JsonPool *used_pool;
+
+static void *pool_alloc(JsonPool *pool, size_t bytes)
+{
+    enum { PART = 1 << 18 };
+    JsonPart *part = pool->parts;
+    if (!part || part->size - part->used < bytes) {
+        size_t size = size_max(bytes, PART);
+        part = memory_alloc(1, sizeof *part + size);
+        *part = (JsonPart){.next = pool->parts, .size = size};
+        pool->parts = part;
+    }
+    char *place = (char *)part->bytes + part->used;
+    size_t align = sizeof(max_align_t) - 1;
+    part->used = size_min(part->size, part->used + ((bytes + align) & ~align));
+    return place;
+}
+
+static void *json_alloc(size_t bytes)
+{
+    return used_pool ? pool_alloc(used_pool, bytes) : memory_alloc(bytes, 1);
+}
+
+static void json_release(void *memory)
+{
+    if (!used_pool) {
+        free(memory);
+    }
+}
+
+void json_prepare(void)
+{
+    json_set_alloc_funcs(json_alloc, json_release);
+    json_object_seed(0);
+}
+
+void json_pool_use(JsonPool *pool)
+{
+    used_pool = pool;
+}
+
+static void free_parts(JsonPart *part)
+{
+    while (part) {
+        JsonPart *next = part->next;
+        free(part);
+        part = next;
+    }
+}
+
+void json_pool_clear(JsonPool *pool)
+{
+    if (pool->parts) { /* the one that was filled last serves again */
+        free_parts(pool->parts->next);
+        pool->parts->next = NULL;
+        pool->parts->used = 0;
+    }
+}
+
+void json_pool_free(JsonPool *pool)
+{
+    free_parts(pool->parts);
+    pool->parts = NULL;
+}
+
 static int read_bytes(json_t **value, const void *bytes, size_t size, size_t flags,
                       const char *where, Error *error)
 {

@@ -7,6 +7,20 @@
 
 #include <jansson.h>
 
+/* For a program's start, and before threads parse: jansson's memory is checked, and its hash has a
+ * seed. May be called again. */
+void json_prepare(void);
+
+/* Memory for values that go together. While a thread uses a pool, all that jansson allocates there is
+ * of the pool and nothing is freed; json_pool_clear frees all at once, whatever the counts of
+ * references are. json_pool_use(NULL) ends the use. */
+typedef struct JsonPool {
+    struct JsonPart *parts; /* the one that is filled, then those that are full */
+} JsonPool;
+void json_pool_use(JsonPool *pool);
+void json_pool_clear(JsonPool *pool);
+void json_pool_free(JsonPool *pool);
+
 /* Parses a whole file. On success *value is owned by the caller (json_decref). Errors: those of
  * file_map, and 65 with file:line:column. */
 int json_read_file(json_t **value, const char *path, Error *error);

@@ -13,7 +13,6 @@ int lines_open(LineFile *f, const char *path, Error *error)
     if (file_map(&f->file, path, error)) {
         return error->code;
     }
-    f->text = memory_alloc(f->file.size + 2, 1);
     if (f->file.size >= 3 && !memcmp(f->file.bytes, "\xEF\xBB\xBF", 3)) {
         f->at = 3;
     }
@@ -23,8 +22,43 @@ int lines_open(LineFile *f, const char *path, Error *error)
 void lines_close(LineFile *f)
 {
     file_unmap(&f->file);
-    free(f->text);
-    free(f->fields);
+    lines_part_close(f);
+}
+
+void lines_part(LineFile *part, const LineFile *whole, size_t at, size_t size, size_t line)
+{
+    *part = (LineFile){.path = whole->path,
+                       .file = {whole->file.bytes, size},
+                       .at = at,
+                       .next = line,
+                       .separator = whole->separator,
+                       .quoted = whole->quoted};
+}
+
+void lines_part_close(LineFile *part)
+{
+    free(part->text);
+    free(part->fields);
+}
+
+/* Where the line at this place ends. */
+static const char *line_end(const LineFile *f)
+{
+    const char *start = (const char *)f->file.bytes + f->at;
+    const char *newline = memchr(start, '\n', f->file.size - f->at);
+    return newline ? newline : (const char *)f->file.bytes + f->file.size;
+}
+
+/* Room for the fields of the next record, which ends with its line unless a quote goes on. */
+static void make_room(LineFile *f, const char *end)
+{
+    const char *start = (const char *)f->file.bytes + f->at;
+    size_t most = f->quoted ? f->file.size - f->at : (size_t)(end - start);
+    if (f->room < most + 2) {
+        free(f->text);
+        f->room = size_max(most + 2, 2 * f->room);
+        f->text = memory_alloc(f->room, 1);
+    }
 }
 
 static void add_field(LineFile *f, char *text)
@@ -40,10 +74,12 @@ static int read_record(LineFile *f, Error *error)
 {
     const char *bytes = (const char *)f->file.bytes;
     size_t size = f->file.size;
-    char *out = f->text;
-    const char *end = NULL; /* of the line: looked for once, not for every field */
+    const char *end = line_end(f); /* looked for once, not for every field */
     int more = 1;
+    make_room(f, end);
+    char *out = f->text;
     f->count = 0;
+    f->begin = f->at;
     f->line = f->next;
     while (more) {
         char *start = out;
@@ -73,9 +109,8 @@ static int read_record(LineFile *f, Error *error)
             }
         }
         const char *bare = out; /* a CR before it is of a text in quotes */
-        if (!end || bytes + f->at > end) { /* a text in quotes goes on beyond the line */
-            const char *newline = memchr(bytes + f->at, '\n', size - f->at);
-            end = newline ? newline : bytes + size;
+        if (bytes + f->at > end) { /* a text in quotes goes on beyond the line */
+            end = line_end(f);
         }
         const char *next = memchr(bytes + f->at, f->separator, (size_t)(end - bytes) - f->at);
         size_t bytes_bare = (size_t)((next ? next : end) - bytes) - f->at;

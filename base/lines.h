@@ -7,10 +7,13 @@
 typedef struct LineFile {
     const char *path;
     File file;
-    size_t at, line, next; /* line: 1-based, of the record read last; next: behind it */
+    size_t at;          /* behind the record read last */
+    size_t begin, line; /* of that record: its byte, its line from 1 on */
+    size_t next;        /* the line behind it */
     char separator;
     int quoted;    /* fields may stand in quotes */
-    char *text;    /* the fields of the record, each ended by 0 */
+    char *text;    /* [room] the fields of the record, each ended by 0 */
+    size_t room;
     char **fields; /* [count] */
     int count, capacity;
 } LineFile;
@@ -18,6 +21,11 @@ typedef struct LineFile {
 /* Errors: those of file_map. */
 int lines_open(LineFile *file, const char *path, Error *error);
 void lines_close(LineFile *file);
+
+/* The same file from here on, up to its byte `size`, for another thread; `line` is the number of the
+ * first line. The whole one must stay open. */
+void lines_part(LineFile *part, const LineFile *whole, size_t at, size_t size, size_t line);
+void lines_part_close(LineFile *part);
 
 /* Reads the next record that is not empty ("" alone is a field): 1, or 0 at the end of the file or
  * after an error (65 in *code: not UTF-8, a NUL, a quote that does not end, text

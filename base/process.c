@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "json.h"
 #include "process.h"
 #include "base.h"
 
@@ -56,11 +57,6 @@ static void on_signal(int number)
     _exit(EXIT_STOPPED);
 }
 
-static void *checked_memory(size_t bytes)
-{
-    return memory_alloc(bytes, 1);
-}
-
 static void on_end(int code, void *unused)
 {
     (void)unused;
@@ -81,7 +77,7 @@ void process_computes(void)
 
 void process_start(const char *program)
 {
-    json_set_alloc_funcs(checked_memory, free);
+    json_prepare();
     atexit(writers_settle);
     for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++) {
         if (fcntl(i, F_GETFD) < 0) {

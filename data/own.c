@@ -400,7 +400,7 @@ static void find_absent(Own *own, const Dataset *dataset)
 }
 
 int own_read(Own *own, Dataset *dataset, const char *path, const char *split, int limit,
-             int allow_bad_rows, Error *error)
+             int allow_bad_rows, int threads, Error *error)
 {
     static const char *const endings[] = {".csv", ".tsv", ".jsonl", ".json", ".parquet"};
     int train = !strcmp(split, "train"), known = 0, code;
@@ -409,7 +409,8 @@ int own_read(Own *own, Dataset *dataset, const char *path, const char *split, in
                      .own = own,
                      .split = split,
                      .limit = train ? 0 : limit,
-                     .allow_bad_rows = allow_bad_rows};
+                     .allow_bad_rows = allow_bad_rows,
+                     .threads = threads};
     for (int i = 0; i < 5; i++) {
         size_t size = strlen(path), end = strlen(endings[i]);
         known = known || (size > end && !strcasecmp(path + size - end, endings[i]));

@@ -43,12 +43,12 @@ int own_init(Own *own, const OwnRequest *request, Error *error);
 void own_free(Own *own);
 
 /* Reads one split: the training file ("train") first, whole, though of it only so many examples are
- * kept, so that the label names do not depend on the limit; then "validation", and "test", whose labels may be
- * hidden, all of them. Ids are those of the
- * id column, "<split>-17" for 17, or count the rows. Errors: 64 the columns, or the problem,
- * are not clear, 65 with file and line, 66. */
+ * kept, so that the label names do not depend on the limit; then "validation", and "test", whose
+ * labels may be hidden, all of them. Ids are those of the id column, "<split>-17" for 17, or count
+ * the rows. Nothing depends on how many threads parse. Errors: 64 the columns, or the problem, are
+ * not clear, 65 with file and line, 66. */
 int own_read(Own *own, Dataset *dataset, const char *path, const char *split, int limit,
-             int allow_bad_rows, Error *error);
+             int allow_bad_rows, int threads, Error *error);
 
 /* One line about the columns and labels; to be freed. */
 char *own_describe(const Own *own);

@@ -28,6 +28,7 @@ typedef struct Reader {
     const char *split;
     int limit; /* examples; 0: all */
     int allow_bad_rows;
+    int threads; /* that parse */
     size_t capacity;
     LabelForm labels; /* how the labels of the file are written */
     int exported;     /* not the official form: scores went through float32 */

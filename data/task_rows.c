@@ -1,5 +1,6 @@
 /* The rows of a task's file as objects: tables (TAB as the official files have them, CSV) and JSON
- * objects, one a line. */
+ * objects, one a line. Blocks of lines are parsed by all threads; examples are made of their rows in
+ * the order of the file, so that no example and no refusal depends on the threads. */
 #include "lines.h"
 #include "task_reader.h"
 
@@ -9,7 +10,25 @@
 #include <string.h>
 #include <strings.h>
 
-enum { MAX_COLUMNS = 64 };
+enum { MAX_COLUMNS = 64, LEAST_BLOCK = 1 << 10, MOST_BLOCK = 1 << 16 };
+
+/* A row that was parsed and is no example yet. */
+typedef struct Row {
+    json_t *object;    /* of the block's pool */
+    size_t line, last; /* its first line and its last one */
+    int columns;       /* of a broken one: how many its first line has */
+    int broken;        /* not a whole row of a table */
+    int joined;        /* but would be one, if its lines were put together */
+} Row;
+
+/* The rows that begin in some lines of the file. */
+typedef struct Block {
+    size_t begin, end; /* bytes of those lines */
+    size_t at, next;   /* where the row behind the last one begins, and its line */
+    Row *rows;         /* stb_ds array */
+    JsonPool *pool;    /* of their objects */
+    Error error;       /* of what stands behind the rows */
+} Block;
 
 typedef struct Table {
     LineFile file;
@@ -139,12 +158,10 @@ static int columns_ahead(const LineFile *file, int most)
     return count;
 }
 
-/* Whether the record read last is not a whole row. Then *last becomes the last line of the lines
- * that belong to it, which are read, and *joined says whether put together they make one: a text
- * was parted by line breaks. */
-static int is_broken(Table *table, size_t *last, int *joined, Error *error)
+/* Sees whether the record read last is a whole row. If not, the lines that belong to it are read too;
+ * put together they make one where line breaks parted a text. */
+static int find_pieces(Row *row, LineFile *file, const Table *table, Error *error)
 {
-    LineFile *file = &table->file;
     int columns = file->count, width = table->width, pieces = 1, code = 0;
     while (!file->quoted && columns <= width) {
         int next = columns_ahead(file, width - columns + 1); /* more do not belong to it */
@@ -154,21 +171,21 @@ static int is_broken(Table *table, size_t *last, int *joined, Error *error)
             break;
         }
         if (!lines_next(file, &code, error)) {
-            return code ? -1 : 0;
+            return code;
         }
         if (!is_blank(file)) {
             columns += next - 1;
             pieces++;
         }
     }
-    *last = file->line;
-    *joined = columns == width;
-    return pieces > 1 || columns != width;
+    row->last = file->line;
+    row->joined = columns == width;
+    row->broken = pieces > 1 || columns != width;
+    return 0;
 }
 
-/* Counts a row of so many columns, and refuses it if it is one too many. */
-static int leave_out(Reader *reader, Table *table, size_t first, size_t last, int joined,
-                     int columns, Error *error)
+/* Counts a broken row, and refuses it if it is one too many. So many lines stand before its block. */
+static int leave_out(Reader *reader, Table *table, const Row *row, size_t before, Error *error)
 {
     enum { SHOWN = 5 };
     Dataset *dataset = reader->dataset;
@@ -179,16 +196,16 @@ static int leave_out(Reader *reader, Table *table, size_t first, size_t last, in
     int strict = file->quoted || dataset->task->form == FORM_OWN;
     size_t most = strict ? 0 : table->lines / 1000;
     int n = ++dataset->left_out;
-    if (!reader->allow_bad_rows && (size_t)n > most && (strict || !joined || n > 1)) {
+    if (!reader->allow_bad_rows && (size_t)n > most && (strict || !row->joined || n > 1)) {
         return REFUSE("%s:%zu: %d columns, expected %d%s; correct the line, or leave such rows out "
                       "with --allow-bad-rows",
-                      file->path, first, columns, table->width,
+                      file->path, before + row->line, row->columns, table->width,
                       n > 1 ? ", and more than one row in a thousand is so" : "");
     }
     if (n <= SHOWN) {
-        string_append(&dataset->left_out_lines, "%s%zu", n > 1 ? ", " : "", first);
-        if (last > first) {
-            string_append(&dataset->left_out_lines, "-%zu", last);
+        string_append(&dataset->left_out_lines, "%s%zu", n > 1 ? ", " : "", before + row->line);
+        if (row->last > row->line) {
+            string_append(&dataset->left_out_lines, "-%zu", before + row->last);
         }
     } else if (n == SHOWN + 1) {
         string_append(&dataset->left_out_lines, ", ...");
@@ -196,45 +213,210 @@ static int leave_out(Reader *reader, Table *table, size_t first, size_t last, in
     return 0;
 }
 
-static int read_table_row(Reader *reader, Table *table, Error *error)
+/* The rows of a table that begin in a block, whose first line has this number. No byte from `size` on
+ * is looked at, so a block that ends there may be wrong. */
+static int parse_table(Block *block, const Table *table, size_t line, size_t size, Error *error)
 {
-    LineFile *file = &table->file;
-    size_t first = file->line, last = 0;
-    int columns = file->count, joined = 0;
-    if (first > INT_MAX) {
-        return REFUSE("%s: more than %d lines", file->path, INT_MAX);
-    }
-    if (is_blank(file)) {
-        return 0;
-    }
-    json_t *object = json_object();
-    for (int c = 0; c < columns && c < table->width; c++) {
-        if (table->wanted[c]) {
-            json_object_set_new_nocheck(object, table->names[c],
-                                        json_string_nocheck(file->fields[c]));
+    LineFile part, *file = &part;
+    int code = 0;
+    lines_part(file, &table->file, block->begin, size, line);
+    while (!code && file->at < block->end && lines_next(file, &code, error)) {
+        if (file->begin >= block->end) { /* empty lines were passed over */
+            file->at = file->begin;
+            file->next = file->line;
+            break;
+        }
+        if (is_blank(file)) {
+            continue;
+        }
+        Row row = {.object = json_object(), .line = file->line, .columns = file->count};
+        for (int c = 0; c < file->count && c < table->width; c++) {
+            if (table->wanted[c]) {
+                json_object_set_new_nocheck(row.object, table->names[c],
+                                            json_string_nocheck(file->fields[c]));
+            }
+        }
+        code = find_pieces(&row, file, table, error);
+        if (!code) {
+            arrput(block->rows, row);
         }
     }
-    int broken = is_broken(table, &last, &joined, error);
-    int code = broken < 0 ? error->code
-               : broken   ? leave_out(reader, table, first, last, joined, columns, error)
-                          : read_object(reader, object, &(Line){file->path, (int)first}, error);
-    json_decref(object);
+    block->at = file->at;
+    block->next = file->next;
+    lines_part_close(file);
     return code;
+}
+
+/* The same of JSON, one object a line. */
+static int parse_json_lines(Block *block, const char *path, const char *text, size_t line,
+                            Error *error)
+{
+    int code = 0;
+    block->at = block->begin;
+    block->next = line;
+    while (!code && block->at < block->end) {
+        const char *start = text + block->at;
+        const char *newline = memchr(start, '\n', block->end - block->at);
+        size_t size = newline ? (size_t)(newline - start) : block->end - block->at, blank = 0,
+               valid = utf8_valid_prefix(start, size), number = block->next++;
+        block->at += size + 1;
+        if (valid != size || memchr(start, 0, size)) {
+            return REFUSE("%s:%zu: %s; convert the file to UTF-8 text", path, number,
+                          valid != size ? "not UTF-8" : "a NUL byte in the text");
+        }
+        while (blank < size && memchr(" \t\r", start[blank], 3)) {
+            blank++;
+        }
+        if (blank == size) {
+            continue;
+        }
+        json_error_t problem;
+        json_t *object = json_loadb(start, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
+                                    &problem);
+        if (json_is_object(object)) {
+            arrput(block->rows, ((Row){.object = object, .line = number}));
+            continue;
+        }
+        code = REFUSE("%s:%zu: not a JSON object: %s; each line must be one (pandas: "
+                      "to_json(..., orient=\"records\", lines=True))",
+                      path, number,
+                      json_is_array(object) || start[blank] == '[' ? "an array"
+                      : object                                     ? "another value"
+                                                                   : problem.text);
+    }
+    return code;
+}
+
+/* What all blocks share, and how far the rows have become examples. */
+typedef struct Rows {
+    Reader *reader;
+    Table *table; /* NULL: JSON lines */
+    File file;
+    size_t at, line; /* where the next row begins */
+    int done;        /* an error, or the limit is reached */
+} Rows;
+
+static void parse_block(Block *block, const Rows *rows, size_t line, size_t size)
+{
+    block->error = (Error){0};
+    json_pool_clear(block->pool);
+    json_pool_use(block->pool);
+    arrsetlen(block->rows, 0);
+    if (rows->table) {
+        parse_table(block, rows->table, line, size, &block->error);
+    } else {
+        parse_json_lines(block, rows->reader->dataset->path, (const char *)rows->file.bytes, line,
+                         &block->error);
+    }
+    json_pool_use(NULL);
+    if (size < rows->file.size && block->at > size) {
+        block->error.code = EXIT_BAD_DATA; /* the last row was cut */
+    }
+}
+
+static int read_row(const Rows *rows, const Row *row, size_t line, Error *error)
+{
+    const char *path = rows->reader->dataset->path;
+    if (line > INT_MAX) {
+        return REFUSE("%s: more than %d lines", path, INT_MAX);
+    }
+    return row->broken ? leave_out(rows->reader, rows->table, row, line - row->line, error)
+                       : read_object(rows->reader, row->object, &(Line){path, (int)line}, error);
+}
+
+/* Makes examples of a block's rows, behind those of the blocks before it. Its lines were counted from
+ * 1 on. A block is parsed again where it holds an error, whose message has a line, and where it
+ * turned out to begin inside of a row. */
+static void take_block(Rows *rows, Block *block, Error *error)
+{
+    size_t before = rows->line - 1;
+    if (rows->at >= block->end) {
+        return;
+    }
+    if (block->begin != rows->at || block->error.code) {
+        block->begin = rows->at;
+        parse_block(block, rows, rows->line, rows->file.size);
+        before = 0;
+    }
+    int code = 0;
+    for (size_t i = 0; i < arrlenu(block->rows) && !code && !reader_full(rows->reader); i++) {
+        code = read_row(rows, &block->rows[i], before + block->rows[i].line, error);
+    }
+    if (!code && !reader_full(rows->reader) && block->error.code) {
+        *error = block->error;
+        code = error->code;
+    }
+    rows->at = block->at;
+    rows->line = before + block->next;
+#pragma omp atomic write
+    rows->done = code || reader_full(rows->reader);
+}
+
+/* The start of the first line from this byte on. */
+static size_t line_from(const File *file, size_t at)
+{
+    const char *newline = at < file->size ? memchr(file->bytes + at, '\n', file->size - at) : NULL;
+    return newline ? (size_t)(newline - (const char *)file->bytes) + 1 : file->size;
+}
+
+/* All rows from rows->at on, and the digest of the file beside. */
+static int read_blocks(Rows *rows, Error *error)
+{
+    Reader *reader = rows->reader;
+    const File *file = &rows->file;
+    size_t start = rows->at, rest = start < file->size ? file->size - start : 0,
+           part = rest / (8 * (size_t)reader->threads),
+           step = size_max(LEAST_BLOCK, size_min(MOST_BLOCK, part)),
+           blocks = (rest + step - 1) / step;
+    int threads = (int)size_max(1, size_min((size_t)reader->threads, blocks));
+    *error = (Error){0};
+    json_prepare();
+#pragma omp parallel num_threads(threads)
+    {
+        JsonPool pool = {0};
+        Block block = {.pool = &pool};
+#pragma omp single nowait
+        sha256_hex(reader->dataset->sha256, file->bytes, file->size);
+#pragma omp for ordered schedule(dynamic, 1)
+        for (size_t b = 0; b < blocks; b++) {
+            int done;
+            block.begin = b ? line_from(file, start + b * step - 1) : start;
+            block.end = line_from(file, start + (b + 1) * step - 1);
+#pragma omp atomic read
+            done = rows->done;
+            if (!done && block.begin < block.end) {
+                /* a quote that never ends must not cost every block the whole file */
+                parse_block(&block, rows, 1,
+                            rows->table && rows->table->file.quoted
+                                ? size_min(file->size, block.end + step)
+                                : file->size);
+            }
+#pragma omp ordered
+            if (!rows->done) {
+                take_block(rows, &block, error);
+            }
+        }
+        json_pool_free(&pool);
+        arrfree(block.rows);
+    }
+    return error->code;
 }
 
 static int read_table(Reader *reader, Error *error)
 {
-    Dataset *dataset = reader->dataset;
     Table table = {0};
-    int code = 0;
-    if (lines_open(&table.file, dataset->path, error)) {
+    if (lines_open(&table.file, reader->dataset->path, error)) {
         return error->code;
     }
-    sha256_hex(dataset->sha256, table.file.file.bytes, table.file.file.size);
-    code = read_header(&table, reader, error);
+    int code = read_header(&table, reader, error);
     reader->exported = table.file.quoted;
-    while (!code && !reader_full(reader) && lines_next(&table.file, &code, error)) {
-        code = read_table_row(reader, &table, error);
+    if (!code) {
+        Rows rows = {.reader = reader,
+                     .table = &table,
+                     .file = table.file.file,
+                     .at = table.file.at,
+                     .line = table.file.next};
+        code = read_blocks(&rows, error);
     }
     for (int c = 0; c < table.width; c++) {
         free(table.names[c]);
@@ -243,44 +425,16 @@ static int read_table(Reader *reader, Error *error)
     return code;
 }
 
-/* One JSON object a line. */
-static int read_json_lines(Reader *reader, const File *file, Error *error)
+static int read_json_lines(Reader *reader, Error *error)
 {
-    const char *path = reader->dataset->path, *text = (const char *)file->bytes;
-    size_t at = file->size >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3) ? 3 : 0;
-    int code = 0;
-    for (int number = 1; at < file->size && !code && !reader_full(reader); number++) {
-        const char *end = memchr(text + at, '\n', file->size - at), *line = text + at;
-        size_t size = (end ? (size_t)(end - text) : file->size) - at, blank = 0,
-               valid = utf8_valid_prefix(line, size);
-        at += size + 1;
-        if (valid != size || memchr(line, 0, size)) {
-            return REFUSE("%s:%d: %s; convert the file to UTF-8 text", path, number,
-                          valid != size ? "not UTF-8" : "a NUL byte in the text");
-        }
-        while (blank < size && memchr(" \t\r", line[blank], 3)) {
-            blank++;
-        }
-        if (blank == size) {
-            continue;
-        }
-        if (number == INT_MAX) {
-            return REFUSE("%s: more than %d lines", path, INT_MAX);
-        }
-        json_error_t problem;
-        json_t *object = json_loadb(line, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
-        if (!json_is_object(object)) {
-            code = REFUSE("%s:%d: not a JSON object: %s; each line must be one (pandas: "
-                          "to_json(..., orient=\"records\", lines=True))",
-                          path, number,
-                          json_is_array(object) || line[blank] == '[' ? "an array"
-                          : object                                    ? "another value"
-                                                                      : problem.text);
-        } else {
-            code = read_object(reader, object, &(Line){path, number}, error);
-        }
-        json_decref(object);
+    Rows rows = {.reader = reader, .line = 1};
+    if (file_map(&rows.file, reader->dataset->path, error)) {
+        return error->code;
     }
+    rows.at = rows.file.size >= 3 && !memcmp(rows.file.bytes, "\xEF\xBB\xBF", 3) ? 3 : 0;
+    reader->exported = 1;
+    int code = read_blocks(&rows, error);
+    file_unmap(&rows.file);
     return code;
 }
 
@@ -292,9 +446,7 @@ static int ends_with(const char *path, const char *ending)
 
 int read_rows(Reader *reader, Error *error)
 {
-    Dataset *dataset = reader->dataset;
-    const char *path = dataset->path;
-    File file;
+    const char *path = reader->dataset->path;
     if (ends_with(path, ".parquet")) {
         char *to = string_format("%.*s.jsonl", (int)(strlen(path) - strlen(".parquet")), path),
              *from_word = shell_quote(path), *to_word = shell_quote(to);
@@ -310,12 +462,5 @@ int read_rows(Reader *reader, Error *error)
     if (ends_with(path, ".tsv") || ends_with(path, ".csv")) {
         return read_table(reader, error);
     }
-    if (file_map(&file, path, error)) {
-        return error->code;
-    }
-    sha256_hex(dataset->sha256, file.bytes, file.size);
-    reader->exported = 1;
-    int code = read_json_lines(reader, &file, error);
-    file_unmap(&file);
-    return code;
+    return read_json_lines(reader, error);
 }

@@ -216,7 +216,7 @@ static char *unlike_official(const Dataset *dataset, const Split *official)
 }
 
 int dataset_read(Dataset *dataset, const Task *task, const char *data, const char *split, int limit,
-                 int allow_bad_rows, Error *error)
+                 int allow_bad_rows, int threads, Error *error)
 {
     char *path = task_file_find(task, data, split, error);
     *dataset = (Dataset){.task = task, .split = split, .path = path};
@@ -227,6 +227,7 @@ int dataset_read(Dataset *dataset, const Task *task, const char *data, const cha
                      .split = split,
                      .limit = limit,
                      .allow_bad_rows = allow_bad_rows,
+                     .threads = threads,
                      .paragraph = -1,
                      .question = -1,
                      .answer = -1};

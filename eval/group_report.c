@@ -22,7 +22,7 @@ static void put_texts(json_t *o, const char *folder)
     size_t i;
     if (!task || strcmp(text_of(o, "benchmark"), task->benchmark) ||
         !split_find(task, text_of(o, "split")) ||
-        dataset_read(&dataset, task, folder, text_of(o, "split"), 0, 1, &ignored)) {
+        dataset_read(&dataset, task, folder, text_of(o, "split"), 0, 1, 1, &ignored)) {
         return;
     }
     json_array_foreach(list, i, entry)

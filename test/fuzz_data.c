@@ -121,7 +121,7 @@ static void read_task(const Task *task, int form, const FuzzFile *file)
                                task->trained ? "" : endings[form % 4]);
     fuzz_write(name, file->bytes, file->size);
     if (!dataset_read(&d, task, fuzz_folder(), split, form / 12 % 2 ? 2 : 0, form / 24 % 2,
-                      &error)) {
+                      1 + form / 48 % 2, &error)) {
         check_dataset(&d);
         check_spans(&d);
         check_encoding(&d);
@@ -140,11 +140,12 @@ static void read_own(int form, const FuzzFile *file)
     Own own;
     Dataset train, dev;
     Error error;
+    int threads = 1 + form / 32 % 2;
     fuzz_write(name, file->bytes, file->size);
     REQUIRE(!own_init(&own, &request, &error), "%s", error.text);
-    if (!own_read(&own, &train, path, "train", 0, form / 16 % 2, &error)) {
-        REQUIRE(!own_read(&own, &dev, path, "validation", 0, form / 16 % 2, &error), "%s",
-                error.text);
+    if (!own_read(&own, &train, path, "train", 0, form / 16 % 2, threads, &error)) {
+        REQUIRE(!own_read(&own, &dev, path, "validation", 0, form / 16 % 2, threads, &error),
+                "%s", error.text);
         REQUIRE(train.count == dev.count, "%d of %d", dev.count, train.count);
         for (int i = 0; i < dev.count; i++) {
             REQUIRE(train.examples[i].label == dev.examples[i].label, "example %d", i);

@@ -26,7 +26,7 @@ static void read_as(Dataset sets[2], const Task *task, const char *const files[2
         paths[s] = write_file(files[s], text);
     }
     for (int s = 0; s < 2; s++) {
-        if (dataset_read(&sets[s], task, scratch_folder(), splits[s], 0, 0, &error)) {
+        if (dataset_read(&sets[s], task, scratch_folder(), splits[s], 0, 0, 2, &error)) {
             CHECK(0, "%s", error.text);
             sets[s] = (Dataset){.task = task};
         }
@@ -286,7 +286,7 @@ static void check_spans(const Tokenizer *t)
         const Task *task = task_find("wic", &error);
         text = string_format(row, wrong[i][0], wrong[i][1]);
         char *path = write_file("train.jsonl", text);
-        CHECK(dataset_read(&sets[0], task, scratch_folder(), "train", 0, 0, &error) ==
+        CHECK(dataset_read(&sets[0], task, scratch_folder(), "train", 0, 0, 2, &error) ==
                       EXIT_BAD_DATA &&
                   strstr(error.text, "train.jsonl:1: start"),
               "start1 %s, end2 %s: %s", wrong[i][0], wrong[i][1], error.text);

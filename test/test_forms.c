@@ -41,7 +41,7 @@ int main(int argc, char **argv)
     for (int s = 0; s < 2; s++) {
         Dataset sets[2];
         for (int i = 0; i < 2; i++) {
-            if (!task || dataset_read(&sets[i], task, argv[2 + i], splits[s], 0, 0, &error)) {
+            if (!task || dataset_read(&sets[i], task, argv[2 + i], splits[s], 0, 0, 2, &error)) {
                 fprintf(stderr, "%s\n", error.text);
                 return error.code;
             }

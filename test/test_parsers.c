@@ -65,7 +65,7 @@ static int open_data(const char *path, Error *error)
 {
     Dataset dataset;
     char *parent = string_format("%.*s", (int)(strrchr(path, '/') - path), path);
-    int code = dataset_read(&dataset, task_find(split_task, error), parent, "train", 0, 0, error);
+    int code = dataset_read(&dataset, task_find(split_task, error), parent, "train", 0, 0, 2, error);
     if (!code) {
         dataset_free(&dataset);
     }
@@ -380,7 +380,7 @@ static int open_own(const char *path, Error *error)
     Own own;
     Dataset dataset;
     int code = own_init(&own, &request, error);
-    code = code ? code : own_read(&own, &dataset, path, "train", 0, 0, error);
+    code = code ? code : own_read(&own, &dataset, path, "train", 0, 0, 2, error);
     if (!code) {
         free(own_describe(&own));
         free(own_columns(&own, 1));

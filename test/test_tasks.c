@@ -177,7 +177,7 @@ static void compare_counts(const char *data, const char *path)
         json_object_foreach(entry, split_name, split)
         {
             Dataset dataset;
-            if (dataset_read(&dataset, task, data, split_name, 0, 0, &error)) {
+            if (dataset_read(&dataset, task, data, split_name, 0, 0, 2, &error)) {
                 CHECK(0, "%s", error.text);
                 continue;
             }
@@ -241,7 +241,7 @@ static void compare_file(const char *data, const char *path)
             if (!split || strcmp(split, names[s]) != 0) {
                 CHECK(0, "%s: split %s", where, split ? split : "is missing");
             } else if (!splits[s].task &&
-                       dataset_read(&splits[s], task, data, split, 0, 0, &error)) {
+                       dataset_read(&splits[s], task, data, split, 0, 0, 2, &error)) {
                 CHECK(0, "%s: %s", where, error.text);
             } else {
                 compare_case(&splits[s], object, where);

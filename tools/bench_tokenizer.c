@@ -38,7 +38,7 @@ int main(int argc, char **argv)
     demand(tokenizer_open(&tokenizer, argv[1], &error), &error);
     Encoding encoding = {tokenizer, 0, 512, INT_MAX, argc > 5 ? atoi(argv[5]) : 1, 0};
     double start = clock_seconds(), read, least = 0, processors = 0;
-    demand(dataset_read(&dataset, task, argv[3], argv[4], 0, 0, &error), &error);
+    demand(dataset_read(&dataset, task, argv[3], argv[4], 0, 0, encoding.threads, &error), &error);
     read = clock_seconds() - start;
     for (int i = 0; i < TIMES; i++) {
         encoded_free(&encoded);

@@ -70,11 +70,17 @@ static int open_model_files(Setup *setup, Config *config, Error *error)
     return code;
 }
 
-static Encoding encoding_of(const Setup *setup, int decoder, int V)
+/* Threads of the host, which read and tokenize. */
+static int host_threads(const Setup *setup)
 {
     int threads = option_count(setup->options->threads);
-    return (Encoding){setup->tokenizer, decoder, setup->recipe.max_len, V,
-                      threads ? threads : threads_available(), setup->recipe.spans};
+    return threads ? threads : threads_available();
+}
+
+static Encoding encoding_of(const Setup *setup, int decoder, int V)
+{
+    return (Encoding){setup->tokenizer, decoder, setup->recipe.max_len, V, host_threads(setup),
+                      setup->recipe.spans};
 }
 
 static int open_text(Setup *setup, const Config *config, Error *error)
@@ -108,14 +114,16 @@ static int open_own(Setup *setup, int decoder, Error *error)
 {
     const Options *o = setup->options;
     const Recipe *r = &setup->recipe;
-    int bad = o->allow_bad_rows != NULL;
-    if (own_read(&setup->own, &setup->train, o->train_file, "train", r->max_train, bad, error) ||
-        own_read(&setup->own, &setup->dev, o->dev_file, "validation", r->max_eval, bad, error)) {
+    int bad = o->allow_bad_rows != NULL, threads = host_threads(setup);
+    if (own_read(&setup->own, &setup->train, o->train_file, "train", r->max_train, bad, threads,
+                 error) ||
+        own_read(&setup->own, &setup->dev, o->dev_file, "validation", r->max_eval, bad, threads,
+                 error)) {
         return error->code;
     }
     if (o->test_file) {
         if (own_read(&setup->own, &setup->further[0], o->test_file, "test", r->max_eval, bad,
-                     error)) {
+                     threads, error)) {
             return error->code;
         }
         setup->further_count = 1;
@@ -138,7 +146,7 @@ static int open_further(Setup *setup, int bad, Error *error)
             continue;
         }
         if (dataset_read(&setup->further[setup->further_count], task, setup->data_folder,
-                         split->name, setup->recipe.max_eval, bad, error)) {
+                         split->name, setup->recipe.max_eval, bad, host_threads(setup), error)) {
             return error->code;
         }
         setup->further_count++;
@@ -192,10 +200,11 @@ static int open_data(Setup *setup, Error *error)
                          folder);
     }
     setup->data_folder = folder;
-    int bad = setup->options->allow_bad_rows != NULL;
-    return dataset_read(&setup->train, setup->task, folder, "train", r->max_train, bad, error) ||
+    int bad = setup->options->allow_bad_rows != NULL, threads = host_threads(setup);
+    return dataset_read(&setup->train, setup->task, folder, "train", r->max_train, bad, threads,
+                        error) ||
                    dataset_read(&setup->dev, setup->task, folder, "validation", r->max_eval, bad,
-                                error) ||
+                                threads, error) ||
                    open_further(setup, bad, error)
                ? error->code
                : 0;
