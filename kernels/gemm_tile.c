@@ -1,30 +1,52 @@
 /* The micro-kernel of the matrix product: see gemm.h for what it promises. */
 #include "gemm.h"
 
-/* sum += a b over `steps` values of k, one fma after another. Each step fetches the next row of a
- * square of memory into the first level cache. */
+/* One step of k. `again` is a once more, but the compiler must not know it: it would load a value
+ * once and keep it, where two fma that read it from memory themselves are two instructions instead
+ * of three. Where another hyperthread shares the core, about 1.5 for each fma can be issued at the
+ * full rate of the fma (docs/BENCH.md). Every fourth row is kept, to leave room for other loads. */
 static inline __attribute__((always_inline)) void
-tile_steps(Vec sum[TILE_ROWS][TILE_VECS], size_t steps, const float *a, const float *b, Fetch fetch)
+tile_step(Vec sum[TILE_ROWS][TILE_VECS], const float *a, const float *again, const float *b)
 {
-    const char *ahead = fetch.from;
-    for (size_t k = 0; k < steps; k++) {
-        Vec column[TILE_VECS];
+    Vec column[TILE_VECS];
+#pragma GCC unroll 4
+    for (size_t j = 0; j < TILE_VECS; j++) {
+        column[j] = vec_load(b + j * VEC_FLOATS);
+    }
+#pragma GCC unroll 16
+    for (size_t i = 0; i < TILE_ROWS; i++) {
 #pragma GCC unroll 4
         for (size_t j = 0; j < TILE_VECS; j++) {
-            __builtin_prefetch(ahead + j * sizeof(Vec));
-            column[j] = vec_load(b + j * VEC_FLOATS);
+            const float *from = FMA_BROADCASTS && i % 4 && j ? again : a;
+            sum[i][j] = vec_fma(vec_set(from[i]), column[j], sum[i][j]);
         }
-        ahead += fetch.step;
-#pragma GCC unroll 16
-        for (size_t i = 0; i < TILE_ROWS; i++) {
-            Vec row = vec_set(a[i]);
+    }
+}
+
+/* sum += a b over `steps` values of k, one fma after another. With `fetches`, each two of them fetch
+ * two rows of a square of memory into the first level cache. */
+static inline __attribute__((always_inline)) void
+tile_steps(Vec sum[TILE_ROWS][TILE_VECS], size_t steps, const float *a, const float *b, Fetch fetch,
+           int fetches)
+{
+    const char *ahead = fetch.from;
+    const float *again = a;
+    __asm__("" : "+r"(again));
+    for (; steps >= 2; steps -= 2) {
 #pragma GCC unroll 4
-            for (size_t j = 0; j < TILE_VECS; j++) {
-                sum[i][j] = vec_fma(row, column[j], sum[i][j]);
-            }
+        for (size_t j = 0; fetches && j < TILE_VECS; j++) {
+            __builtin_prefetch(ahead + j * sizeof(Vec));
+            __builtin_prefetch(ahead + fetch.step + j * sizeof(Vec));
         }
-        a += TILE_ROWS;
-        b += TILE_COLS;
+        tile_step(sum, a, again, b);
+        tile_step(sum, a + TILE_ROWS, again + TILE_ROWS, b + TILE_COLS);
+        ahead += 2 * fetch.step;
+        a += 2 * TILE_ROWS;
+        again += 2 * TILE_ROWS;
+        b += 2 * TILE_COLS;
+    }
+    if (steps) {
+        tile_step(sum, a, again, b);
     }
 }
 
@@ -50,14 +72,14 @@ static inline __attribute__((always_inline)) void tile(size_t K, const float *a,
             sum[i][j] = whole ? vec_load(from) : vec_load_first(from, cols, j * VEC_FLOATS);
         }
     }
-    const Fetch nothing = {b, 0};
-    for (int part = 0; K > 0; part++) {
-        size_t steps = part < 2 && K > FETCH_ROWS ? FETCH_ROWS : K;
-        tile_steps(sum, steps, a, b, part < 2 ? fetch[part] : nothing);
+    for (int part = 0; part < 2; part++) {
+        size_t steps = K < FETCH_ROWS ? K : FETCH_ROWS;
+        tile_steps(sum, steps, a, b, fetch[part], 1);
         a += steps * TILE_ROWS;
         b += steps * TILE_COLS;
         K -= steps;
     }
+    tile_steps(sum, K, a, b, (Fetch){b, 0}, 0);
 #pragma GCC unroll 16
     for (size_t i = 0; i < TILE_ROWS; i++) {
 #pragma GCC unroll 4

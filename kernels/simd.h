@@ -1,5 +1,6 @@
 /* The widest vector of a build of the CPU, for the micro-kernel of the products alone. Each
- * operation is one float32 operation per element, so a wider vector cannot change a bit. */
+ * operation is one float32 operation per element, so a wider vector cannot change a bit.
+ * FMA_BROADCASTS: an fma can read one float of memory for all elements. */
 #ifndef SIMD_H
 #define SIMD_H
 
@@ -9,7 +10,7 @@
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
-enum { VEC_FLOATS = 16, TILE_ROWS = 14, TILE_VECS = 2 };
+enum { VEC_FLOATS = 16, TILE_ROWS = 14, TILE_VECS = 2, FMA_BROADCASTS = 1 };
 typedef __m512 Vec;
 static inline Vec vec_load(const float *p)
 {
@@ -49,7 +50,7 @@ static inline Vec vec_widen(const uint16_t *p)
 }
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
-enum { VEC_FLOATS = 8, TILE_ROWS = 6, TILE_VECS = 2 };
+enum { VEC_FLOATS = 8, TILE_ROWS = 6, TILE_VECS = 2, FMA_BROADCASTS = 0 };
 typedef __m256 Vec;
 static inline Vec vec_load(const float *p)
 {
@@ -88,7 +89,7 @@ static inline Vec vec_widen(const uint16_t *p)
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
 }
 #else
-enum { VEC_FLOATS = 1, TILE_ROWS = 4, TILE_VECS = 4 };
+enum { VEC_FLOATS = 1, TILE_ROWS = 4, TILE_VECS = 4, FMA_BROADCASTS = 0 };
 typedef float Vec;
 static inline Vec vec_load(const float *p)
 {
