@@ -15,10 +15,16 @@
  * products of the same step. A GPU has packed operands that it does not use: 43 MB at 16 x 128
  * tokens of RoBERTa-large (computed), less than a second formula is worth.
  *
- * Two packed operands, each up to a panel too wide. */
+ * Two packed operands, each up to a panel too wide; those of blocks are half as large, but not where
+ * K is below 8. */
 size_t matmul_scratch(size_t M, size_t N, size_t K)
 {
-    return (M + 64) * K + (N + 64) * K + 256;
+    return size_max((M + 64) * K + (N + 64) * K + 256, blocks_scratch(M, N, K));
+}
+
+size_t blocks_scratch(size_t M, size_t N, size_t K)
+{
+    return (M + N) * ((K + 15) / 16 * 8);
 }
 
 size_t vocabulary_products(size_t N, size_t C, size_t width)
@@ -27,7 +33,8 @@ size_t vocabulary_products(size_t N, size_t C, size_t width)
     return size_max(matmul_scratch(N, width, C), backward);
 }
 
-/* lora.c: a block of drop(x) and of mid, and the panels of the largest of its small products: a
+/* lora.c: drop(x) and dmid; then each thread's part, or in lora.cu the packed operands of the largest
+ * of its products by blocks. A part: a block of drop(x) and of mid, and the panels of the largest of its small products: a
  * block of columns and a tile's rows over C, O or N, or C or O columns over R. */
 size_t lora_share(size_t N, size_t C, size_t O, size_t R)
 {
@@ -37,7 +44,10 @@ size_t lora_share(size_t N, size_t C, size_t O, size_t R)
 
 size_t lora_scratch(size_t N, size_t C, size_t O, size_t R, int threads)
 {
-    return N * C + N * R + 16 + (size_t)threads * lora_share(N, C, O, R);
+    size_t wide = size_max(C, O);
+    size_t blocks = size_max(size_max(blocks_scratch(N, R, wide), blocks_scratch(N, wide, R)),
+                             blocks_scratch(wide, R, N));
+    return N * C + N * R + 32 + size_max((size_t)threads * lora_share(N, C, O, R), blocks);
 }
 
 /* loss.c: the largest product over one block of words, then its logits, and four values a row. */
@@ -293,6 +303,29 @@ static const char *option_of(char text[64], int i)
     return text;
 }
 
+/* Whether the device has all ops of a dtype. */
+static int dtype_there(const Backend *backend, int i)
+{
+    const Ops *all = &variants_scalar[i], *ops = variant_ops(backend, i);
+    int there = 1;
+#define OP(name, ...) there &= !all->name || ops->name;
+#include "ops.def"
+#undef OP
+    return there;
+}
+
+/* The dtypes, or those that the backend has: "float32, ...". */
+static const char *dtype_list(char list[256], const Backend *backend)
+{
+    size_t used = (size_t)snprintf(list, 256, "float32");
+    for (int i = 0; i < VARIANTS; i++) {
+        if (dtype_of(i) && (!backend || dtype_there(backend, i))) {
+            used += (size_t)snprintf(list + used, 256 - used, ", %s", dtype_of(i));
+        }
+    }
+    return list;
+}
+
 /* Puts variant `chosen` in force; it is recorded by its caller. */
 static int put_in_force(Backend *backend, int chosen, Error *error)
 {
@@ -304,14 +337,15 @@ static int put_in_force(Backend *backend, int chosen, Error *error)
         return error_set(error, EXIT_USAGE, "%s and %s take the place of the same op; choose one",
                          option_of(second, other), choice);
     }
-    const Ops *all = dtype_of(chosen) ? &variants_scalar[chosen] : NULL; /* one part is none */
-    int parts = 0;
-#define OP(name, ...)                                                                              \
-    there += replaced->name != NULL;                                                               \
-    parts += all && all->name;
+    if (dtype_of(chosen) && !dtype_there(backend, chosen)) {
+        char list[256];
+        return error_set(error, EXIT_USAGE, "%s: device %s has %s; choose one, or another --device",
+                         choice, backend->device->name, dtype_list(list, backend));
+    }
+#define OP(name, ...) there |= replaced->name != NULL;
 #include "ops.def"
 #undef OP
-    if (!there || there < parts) {
+    if (!there) {
         return error_set(error, EXIT_USAGE,
                          "%s: it is not there on device %s; leave it out, or choose another "
                          "--device",
@@ -366,6 +400,20 @@ int backend_choose(Backend *backend, const char *choice, Error *error)
     return 0;
 }
 
+/* Says once where a device's tensor cores are none for the dtype. */
+static void note_blocks(const Backend *backend)
+{
+    static int said;
+    int capability = backend->ctx.capability, length = mma_length(&backend->ctx);
+    if (capability && !said && length != (strcmp(backend->dtype, "bf16-block16") ? 8 : 16)) {
+        said = 1;
+        fprintf(stderr,
+                "NOTE: --dtype %s: tensor cores of compute capability %d.%d sum in blocks of %d; "
+                "the same bits come without them, more slowly\n",
+                backend->dtype, capability / 10, capability % 10, length);
+    }
+}
+
 int backend_choose_dtype(Backend *backend, const char *dtype, Error *error)
 {
     int chosen = 0;
@@ -376,14 +424,9 @@ int backend_choose_dtype(Backend *backend, const char *dtype, Error *error)
         chosen++;
     }
     if (chosen == VARIANTS) {
-        char list[256] = "float32";
-        for (int i = 0; i < VARIANTS; i++) {
-            size_t used = strlen(list);
-            if (dtype_of(i)) {
-                snprintf(list + used, sizeof list - used, ", %s", dtype_of(i));
-            }
-        }
-        return error_set(error, EXIT_USAGE, "--dtype %s: there are %s", dtype, list);
+        char list[256];
+        return error_set(error, EXIT_USAGE, "--dtype %s: there are %s", dtype,
+                         dtype_list(list, NULL));
     }
     if (put_in_force(backend, chosen, error)) {
         return error->code;
@@ -391,6 +434,7 @@ int backend_choose_dtype(Backend *backend, const char *dtype, Error *error)
     backend->dtype = dtype_of(chosen);
     backend->ctx.bf16 = 1;
     const char *refused = NULL;
+    note_blocks(backend);
     if (!strcmp(backend->dtype, "bf16-tile") && !strcmp(backend->ops.build, "avx512")) {
         backend->ctx.amx = amx_start(&refused);
     }

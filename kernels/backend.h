@@ -36,7 +36,8 @@ int backend_wait(const Backend *backend, Error *error);
 int backend_choose(Backend *backend, const char *choice, Error *error);
 
 /* Chooses what products are made of: "float32", or "bf16-block16" and the like of variants.def. Says
- * on stderr where the kernel of the system keeps the CPU's matrix unit from bf16-tile. Errors: 64 for
+ * on stderr where the kernel of the system keeps the CPU's matrix unit from bf16-tile, and where the
+ * device's tensor cores sum in other blocks. Errors: 64 for
  * an unknown one, with the list; one that the device does not have; a variant in force that is of
  * the same op. */
 int backend_choose_dtype(Backend *backend, const char *dtype, Error *error);

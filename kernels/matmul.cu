@@ -4,7 +4,9 @@
 
 void product_nt(const Context *ctx, const Product *product)
 {
-    if (product->b.f32) {
+    if (product->sums.length) {
+        product_blocks(ctx, product, 1, 1);
+    } else if (product->b.f32) {
         product_launch<1, 1>(ctx, product, product->b.f32);
     } else {
         product_nt_bf16(ctx, product);
@@ -14,7 +16,7 @@ void product_nt(const Context *ctx, const Product *product)
 void KERNEL(matmul_forward)(Context *ctx, float *out, const float *x, Weight weight,
                             const float *bias, int M, int K, int O)
 {
-    Product product = {out, x, weight, bias, 0, 1.0f, M, O, K};
+    Product product = {out, x, weight, bias, 0, 1.0f, M, O, K, {0, NULL}};
     product_nt(ctx, &product);
 }
 
@@ -22,7 +24,7 @@ void KERNEL(matmul_backward_input)(Context *ctx, float *dx, const float *dout, W
                                    int K, int O, int accumulate)
 {
     /* forward: out[m, o] += x[m, k] weight[o, k], so dx[m, k] += dout[m, o] weight[o, k] */
-    Product product = {dx, dout, weight, NULL, accumulate, 1.0f, M, K, O};
+    Product product = {dx, dout, weight, NULL, accumulate, 1.0f, M, K, O, {0, NULL}};
     product_nn(ctx, &product);
 }
 
@@ -30,6 +32,6 @@ void KERNEL(matmul_backward_weight)(Context *ctx, float *dweight, const float *d
                                     int M, int K, int O)
 {
     /* forward: out[m, o] += x[m, k] weight[o, k], so dweight[o, k] += dout[m, o] x[m, k] */
-    Product product = {dweight, dout, {x, NULL}, NULL, 1, 1.0f, O, K, M};
+    Product product = {dweight, dout, {x, NULL}, NULL, 1, 1.0f, O, K, M, {0, NULL}};
     product_tn(ctx, &product);
 }

@@ -3,7 +3,9 @@
 
 void product_nn(const Context *ctx, const Product *product)
 {
-    if (product->b.f32) {
+    if (product->sums.length) {
+        product_blocks(ctx, product, 1, 0);
+    } else if (product->b.f32) {
         product_launch<1, 0>(ctx, product, product->b.f32);
     } else {
         product_nn_bf16(ctx, product);

@@ -24,7 +24,7 @@ static void splitk_launch(const Context *ctx, const Product *p, const Stored *b)
 void KERNEL(matmul_forward_splitk)(Context *ctx, float *out, const float *x, Weight weight,
                                    const float *bias, int M, int K, int O)
 {
-    Product p = {out, x, weight, bias, 0, 1.0f, M, O, K};
+    Product p = {out, x, weight, bias, 0, 1.0f, M, O, K, {0, NULL}};
     ctx->inner.fill_zero(ctx, out, (size_t)M * (size_t)O);
     if (weight.f32) {
         splitk_launch(ctx, &p, weight.f32);

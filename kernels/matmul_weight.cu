@@ -3,5 +3,9 @@
 
 void product_tn(const Context *ctx, const Product *product)
 {
-    product_launch<0, 0>(ctx, product, product->b.f32);
+    if (product->sums.length) {
+        product_blocks(ctx, product, 0, 0);
+    } else {
+        product_launch<0, 0>(ctx, product, product->b.f32);
+    }
 }

@@ -22,12 +22,6 @@
 
 enum { MMA_M = 16, MMA_N = 8, MMA_K = 16 };
 
-/* Length of the blocks that the device's tensor cores sum. */
-static inline int mma_length(const Context *ctx)
-{
-    return ctx->capability >= 90 ? 16 : 8;
-}
-
 /* Two floats rounded to bf16, the first in the lower half. */
 static __device__ __forceinline__ uint32_t bf16_pair(float x, float y)
 {
@@ -48,28 +42,31 @@ static __device__ __forceinline__ void fragment_of(uint16_t *k, const uint32_t (
 }
 
 /* d += a b over 8 WORDS k, one block, as block_sum.h has it: a [2][j] rows g and g + 8. The lanes of
- * a row or a column send each other theirs. */
+ * a row or a column send each other theirs. One output after the other, each as d[0] when its turn
+ * comes: all at once they would not have enough registers. */
 template <int FRACTION, int WORDS>
 static __device__ __forceinline__ void mma_model(float (&d)[4], const uint32_t (&a)[2][WORDS],
                                                  const uint32_t (&b)[WORDS])
 {
     int lane = (int)threadIdx.x % LANES;
+#pragma unroll 1
+    for (int i = 0; i < 4; i++) {
+        uint16_t x[8 * WORDS], y[8 * WORDS];
+        uint32_t row[WORDS];
 #pragma unroll
-    for (int column = 0; column < 2; column++) {
-        uint16_t y[8 * WORDS];
+        for (int j = 0; j < WORDS; j++) {
+            row[j] = i < 2 ? a[0][j] : a[1][j];
+        }
 #pragma unroll
         for (int t = 0; t < 4; t++) {
-            fragment_of<WORDS>(y + 2 * t, b, (lane % 4 * 2 + column) * 4 + t);
+            fragment_of<WORDS>(x + 2 * t, row, lane / 4 * 4 + t);
+            fragment_of<WORDS>(y + 2 * t, b, (lane % 4 * 2 + i % 2) * 4 + t);
         }
-#pragma unroll
-        for (int row = 0; row < 2; row++) {
-            uint16_t x[8 * WORDS];
-#pragma unroll
-            for (int t = 0; t < 4; t++) {
-                fragment_of<WORDS>(x + 2 * t, a[row], lane / 4 * 4 + t);
-            }
-            d[2 * row + column] = block_add(FRACTION, x, y, 8 * WORDS, d[2 * row + column]);
-        }
+        float sum = block_add(FRACTION, x, y, 8 * WORDS, d[0]);
+        d[0] = d[1];
+        d[1] = d[2];
+        d[2] = d[3];
+        d[3] = sum;
     }
 }
 

@@ -136,6 +136,12 @@ struct Context {
 /* Lanes of the sum of a row: a warp. */
 enum { LANES = 32 };
 
+/* Products of a block that the device's tensor cores sum: block16 or block8 of block_sum.h. */
+static inline int mma_length(const Context *ctx)
+{
+    return ctx->capability >= 90 ? 16 : 8;
+}
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -145,6 +151,9 @@ size_t matmul_scratch(size_t M, size_t N, size_t K);
 size_t attention_scratch(const AttentionShape *shape, int threads);
 size_t lora_scratch(size_t N, size_t C, size_t O, size_t R, int threads);
 size_t vocabulary_scratch(size_t N, size_t C, size_t V);
+
+/* Of a product by blocks on CUDA: its operands as bf16, with k up to the next multiple of 16. */
+size_t blocks_scratch(size_t M, size_t N, size_t K);
 
 /* The part at the start of vocabulary_scratch that its products use; a thread's part at the end of
  * lora_scratch. */

@@ -41,6 +41,7 @@ Backend backend_of(const char *build, int variety)
     Backend backend;
     Error error;
     int simulated = !strcmp(build, "sim"), own = simulated || !strcmp(build, "cuda");
+    cudasim_capability = (variety + 1) / 2 % 2 ? 80 : 90;
     if (backend_init(&backend, own ? build : "cpu", own ? "auto" : build, variety, &error)) {
         printf("test_ops: %s\n", error.text);
         exit(error.code);

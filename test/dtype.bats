@@ -76,7 +76,7 @@ weights() { cat "$work/$1"/model/*.safetensors; }
 @test "bad dtypes are refused, and what a device does not have is named" {
     local run="$train --task rte --model tiny --data builtin --max-train 8 --quiet --preds $work/none"
     fails 64 '--dtype bf16: there are float32, bf16-block16, bf16-block8, bf16-tile' $run --dtype bf16
-    fails 64 '--dtype bf16-block16: it is not there on device sim' $run --dtype bf16-block16 --device sim
+    fails 64 '--dtype bf16-tile: device sim has float32' $run --dtype bf16-tile --device sim
     fails 64 '--kernel matmul_forward=float64 and --dtype bf16-tile take the place of the same op' \
         $run --dtype bf16-tile --kernel matmul_forward=float64 --device cpu
     fails 64 '--kernel dtype=tile: no such variant' $run --kernel dtype=tile --device cpu
