@@ -195,7 +195,7 @@ help:
 	@echo "make verify     train the demonstration, a decoder, adapters and lm; compare with docs/digests"
 	@echo "make verify-update  write docs/digests anew, after an op's definition changed"
 	@echo "make bench      measure this machine: training steps as a share of its peak, statistics, consistency"
-	@echo "make bench-peer  steps and products beside PyTorch, in turn, where it is (PYTHON=python3; ROWS, TURNS: tools/peer.py)"
+	@echo "make bench-peer  steps and products beside PyTorch, in turn, where it is (PYTHON=python3; ROWS, TURNS, SECONDS: tools/peer.py)"
 	@echo "make roofline   write docs/KERNELS.md's table of what a step's ops cost"
 	@echo "make bench-large  one LoRA step of a model of 3.2 billion parameters (6.4 GB on disk, 7.5 GB of memory)"
 	@echo "make coverage   simulate how often the intervals of consistency hold the true value"
@@ -243,12 +243,12 @@ bench: $(BUILD)/bench $(BUILD)/make_preds $(PROGRAMS)/consistency
 	@$(BUILD)/bench
 	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) tools/bench_consistency.sh
 
-# ROWS="mrpc cola": these alone
+# ROWS="mrpc cola": these alone; a row begins no turn after SECONDS
 PYTHON = python3
 TURNS = 5
+SECONDS = 40
 bench-peer: $(BUILD)/bench_peer $(BUILD)/make_llama
-	@$(PYTHON) -c 'import torch, transformers, peft' 2>/dev/null || { echo "bench-peer: $(PYTHON) has no torch, transformers and peft"; exit 69; }
-	@BUILD=$(BUILD) $(PYTHON) tools/peer.py --turns $(TURNS) $(ROWS)
+	@BUILD=$(BUILD) $(PYTHON) tools/peer.py --turns $(TURNS) --seconds $(SECONDS) $(ROWS)
 
 # 6.4 GB of random weights, once
 build/llama-3b-random/config.json: | $(BUILD)/make_llama

@@ -60,7 +60,7 @@ setup() {
 }
 
 @test "bench_peer refuses what it does not understand" {
-    for words in '' 'train' 'train base 1' 'fly base 1 8' 'train base 0 8' 'train base 1 x' 'products 1 1' 'train base 1 8 1 1'; do
+    for words in '' 'train' 'train base 1' 'fly base 1 8' 'train base 0 8' 'train base 1 x' 'products 1 auto 1' 'train base 1 8 1 auto 1'; do
         run "$build/bench_peer" $words
         [ "$status" = 64 ]
         [ "${lines[0]%% *}" = "usage:" ]
@@ -77,4 +77,31 @@ setup() {
     done
     run "$build/bench_peer" train "$work/none" 1 8 1 </dev/null
     [ "$status" = 66 ]
+    run "$build/bench_peer" products 1 none </dev/null
+    [ "$status" = 64 ]
+}
+
+@test "bench_peer's kernels are those of the last argument, and base-2048 takes so many tokens" {
+    run "$build/bench_peer" products 1 scalar </dev/null
+    [ "$output" = "scalar kernels, 1 threads" ]
+    printf '600\n' | "$build/bench_peer" evaluate base-2048 1 600 1 >"$work/out"
+    [ "$(wc -l <"$work/out")" = 2 ]
+}
+
+@test "the comparison with PyTorch ends with 69 and a line where there is none" {
+    command -v python3 >/dev/null || skip "no python3"
+    # an interpreter without any package
+    run python3 -IS tools/peer.py mrpc
+    [ "$status" = 69 ]
+    [ "${#lines[@]}" = 1 ]
+    [[ "$output" == "peer: "*" has no "*"; torch, transformers and peft are needed" ]]
+    printf '#!/bin/sh\nexec python3 -IS "$@"\n' >"$work/python"
+    chmod +x "$work/python"
+    run make -s BUILD="$build" NVCC= PYTHON="$work/python" -o "$build/bench_peer" -o "$build/make_llama" bench-peer
+    [ "${lines[0]#peer: }" != "${lines[0]}" ]
+    [[ "${lines[1]}" == *"Error 69" ]]
+    run python3 -IS tools/peer.py --turns 1 nothing
+    [ "$status" = 1 ]
+    [ "$output" = "peer: no row nothing; --list names them" ]
+    [ "$(python3 -IS tools/peer.py --list | grep -c '^forward-')" = 8 ]
 }

@@ -1,9 +1,9 @@
 /* Our side of tools/peer.py, which measures it in turn with PyTorch: reads a line, does what it says
  * once, and answers with a line "SECONDS OPERATIONS PEAK BYTES": OPERATIONS as rig_flops has them,
  * PEAK float32 operations a second of this machine just before, BYTES the most memory so far.
- *     bench_peer train|lora|evaluate base|large|smollm|FOLDER SEQUENCES LONGEST [threads]
+ *     bench_peer train|lora|evaluate base|base-2048|large|smollm|FOLDER SEQUENCES LONGEST [threads [simd]]
  *         a line: the lengths of a batch of at most so many sequences and tokens in each
- *     bench_peer products [threads]
+ *     bench_peer products [threads [simd]]
  *         a line: forward|input|weight M O K; SECONDS are the mean of some calls in a row */
 #include "hf.h"
 #include "steps.h"
@@ -13,9 +13,9 @@
 
 static int usage(void)
 {
-    fputs("usage: bench_peer train|lora|evaluate base|large|smollm|FOLDER SEQUENCES LONGEST "
-          "[threads]\n"
-          "       bench_peer products [threads]\n",
+    fputs("usage: bench_peer train|lora|evaluate base|base-2048|large|smollm|FOLDER SEQUENCES "
+          "LONGEST [threads [simd]]\n"
+          "       bench_peer products [threads [simd]]\n",
           stderr);
     return EXIT_USAGE;
 }
@@ -35,8 +35,10 @@ static void answer(double seconds, double flops, double peak)
 static void open_model(Rig *rig, const char *name, const LoraConfig *lora, int train,
                        Backend *backend)
 {
-    if (!strcmp(name, "base")) {
-        rig_open(rig, roberta_config("RoBERTa-base", 768, 3072, 12, 12), lora, train, backend);
+    if (!strcmp(name, "base") || !strcmp(name, "base-2048")) {
+        Config config = roberta_config("RoBERTa-base", 768, 3072, 12, 12);
+        config.positions = strcmp(name, "base") ? 2050 : config.positions;
+        rig_open(rig, config, lora, train, backend);
     } else if (!strcmp(name, "large")) {
         rig_open(rig, roberta_config("RoBERTa-large", 1024, 4096, 24, 16), lora, train, backend);
     } else if (!strcmp(name, "smollm")) {
@@ -146,10 +148,11 @@ int main(int argc, char **argv)
                                           !strcmp(argv[1], "evaluate")));
     int most = !products && known ? atoi(argv[3]) : 1,
         longest = !products && known ? atoi(argv[4]) : 1;
-    if (!known || argc > threads + 1 || most < 1 || longest < 1) {
+    if (!known || argc > threads + 2 || most < 1 || longest < 1) {
         return usage();
     }
-    if (backend_init(&backend, "cpu", "auto", argc > threads ? atoi(argv[threads]) : 0, &error)) {
+    if (backend_init(&backend, "cpu", argc > threads + 1 ? argv[threads + 1] : "auto",
+                     argc > threads ? atoi(argv[threads]) : 0, &error)) {
         fprintf(stderr, "bench_peer: %s\n", error.text);
         return error.code;
     }

@@ -1,8 +1,10 @@
-"""PyTorch beside seedbed on this CPU, in turn: peer.py [--turns N] [--threads N] [ROW...], all rows by default; peer.py --list names
-them. Both do the same steps of a model of random weights on batches of the same lengths, PyTorch with dynamic padding, its fused AdamW
-and scaled_dot_product_attention. A line a row: real tokens a second of both (products: GFLOP/s), medians of the turns; the median of the
-turns' ratios, and all of them; both as shares of the FMA peak measured in each turn; the most memory of both processes. Each row is a
-process of its own. Needs torch and transformers, LoRA peft too, and build/bench_peer and build/make_llama ($BUILD/)."""
+"""PyTorch beside seedbed on this CPU, in turn: peer.py [--turns N] [--seconds N] [--threads N] [--simd avx2] [ROW...], all rows by
+default; peer.py --list names them. Both do the same steps of a model of random weights on batches of the same lengths, PyTorch with
+dynamic padding, its fused AdamW and scaled_dot_product_attention. A line a row: real tokens a second of both (products: GFLOP/s),
+medians of the turns; the median of the turns' ratios, and all of them; both as shares of the FMA peak measured in each turn; the
+most memory of both processes. A row has no more turns when its seconds are over, but two. --simd keeps both sides from wider
+instructions; shares are of the machine's peak all the same. Each row is a process of its own, all products are one. Needs torch and
+transformers, LoRA peft too, and build/bench_peer and build/make_llama ($BUILD/); without one of the three it ends with 69."""
 
 import os
 import resource
@@ -37,12 +39,34 @@ STEPS = {
     "long-512": ("train", "smollm", [512], 1),
     "long-1024": ("train", "smollm", [1024], 1),
     "long-2048": ("train", "smollm", [2048], 1),
+    "long-base-1024": ("train", "base-2048", [1024], 1),
+    "long-base-2048": ("train", "base-2048", [2048], 1),
 }
 # rows products-M-O-K
 SHAPES = [(M, O, K) for M in (512, 2048) for O, K in ((768, 768), (2304, 768), (3072, 768), (768, 3072))]
 PRODUCTS = [f"{which}-{M}-{O}-{K}" for M, O, K in SHAPES for which in ("forward", "input", "weight")]
 BUILD = os.environ.get("BUILD", "build")
 LLAMA_1B = f"{BUILD}/llama-1b-random"
+
+
+class Options:
+    """Of the command line, and the rows behind them."""
+
+    def __init__(self, words):
+        self.turns, self.seconds, self.threads, self.simd = 5, 40, len(os.sched_getaffinity(0)), "auto"
+        while words and words[0][:2] == "--" and words[0][2:] in vars(self) and len(words) > 1:
+            setattr(self, words[0][2:], words[1] if words[0] == "--simd" else int(words[1]))
+            words = words[2:]
+        self.rows = words
+
+    def words(self):
+        return [x for name in ("turns", "seconds", "threads", "simd") for x in (f"--{name}", str(getattr(self, name)))]
+
+    def each_turn(self):
+        start = time.perf_counter()
+        for turn in range(self.turns):
+            if turn < 2 or time.perf_counter() - start < self.seconds:
+                yield turn
 
 
 class Ours:
@@ -71,11 +95,11 @@ def model_of(name, lora):
     from transformers import LlamaConfig, LlamaForSequenceClassification, RobertaConfig, RobertaForSequenceClassification
     torch.manual_seed(42)
     common = {"num_labels": 2, "attn_implementation": "sdpa"}
-    if name in ("base", "large"):
-        width, layers = (768, 12) if name == "base" else (1024, 24)
+    if name in ("base", "base-2048", "large"):
+        width, layers = (1024, 24) if name == "large" else (768, 12)
         model = RobertaForSequenceClassification(RobertaConfig(
             vocab_size=50265, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers, num_attention_heads=width // 64,
-            max_position_embeddings=514, type_vocab_size=1, **common))
+            max_position_embeddings=2050 if name == "base-2048" else 514, type_vocab_size=1, **common))
         targets = ["query", "value"]
     else:
         vocabulary, width, inner, layers, heads, keys = \
@@ -134,19 +158,21 @@ def report(row, unit, ours, theirs, operations, peaks, memory):
           f"{shares[0]:5.0f} % {shares[1]:5.0f} %   {memory:24}  {' '.join(f'{r:.2f}' for r in ratios)}", flush=True)
 
 
-def measure_step(row, turns, threads):
-    import torch
+def measure_step(row, options):
     what, name, lengths, size = STEPS[row]
     if name == "llama-1b":
         name = LLAMA_1B
         if not os.path.exists(f"{LLAMA_1B}/config.json"):
             subprocess.run([f"{BUILD}/make_llama", LLAMA_1B, "1B"], check=True)
-    ours = Ours(what, name, size, max(lengths), threads)
+    ours = Ours(what, name, size, max(lengths), options.threads, options.simd)
     step = step_of(what, STEPS[row][1])
     groups = [lengths[i:i + size] for i in range(0, len(lengths), size)]
     rates, operations, peaks = ([], []), [], []
-    for turn in range(-1, turns):  # the first, of two sequences, touches fresh memory and is not counted
-        group = groups[turn % len(groups)] if turn >= 0 else groups[0][:2]
+    few = groups[0][:2]  # touches fresh memory first, and is not counted
+    step(batch_of(few))
+    ours.ask(*few)
+    for turn in options.each_turn():
+        group = groups[turn % len(groups)]
         batch = batch_of(group)
         seconds = {}
         for side in (0, 1) if turn % 2 else (1, 0):
@@ -154,19 +180,17 @@ def measure_step(row, turns, threads):
                 seconds[1] = step(batch)
             else:
                 seconds[0], done, peak, most = ours.ask(*group)
-        if turn >= 0:
-            for side in (0, 1):
-                rates[side].append(sum(group) / seconds[side])
-            operations.append(done / sum(group))
-            peaks.append(peak)
+        for side in (0, 1):
+            rates[side].append(sum(group) / seconds[side])
+        operations.append(done / sum(group))
+        peaks.append(peak)
     own = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     report(row, "tokens/s", *rates, operations, peaks, f"{most / 1e9:.2f} / {own / 1e9:.2f} GB = {most / own:.2f}")
     ours.end()
 
 
-def measure_product(row, turns, threads):
+def measure_product(row, ours, options):
     import torch
-    ours = Ours("products", threads)
     which, *sizes = row.split("-")
     M, O, K = map(int, sizes)
     x, w, y = torch.rand(M, K) - 0.5, torch.rand(O, K) - 0.5, torch.rand(M, O) - 0.5
@@ -182,46 +206,60 @@ def measure_product(row, turns, threads):
             calls += 1
             seconds = time.perf_counter() - start
         return seconds / calls
-    for turn in range(turns):
+    for _ in options.each_turn():
         seconds, operations, peak, _ = ours.ask(which, M, O, K)
         rates[0].append(1e-9 * operations / seconds)
         rates[1].append(1e-9 * operations / call_long())
         peaks.append(peak)
-    report(row, "GFLOP/s", *rates, [1e9] * turns, peaks, "")
+    report(row, "GFLOP/s", *rates, [1e9] * len(peaks), peaks, "")
+
+
+def measure(options):
+    """In a process of its own: one row of steps, or products."""
+    import torch
+    torch.set_num_threads(options.threads)
+    if options.rows[0] in STEPS:
+        measure_step(options.rows[0], options)
+        return
+    ours = Ours("products", options.threads, options.simd)
+    for row in options.rows:
+        measure_product(row, ours, options)
     ours.end()
 
 
 def main():
     words = sys.argv[1:]
-    one = words[:1] == ["--one"]  # in a process of its own
-    words = words[one:]
-    options = {"--turns": 5, "--threads": len(os.sched_getaffinity(0))}
-    while words and words[0] in options and len(words) > 1:
-        options[words[0]] = int(words[1])
-        words = words[2:]
-    turns, threads = options.values()
-    every = [*STEPS, *PRODUCTS]
     if words == ["--list"]:
-        print(*every, sep="\n")
+        print(*STEPS, *PRODUCTS, sep="\n")
         return
-    unknown = [row for row in words if row not in every and row != "products"]
+    one = words[:1] == ["--one"]
+    options = Options(words[one:])
+    rows = [name for row in options.rows or [*STEPS, "products"] for name in (PRODUCTS if row == "products" else [row])]
+    unknown = [row for row in rows if row not in STEPS and row not in PRODUCTS]
     if unknown:
         sys.exit(f"peer: no row {unknown[0]}; --list names them")
-    import torch
     if one:
-        torch.set_num_threads(threads)
-        (measure_step if words[0] in STEPS else measure_product)(words[0], turns, threads)
+        measure(options)
         return
-    import transformers
+    try:
+        import peft
+        import torch
+        import transformers
+    except ImportError as error:
+        print(f"peer: {sys.executable} has no {error.name}; torch, transformers and peft are needed", file=sys.stderr)
+        sys.exit(69)
+    environment = dict(os.environ)
+    if options.simd == "avx2":
+        environment |= {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
     with open("/proc/cpuinfo", encoding="utf-8") as lines:
         cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown CPU")
     kernels = next((line.strip(" -") for line in torch.__config__.show().splitlines() if "MKL-DNN" in line), "")
-    print(f"{cpu}, {threads} threads; torch {torch.__version__} ({kernels}, {torch.backends.cpu.get_cpu_capability()}), "
-          f"transformers {transformers.__version__}; {turns} turns\n"
+    print(f"{cpu}, {options.threads} threads, simd {options.simd}; torch {torch.__version__} ({kernels}), "
+          f"transformers {transformers.__version__}, peft {peft.__version__}; at most {options.turns} turns\n"
           f"{'row':24} {'seedbed':>7} {'torch':>7} {'':8}  ratio  shares of the peak  {'memory':24}  ratios of turns", flush=True)
-    for row in words or every:
-        for name in PRODUCTS if row == "products" else [row]:
-            subprocess.run([sys.executable, __file__, "--one", "--turns", str(turns), "--threads", str(threads), name], check=True)
+    steps, products = [row for row in rows if row in STEPS], [row for row in rows if row in PRODUCTS]
+    for group in [[row] for row in steps] + [products] * bool(products):
+        subprocess.run([sys.executable, __file__, "--one", *options.words(), *group], env=environment, check=True)
 
 
 if __name__ == "__main__":
