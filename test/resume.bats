@@ -230,6 +230,31 @@ with() {
     with kept.safetensors I32 U32
 }
 
+# value FILE PLACE BYTES TENSOR: refused is a checkpoint in which a float32 of this tensor has these bytes; PLACE: its first or last one
+value() {
+    local file="$work/changed/$1" place
+    rm -rf "$work/changed"
+    cp -r "$newest" "$work/changed"
+    case $2 in
+    first) place=$((8 + $(od -A n -t u8 -N 8 "$file"))) ;;
+    last) place=$(($(stat -c %s "$file") - 4)) ;;
+    esac
+    printf "$3" | dd of="$file" bs=1 seek=$place conv=notrunc status=none
+    "$build/rehash" "$work/changed"
+    fails 65 "^train_gpt: $file: $4.* has a value that is .*no number; the checkpoint is damaged" $run --resume "$work/changed" --preds "$work/x" --quiet
+}
+
+@test "a checkpoint whose moments or weights are no numbers, or whose squares are below 0, is refused" {
+    make_shim
+    stopped $run
+    value optimizer.safetensors last '\0\0\200\277' v. # -1
+    value optimizer.safetensors last '\0\0\300\177' v. # a NaN
+    value optimizer.safetensors first '\0\0\300\177' m.
+    value weights.safetensors last '\0\0\300\377' ''
+    rm -rf "$work/x"
+    $run --resume "$newest" --preds "$work/x" --quiet >/dev/null 2>&1
+}
+
 @test "another run's checkpoint: 78 with what is other; a folder that is none: 65 or 66" {
     make_shim
     local steady="--schedule constant --warmup 2" other

@@ -215,6 +215,20 @@ static const Tensor *find(const Safetensors *file, const char *prefix, const cha
     return fits ? tensor : NULL;
 }
 
+/* AdamW takes roots of what is a mean of squares, and what is no number spreads. */
+static int check_values(const Tensor *tensor, const Arena *arena, const char *path, Error *error)
+{
+    const float *values = (const float *)(const void *)tensor->data;
+    float least = arena->squares ? 0 : -HUGE_VALF;
+    int right = 1;
+    for (size_t i = 0; i < tensor->count; i++) {
+        right &= values[i] >= least;
+    }
+    return right ? 0
+                 : REFUSE("%s: %s has a value that is %sno number; the checkpoint is damaged", path,
+                          tensor->name, arena->squares ? "below 0 or " : "");
+}
+
 /* All tensors of a file, into the run if `put`, else they are only checked. */
 static int read_content(const Content *content, const Safetensors *file, const Model *model,
                         int put, Error *error)
@@ -231,6 +245,9 @@ static int read_content(const Content *content, const Safetensors *file, const M
             }
             if (!(tensor = find(file, arena->prefix, param->name, DTYPE_F32, param->rank, shape,
                                 error))) {
+                return error->code;
+            }
+            if (!put && check_values(tensor, arena, file->path, error)) {
                 return error->code;
             }
             if (put) {

@@ -13,6 +13,7 @@ extern const char checkpoint_manifest[], checkpoint_numbers[], checkpoint_logged
 typedef struct Arena {
     const char *prefix;
     float *values;
+    int squares; /* no value is below 0 */
 } Arena;
 
 /* An array of the host. */

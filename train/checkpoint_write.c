@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 const char checkpoint_format[] = "seedbed-checkpoint", checkpoint_version[] = "1";
 const char checkpoint_manifest[] = "MANIFEST", checkpoint_numbers[] = "trainer_state.json",
@@ -27,10 +28,10 @@ struct Image {
 int checkpoint_contents(Content list[CHECKPOINT_CONTENTS], const Setup *setup, const State *state)
 {
     size_t examples = (size_t)setup->dev.count, K = (size_t)setup->task->K;
-    list[0] = (Content){checkpoint_weights, {{"", state->weights}}, {{0}}};
-    list[1] = (Content){checkpoint_optimizer, {{"m.", state->m}, {"v.", state->v}}, {{0}}};
+    list[0] = (Content){checkpoint_weights, {{"", state->weights, 0}}, {{0}}};
+    list[1] = (Content){checkpoint_optimizer, {{"m.", state->m, 0}, {"v.", state->v, 1}}, {{0}}};
     list[2] = (Content){checkpoint_kept,
-                        {{"", state->best}},
+                        {{"", state->best, 0}},
                         {{"kept.logits", DTYPE_F32, 2, {examples, K}, state->kept.logits},
                          {"kept.pred", DTYPE_I32, 1, {examples}, state->kept.pred}}};
     const History *history = &state->history;
@@ -286,8 +287,8 @@ int checkpoint_write(const Image *image, const char *folder, Error *error)
     static const char *const names[] = {checkpoint_numbers, checkpoint_logged};
     Content contents[CHECKPOINT_CONTENTS];
     int count = checkpoint_contents(contents, image->setup, &image->state), code = 0;
-    if (folder_make(folder, error)) {
-        return error->code;
+    if (mkdir(folder, 0777)) {
+        return error_set_create(error, folder);
     }
     json_t *files = json_object();
     for (int i = 0; i < count && !code; i++) {
