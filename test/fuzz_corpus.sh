@@ -94,6 +94,13 @@ text fuzz_data endings t 'b{"ctx": "a", "endings": ["b", "c"], "label": 0}\n{"ct
 text fuzz_data multirc-csv m 'cparagraph,question,answer,idx,label\n"a, b",c,d,"{'"'paragraph': 3, 'question': 0, 'answer': 0"'}",True\n'
 text fuzz_data wsc-csv p 'ctext,span1_index,span1_text,span2_index,span2_text,label\n"Ann, she ran",0,Ann,1,she,1.0\n'
 text fuzz_data hidden g 'iindex\tsentence1\tsentence2\n0\ta\tb\n1\tc\td\n'
+zeros=$(printf '\\0%.0s' {1..64}) # a header, which the target puts right; ids, types and lengths of [CLS] and [SEP]
+for form in i j; do # of two sequences, of four
+    count=2 ids= types= lengths=
+    [ $form = i ] || count=4
+    for ((i = 0; i < count; i++)); do ids+='\2\0\0\0\3\0\0\0' types+='\0\0' lengths+='\2\0\0\0'; done
+    text fuzz_data "kept-$form" v "$form$zeros$ids$types$lengths"
+done
 text fuzz_data quoted b 'a\tsentence\tidx\tlabel\n0\t"a\tb"\t0\tpositive\n'
 
 # --- predictions: of a decoder, with its evaluations; of scores, of clusters ---

@@ -1,12 +1,15 @@
-/* Fuzz target: a file of a task, a user's own table, a text for lm. */
+/* Fuzz target: a file of a task, a user's own table, a text for lm, kept tokens. */
 #include "fuzz.h"
 #include "own.h"
 #include "text.h"
+#include "token_cache.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <stb/stb_ds.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 static const char *const endings[] = {".tsv", ".jsonl", ".csv", ".json"};
 static const char *const problems[] = {NULL, "single", "choice", "regression"};
@@ -144,8 +147,8 @@ static void read_own(int form, const FuzzFile *file)
     fuzz_write(name, file->bytes, file->size);
     REQUIRE(!own_init(&own, &request, &error), "%s", error.text);
     if (!own_read(&own, &train, path, "train", 0, form / 16 % 2, threads, &error)) {
-        REQUIRE(!own_read(&own, &dev, path, "validation", 0, form / 16 % 2, threads, &error),
-                "%s", error.text);
+        REQUIRE(!own_read(&own, &dev, path, "validation", 0, form / 16 % 2, threads, &error), "%s",
+                error.text);
         REQUIRE(train.count == dev.count, "%d of %d", dev.count, train.count);
         for (int i = 0; i < dev.count; i++) {
             REQUIRE(train.examples[i].label == dev.examples[i].label, "example %d", i);
@@ -186,8 +189,87 @@ static void read_text(int form, const FuzzFile *file)
     free(path);
 }
 
-/* The letter is the task's place, then the diagnostics', own tables' and texts'; the next byte says
- * ending, split and so on. */
+/* The file of a folder whose name ends so, for the caller to free. */
+static char *find_file(const char *folder, const char *ending)
+{
+    char *found = NULL;
+    DIR *stream = opendir(folder);
+    struct dirent *entry;
+    while (stream && (entry = readdir(stream))) {
+        if (strstr(entry->d_name, ending)) {
+            free(found);
+            found = string_copy(entry->d_name);
+        }
+    }
+    if (stream) {
+        closedir(stream);
+    }
+    return found;
+}
+
+/* Puts right what a damaged file is refused for at once: the beginning of the header is a whole
+ * file's, the counts are those of the size, the digest fits (token_cache.c). */
+static void put_right(uint8_t *bytes, size_t size, const uint8_t *begin, uint64_t sequences)
+{
+    enum { KEY_END = 24, DIGEST = 24, TOKENS = 40, SEQUENCES = 48, BODY = 64 };
+    uint64_t lengths = sequences * sizeof(uint32_t);
+    if (size < BODY + lengths) {
+        return;
+    }
+    uint64_t tokens = (size - BODY - lengths) / 5;
+    memcpy(bytes, begin, KEY_END);
+    memset(bytes + DIGEST, 0, sizeof(XXH128_hash_t));
+    memcpy(bytes + TOKENS, &tokens, sizeof tokens);
+    memcpy(bytes + SEQUENCES, &sequences, sizeof sequences);
+    XXH128_hash_t digest = XXH3_128bits(bytes, BODY + 5 * tokens + lengths);
+    memcpy(bytes + DIGEST, &digest, sizeof digest);
+}
+
+/* Kept tokens of a short text and of a long one, which alone are kept. */
+static void read_kept(int form, const FuzzFile *file)
+{
+    static char *blanks;
+    if (!blanks) {
+        blanks = memory_alloc(TOKEN_CACHE_LEAST + 1, 1);
+        memset(blanks, ' ', TOKEN_CACHE_LEAST);
+        blanks[TOKEN_CACHE_LEAST] = 0;
+        setenv("XDG_CACHE_HOME", fuzz_folder(), 1);
+    }
+    static char shorter[] = "a b", id[] = "train-0";
+    char *texts[2][2][MAX_TEXTS] = {{{shorter, shorter}, {shorter, shorter}},
+                                    {{blanks, shorter}, {shorter, shorter}}};
+    Example examples[] = {{.id = id, .line = 1, .text = texts[0]},
+                          {.id = id, .line = 2, .text = texts[1]}};
+    const Task *task = task_known(form % 2 ? "copa" : "rte");
+    Dataset d = {.task = task, .split = "train", .path = id, .examples = examples, .count = 2};
+    Encoding encoding = {.tokenizer = tokenizer, .longest = 8 + form / 2 % 4, .V = V, .threads = 1};
+    Encoded encoded;
+    Error error;
+    File whole;
+    char *folder = fuzz_path("seedbed/tokens");
+    REQUIRE(!encode_cached(&encoded, &d, &encoding, &error), "%s", error.text);
+    encoded_free(&encoded);
+    char *kept = find_file(folder, ".tokens");
+    REQUIRE(kept, "nothing is kept");
+    char *name = string_format("seedbed/tokens/%s", kept), *path = fuzz_path(name);
+    REQUIRE(!file_map(&whole, path, &error), "%s", error.text);
+    if (form / 8 % 4) {
+        put_right(file->bytes, file->size, whole.bytes, 2 * (size_t)task_sequences(task));
+    }
+    file_unmap(&whole);
+    fuzz_write(name, file->bytes, file->size);
+    REQUIRE(!encode_cached(&encoded, &d, &encoding, &error), "%s", error.text);
+    check_encoded(&encoded, encoding.longest);
+    encoded_free(&encoded);
+    fuzz_remove(name);
+    free(name);
+    free(path);
+    free(kept);
+    free(folder);
+}
+
+/* The letter is the task's place, then the diagnostics', own tables', texts' and kept tokens'; the
+ * next byte says ending, split and so on. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static const char *const diagnostics[] = {"ax", "axb", "axg"};
@@ -200,13 +282,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     }
     int tasks, form = (unsigned char)(bytes[1] - 'a');
     const Task *task = tasks_all(&tasks);
-    int kind = (unsigned char)(bytes[0] - 'a') % (tasks + 5);
+    int kind = (unsigned char)(bytes[0] - 'a') % (tasks + 6);
     FuzzFile file = {.size = size - 2, .bytes = memory_alloc(size - 2, 1)};
     memcpy(file.bytes, bytes + 2, file.size);
     if (kind < tasks + 3) {
         read_task(kind < tasks ? &task[kind] : task_known(diagnostics[kind - tasks]), form, &file);
     } else {
-        (kind == tasks + 3 ? read_own : read_text)(form, &file);
+        (kind == tasks + 3 ? read_own : kind == tasks + 4 ? read_text : read_kept)(form, &file);
     }
     free(file.bytes);
     return 0;
