@@ -113,9 +113,23 @@ int path_is_folder(const char *path)
     return !stat(path, &status) && S_ISDIR(status.st_mode);
 }
 
+/* Whether errno says that nothing has this name. */
+static int is_absent(void)
+{
+    return errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG;
+}
+
 int path_exists(const char *path)
 {
-    return !access(path, F_OK);
+    return !access(path, F_OK) || !is_absent();
+}
+
+int path_look(const char *path, int *is_folder, Error *error)
+{
+    struct stat status;
+    int gone = stat(path, &status);
+    *is_folder = !gone && S_ISDIR(status.st_mode);
+    return gone && !is_absent() ? error_set_errno(error, "read", path) : 0;
 }
 
 int path_is_same(const char *a, const char *b)
@@ -129,7 +143,9 @@ int folder_check(const char *path, Error *error)
 {
     struct stat status;
     char *part = string_copy(path);
-    while (lstat(part, &status) && errno == ENOENT && strcmp(part, ".")) { /* up to what is there */
+    int gone, is_folder;
+    /* up to what is there */
+    while ((gone = lstat(part, &status)) && errno == ENOENT && strcmp(part, ".")) {
         size_t n = strlen(part);
         while (n > 0 && part[n - 1] == '/') {
             n--;
@@ -141,9 +157,11 @@ int folder_check(const char *path, Error *error)
         part = n ? string_format("%.*s", (int)n, path) : string_copy(".");
     }
     int code = 0;
-    if (lstat(part, &status)) {
+    if (gone) {
         code = error_set_create(error, path);
-    } else if (!path_is_folder(part)) {
+    } else if (path_look(part, &is_folder, error)) {
+        code = error->code;
+    } else if (!is_folder) {
         code = error_set(error, EXIT_BUSY,
                          "cannot create the folder %s: a file has that name; choose another path",
                          part);
@@ -161,7 +179,9 @@ int folder_make(const char *path, Error *error)
         if (*c == '/' || !*c) {
             char end = *c;
             *c = 0;
-            if (mkdir(part, 0777) && errno != EEXIST) {
+            int made = !mkdir(part, 0777);
+            /* what may be written into but not read cannot be synced */
+            if (made ? path_sync(part) && errno != EACCES : errno != EEXIST) {
                 int code = error_set_create(error, part);
                 free(part);
                 return code;

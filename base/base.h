@@ -175,14 +175,21 @@ int folder_remove(const char *path, Error *error);
 int folder_list(char ***names, size_t *count, const char *path, Error *error);
 void folder_list_free(char **names, size_t count);
 
-/* Makes a folder and its parents. Errors: 73, 74 or 77. */
+/* Makes a folder and its parents; those that were not there stay after a crash of the machine. Errors:
+ * 73, 74 or 77. */
 int folder_make(const char *path, Error *error);
 
 /* Whether folder_make would succeed, as far as can be seen without making anything. The same
  * errors. */
 int folder_check(const char *path, Error *error);
 int path_is_folder(const char *path);
+
+/* Whether something has this name, or may have: what cannot be looked at is there, so that whoever
+ * opens it says why it cannot be read. */
 int path_exists(const char *path);
+
+/* Whether it is a folder. Errors: it cannot be looked at, be there something or not: 73 links in a ring, 74, 77. */
+int path_look(const char *path, int *is_folder, Error *error);
 
 /* Whether both exist and are the same file or folder, under whatever names. */
 int path_is_same(const char *a, const char *b);

@@ -145,9 +145,11 @@ int files_unchanged(Error *error)
     for (size_t i = 0; i < mapping_count && !code; i++) {
         const Mapping *m = &mappings[i];
         struct stat status;
-        if (fstat(m->descriptor, &status) || (size_t)status.st_size != m->size ||
-            status.st_mtim.tv_sec != m->modified.tv_sec ||
-            status.st_mtim.tv_nsec != m->modified.tv_nsec) {
+        if (fstat(m->descriptor, &status)) {
+            code = error_set_errno(error, "look at", m->path);
+        } else if ((size_t)status.st_size != m->size ||
+                   status.st_mtim.tv_sec != m->modified.tv_sec ||
+                   status.st_mtim.tv_nsec != m->modified.tv_nsec) {
             code = REFUSE("%s: was changed by another program while it was in use; nothing that "
                           "rests on it was written, run again",
                           m->path);

@@ -208,7 +208,7 @@ int writer_open(Writer *writer, const char *path, Error *error)
     if (found && S_ISDIR(end.st_mode)) {
         return refuse_folder(path, error);
     }
-    if (linked && !found && number == ELOOP) {
+    if (!found && number != ENOENT && number != ENOTDIR) { /* a link without an end, or none knows */
         errno = number;
         return error_set_create(error, path);
     }

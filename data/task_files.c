@@ -40,16 +40,17 @@ static int list_folder(Paths *names, const char *folder)
 static void add_folders(Paths *folders, const char *parent, const char *const names[3])
 {
     Paths entries = NULL;
+    Error unseen; /* whoever opens the file says it */
     (void)list_folder(&entries, parent); /* refuse_missing says why nothing was seen */
     for (int official = 1; official >= 0; official--) {
         for (ptrdiff_t i = 0; i < arrlen(entries); i++) {
-            int match = 0;
+            int match = 0, is_folder;
             for (int n = 0; n < 3; n++) {
                 match = match || (*names[n] && same_name(entries[i], names[n]));
             }
             char *path = string_format("%s/%s", parent, entries[i]);
             int first = !strcmp(entries[i], names[0]);
-            if (match && first == official && path_is_folder(path)) {
+            if (match && first == official && (path_look(path, &is_folder, &unseen) || is_folder)) {
                 arrput(*folders, path);
             } else {
                 free(path);

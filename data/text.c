@@ -154,7 +154,10 @@ static int at_most(int count, int limit)
 int text_read(Dataset *train, Dataset *dev, Encoded *train_ids, Encoded *dev_ids, const Task *task,
               const char *path, const Encoding *encoding, int max_train, int max_dev, Error *error)
 {
-    int folder = path_is_folder(path);
+    int folder;
+    if (path_look(path, &folder, error)) {
+        return error->code;
+    }
     char *train_path = folder ? string_format("%s/train.txt", path) : string_copy(path),
          *dev_path = folder ? string_format("%s/validation.txt", path) : string_copy(path),
          train_sha[65], dev_sha[65];

@@ -232,7 +232,8 @@ static int check_template(const Tokenizer *t, Error *error)
 int tokenizer_open(Tokenizer **tokenizer, const char *path, Error *error)
 {
     Tokenizer *t = memory_calloc(1, sizeof *t);
-    int code = path_is_folder(path) ? read_folder(t, path, error) : read_file(t, path, error);
+    int is_folder, code = path_look(path, &is_folder, error);
+    code = code ? code : is_folder ? read_folder(t, path, error) : read_file(t, path, error);
     if (!code) {
         digest(t);
         code = check_template(t, error);

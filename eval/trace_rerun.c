@@ -265,7 +265,12 @@ int trace_rerun(TraceRerun *rerun, const TraceReader *trace, const char *program
         free(found);
         return error_set_errno(error, "enter", folder);
     }
-    if (!folder || !path_is_folder(folder)) {
+    int is_folder = 0;
+    if (folder && path_look(folder, &is_folder, error)) {
+        free(found);
+        return error->code;
+    }
+    if (!is_folder) {
         free(found);
         return error_set(error, EXIT_NO_INPUT,
                          "%s cannot be run again: its folder, %s, is not there any more",

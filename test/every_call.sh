@@ -113,6 +113,7 @@ every_fault() {
     all_of tracer mkdir 28
     all_of tracer unlink 5
     all_of tracer stat 5
+    all_of tracer access 5
     all_of tracer list 5
     all_of tracer mmap 12
     all_of tracer lock 37

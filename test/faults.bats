@@ -154,7 +154,7 @@ setup() {
 
 @test "what killed processes left is removed, and nothing else" {
     make_shim
-    at_fault fsync 1 -9 $train $short --preds "$work/preds"
+    at_fault fsync 2 -9 $train $short --preds "$work/preds" # the first is of the folder that preds was made in
     [ "$status" -eq 137 ]
     [ "$(ls "$work"/preds/*.bin.tmp-* | wc -l)" -eq 1 ]
     (exit 0) &

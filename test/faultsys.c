@@ -32,6 +32,7 @@ static const struct {
     {"write", {SYS_write, SYS_pwrite64, SYS_writev}},
     {"open", {SYS_openat, SYS_open, SYS_creat}},
     {"stat", {SYS_newfstatat, SYS_fstat, SYS_stat, SYS_lstat, SYS_statx}},
+    {"access", {SYS_access, SYS_faccessat, SYS_faccessat2}},
     {"list", {SYS_getdents64}},
     {"fsync", {SYS_fsync, SYS_fdatasync}},
     {"rename", {SYS_rename, SYS_renameat, SYS_renameat2}},

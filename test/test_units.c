@@ -13,6 +13,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 static void check_order(void)
@@ -110,6 +111,33 @@ static void check_text(void)
     free(part);
     free(none);
     free(all);
+}
+
+/* A link in a ring cannot be looked at: nobody can say that nothing is there. A name that is too long
+ * is no file's. */
+static void check_paths(void)
+{
+    Error error = {0};
+    char *ring = scratch_path("ring"), *none = scratch_path("nothing"),
+         *longer = string_format("%s/%0300d", scratch_folder(), 0),
+         *inside = string_format("%s/x", ring);
+    int is_folder;
+    CHECK(!symlink("ring", ring), "%s", ring);
+    CHECK(path_exists(ring) && path_exists(inside), "what cannot be looked at is absent");
+    CHECK(!path_is_folder(ring) && path_look(ring, &is_folder, &error) == error.code, "%d",
+          error.code);
+    CHECK(path_look(inside, &is_folder, &error) && !strncmp(error.text, "cannot read ", 12), "%s",
+          error.text);
+    CHECK(!path_exists(none) && !path_look(none, &is_folder, &error), "%s", none);
+    CHECK(!path_exists(longer) && !path_look(longer, &is_folder, &error),
+          "a name that is too long");
+    CHECK(path_exists(scratch_folder()) && !path_look(scratch_folder(), &is_folder, &error) &&
+              is_folder,
+          "a folder");
+    free(ring);
+    free(none);
+    free(longer);
+    free(inside);
 }
 
 static void check_builtin(void)
@@ -446,6 +474,7 @@ int main(int argc, char **argv)
     check_order();
     check_encode_threads();
     check_text();
+    check_paths();
     check_builtin();
     const int limits[] = {0, 77, 10, 5, 2, 1};
     for (int i = 0; i < 6; i++) {

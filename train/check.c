@@ -19,7 +19,9 @@ int setup_check_output(const Setup *setup, const Seeds *seeds, const char *save,
     int code = folder_check(setup->options->preds, error);
     const Encoded *set;
     const char *resume = setup->options->resume;
-    if (!code && strcmp(resume, "auto") && strcmp(resume, "never") && !path_is_folder(resume)) {
+    int named = strcmp(resume, "auto") && strcmp(resume, "never"), is_folder = 1;
+    code = code || (named && path_look(resume, &is_folder, error)) ? error->code : 0;
+    if (!code && !is_folder) {
         code = error_set(error, EXIT_NO_INPUT,
                          "--resume %s: no such folder; name a checkpoint, auto or never", resume);
     }

@@ -1,6 +1,7 @@
 #include "model_folder.h"
 #include "tokenizer.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,8 +43,9 @@ static int remove_file(const char *folder, const char *name, Error *error)
 {
     struct stat status;
     char *path = string_format("%s/%s", folder, name);
-    int code = 0;
-    if (!lstat(path, &status) && (S_ISREG(status.st_mode) || S_ISLNK(status.st_mode))) {
+    int gone = lstat(path, &status),
+        code = gone && errno != ENOENT ? error_set_errno(error, "remove", path) : 0;
+    if (!gone && (S_ISREG(status.st_mode) || S_ISLNK(status.st_mode))) {
         code = unlink(path) ? error_set_errno(error, "remove", path) : 0;
         if (!code) {
             fprintf(stderr, "removed, of an older model: %s\n", path);

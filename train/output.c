@@ -37,7 +37,15 @@ int output_keep(char **kept, const char *path, Error *error)
         if (!linkat(AT_FDCWD, path, AT_FDCWD, *kept, AT_SYMLINK_FOLLOW)) {
             return 0;
         }
-        if (errno != EEXIST && !path_exists(*kept)) {
+        if (errno == EEXIST) {
+            free(*kept);
+            continue;
+        }
+        int is_folder;
+        if (path_look(*kept, &is_folder, error)) {
+            return error->code;
+        }
+        if (!path_exists(*kept)) {
             /* a file system without hard links, or the end of a link is on another one */
             return rename(path, *kept) ? error_set_errno(error, "rename", path) : 0;
         }

@@ -125,6 +125,7 @@ static int write_all(Run *run, const char *save, Outcome *outcome, Error *error)
         outcome->stopped = state->step;
         return 0;
     }
+    checkpoints_wait(run); /* its thread may end the program, but not one that is finished */
     for (int i = setup->further_count; i >= 0 && setup->task->kind != KIND_LANGUAGE; i--) {
         const Evaluation *e = i ? &run->further[i - 1] : &state->kept;
         if (output_write(run, setup_set(setup, i)->dataset, e, &outcome->files[i], error)) {
@@ -181,7 +182,7 @@ static int is_begun(const Setup *setup, const Seeds *seeds)
 {
     char *name = output_name(setup, &setup->dev, seeds), *path = string_format("%s.bin", name),
          *folder = string_format("%s.unfinished", name);
-    int begun = path_exists(path) || path_is_folder(folder);
+    int begun = path_exists(path) || path_exists(folder);
     free(name);
     free(path);
     free(folder);
@@ -202,7 +203,7 @@ static int is_finished(const Setup *setup, const Seeds *seeds)
     char *name = output_name(setup, &setup->dev, seeds),
          *folder = string_format("%s.unfinished", name);
     json_t *receipts = output_receipts(setup, &setup->dev, seeds);
-    int finished = !path_is_folder(folder) && predictions_finished(paths, count, receipts);
+    int finished = !path_exists(folder) && predictions_finished(paths, count, receipts);
     json_decref(receipts);
     free(name);
     free(folder);

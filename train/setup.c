@@ -45,7 +45,11 @@ static int open_model_files(Setup *setup, Config *config, Error *error)
         free(text);
         return config_from_json(config, json, "tiny", error);
     }
-    if (!path_is_folder(folder)) {
+    int is_folder;
+    if (path_look(folder, &is_folder, error)) {
+        return error->code;
+    }
+    if (!is_folder) {
         return model_missing(folder, error);
     }
     setup->model_folder = folder;
@@ -191,7 +195,11 @@ static int open_data(Setup *setup, Error *error)
         dataset_builtin(&setup->dev, setup->task, "validation", r->max_eval);
         return 0;
     }
-    if (!path_is_folder(folder)) {
+    int is_folder;
+    if (path_look(folder, &is_folder, error)) {
+        return error->code;
+    }
+    if (!is_folder) {
         return error_set(error, EXIT_NO_INPUT,
                          path_exists(folder)
                              ? "%s: a file; --data takes the folder that it is in"

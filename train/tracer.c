@@ -406,6 +406,11 @@ int tracer_open(Tracer **tracer, Setup *setup, const State *state, const Seeds *
     if (state->step && !resumed) { /* from a checkpoint that --resume names */
         json_object_set_new(header, "behind", json_integer(state->step));
     }
+    int is_folder;
+    if (!resumed && path_look(o->trace, &is_folder, error)) {
+        json_decref(header);
+        return error->code;
+    }
     if (!resumed && !stat(o->trace, &status) && S_ISREG(status.st_mode)) {
         char *kept, *path = realpath(o->trace, NULL); /* of a link the file at its end */
         if (!path || output_keep(&kept, path, error)) {
