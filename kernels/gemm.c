@@ -18,17 +18,17 @@ static size_t parts_of(size_t n, size_t most)
     return size_max(panels(n, size_max(most, 1)), 1);
 }
 
-/* A panel of B stays in the first level cache while panels of A go by; they and the block of C stay
- * in the second, C in half of it. */
+/* A panel of B stays in the first level cache while panels of A go by, which stay in the second: a
+ * fifth of it holds them. C does not: a tile is fetched while the one before it is computed. So a
+ * block is twice as wide as it is high, for packing A costs twice as much as packing B. */
 static Blocks blocks_for(const Context *ctx, size_t M, size_t N, size_t K, int threads)
 {
     size_t a_panels = panels(M, TILE_ROWS), b_panels = panels(N, TILE_COLS), team = (size_t)threads,
            side = (size_t)sqrt((double)ctx->cache[1] / 2 / sizeof(float)),
            deepest = ctx->cache[0] * 7 / 8 / ((TILE_ROWS + TILE_COLS) * sizeof(float)),
            depth = panels(panels(K, parts_of(K, deepest)), 16) * 16;
-    /* as square as can be, and longer where the other side is short */
-    size_t rows = parts_of(M, size_max(side, side * side / N)),
-           cols = parts_of(N, size_max(side, side * side / M));
+    /* wider where it cannot be so high */
+    size_t rows = parts_of(M, side), cols = parts_of(N, size_max(2 * side, 2 * side * side / M));
     /* as many for each thread, or some for each */
     while (rows * cols % team && rows * cols < 4 * team && (rows < a_panels || cols < b_panels)) {
         if (cols < b_panels && (rows >= a_panels || N / cols >= M / rows)) {
