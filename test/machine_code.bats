@@ -62,6 +62,20 @@ EOF
     [[ ${lines[-1]} == "machine_code: "*" failed" ]]
 }
 
+@test "products of bf16 with sums in float32 have tensor cores, in the files that are named for it" {
+    needs_tools
+    cp kernels/matmul_block8.cu "$work/matmul_block8.cu"
+    run $check "$work/matmul_block8.cu"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    cp kernels/matmul_block8.cu "$work/matmul.cu"
+    run $check "$work/matmul.cu"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    grep -q 'block_product.*, sm_80: .* x HMMA.1688.F32.BF16' <<<"$output"
+    grep -q 'block_product.*, compute_90: .* x mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32' <<<"$output"
+}
+
 @test "an operation that may be contracted is found, local memory and a warning do not compile" {
     needs_tools
     echo '__global__ void __launch_bounds__(32) product(float *x) { x[0] = x[1] * x[2]; }' >"$work/contracted.cu"
