@@ -28,41 +28,42 @@ static __device__ __forceinline__ uint32_t bf16_pair(float x, float y)
     return bf16_round(x) | (uint32_t)bf16_round(y) << 16;
 }
 
-/* Of one or two registers of every lane, those of another lane. */
-template <int WORDS>
-static __device__ __forceinline__ void fragment_of(uint16_t *k, const uint32_t (&x)[WORDS],
-                                                   int lane)
-{
-#pragma unroll
-    for (int j = 0; j < WORDS; j++) {
-        uint32_t word = __shfl_sync(WARP_ALL, x[j], lane);
-        k[8 * j] = (uint16_t)word;
-        k[8 * j + 1] = (uint16_t)(word >> 16);
-    }
-}
-
 /* d += a b over 8 WORDS k, one block, as block_sum.h has it: a [2][j] rows g and g + 8. The lanes of
- * a row or a column send each other theirs. One output after the other, each as d[0] when its turn
- * comes: all at once they would not have enough registers. */
+ * a row or a column send each other theirs, two registers at once. One output after the other, each
+ * as d[0] when its turn comes: all at once they would not have enough registers. */
 template <int FRACTION, int WORDS>
 static __device__ __forceinline__ void mma_model(float (&d)[4], const uint32_t (&a)[2][WORDS],
                                                  const uint32_t (&b)[WORDS])
 {
     int lane = (int)threadIdx.x % LANES;
-#pragma unroll 1
-    for (int i = 0; i < 4; i++) {
-        uint16_t x[8 * WORDS], y[8 * WORDS];
-        uint32_t row[WORDS];
+    uint64_t x[4 * WORDS], y[2][4]; /* the two rows; of each column what b has */
+#pragma unroll
+    for (int t = 0; t < 4; t++) {
 #pragma unroll
         for (int j = 0; j < WORDS; j++) {
-            row[j] = i < 2 ? a[0][j] : a[1][j];
+            uint64_t rows = a[0][j] | (uint64_t)a[1][j] << 32;
+            x[WORDS * t + j] = __shfl_sync(WARP_ALL, rows, lane / 4 * 4 + t);
         }
 #pragma unroll
-        for (int t = 0; t < 4; t++) {
-            fragment_of<WORDS>(x + 2 * t, row, lane / 4 * 4 + t);
-            fragment_of<WORDS>(y + 2 * t, b, (lane % 4 * 2 + i % 2) * 4 + t);
+        for (int i = 0; i < 2; i++) {
+            uint64_t words = b[0] | (uint64_t)b[WORDS - 1] << 32;
+            y[i][t] = __shfl_sync(WARP_ALL, words, (lane % 4 * 2 + i) * 4 + t);
         }
-        float sum = block_add(FRACTION, x, y, 8 * WORDS, d[0]);
+    }
+#pragma unroll 1
+    for (int i = 0; i < 4; i++) {
+        uint16_t row[8 * WORDS], column[8 * WORDS];
+#pragma unroll
+        for (int k = 0; k < 4 * WORDS; k++) { /* pairs, in the same order in both */
+            uint32_t two = i < 2 ? (uint32_t)x[k] : (uint32_t)(x[k] >> 32);
+            uint64_t words = i % 2 ? y[1][k / WORDS] : y[0][k / WORDS];
+            uint32_t other = (uint32_t)(words >> k % WORDS * 32);
+            row[2 * k] = (uint16_t)two;
+            row[2 * k + 1] = (uint16_t)(two >> 16);
+            column[2 * k] = (uint16_t)other;
+            column[2 * k + 1] = (uint16_t)(other >> 16);
+        }
+        float sum = block_add(FRACTION, row, column, 8 * WORDS, d[0]);
         d[0] = d[1];
         d[1] = d[2];
         d[2] = d[3];

@@ -31,6 +31,7 @@ replace() {
     echo "$output"
     [ "$status" -eq 0 ]
     grep -qE '^run: RoBERTa-large, 2 steps +ok .* 47 digests of weights and predictions are the same$' "$REPORT/table.txt"
+    grep -qE '^run: RoBERTa-large, bf16, 1 step +ok .* digests of weights and predictions are the same$' "$REPORT/table.txt"
     grep -qE '^profile: RoBERTa-large +ok ' "$REPORT/table.txt"
 }
 

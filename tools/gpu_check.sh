@@ -149,6 +149,12 @@ roberta_run() {
     same_run large --task boolq --model "$work/roberta" --data builtin --max-steps 2 --batch 16 --max-len 128 --max-eval 8
 }
 
+roberta_bf16() {
+    roberta || return
+    same_run bf16 --task boolq --model "$work/roberta" --data builtin --max-steps 1 --batch 4 --max-len 128 --max-eval 8 \
+        --dtype bf16-block16
+}
+
 roberta_profile() {
     roberta || return
     "$bin/train_gpt" --task boolq --model "$work/roberta" --data builtin --device "$device" --seed 52 --max-steps 8 --max-eval 8 \
@@ -186,6 +192,7 @@ parts() {
     group models
     part "RoBERTa-large, random weights" 60 bash -c roberta
     part "run: RoBERTa-large, 2 steps" 120 bash -c roberta_run
+    part "run: RoBERTa-large, bf16, 1 step" 80 bash -c roberta_bf16
     part "profile: RoBERTa-large" 40 bash -c roberta_profile
     part "Llama of 3.2 B, random weights" 60 bash -c llama
     part "run: Llama of 3.2 B, LoRA, 2 steps" 150 bash -c llama_run
@@ -221,7 +228,7 @@ check_device() {
         echo "none: --device $device" >"$report/device.txt"
     fi
     export device report kit work bin ROBERTA LLAMA PYTHON PATH=$PATH:/usr/local/cuda/bin
-    export -f build_here same_run verify sanitizer roberta llama roberta_run roberta_profile llama_run llama_steps ops_speed torch_ops torch_steps
+    export -f build_here same_run verify sanitizer roberta llama roberta_run roberta_bf16 roberta_profile llama_run llama_steps ops_speed torch_ops torch_steps
     if ! "$bin/train_gpt" --help >/dev/null 2>&1; then # another libc
         asked=(.) group=build part "build" 200 bash -c 'build_here "$@"' - "${programs[@]/#/build-here/}" || return 1
         bin=build-here
