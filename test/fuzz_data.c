@@ -225,6 +225,16 @@ static void put_right(uint8_t *bytes, size_t size, const uint8_t *begin, uint64_
     memcpy(bytes + DIGEST, &digest, sizeof digest);
 }
 
+/* Removes what is kept: a text for lm may be long enough. */
+static void forget(void)
+{
+    Error error;
+    char *folder = fuzz_path("seedbed/tokens"), *parent = fuzz_path("seedbed");
+    REQUIRE(!folder_remove(folder, &error) && !folder_remove(parent, &error), "%s", error.text);
+    free(folder);
+    free(parent);
+}
+
 /* Kept tokens of a short text and of a long one, which alone are kept. */
 static void read_kept(int form, const FuzzFile *file)
 {
@@ -233,7 +243,6 @@ static void read_kept(int form, const FuzzFile *file)
         blanks = memory_alloc(TOKEN_CACHE_LEAST + 1, 1);
         memset(blanks, ' ', TOKEN_CACHE_LEAST);
         blanks[TOKEN_CACHE_LEAST] = 0;
-        setenv("XDG_CACHE_HOME", fuzz_folder(), 1);
     }
     static char shorter[] = "a b", id[] = "train-0";
     char *texts[2][2][MAX_TEXTS] = {{{shorter, shorter}, {shorter, shorter}},
@@ -261,7 +270,6 @@ static void read_kept(int form, const FuzzFile *file)
     REQUIRE(!encode_cached(&encoded, &d, &encoding, &error), "%s", error.text);
     check_encoded(&encoded, encoding.longest);
     encoded_free(&encoded);
-    fuzz_remove(name);
     free(name);
     free(path);
     free(kept);
@@ -276,6 +284,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (!tokenizer) {
         const char *const *words = builtin_words(&V);
         tokenizer = tokenizer_from_words(words, V);
+        setenv("XDG_CACHE_HOME", fuzz_folder(), 1);
     }
     if (size < 2) {
         return 0;
@@ -290,6 +299,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     } else {
         (kind == tasks + 3 ? read_own : kind == tasks + 4 ? read_text : read_kept)(form, &file);
     }
+    forget();
     free(file.bytes);
     return 0;
 }
