@@ -10,70 +10,15 @@
 #ifndef ATTENTION_CUH
 #define ATTENTION_CUH
 
-#include "cuda.cuh"
+#include "attention_rows.cuh"
 
 enum {
-    TILE = 64,     /* rows and columns */
-    THREADS = 128, /* of a block, 8 x 16 */
-    WARPS = THREADS / LANES,
     DEPTH = 16, /* of a slab: how much of a product's depth is in shared memory */
     GAP = 4,    /* floats behind a row: then eight rows begin in different banks */
     SLAB_ROW = DEPTH + GAP,
     STAGES = 3, /* slabs in use and on their way */
     STAGE = 2 * TILE * SLAB_ROW,
 };
-
-/* The rows of one sequence and head in q, k, v ...: row i begins at x + i stride; count are
- * there. */
-typedef struct Rows {
-    const float *x;
-    int stride, count;
-} Rows;
-
-/* Those of head `head` of x, from row `row` of the batch on. */
-static __device__ __forceinline__ Rows rows_of(const float *x, int stride, int row, int head, int D,
-                                               int count)
-{
-    Rows rows = {x + (size_t)row * (size_t)stride + (size_t)(head * D), stride, count};
-    return rows;
-}
-
-static __device__ __forceinline__ Rows rows_from(Rows rows, int first)
-{
-    rows.x += (size_t)first * (size_t)rows.stride;
-    rows.count -= first;
-    return rows;
-}
-
-/* The sequence and head of a block. */
-typedef struct Head {
-    int b, head;       /* head: of queries, or of keys and values */
-    int q_row, k_row;  /* first rows in the batch */
-    int queries, keys; /* how many */
-    int position;      /* of the first query */
-    uint32_t slot;
-} Head;
-
-static __device__ __forceinline__ Head head_at(const AttentionShape *shape, int task, int heads)
-{
-    Head at = {};
-    at.b = task / heads;
-    at.head = task % heads;
-    at.q_row = shape->cu_q[at.b];
-    at.k_row = shape->cu_k[at.b];
-    at.queries = shape->cu_q[at.b + 1] - at.q_row;
-    at.keys = shape->cu_k[at.b + 1] - at.k_row;
-    at.position = shape->q_position[at.b];
-    at.slot = (uint32_t)shape->slot[at.b];
-    return at;
-}
-
-/* Keys that query i of the sequence sees. */
-static __device__ __forceinline__ int keys_seen(const AttentionShape *shape, const Head *at, int i)
-{
-    int limit = at->position + i + 1;
-    return shape->causal && limit < at->keys ? limit : at->keys;
-}
 
 /* The 8 rows of a thread in a tile, and its 4 columns in a tile of scores; in one of sums these are
  * 4 side by side. A warp has 8 by 4 threads: eight addresses for its lanes, in different banks. */
@@ -205,19 +150,6 @@ static __device__ __forceinline__ void strip_pair(float *s0, float *s1, int stri
     strip_put(s0, strip_row, sums);
     scores_tile<WIDE, 1>(sums, stages, &scores);
     strip_put(s1, strip_row, sums);
-}
-
-/* Where sum_rows puts its sums: rows of D values. */
-typedef struct Output {
-    float *to;
-    int stride, rows, D;
-} Output;
-
-static __device__ __forceinline__ Output output_of(float *x, int stride, int row, int head, int D,
-                                                   int rows)
-{
-    Output out = {x + (size_t)row * (size_t)stride + (size_t)(head * D), stride, rows, D};
-    return out;
 }
 
 /* Where channels `first` to first + 3 of row i stand, and how many of them are there. */

@@ -5,13 +5,6 @@
 
 enum { TILE_ROW = TILE + GAP }; /* floats of a row of a strip */
 
-/* Of a query: the largest score, one over the sum of its weights, the mean of its gradient; how
- * many keys of the sequence it sees. */
-typedef struct Row {
-    float max, rsum, mean;
-    int seen;
-} Row;
-
 /* A tile, of queries i0 and on by keys j0 and on, or of keys by queries: what key_gradients and
  * query_gradients do between their products. s, the scores before scale, becomes the dropped p, and
  * dp becomes ds, both [TILE][TILE_ROW]; 0 where a query does not see a key. A thread takes what it
@@ -37,12 +30,9 @@ static __device__ __forceinline__ void tile_backward(float *s, float *dp, const 
         int second = j0 % 128 != 0; /* half of the block's keys */
 #pragma unroll
         for (int w = 0; w < 2; w++) {
-            float p = scalar_exp(s[at] * scale - row.max) * row.rsum;
-            int is_kept = (second ? words.word[2 + w] : words.word[w]) >= threshold,
-                sees = j0 + key + 32 * w < row.seen;
-            float ds = p * ((is_kept ? dp[at] * kept : 0.0f) - row.mean) * scale;
-            s[at] = sees && is_kept ? p * kept : 0.0f;
-            dp[at] = sees ? ds : 0.0f;
+            int is_kept = (second ? words.word[2 + w] : words.word[w]) >= threshold;
+            score_backward(&s[at], &dp[at], &row, j0 + key + 32 * w < row.seen, is_kept, kept,
+                           scale);
             at += KEYS_BY_QUERIES ? 32 * TILE_ROW : 32;
         }
     }
@@ -75,23 +65,7 @@ static __global__ void __launch_bounds__(THREADS, 3)
          dout_rows = rows_of(dout, H * D, at.q_row + i0, at.head, D, rows),
          out_rows = rows_of(out, H * D, at.q_row + i0, at.head, D, rows);
     Output to = output_of(dq, shape.q_stride, at.q_row + i0, at.head, D, rows);
-    int warp = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
-    for (int i = warp; i < TILE; i += WARPS) {
-        size_t offset = (size_t)i * (size_t)(H * D),
-               n = (size_t)(at.q_row + i0 + i) * (size_t)H + (size_t)at.head;
-        float mean = 0.0f;
-        for (int d = lane; d < D && i < rows; d += LANES) {
-            mean = fmaf(dout_rows.x[offset + (size_t)d], out_rows.x[offset + (size_t)d], mean);
-        }
-        mean = warp_sum(mean);
-        if (lane == 0) {
-            row_at[i] = Row{};
-        }
-        if (lane == 0 && i < rows) {
-            means[n] = mean;
-            row_at[i] = Row{max[n], rsum[n], mean, keys_seen(&shape, &at, i0 + i)};
-        }
-    }
+    rows_of_queries(row_at, means, dout_rows, out_rows, max, rsum, &shape, &at, i0);
     for (int j0 = 0; j0 == 0 || j0 < seen; j0 += TILE) {
         int columns = seen - j0 < TILE ? seen - j0 : TILE;
         Rows k_rows = rows_of(k, shape.kv_stride, at.k_row + j0, kv, D, columns),

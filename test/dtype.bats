@@ -37,6 +37,22 @@ weights() { cat "$work/$1"/model/*.safetensors; }
     done
 }
 
+@test "the emulated GPU gives the bytes of the cpu, on tensor cores and without" {
+    "${BUILD:-build}/make_llama" "$work/llama"
+    for run in encoder:bf16-block16:90 encoder:bf16-block16:80 encoder:bf16-block8:90 decoder:bf16-block16:90 decoder:bf16-block8:80; do
+        IFS=: read -r kind dtype capability <<<"$run"
+        run_kind $kind cpu --dtype $dtype --max-train 8 --max-eval 4
+        CUDASIM_CAPABILITY=$capability run_kind $kind sim --dtype $dtype --max-train 8 --max-eval 4 --device sim
+        cmp <(weights cpu) <(weights sim)
+        cmp "$work"/cpu/*.bin "$work"/sim/*.bin
+        diff <(log_of "$work/cpu") <(log_of "$work/sim")
+        without=0
+        case $dtype:$capability in bf16-block16:80 | bf16-block8:90) without=1 ;; esac
+        [ "$(grep -c "^NOTE: --dtype $dtype: tensor cores of compute capability" "$work/err")" -eq $without ]
+        rm -r "$work/cpu" "$work/sim"
+    done
+}
+
 @test "the dtype and its micro-batch are parts of the recipe, and a checkpoint of another one is refused" {
     run_kind encoder a --dtype bf16-block16
     grep -aq 'dtype..:..bf16-block16' "$work"/a/*.bin
@@ -76,7 +92,7 @@ weights() { cat "$work/$1"/model/*.safetensors; }
 @test "bad dtypes are refused, and what a device does not have is named" {
     local run="$train --task rte --model tiny --data builtin --max-train 8 --quiet --preds $work/none"
     fails 64 '--dtype bf16: there are float32, bf16-block16, bf16-block8, bf16-tile' $run --dtype bf16
-    fails 64 '--dtype bf16-tile: device sim has float32' $run --dtype bf16-tile --device sim
+    fails 64 '--dtype bf16-tile: device sim has float32, bf16-block16, bf16-block8; choose one' $run --dtype bf16-tile --device sim
     fails 64 '--kernel matmul_forward=float64 and --dtype bf16-tile take the place of the same op' \
         $run --dtype bf16-tile --kernel matmul_forward=float64 --device cpu
     fails 64 '--kernel dtype=tile: no such variant' $run --kernel dtype=tile --device cpu
