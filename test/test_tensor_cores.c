@@ -10,6 +10,7 @@
 #include "backend.h"
 #include "block_sum.h"
 #include "check.h"
+#include "cudasim.h"
 #include "rng.h"
 #include "safetensors.h"
 #include "tensor_core.h"
@@ -221,7 +222,7 @@ static const struct {
 } classes[] = {{"near 1", 124, 4},    {"wide", 100, 55},       {"many zeros", 124, 4},
                {"subnormal", 0, 66},  {"cancelling", 124, 4},  {"any", 30, 150},
                {"overflow", 185, 15}, {"at 2^-126", 60, 6},    {"not finite", 200, 56},
-               {"all bits", 0, 256},  {"just below 2", 127, 1}};
+               {"all bits", 0, 256},  {"about 2^-149", 52, 1}, {"just below 2", 127, 1}};
 enum {
     CLASSES = 7, /* those that a device is asked for */
     ALL_CLASSES = sizeof classes / sizeof *classes,
@@ -247,7 +248,7 @@ static uint32_t operand(int class, uint64_t *next)
 }
 
 /* Outputs of every build by every dtype, of operands of every class, beside the definition; of finite
- * ones beside the other model too. */
+ * ones beside the other model too. The emulator is a device of one kind or the other. */
 static void check_builds(void)
 {
     enum { M = 7, N = 37, K = 83 };
@@ -259,8 +260,9 @@ static void check_builds(void)
                   {"bf16-block8", BLOCK8, {8, 24}},
                   {"bf16-tile", TILE32, {0, 0}}};
     static float x[M * K], weight[N * K], start[M * N], out[M * N];
-    const char *builds[3];
+    const char *builds[4];
     int count = backend_builds(builds);
+    builds[count++] = "sim";
     uint64_t next = 1 << 20;
     for (int trial = 0; trial < 4 * ALL_CLASSES; trial++) {
         int class = trial / 4;
@@ -280,9 +282,16 @@ static void check_builds(void)
             BlockSum sum = dtypes[d % 3].sum;
             Backend backend;
             Error error;
-            CHECK(!backend_init(&backend, "cpu", builds[d / 3], 1, &error) &&
-                      !backend_choose_dtype(&backend, dtypes[d % 3].name, &error),
+            int cpu = d / 3 < count - 1;
+            cudasim_capability = trial % 2 ? 80 : 90;
+            CHECK(!backend_init(&backend, cpu ? "cpu" : "sim", cpu ? builds[d / 3] : "auto", 1,
+                                &error),
                   "%s", error.text);
+            if (backend_choose_dtype(&backend, dtypes[d % 3].name, &error)) {
+                CHECK(!cpu && !sum.fraction, "%s", error.text);
+                backend_free(&backend);
+                continue;
+            }
             backend_reserve(&backend, matmul_scratch(M, N, K));
             memcpy(out, start, sizeof out);
             /* a weight is read along its rows or its columns */
@@ -299,6 +308,7 @@ static void check_builds(void)
                 backend.ops.matmul_backward_input(&backend.ctx, out, x, (Weight){.f32 = turned}, M,
                                                   N, K, 1);
             }
+            CHECK(!backend_wait(&backend, &error), "%s", error.text);
             for (int i = 0; i < M * N; i++) {
                 uint16_t a[K], b[K];
                 int finite = 1;
