@@ -188,7 +188,8 @@ int path_is_folder(const char *path);
  * opens it says why it cannot be read. */
 int path_exists(const char *path);
 
-/* Whether it is a folder. Errors: it cannot be looked at, be there something or not: 73 links in a ring, 74, 77. */
+/* Whether it is a folder. Errors: it cannot be looked at, be there something or not: 73 links in a
+ * ring, 74, 77. */
 int path_look(const char *path, int *is_folder, Error *error);
 
 /* Whether both exist and are the same file or folder, under whatever names. */

@@ -346,17 +346,19 @@ static void take_block(Rows *rows, Block *block, Error *error)
         *error = block->error;
         code = error->code;
     }
+#pragma omp atomic write
     rows->at = block->at;
     rows->line = before + block->next;
 #pragma omp atomic write
     rows->done = code || reader_full(rows->reader);
 }
 
-/* The start of the first line from this byte on. */
-static size_t line_from(const File *file, size_t at)
+/* The first end of a line in these bytes, and the place behind it; 0: there is none. */
+static size_t behind_line(const File *file, size_t at, size_t end)
 {
-    const char *newline = at < file->size ? memchr(file->bytes + at, '\n', file->size - at) : NULL;
-    return newline ? (size_t)(newline - (const char *)file->bytes) + 1 : file->size;
+    end = size_min(end, file->size);
+    const char *newline = at < end ? memchr(file->bytes + at, '\n', end - at) : NULL;
+    return newline ? (size_t)(newline - (const char *)file->bytes) + 1 : 0;
 }
 
 /* All rows from rows->at on, and the digest of the file beside. */
@@ -365,7 +367,7 @@ static int read_blocks(Rows *rows, Error *error)
     Reader *reader = rows->reader;
     const File *file = &rows->file;
     size_t start = rows->at, rest = start < file->size ? file->size - start : 0,
-           part = rest / (8 * (size_t)reader->threads),
+           part = rest / (8 * size_max(1, (size_t)reader->threads)),
            step = size_max(LEAST_BLOCK, size_min(MOST_BLOCK, part)),
            blocks = (rest + step - 1) / step;
     int threads = (int)size_max(1, size_min((size_t)reader->threads, blocks));
@@ -379,12 +381,20 @@ static int read_blocks(Rows *rows, Error *error)
         sha256_hex(reader->dataset->sha256, file->bytes, file->size);
 #pragma omp for ordered schedule(dynamic, 1)
         for (size_t b = 0; b < blocks; b++) {
+            size_t first = start + b * step, next = first + step, at;
             int done;
-            block.begin = b ? line_from(file, start + b * step - 1) : start;
-            block.end = line_from(file, start + (b + 1) * step - 1);
 #pragma omp atomic read
             done = rows->done;
-            if (!done && block.begin < block.end) {
+#pragma omp atomic read
+            at = rows->at;
+            /* the lines that begin in [first, next); who owns none does not look for where one ends, nor
+             * who comes too late, for a row reaches beyond */
+            int wanted = !done && at < next;
+            block.begin = b && wanted ? behind_line(file, first - 1, next - 1) : start;
+            block.end = 0;
+            if (wanted && (!b || block.begin)) {
+                block.end = behind_line(file, next - 1, file->size);
+                block.end = block.end ? block.end : file->size;
                 /* a quote that never ends must not cost every block the whole file */
                 parse_block(&block, rows, 1,
                             rows->table && rows->table->file.quoted

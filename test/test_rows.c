@@ -19,12 +19,16 @@ typedef struct Fault {
     Kind kind;
 } Fault;
 
-/* The second text of row i. In CSV some go over lines that look like rows, longer than a block is. */
+/* The second text of row i. Some are longer than blocks are: one line, or in CSV lines that look like
+ * rows. */
 static char *second_text(Form form, int i)
 {
     char *text = string_format("second text of %d", i);
     for (int n = 0; form == COMMAS && i % 5 == 0 && n < (i % 50 ? 3 : 120); n++) {
         string_append(&text, "\nfirst,\"second\",entailment\n\nline %d", n);
+    }
+    for (int n = 0; form != COMMAS && i % 150 == 100 && n < 2000; n++) {
+        string_append(&text, " and on");
     }
     return text;
 }

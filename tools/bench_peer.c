@@ -1,7 +1,8 @@
 /* Our side of tools/peer.py, which measures it in turn with PyTorch: reads a line, does what it says
  * once, and answers with a line "SECONDS OPERATIONS PEAK BYTES": OPERATIONS as rig_flops has them,
  * PEAK float32 operations a second of this machine just before, BYTES the most memory so far.
- *     bench_peer train|lora|evaluate base|base-2048|large|smollm|FOLDER SEQUENCES LONGEST [threads [simd]]
+ *     bench_peer train|lora|evaluate base|base-2048|large|smollm|FOLDER SEQUENCES LONGEST
+ *             [threads [simd]]
  *         a line: the lengths of a batch of at most so many sequences and tokens in each
  *     bench_peer products [threads [simd]]
  *         a line: forward|input|weight M O K; SECONDS are the mean of some calls in a row */

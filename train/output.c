@@ -42,14 +42,18 @@ int output_keep(char **kept, const char *path, Error *error)
             continue;
         }
         int is_folder;
-        if (path_look(*kept, &is_folder, error)) {
-            return error->code;
-        }
-        if (!path_exists(*kept)) {
-            /* a file system without hard links, or the end of a link is on another one */
-            return rename(path, *kept) ? error_set_errno(error, "rename", path) : 0;
+        int code = path_look(*kept, &is_folder, error), is_free = !code && !path_exists(*kept);
+        /* a file system without hard links, or the end of a link is on another one */
+        if (is_free && rename(path, *kept)) {
+            code = error_set_errno(error, "rename", path);
+        } else if (is_free) {
+            return 0;
         }
         free(*kept);
+        *kept = NULL;
+        if (code) {
+            return code;
+        }
     }
 }
 

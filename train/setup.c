@@ -102,7 +102,7 @@ static int open_text(Setup *setup, const Config *config, Error *error)
                          "--%s with --task lm: no predictions are written; leave it out",
                          setup->options->epoch_preds ? "epoch-preds" : "predict-test");
     }
-    if (!data || !strcmp(data, "builtin") || (!path_exists(data) && !path_is_folder(data))) {
+    if (!data || !strcmp(data, "builtin") || !path_exists(data)) {
         return error_set(error, data ? EXIT_NO_INPUT : EXIT_USAGE,
                          "--task lm: %s; name a text file, or a folder with train.txt and "
                          "validation.txt, with --data",
