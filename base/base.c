@@ -180,8 +180,7 @@ int folder_make(const char *path, Error *error)
             char end = *c;
             *c = 0;
             int made = !mkdir(part, 0777);
-            /* what may be written into but not read cannot be synced */
-            if (made ? path_sync(part) && errno != EACCES : errno != EEXIST) {
+            if (made ? path_sync(part) : errno != EEXIST) {
                 int code = error_set_create(error, part);
                 free(part);
                 return code;

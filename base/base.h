@@ -163,7 +163,8 @@ int file_copy(const char *from, const char *to, Error *error);
  * such as a pipe, needs none. */
 int file_sync(int descriptor);
 
-/* Whether the folder that path is in holds on the disk what it holds now: 0, or -1 and errno. */
+/* Whether the folder that path is in holds on the disk what it holds now: 0, or -1 and errno. One that
+ * may be written into but not read cannot be asked, and is no error. */
 int path_sync(const char *path);
 
 /* Removes a folder and the files in it. What is not there is no error. Errors: those of unlink and

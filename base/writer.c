@@ -243,7 +243,7 @@ int path_sync(const char *path)
     int descriptor = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(folder);
     if (descriptor < 0) {
-        return -1;
+        return errno == EACCES ? 0 : -1;
     }
     int failed = fsync(descriptor);
     if (failed && errno == EINVAL) {

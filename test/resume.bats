@@ -241,15 +241,17 @@ value() {
     esac
     printf "$3" | dd of="$file" bs=1 seek=$place conv=notrunc status=none
     "$build/rehash" "$work/changed"
-    fails 65 "^train_gpt: $file: $4.* has a value that is .*no number; the checkpoint is damaged" $run --resume "$work/changed" --preds "$work/x" --quiet
+    fails 65 "^train_gpt: $file: $4.* has a value that is .*no finite number; the checkpoint is damaged" $run --resume "$work/changed" --preds "$work/x" --quiet
 }
 
-@test "a checkpoint whose moments or weights are no numbers, or whose squares are below 0, is refused" {
+@test "a checkpoint whose moments or weights are not finite, or whose squares are below 0, is refused" {
     make_shim
     stopped $run
     value optimizer.safetensors last '\0\0\200\277' v. # -1
     value optimizer.safetensors last '\0\0\300\177' v. # a NaN
     value optimizer.safetensors first '\0\0\300\177' m.
+    value optimizer.safetensors last '\0\0\200\177' v. # infinite
+    value weights.safetensors last '\0\0\200\377' ''
     value weights.safetensors last '\0\0\300\377' ''
     rm -rf "$work/x"
     $run --resume "$newest" --preds "$work/x" --quiet >/dev/null 2>&1

@@ -242,9 +242,9 @@ def main():
         measure(options)
         return
     try:
-        import peft
         import torch
         import transformers
+        import peft
     except ImportError as error:
         print(f"peer: {sys.executable} has no {error.name}; torch, transformers and peft are needed", file=sys.stderr)
         sys.exit(69)

@@ -5,6 +5,7 @@
 #include "pack.h"
 #include "safetensors.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,17 +216,17 @@ static const Tensor *find(const Safetensors *file, const char *prefix, const cha
     return fits ? tensor : NULL;
 }
 
-/* AdamW takes roots of what is a mean of squares, and what is no number spreads. */
+/* AdamW takes roots of what is a mean of squares, and what is not finite spreads. */
 static int check_values(const Tensor *tensor, const Arena *arena, const char *path, Error *error)
 {
     const float *values = (const float *)(const void *)tensor->data;
-    float least = arena->squares ? 0 : -HUGE_VALF;
+    float least = arena->squares ? 0 : -FLT_MAX;
     int right = 1;
     for (size_t i = 0; i < tensor->count; i++) {
-        right &= values[i] >= least;
+        right &= values[i] >= least && values[i] <= FLT_MAX;
     }
     return right ? 0
-                 : REFUSE("%s: %s has a value that is %sno number; the checkpoint is damaged", path,
+                 : REFUSE("%s: %s has a value that is %sno finite number; the checkpoint is damaged", path,
                           tensor->name, arena->squares ? "below 0 or " : "");
 }
 
