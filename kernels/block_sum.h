@@ -57,7 +57,7 @@ SCALAR_FN int64_t block_significand(uint32_t bits)
     return bits >> 31 ? -m : m;
 }
 
-/* m 2^shift, cut toward zero. |m| < 2^48, shift at most 25 - 14. */
+/* m 2^shift, cut toward zero. |m| 2^shift < 2^52. */
 SCALAR_FN int64_t block_shifted(int64_t m, int shift)
 {
     uint64_t size = (uint64_t)(m < 0 ? -m : m);
@@ -68,10 +68,13 @@ SCALAR_FN int64_t block_shifted(int64_t m, int shift)
 /* sum 2^scale cut toward zero to float32. |sum| < 2^52, scale >= -126 - 25. */
 SCALAR_FN float block_cut(int64_t sum, int scale)
 {
+    if (sum == 0) {
+        return 0.0f;
+    }
     double wide = (double)(sum < 0 ? -sum : sum);
     uint64_t bits;
     memcpy(&bits, &wide, sizeof bits);
-    int exponent = (int)(bits >> 52) - 1023 + scale; /* of a zero far below -126 */
+    int exponent = (int)(bits >> 52) - 1023 + scale;
     uint32_t sign = sum < 0 ? 0x80000000u : 0u;
     if (exponent > 127) {
         return bits_to_float(sign | 0x7F800000u);

@@ -51,6 +51,8 @@ static void check_by_hand(void)
         {"products as they come", {1.5f, 1.5f}, {1.5f, -1.5f}, 0x1p-25f, 0x1p-25f, 0},
         {"a zero is as high as its factors", {0, 0}, {0x1p127f, 0}, 0x1p-30f, 0, 0},
         {"a sum of zeros", {-0.0f, 0}, {1, 1}, -0.0f, 0, 0},
+        {"nothing is left", {1, 0}, {1, 0}, -1, 0, 0},
+        {"nothing is left of large ones", {1000, -1000}, {1000, 1000}, 0, 0, 0},
         {"subnormal", {0x1p-70f, 0}, {0x1p-70f, 0}, 0x1p-149f, 0x1.008p-140f, 0x1.008p-140f},
         {"the largest", {0x1p127f, 0x1p127f}, {1, 1}, -0x1p103f, FLT_MAX, FLT_MAX},
         {"beyond", {-0x1p127f, -0x1p127f}, {1, 1}, 0, -INFINITY, -INFINITY},
