@@ -4,8 +4,9 @@
 #include "attention_mma.cuh"
 
 /* s, the scores before scale of the keys from j0 on, becomes dropped weights, 0 behind the `seen`
- * keys of a row; kept as kept_of says. sums: a lane's part of ops.h's lanes(e) of both rows; sum 2 t + c is lane 8 t +
- * tile_column(0) + c of the 32, which the columns 8 n + ... of t = n % 4 belong to. */
+ * keys of a row; kept as kept_of says. sums: a lane's part of ops.h's lanes(e) of both rows; sum
+ * 2 t + c is lane 8 t + tile_column(0) + c of the 32, which the columns 8 n + ... of t = n % 4
+ * belong to. */
 static __device__ __forceinline__ void tile_weights(float s[COLUMNS][4], float sums[2][8], int j0,
                                                     const int seen[2], const float max[2],
                                                     float scale, float dropped, uint32_t kept)
@@ -38,9 +39,9 @@ static __device__ __forceinline__ float row_total(const float sums[8])
 
 /* out, max, rsum of TILE queries of a head. Sums are ops.def's, in blocks: over d for a score, over
  * the keys for an output. A warp owns 16 rows of a tile of scores and as many of each 64 channels of
- * out. 3 D products for a query and a key that it sees, 2 D more for each 64 channels beyond 64; a
+ * out. 3 D products for a query and a key that it sees, D more for each 64 channels beyond 64; a
  * tile of 64 x 64 scores takes 128 D floats from the L2 cache, its part of out 64 D. Bound by reads
- * of shared memory, 8 bytes for 128 products of a lane (computed). Grid: the tiles of all heads, the
+ * of shared memory, 8 bytes for 64 products of a lane (computed). Grid: the tiles of all heads, the
  * last ones first, as causal ones see the most keys. */
 template <int LENGTH>
 static __global__ void __launch_bounds__(THREADS, 2)

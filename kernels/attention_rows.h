@@ -118,8 +118,9 @@ static inline float row_forward(float *e, size_t n, float scale, float *max,
 /* One row of the backward pass: s, the scores before scale, becomes the dropped p, and dp becomes
  * ds, over n keys that the query sees, from one on where a block of dropout words begins. */
 static inline void row_backward(float *restrict s, float *restrict dp, size_t first, size_t n,
-                                float max, float rsum, float mean, float scale, const DropoutSite *dropout,
-                                uint32_t position, uint32_t head, uint32_t slot)
+                                float max, float rsum, float mean, float scale,
+                                const DropoutSite *dropout, uint32_t position, uint32_t head,
+                                uint32_t slot)
 {
     uint32_t words[DROPOUT_BLOCK], threshold = dropout_threshold(dropout->p);
     float kept = 1.0f / (1.0f - dropout->p);

@@ -34,8 +34,9 @@ size_t vocabulary_products(size_t N, size_t C, size_t width)
 }
 
 /* lora.c: drop(x) and dmid; then each thread's part, or in lora.cu the packed operands of the largest
- * of its products by blocks. A part: a block of drop(x) and of mid, and the panels of the largest of its small products: a
- * block of columns and a tile's rows over C, O or N, or C or O columns over R. */
+ * of its products by blocks. A part: a block of drop(x) and of mid, and the panels of the largest of
+ * its small products: a block of columns and a tile's rows over C, O or N, or C or O columns over
+ * R. */
 size_t lora_share(size_t N, size_t C, size_t O, size_t R)
 {
     size_t wide = size_max(C, O), deep = matmul_scratch(0, LORA_BLOCK, size_max(wide, N));
@@ -57,8 +58,10 @@ size_t vocabulary_scratch(size_t N, size_t C, size_t V)
     return vocabulary_products(N, C, width) + N * (width + 4) + 64;
 }
 
-/* attention.c: two matrices of scores, five packed operands and a panel of the sixth; or, in
- * attention_backward.cu, the mean of each row. */
+/* attention_block.c: two matrices of scores, five packed operands and a panel of the sixth; or, on
+ * CUDA, the mean of each row. attention.c keeps no more than half a megabyte of scores, but which of
+ * them runs, the shape does not say: in float32 2 T T floats a thread are not used, 34 MB at 2,048
+ * tokens. */
 size_t attention_scratch(const AttentionShape *shape, int threads)
 {
     size_t T = ((size_t)shape->longest + 31) / 32 * 32, wide = ((size_t)shape->D + 31) / 32 * 32,

@@ -31,15 +31,14 @@ void backend_free(Backend *backend);
 int backend_wait(const Backend *backend, Error *error);
 
 /* Chooses a studied alternative, "OP=VARIANT" of variants.def, in every op that has its sum.
- * Errors: 64 with the nearest valid name, or a variant in force that is of the same op; 69 if a library that the variant needs is not installed.
- */
+ * Errors: 64 with the nearest valid name, or a variant in force that is of the same op; 69 if a
+ * library that the variant needs is not installed. */
 int backend_choose(Backend *backend, const char *choice, Error *error);
 
 /* Chooses what products are made of: "float32", or "bf16-block16" and the like of variants.def. Says
  * on stderr where the kernel of the system keeps the CPU's matrix unit from bf16-tile, and where the
- * device's tensor cores sum in other blocks. Errors: 64 for
- * an unknown one, with the list; one that the device does not have; a variant in force that is of
- * the same op. */
+ * device's tensor cores sum in other blocks. Errors: 64 for an unknown one, with the list; one that
+ * the device does not have; a variant in force that is of the same op. */
 int backend_choose_dtype(Backend *backend, const char *dtype, Error *error);
 
 /* Whether no variant and no other dtype is in force: then a micro-batch changes no bit. */
