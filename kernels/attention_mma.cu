@@ -43,7 +43,7 @@ static __device__ __forceinline__ float row_total(const float sums[8])
  * tile of 64 x 64 scores takes 128 D floats from the L2 cache, its part of out 64 D. Bound by reads
  * of shared memory, 8 bytes for 64 products of a lane (computed). Grid: the tiles of all heads, the
  * last ones first, as causal ones see the most keys. */
-template <int LENGTH>
+template <int LENGTH, int MODEL>
 static __global__ void __launch_bounds__(THREADS, 2)
     forward_tiles(float *out, float *max, float *rsum, const float *q, const float *k,
                   const float *v, AttentionShape shape, DropoutSite dropout, int strips, int wide)
@@ -71,7 +71,7 @@ static __global__ void __launch_bounds__(THREADS, 2)
     }
 #pragma unroll 1
     for (int j0 = 0; j0 < most; j0 += TILE) {
-        scores_tile<LENGTH>(s, q_rows, rows_from(k_rows, j0), D, &q_tile, &k_tile, wide);
+        scores_tile<LENGTH, MODEL>(s, q_rows, rows_from(k_rows, j0), D, &q_tile, &k_tile, wide);
 #pragma unroll
         for (int n = 0; n < COLUMNS; n++) {
 #pragma unroll
@@ -97,12 +97,14 @@ static __global__ void __launch_bounds__(THREADS, 2)
         for (int j0 = 0; j0 < most; j0 += TILE) {
             Span span = {{0, 0}, {seen[0] - j0, seen[1] - j0}};
             if (first > 0 || most > TILE) { /* else the only tile's are still there */
-                scores_tile<LENGTH>(s, q_rows, rows_from(k_rows, j0), D, &q_tile, &k_tile, wide);
+                scores_tile<LENGTH, MODEL>(s, q_rows, rows_from(k_rows, j0), D, &q_tile, &k_tile,
+                                           wide);
             }
             tile_weights(s, parts, j0, seen, m, shape.scale, dropout.p,
                          kept_of<0>(&dropout, at.position + i0, j0, at.head, at.slot));
             put_rows(&w_tile, s);
-            mix_tile<LENGTH>(sums, &w_tile, rows_from(v_rows, j0), first, D, &span, &v_tile, wide);
+            mix_tile<LENGTH, MODEL>(sums, &w_tile, rows_from(v_rows, j0), first, D, &span, &v_tile,
+                                    wide);
         }
 #pragma unroll
         for (int half = 0; half < 2; half++) {
@@ -127,7 +129,7 @@ static void forward(Context *ctx, float *out, float *max, float *rsum, const flo
            blocks = strips * (size_t)shape->B * (size_t)shape->H;
     int wide = shape->D % FOUR == 0 && rows_aligned(q, shape->q_stride) &&
                rows_aligned(k, shape->kv_stride) && rows_aligned(v, shape->kv_stride);
-    auto kernel = forward_tiles<LENGTH>;
+    auto kernel = mma_length(ctx) == LENGTH ? forward_tiles<LENGTH, 0> : forward_tiles<LENGTH, 1>;
     if (blocks) {
         kernel<<<(unsigned)blocks, THREADS, 0, stream_of(ctx)>>>(out, max, rsum, q, k, v, *shape,
                                                                  *dropout, (int)strips, wide);

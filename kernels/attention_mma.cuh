@@ -1,7 +1,7 @@
-/* What attention_mma.cu and attention_mma_backward.cu share: the two products that attention is made
- * of, by blocks of bf16 operands on tensor cores. A warp owns 16 rows of a tile of TILE x TILE, and
- * its sums stay in registers as mma.cuh lays them out; an operand stands in shared memory, rounded
- * as it is loaded, with pairs of neighbours along k.
+/* What attention_mma.cu and attention_mma_backward.cuh share: the two products that attention is made
+ * of, by blocks of bf16 operands on tensor cores; with MODEL without them, as mma.cuh has it. A warp
+ * owns 16 rows of a tile of TILE x TILE, and its sums stay in registers as mma.cuh lays them out; an
+ * operand stands in shared memory, rounded as it is loaded, with pairs of neighbours along k.
  *
  * Blocks of keys begin at a sequence's first key and those of queries at its first query, so tiles
  * begin at multiples of 16 of them. A row leaves out the blocks in which all is masked for it alone:
@@ -83,20 +83,8 @@ typedef struct Span {
     int begin[2], end[2];
 } Span;
 
-/* Whether the device's tensor cores sum such blocks: known as the code for a device is compiled, and
- * in the emulator as it starts. */
-template <int LENGTH> static __device__ __forceinline__ bool is_native()
-{
-#if defined(__CUDA_ARCH__)
-    return LENGTH == (__CUDA_ARCH__ >= 900 ? 16 : 8);
-#elif defined(__CUDACC__)
-    return true; /* the host's side of nvcc, where no kernel runs */
-#else
-    return LENGTH == (cudasim_capability >= 90 ? 16 : 8);
-#endif
-}
-
-/* c and one block of a b, as mma.cuh's instructions would give on another device. */
+/* c and one block of a b, as mma.cuh's instructions would give on another device: mma_block's MODEL,
+ * but for one output, whose operands stand in shared memory. */
 template <int LENGTH>
 static __device__ __forceinline__ float model_sum(const uint32_t *a, const uint32_t *b, float c)
 {
@@ -123,7 +111,7 @@ static __device__ __forceinline__ void sums_rotate(float sums[COLUMNS][4])
 }
 
 /* sums[row][column] += a[row][k] b[column][k] in blocks over k < depth, of columns < columns. */
-template <int LENGTH>
+template <int LENGTH, int MODEL>
 static __device__ __forceinline__ void tile_product(float sums[COLUMNS][4], const Operand *a,
                                                     const Operand *b, int columns, int depth,
                                                     const Span *span)
@@ -139,7 +127,7 @@ static __device__ __forceinline__ void tile_product(float sums[COLUMNS][4], cons
         if (!__any_sync(WARP_ALL, in[0] || in[1])) {
             continue;
         }
-        if (!is_native<LENGTH>()) {
+        if (MODEL) {
 #pragma unroll 1
             for (int e = 0; e < 4 * COLUMNS; e++) {
                 int at = tile_column(e / 4) + e % 2, half = e % 4 / 2;
@@ -181,7 +169,7 @@ static __device__ __forceinline__ void tile_product(float sums[COLUMNS][4], cons
 }
 
 /* s[row][column] = blocks over d from 0 of a[row][d] b[column][d]. */
-template <int LENGTH>
+template <int LENGTH, int MODEL>
 static __device__ __forceinline__ void scores_tile(float s[COLUMNS][4], Rows a, Rows b, int D,
                                                    Operand *a_tile, Operand *b_tile, int wide)
 {
@@ -194,13 +182,14 @@ static __device__ __forceinline__ void scores_tile(float s[COLUMNS][4], Rows a, 
         load_rows(a_tile, a, d, D, wide);
         load_rows(b_tile, b, d, D, wide);
         __syncthreads();
-        tile_product<LENGTH>(s, a_tile, b_tile, b.count, D - d < TILE ? D - d : TILE, &there);
+        tile_product<LENGTH, MODEL>(s, a_tile, b_tile, b.count, D - d < TILE ? D - d : TILE,
+                                    &there);
     }
 }
 
 /* sums[row][d] += w[row][k] x[k][first + d], in blocks over the rows of x. w_tile: the warp's own
  * rows are there. */
-template <int LENGTH>
+template <int LENGTH, int MODEL>
 static __device__ __forceinline__ void mix_tile(float sums[COLUMNS][4], const Operand *w_tile,
                                                 Rows x, int first, int D, const Span *span,
                                                 Operand *x_tile, int wide)
@@ -208,7 +197,8 @@ static __device__ __forceinline__ void mix_tile(float sums[COLUMNS][4], const Op
     __syncthreads(); /* the tile is no longer read */
     load_turned(x_tile, x, first, D, wide);
     __syncthreads();
-    tile_product<LENGTH>(sums, w_tile, x_tile, D - first, x.count < TILE ? x.count : TILE, span);
+    tile_product<LENGTH, MODEL>(sums, w_tile, x_tile, D - first, x.count < TILE ? x.count : TILE,
+                                span);
 }
 
 /* The warp's rows of w_tile, from where its sums are. */

@@ -6,7 +6,9 @@
  * LENGTH 16 is a block of block16, 8 two of block8. Without MODEL it is the instruction that sums so
  * on the device that has it (mma_length); with MODEL every lane computes its outputs as block_sum.h
  * says, in integers: the same bits on any device, more than a hundred times the instructions. The
- * warp takes part as a whole.
+ * warp takes part as a whole. Which one a kernel has is chosen where it is launched, by mma_length:
+ * not by what it is compiled for, as a newer device may run the PTX of an older one. Attention has
+ * operands in shared memory and a model of its own (attention_mma.cuh).
  *
  * Lane l, with g = l / 4 and t = l % 4, holds (PTX ISA, "Matrix Fragments for mma.m16n8k16")
  *     a [16, k]   a[0] row g, a[1] row g + 8: k 2 t, 2 t + 1; a[2], a[3] the same rows, 8 k further

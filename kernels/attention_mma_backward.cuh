@@ -1,0 +1,189 @@
+/* CUDA twin of attention_block.c's backward pass, bit for bit, without atomics: one kernel whose
+ * blocks own tiles of queries makes dq, a second one whose blocks own tiles of keys makes dk and dv.
+ * Both compute the scores they need again. A file for each length of blocks, as nvcc takes long. */
+#ifndef ATTENTION_MMA_BACKWARD_CUH
+#define ATTENTION_MMA_BACKWARD_CUH
+
+#include "attention_mma.cuh"
+
+/* A tile of queries by keys, or of keys by queries: what the kernels below do between their products.
+ * s, the scores before scale, becomes the dropped p, and dp becomes ds; 0 where a query does not see
+ * a key. row_at [TILE]: of the tile's queries; j0: its first key; kept as kept_of says. */
+template <int KEYS_BY_QUERIES>
+static __device__ __forceinline__ void tile_backward(float s[COLUMNS][4], float dp[COLUMNS][4],
+                                                     const Row *row_at, int j0, float scale,
+                                                     float dropped, uint32_t kept)
+{
+    float factor = 1.0f / (1.0f - dropped);
+#pragma unroll
+    for (int n = 0; n < COLUMNS; n++) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            int across = tile_column(n) + i % 2, down = tile_row(i / 2),
+                key = j0 + (KEYS_BY_QUERIES ? down : across);
+            Row row = row_at[KEYS_BY_QUERIES ? across : down];
+            score_backward(&s[n][i], &dp[n][i], &row, key < row.seen, kept >> (4 * n + i) & 1u,
+                           factor, scale);
+        }
+    }
+}
+
+/* dq of TILE queries of a head, and their means for key_gradients. Sums are ops.def's, in blocks over
+ * d for s and dp, over the keys for dq; a warp's lanes and tree for a mean. A warp owns 16 rows of a
+ * tile of scores and as many of each 64 channels of dq. 3 D products for a query and key that it
+ * sees, 2 D more for each 64 channels beyond 64; a tile of 64 x 64 takes 256 D floats from the L2
+ * cache for s and dp, 64 D for dq. Bound as forward_tiles (computed). Grid: as forward_tiles. */
+template <int LENGTH, int MODEL>
+static __global__ void __launch_bounds__(THREADS, 2)
+    query_gradients(float *dq, float *means, const float *dout, const float *q, const float *k,
+                    const float *v, const float *out, const float *max, const float *rsum,
+                    AttentionShape shape, DropoutSite dropout, int strips, int wide)
+{
+    __shared__ Operand a_tile;
+    __shared__ Operand b_tile;
+    __shared__ Operand x_tile;
+    __shared__ Operand ds_tile;
+    __shared__ Row row_at[TILE];
+    int tasks = shape.B * shape.H, D = shape.D, H = shape.H;
+    int i0 = (strips - 1 - (int)blockIdx.x / tasks) * TILE;
+    Head at = head_at(&shape, (int)blockIdx.x % tasks, H);
+    int rows = at.queries - i0 < TILE ? at.queries - i0 : TILE;
+    if (rows <= 0) {
+        return; /* the whole block */
+    }
+    int kv = at.head / (H / shape.K), most = keys_seen(&shape, &at, i0 + rows - 1);
+    Rows q_rows = rows_of(q, shape.q_stride, at.q_row + i0, at.head, D, rows),
+         dout_rows = rows_of(dout, H * D, at.q_row + i0, at.head, D, rows),
+         out_rows = rows_of(out, H * D, at.q_row + i0, at.head, D, rows),
+         k_rows = rows_of(k, shape.kv_stride, at.k_row, kv, D, at.keys),
+         v_rows = rows_of(v, shape.kv_stride, at.k_row, kv, D, at.keys);
+    Output to = output_of(dq, shape.q_stride, at.q_row + i0, at.head, D, rows);
+    rows_of_queries(row_at, means, dout_rows, out_rows, max, rsum, &shape, &at, i0);
+    __syncthreads();
+#pragma unroll 1
+    for (int first = 0; first < D; first += TILE) {
+        const float one[2] = {1.0f, 1.0f};
+        float s[COLUMNS][4], ds[COLUMNS][4], sums[COLUMNS][4];
+        sums_clear(sums);
+#pragma unroll 1
+        for (int j0 = 0; j0 < most; j0 += TILE) {
+            Rows k_tile = rows_from(k_rows, j0);
+            Span span = {{0, 0}, {row_at[tile_row(0)].seen - j0, row_at[tile_row(1)].seen - j0}};
+            scores_tile<LENGTH, MODEL>(s, q_rows, k_tile, D, &a_tile, &b_tile, wide);
+            scores_tile<LENGTH, MODEL>(ds, dout_rows, rows_from(v_rows, j0), D, &a_tile, &b_tile,
+                                       wide);
+            tile_backward<0>(s, ds, row_at, j0, shape.scale, dropout.p,
+                             kept_of<0>(&dropout, at.position + i0, j0, at.head, at.slot));
+            put_rows(&ds_tile, ds);
+            mix_tile<LENGTH, MODEL>(sums, &ds_tile, k_tile, first, D, &span, &x_tile, wide);
+        }
+        put_sums(&to, first, sums, one);
+    }
+}
+
+/* dk and dv of TILE keys of a key/value head: in blocks over the heads of its group, and for each its
+ * queries ascending; means are query_gradients'. A warp owns 16 rows of a tile of keys by queries,
+ * and as many of each 64 channels of dv, then of dk: both at once would take all registers. 5 D
+ * products for a key and each query that sees it, 3 D more for each 64 channels beyond 64; a tile of
+ * 64 x 64 takes 384 D floats from the L2 cache for s, dp and s again, 128 D for dk and dv. Bound as
+ * forward_tiles (computed). Grid: the tiles of all key/value heads, the first ones first, as most
+ * causal queries see them. */
+template <int LENGTH, int MODEL>
+static __global__ void __launch_bounds__(THREADS, 2)
+    key_gradients(float *dk, float *dv, const float *means, const float *dout, const float *q,
+                  const float *k, const float *v, const float *max, const float *rsum,
+                  AttentionShape shape, DropoutSite dropout, int wide)
+{
+    __shared__ Operand a_tile;
+    __shared__ Operand b_tile;
+    __shared__ Operand x_tile;
+    __shared__ Operand w_tile;
+    __shared__ Row row_at[TILE];
+    int tasks = shape.B * shape.K, D = shape.D, H = shape.H, group = H / shape.K;
+    int j0 = (int)blockIdx.x / tasks * TILE;
+    Head at = head_at(&shape, (int)blockIdx.x % tasks, shape.K);
+    int rows = at.keys - j0 < TILE ? at.keys - j0 : TILE;
+    if (rows <= 0) {
+        return; /* the whole block */
+    }
+    int unseen[2]; /* queries before those that see a lane's keys; all, if none does */
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        int j = j0 + tile_row(half);
+        unseen[half] = shape.causal && j > at.position ? j - at.position : 0;
+        unseen[half] = j < at.keys && unseen[half] < at.queries ? unseen[half] : at.queries;
+    }
+    int begin = shape.causal && j0 > at.position ? (j0 - at.position) / MMA_K * MMA_K : 0;
+    Rows k_rows = rows_of(k, shape.kv_stride, at.k_row + j0, at.head, D, rows),
+         v_rows = rows_of(v, shape.kv_stride, at.k_row + j0, at.head, D, rows);
+#pragma unroll 1
+    for (int part = 0, parts = (D + TILE - 1) / TILE; part < 2 * parts; part++) { /* dv, dk */
+        const float one[2] = {1.0f, 1.0f};
+        float p[COLUMNS][4], ds[COLUMNS][4], sums[COLUMNS][4];
+        int values = part < parts, first = (values ? part : part - parts) * TILE;
+        sums_clear(sums);
+        sums_clear(ds);
+#pragma unroll 1
+        for (int head = at.head * group; head < (at.head + 1) * group; head++) {
+#pragma unroll 1
+            for (int i0 = begin; i0 < at.queries; i0 += TILE) {
+                int columns = at.queries - i0 < TILE ? at.queries - i0 : TILE, i = (int)threadIdx.x;
+                Rows q_rows = rows_of(q, shape.q_stride, at.q_row + i0, head, D, columns),
+                     dout_rows = rows_of(dout, H * D, at.q_row + i0, head, D, columns);
+                Span span;
+#pragma unroll
+                for (int half = 0; half < 2; half++) {
+                    span.begin[half] = unseen[half] - i0;
+                    span.end[half] = unseen[half] < at.queries ? at.queries - i0 : 0;
+                }
+                if (i < TILE) { /* scores_tile waits for it */
+                    size_t n = (size_t)(at.q_row + i0 + i) * (size_t)H + (size_t)head;
+                    row_at[i] = i < columns
+                                    ? Row{max[n], rsum[n], means[n], keys_seen(&shape, &at, i0 + i)}
+                                    : Row{};
+                }
+                scores_tile<LENGTH, MODEL>(p, k_rows, q_rows, D, &a_tile, &b_tile, wide);
+                if (!values) {
+                    scores_tile<LENGTH, MODEL>(ds, v_rows, dout_rows, D, &a_tile, &b_tile, wide);
+                }
+                tile_backward<1>(p, ds, row_at, j0, shape.scale, dropout.p,
+                                 kept_of<1>(&dropout, at.position + i0, j0, head, at.slot));
+                if (values) {
+                    put_rows(&w_tile, p);
+                } else {
+                    put_rows(&w_tile, ds);
+                }
+                mix_tile<LENGTH, MODEL>(sums, &w_tile, values ? dout_rows : q_rows, first, D, &span,
+                                        &x_tile, wide);
+            }
+        }
+        Output to = output_of(values ? dv : dk, shape.kv_stride, at.k_row + j0, at.head, D, rows);
+        put_sums(&to, first, sums, one);
+    }
+}
+
+template <int LENGTH>
+static void backward(Context *ctx, float *dq, float *dk, float *dv, const float *dout,
+                     const float *q, const float *k, const float *v, const float *out,
+                     const float *max, const float *rsum, const AttentionShape *shape,
+                     const DropoutSite *dropout)
+{
+    size_t strips = ((size_t)shape->longest + TILE - 1) / TILE,
+           of_queries = strips * (size_t)shape->B * (size_t)shape->H,
+           of_keys = strips * (size_t)shape->B * (size_t)shape->K;
+    float *means = ctx->scratch; /* [q_rows, H] */
+    int wide = shape->D % FOUR == 0 && rows_aligned(dout, shape->H * shape->D) &&
+               rows_aligned(q, shape->q_stride) && rows_aligned(k, shape->kv_stride) &&
+               rows_aligned(v, shape->kv_stride);
+    int native = mma_length(ctx) == LENGTH;
+    auto queries = native ? query_gradients<LENGTH, 0> : query_gradients<LENGTH, 1>;
+    auto keys = native ? key_gradients<LENGTH, 0> : key_gradients<LENGTH, 1>;
+    if (strips && shape->B) {
+        queries<<<(unsigned)of_queries, THREADS, 0, stream_of(ctx)>>>(
+            dq, means, dout, q, k, v, out, max, rsum, *shape, *dropout, (int)strips, wide);
+        keys<<<(unsigned)of_keys, THREADS, 0, stream_of(ctx)>>>(dk, dv, means, dout, q, k, v, max,
+                                                                rsum, *shape, *dropout, wide);
+    }
+}
+
+#endif
