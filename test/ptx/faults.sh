@@ -66,7 +66,7 @@ sum_squares#70#not 4, 8 or 16 bytes#s/shfl/cp.async.ca.shared.global [0], [%rd1]
 sum_squares#70#CUDA refuses#s/maxntid 256/maxntid 128/
 sum_squares#70#no such label#s/bra\s+\$L/bra $M/
 sum_squares#70#reads behind the parameters#s/_param_0\]/_param_0+800]/
-sum_squares#70#another number of operands#s/(fma\.rn\.f32[^,]*,[^,]*,[^,]*),[^;]*;/\1;/
+sum_squares#70#not on the list (floats are rounded#s/(fma\.rn\.f32[^,]*,[^,]*,[^,]*),[^;]*;/\1;/
 sum_squares#70#too many operands#s/(fma\.rn\.f32[^;]*);/\1, %f1, %f1, %f1;/
 sum_squares#70#too many registers#s/%f<[0-9]+>/%f<99999>/
 sum_squares#70#neither a register nor a number#s/%f<[0-9]+>/%f<9>/

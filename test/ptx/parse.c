@@ -432,6 +432,16 @@ static int fits(int row, const PtxInstruction *i)
                             : to.kind == 'f' && from.bits <= 32;
 }
 
+/* The kernel has an instruction that is not on the list, and does not run. */
+static void refuse(const Reader *r, int line)
+{
+    PtxKernel *k = r->kernel;
+    if (!k->refused) {
+        k->refused = "not on the list (floats are rounded by .rn, without .ftz)";
+        k->refused_line = line;
+    }
+}
+
 static void take_instruction(Reader *r)
 {
     PtxKernel *k = r->kernel;
@@ -442,10 +452,7 @@ static void take_instruction(Reader *r)
     }
     int row = take_opcode(r, &i);
     if (row == ROWS || !fits(row, &i)) {
-        if (!k->refused) {
-            k->refused = "not on the list (floats are rounded by .rn, without .ftz)";
-            k->refused_line = i.line;
-        }
+        refuse(r, i.line);
         while (!accept(r, ";")) {
             (void)take(r);
         }
@@ -453,9 +460,9 @@ static void take_instruction(Reader *r)
     }
     i.op = (uint8_t)rows[row].op;
     i.mode = i.op == PTX_SETP ? i.mode : (uint8_t)rows[row].mode;
-    int count = take_operands(r, &i), wanted = rows[row].operands + i.vector - 1;
-    if (count != wanted) {
-        fail(r, "another number of operands than on the list");
+    if (take_operands(r, &i) != rows[row].operands + i.vector - 1) {
+        refuse(r, i.line); /* such as the halves of a register */
+        return;
     }
     if (k->length % 64 == 0) {
         k->code = memory_realloc(k->code, (size_t)k->length + 64, sizeof *k->code);
