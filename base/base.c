@@ -195,6 +195,18 @@ int folder_make(const char *path, Error *error)
     return folder_check(path, error);
 }
 
+char *folder_temporary(Error *error)
+{
+    const char *parent = getenv("TMPDIR");
+    char *folder = string_format("%s/seedbed-XXXXXX", parent && *parent ? parent : "/tmp");
+    if (!mkdtemp(folder)) {
+        error_set_create(error, folder);
+        free(folder);
+        return NULL;
+    }
+    return folder;
+}
+
 static int by_bytes(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);

@@ -180,6 +180,10 @@ void folder_list_free(char **names, size_t count);
  * 73, 74 or 77. */
 int folder_make(const char *path, Error *error);
 
+/* Makes a folder of the program's own in $TMPDIR, or /tmp. Returns its path, which the caller frees;
+ * NULL after an error: 73, 74 or 77. */
+char *folder_temporary(Error *error);
+
 /* Whether folder_make would succeed, as far as can be seen without making anything. The same
  * errors. */
 int folder_check(const char *path, Error *error);

@@ -30,18 +30,15 @@ static sigset_t stops(void)
 
 int trace_rerun_open(TraceRerun *rerun, Error *error)
 {
-    const char *where = getenv("TMPDIR");
-    char *folder = string_format("%s/seedbed-XXXXXX", where && *where ? where : "/tmp");
     sigset_t waiting = stops();
     *rerun = (TraceRerun){0};
     signal(SIGCHLD, SIG_DFL);     /* who started us may have it ignored: then none comes */
     sigaddset(&waiting, SIGCHLD); /* waited for in trace_rerun */
     sigprocmask(SIG_BLOCK, &waiting, &rerun->signals);
-    if (!mkdtemp(folder)) {
-        int code = error_set_create(error, folder);
+    char *folder = folder_temporary(error);
+    if (!folder) {
         sigprocmask(SIG_SETMASK, &rerun->signals, NULL);
-        free(folder);
-        return code;
+        return error->code;
     }
     rerun->folder = realpath(folder, NULL); /* the program runs elsewhere */
     rerun->trace = string_format("%s/run.trace", rerun->folder);

@@ -24,11 +24,11 @@ static char *folder;
 const char *scratch_folder(void)
 {
     if (!folder) {
-        const char *parent = getenv("TMPDIR");
-        folder = string_format("%s/seedbed-test-XXXXXX", parent && *parent ? parent : "/tmp");
-        if (!mkdtemp(folder)) {
-            perror(folder);
-            exit(EXIT_IO);
+        Error error;
+        folder = folder_temporary(&error);
+        if (!folder) {
+            fprintf(stderr, "%s\n", error.text);
+            exit(error.code);
         }
     }
     return folder;

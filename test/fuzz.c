@@ -54,9 +54,9 @@ static void remove_folder(void)
 const char *fuzz_folder(void)
 {
     if (!folder) {
-        const char *place = getenv("TMPDIR");
-        folder = string_format("%s/seedbed-fuzz-XXXXXX", place && *place ? place : "/tmp");
-        REQUIRE(mkdtemp(folder), "%s cannot be made", folder);
+        Error error;
+        folder = folder_temporary(&error);
+        REQUIRE(folder, "%s", error.text);
         atexit(remove_folder);
     }
     return folder;
