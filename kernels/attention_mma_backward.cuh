@@ -1,5 +1,5 @@
 /* CUDA twin of attention_block.c's backward pass, bit for bit, without atomics: one kernel whose
- * blocks own tiles of queries makes dq, a second one whose blocks own tiles of keys makes dk and dv.
+ * blocks own tiles of queries makes dq, a second one whose blocks own tiles of keys makes dv, then dk.
  * Both compute the scores they need again. A file for each length of blocks, as nvcc takes long. */
 #ifndef ATTENTION_MMA_BACKWARD_CUH
 #define ATTENTION_MMA_BACKWARD_CUH
@@ -81,16 +81,16 @@ static __global__ void __launch_bounds__(THREADS, 2)
     }
 }
 
-/* dk and dv of TILE keys of a key/value head: in blocks over the heads of its group, and for each its
- * queries ascending; means are query_gradients'. A warp owns 16 rows of a tile of keys by queries,
- * and as many of each 64 channels of dv, then of dk: both at once would take all registers. 5 D
- * products for a key and each query that sees it, 3 D more for each 64 channels beyond 64; a tile of
- * 64 x 64 takes 384 D floats from the L2 cache for s, dp and s again, 128 D for dk and dv. Bound as
- * forward_tiles (computed). Grid: the tiles of all key/value heads, the first ones first, as most
- * causal queries see them. */
-template <int LENGTH, int MODEL>
+/* The gradient of TILE values (VALUES) or keys of a key/value head: in blocks over the heads of its
+ * group, and for each its queries ascending; means are query_gradients'. A warp owns 16 rows of a tile
+ * of keys by queries, and as many of each 64 channels of dv or dk: both at once would take all
+ * registers. 2 D products for a value and each query that sees it, D more for each 64 channels beyond
+ * 64; for a key 3 D, 2 D more. A tile of 64 x 64 takes 128 D floats from the L2 cache for s, as many
+ * for dp, 64 D for the gradient. Bound as forward_tiles (computed). Grid: the tiles of all key/value
+ * heads, the first ones first, as most causal queries see them. */
+template <int LENGTH, int MODEL, int VALUES>
 static __global__ void __launch_bounds__(THREADS, 2)
-    key_gradients(float *dk, float *dv, const float *means, const float *dout, const float *q,
+    key_gradients(float *gradient, const float *means, const float *dout, const float *q,
                   const float *k, const float *v, const float *max, const float *rsum,
                   AttentionShape shape, DropoutSite dropout, int wide)
 {
@@ -117,10 +117,9 @@ static __global__ void __launch_bounds__(THREADS, 2)
     Rows k_rows = rows_of(k, shape.kv_stride, at.k_row + j0, at.head, D, rows),
          v_rows = rows_of(v, shape.kv_stride, at.k_row + j0, at.head, D, rows);
 #pragma unroll 1
-    for (int part = 0, parts = (D + TILE - 1) / TILE; part < 2 * parts; part++) { /* dv, dk */
+    for (int first = 0; first < D; first += TILE) {
         const float one[2] = {1.0f, 1.0f};
         float p[COLUMNS][4], ds[COLUMNS][4], sums[COLUMNS][4];
-        int values = part < parts, first = (values ? part : part - parts) * TILE;
         sums_clear(sums);
         sums_clear(ds);
 #pragma unroll 1
@@ -143,21 +142,21 @@ static __global__ void __launch_bounds__(THREADS, 2)
                                     : Row{};
                 }
                 scores_tile<LENGTH, MODEL>(p, k_rows, q_rows, D, &a_tile, &b_tile, wide);
-                if (!values) {
+                if (!VALUES) {
                     scores_tile<LENGTH, MODEL>(ds, v_rows, dout_rows, D, &a_tile, &b_tile, wide);
                 }
                 tile_backward<1>(p, ds, row_at, j0, shape.scale, dropout.p,
                                  kept_of<1>(&dropout, at.position + i0, j0, head, at.slot));
-                if (values) {
+                if (VALUES) {
                     put_rows(&w_tile, p);
                 } else {
                     put_rows(&w_tile, ds);
                 }
-                mix_tile<LENGTH, MODEL>(sums, &w_tile, values ? dout_rows : q_rows, first, D, &span,
+                mix_tile<LENGTH, MODEL>(sums, &w_tile, VALUES ? dout_rows : q_rows, first, D, &span,
                                         &x_tile, wide);
             }
         }
-        Output to = output_of(values ? dv : dk, shape.kv_stride, at.k_row + j0, at.head, D, rows);
+        Output to = output_of(gradient, shape.kv_stride, at.k_row + j0, at.head, D, rows);
         put_sums(&to, first, sums, one);
     }
 }
@@ -177,12 +176,15 @@ static void backward(Context *ctx, float *dq, float *dk, float *dv, const float 
                rows_aligned(v, shape->kv_stride);
     int native = mma_length(ctx) == LENGTH;
     auto queries = native ? query_gradients<LENGTH, 0> : query_gradients<LENGTH, 1>;
-    auto keys = native ? key_gradients<LENGTH, 0> : key_gradients<LENGTH, 1>;
+    auto values = native ? key_gradients<LENGTH, 0, 1> : key_gradients<LENGTH, 1, 1>;
+    auto keys = native ? key_gradients<LENGTH, 0, 0> : key_gradients<LENGTH, 1, 0>;
     if (strips && shape->B) {
         queries<<<(unsigned)of_queries, THREADS, 0, stream_of(ctx)>>>(
             dq, means, dout, q, k, v, out, max, rsum, *shape, *dropout, (int)strips, wide);
-        keys<<<(unsigned)of_keys, THREADS, 0, stream_of(ctx)>>>(dk, dv, means, dout, q, k, v, max,
-                                                                rsum, *shape, *dropout, wide);
+        values<<<(unsigned)of_keys, THREADS, 0, stream_of(ctx)>>>(dv, means, dout, q, k, v, max,
+                                                                  rsum, *shape, *dropout, wide);
+        keys<<<(unsigned)of_keys, THREADS, 0, stream_of(ctx)>>>(dk, means, dout, q, k, v, max, rsum,
+                                                                *shape, *dropout, wide);
     }
 }
 
