@@ -2,8 +2,6 @@
  * under, and what to say where there is none. */
 #include "task_reader.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,32 +16,20 @@ static void paths_free(Paths paths)
     arrfree(paths);
 }
 
-/* Appends the names in a folder, sorted. Returns 0, or errno if it cannot be listed. */
-static int list_folder(Paths *names, const char *folder)
-{
-    struct dirent **entries;
-    int count = scandir(folder, &entries, NULL, alphasort), problem = count < 0 ? errno : 0;
-    for (int i = 0; i < count; i++) {
-        if (*entries[i]->d_name != '.') {
-            arrput(*names, string_copy(entries[i]->d_name));
-        }
-        free(entries[i]);
-    }
-    if (!problem) {
-        free(entries);
-    }
-    return problem;
-}
-
 /* Appends the folders in parent that have one of the names, the spelling of the first one
  * in front. */
-static void add_folders(Paths *folders, const char *parent, const char *const names[3])
+static int add_folders(Paths *folders, const char *parent, const char *const names[3],
+                       Error *error)
 {
-    Paths entries = NULL;
+    char **entries;
+    size_t count;
     Error unseen; /* whoever opens the file says it */
-    (void)list_folder(&entries, parent); /* refuse_missing says why nothing was seen */
-    for (int official = 1; official >= 0; official--) {
-        for (ptrdiff_t i = 0; i < arrlen(entries); i++) {
+    if (!path_is_folder(parent)) {
+        return 0;
+    }
+    int code = folder_list(&entries, &count, parent, error);
+    for (int official = 1; official >= 0 && !code; official--) {
+        for (size_t i = 0; i < count; i++) {
             int match = 0, is_folder;
             for (int n = 0; n < 3; n++) {
                 match = match || (*names[n] && same_name(entries[i], names[n]));
@@ -57,23 +43,26 @@ static void add_folders(Paths *folders, const char *parent, const char *const na
             }
         }
     }
-    paths_free(entries);
+    folder_list_free(entries, count);
+    return code;
 }
 
-/* The folders where the files of a task may be, in the order of their looking. */
-static Paths find_folders(const Task *task, const char *data)
+/* The folders where the files of a task may be, in the order of their looking. Errors: one cannot be
+ * listed; *folders is the caller's then, too. */
+static int find_folders(Paths *folders, const Task *task, const char *data, Error *error)
 {
     const char *const benchmark[3] = {task->benchmark, "", ""};
     const char *const names[3] = {task->folder, task->name, task->alias};
-    Paths folders = NULL, parents = NULL;
-    add_folders(&parents, data, benchmark);
-    for (ptrdiff_t i = 0; i < arrlen(parents); i++) {
-        add_folders(&folders, parents[i], names);
+    Paths parents = NULL;
+    *folders = NULL;
+    int code = add_folders(&parents, data, benchmark, error);
+    for (ptrdiff_t i = 0; i < arrlen(parents) && !code; i++) {
+        code = add_folders(folders, parents[i], names, error);
     }
     paths_free(parents);
-    add_folders(&folders, data, names);
-    arrput(folders, string_copy(data));
-    return folders;
+    code = code ? code : add_folders(folders, data, names, error);
+    arrput(*folders, string_copy(data));
+    return code;
 }
 
 /* What the files of a split begin with in exports. */
@@ -122,49 +111,61 @@ static char *find_in(const char *folder, const Task *task, const char *split)
     return path;
 }
 
-static char *find_file(const Task *task, const char *data, const char *split)
+/* *path is NULL if there is none. Errors: of find_folders. */
+static int find_file(char **path, const Task *task, const char *data, const char *split,
+                     Error *error)
 {
-    Paths folders = find_folders(task, data);
-    char *path = NULL;
-    for (ptrdiff_t i = 0; i < arrlen(folders) && !path; i++) {
+    Paths folders;
+    int code = find_folders(&folders, task, data, error);
+    *path = NULL;
+    for (ptrdiff_t i = 0; i < arrlen(folders) && !*path && !code; i++) {
         /* the folder itself, the last one, may be that of the task whose runs predict this one */
-        path = task->trained && i == arrlen(folders) - 1
-                   ? find_official(folders[i], split_find(task, split)->files)
-                   : find_in(folders[i], task, split);
+        *path = task->trained && i == arrlen(folders) - 1
+                    ? find_official(folders[i], split_find(task, split)->files)
+                    : find_in(folders[i], task, split);
     }
     paths_free(folders);
-    return path;
+    return code;
 }
 
 int dataset_exists(const Task *task, const char *data, const char *split)
 {
-    char *path = find_file(task, data, split);
+    char *path;
+    Error unseen;
+    int code = find_file(&path, task, data, split, &unseen); /* then dataset_read says it */
     free(path);
-    return path != NULL;
+    return code || path;
 }
 
 /* "FOLDER has a, b, c", the first names. */
 static char *describe_folder(const char *folder)
 {
     enum { SHOWN = 8 };
-    Paths names = NULL;
-    int problem = list_folder(&names, folder);
-    char *text = problem ? string_format("%s: %s", folder, strerror(problem))
-                         : string_format("%s %s", folder, names ? "has" : "is empty");
-    for (ptrdiff_t i = 0; i < arrlen(names) && i < SHOWN; i++) {
-        string_append(&text, "%s %.40s", i ? "," : "", names[i]);
+    char **names, *text = string_copy(folder);
+    size_t count, seen = 0;
+    Error error;
+    int code = folder_list(&names, &count, folder, &error);
+    for (size_t i = 0; i < count && !code; i++) {
+        if (*names[i] != '.' && seen++ < SHOWN) {
+            string_append(&text, "%s %.40s", seen == 1 ? " has" : ",", names[i]);
+        }
     }
-    if (arrlen(names) > SHOWN) {
-        string_append(&text, " and %td more", arrlen(names) - SHOWN);
+    if (code) {
+        string_append(&text, ": %s", error.text);
+    } else if (!seen) {
+        string_append(&text, " is empty");
+    } else if (seen > SHOWN) {
+        string_append(&text, " and %zu more", seen - SHOWN);
     }
-    paths_free(names);
+    folder_list_free(names, count);
     return text;
 }
 
 static void refuse_missing(const Task *task, const char *data, const char *split, Error *error)
 {
-    Paths folders = find_folders(task, data);
+    Paths folders;
     char *seen = string_copy("");
+    (void)find_folders(&folders, task, data, error); /* find_file has just done so */
     for (ptrdiff_t i = 0; i < arrlen(folders); i++) {
         char *one = describe_folder(folders[i]);
         string_append(&seen, "; %s", one);
@@ -187,8 +188,8 @@ static void refuse_missing(const Task *task, const char *data, const char *split
 
 char *task_file_find(const Task *task, const char *data, const char *split, Error *error)
 {
-    char *path = find_file(task, data, split);
-    if (!path) {
+    char *path;
+    if (!find_file(&path, task, data, split, error) && !path) {
         refuse_missing(task, data, split, error);
     }
     return path;

@@ -112,11 +112,13 @@ int task_sequences(const Task *task);
  *     of a TSV, rows with another number of columns, if they are at most one in a thousand lines or
  *     one row that a line break parts; with allow_bad_rows those of any file, however many.
  * So many threads read; what is read and what is refused do not depend on them.
- * Errors: 66 missing, 65 with file and line. */
+ * Errors: 66 missing, 65 with file and line, 71, 74, 77 a folder that cannot be listed, a file that
+ * cannot be read. */
 int dataset_read(Dataset *dataset, const Task *task, const char *data, const char *split, int limit,
                  int allow_bad_rows, int threads, Error *error);
 
-/* Whether there is a file of the split, be it Parquet, which dataset_read refuses. */
+/* Whether there is a file of the split, be it Parquet or in a folder that cannot be listed, which
+ * dataset_read refuses. */
 int dataset_exists(const Task *task, const char *data, const char *split);
 
 /* The built-in stand-in: sentences from small grammars of ours, the same for everyone. Never the

@@ -125,6 +125,16 @@ setup() {
         [ $code -eq 74 ]
         grep -q "^consistency: cannot read the folder $work/preds: Input/output error" "$work/message"
     done
+    mkdir -p "$work/data/GLUE/RTE"
+    printf 'index\tsentence1\tsentence2\tlabel\n0\ta\tb\tentailment\n' | tee "$work/data/train.tsv" "$work"/data/GLUE/RTE/{train,dev}.tsv >"$work/data/dev.tsv"
+    local own="$train --task rte --data $work/data --max-len 16 --epochs 1 --threads 1 --quiet --preds $work/own"
+    for n in 1 3 5; do # the data, the benchmark there, and the data again for the tasks
+        code=0
+        "$work/faultsys" list $n 13 $own >"$work/out" 2>"$work/message" || code=$?
+        [ $code -eq 77 ] || { echo "$n: $code: $(cat "$work/message")"; return 1; }
+        grep -q "^train_gpt: cannot read the folder $work/data.*: Permission denied" "$work/message"
+        [ ! -e "$work/own" ]
+    done
     local begun="$train ${short% --quiet} --epochs 3 --save-every 1steps"
     at_fault fsync 22 -9 $begun --preds "$work/begun"
     [ -d "$work"/begun/*.unfinished/checkpoint-2 ]
