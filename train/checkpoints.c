@@ -365,10 +365,7 @@ static int check_same(const Checkpoint *checkpoint, const Run *run, Error *error
             json_object_del(hparams[i / 2], lengths[i % 2]);
         }
     }
-    output_differences(&list, hparams[0], hparams[1]);
-    json_object_del(then, "hparams");
-    json_object_del(now, "hparams");
-    output_differences(&list, then, now);
+    output_differences(&list, then, now, hparams[0], hparams[1]);
     json_decref(then);
     json_decref(now);
     int code = 0;

@@ -157,7 +157,9 @@ char *output_place(const Setup *setup, int step, int epoch)
     return string_format(in_steps ? "step:%d" : "epoch:%d", in_steps ? step : epoch + 1);
 }
 
-void output_differences(char **list, const json_t *before, const json_t *now)
+/* listed: keys that are passed over, or NULL. */
+static void list_differences(char **list, const json_t *before, const json_t *now,
+                             const json_t *listed)
 {
     json_t *all = json_copy((json_t *)(uintptr_t)now), *value;
     const char *key;
@@ -165,20 +167,25 @@ void output_differences(char **list, const json_t *before, const json_t *now)
     json_object_foreach(all, key, value)
     {
         const json_t *x = json_object_get(before, key), *y = json_object_get(now, key);
-        if (!strcmp(key, "recipe_sha256") || (x && y && json_equal(x, y))) {
-            continue; /* a digest of the hparams, which are listed themselves */
+        if (json_object_get(listed, key) || !strcmp(key, "hparams") ||
+            !strcmp(key, "recipe_sha256") || (x && y && json_equal(x, y))) {
+            continue; /* the hparams are listed themselves */
         }
         char *a = x ? json_dumps(x, JSON_ENCODE_ANY) : NULL,
              *b = y ? json_dumps(y, JSON_ENCODE_ANY) : NULL;
-        char *both = string_format("%s %.24s, now %.24s", key, a ? a : "absent", b ? b : "absent");
-        if (!*list || !strstr(*list, both)) { /* the dtype stands in receipts and hparams */
-            string_append(list, "%s%s", *list ? "; " : "", both);
-        }
+        string_append(list, "%s%s %.24s, now %.24s", *list ? "; " : "", key, a ? a : "absent",
+                      b ? b : "absent");
         free(a);
         free(b);
-        free(both);
     }
     json_decref(all);
+}
+
+void output_differences(char **list, const json_t *before, const json_t *now,
+                        const json_t *hparams_before, const json_t *hparams_now)
+{
+    list_differences(list, hparams_before, hparams_now, NULL);
+    list_differences(list, before, now, hparams_now); /* the dtype stands in both */
 }
 
 /* Nothing that may differ between two equal runs has a place in the file: no time, no thread count.

@@ -17,8 +17,10 @@ json_t *output_receipts(const Setup *setup, const Dataset *dataset, const Seeds 
  * it. */
 char *output_place(const Setup *setup, int step, int epoch);
 
-/* Appends "key a, now b" for what differs in two of such objects. */
-void output_differences(char **list, const json_t *before, const json_t *now);
+/* Appends "key a, now b" for what differs in the hparams, and then in what else two of such objects
+ * say. */
+void output_differences(char **list, const json_t *before, const json_t *now,
+                        const json_t *hparams_before, const json_t *hparams_now);
 
 /* Gives a file that is in the way the name NAME.1.bin, or the first number that is free: *kept, for
  * the caller to free. Errors: those of rename. */

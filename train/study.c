@@ -75,8 +75,8 @@ static int check_known(json_t *known, const Study *study, const char *path, Erro
             if (same) {
                 found = 1;
                 output_differences(&list, json_object_get(old, "receipts"),
-                                   study->cells[i].receipts);
-                output_differences(&list, json_object_get(old, "hparams"), study->cells[i].hparams);
+                                   study->cells[i].receipts, json_object_get(old, "hparams"),
+                                   study->cells[i].hparams);
             }
             if (list) {
                 error_set(error, EXIT_CONFIG,
