@@ -461,6 +461,15 @@ __attribute__((destructor)) static void end(void) { writes && write(2, "exit\n",
     # all are finished: they are made again, and compared
     $some --seeds 4,5,6 >"$work/out" 2>/dev/null
     [ "$(grep -c '^wrote: .*(same as before)' "$work/out")" -eq 3 ]
+    # a file where a run's checkpoints would be: the finished run stays finished, another is refused before it trains
+    local taken="$(echo "$work"/preds/*.s5.bin)"
+    taken="${taken%.bin}.unfinished"
+    touch "$taken"
+    rm "$work"/preds/*.s4.bin
+    $some --seeds 4,5 >"$work/out" 2>/dev/null
+    grep -q '^seed 5: finished before' "$work/out"
+    fails 73 'cannot create the folder .*s5.unfinished: a file has that name' $some --seed 5 --quiet
+    rm "$taken"
     # a damaged one, and one of another recipe, are trained
     rm "$work"/preds/*.s5.bin
     printf '#' | dd of="$(echo "$work"/preds/*.s6.bin)" bs=1 seek=3000 conv=notrunc status=none

@@ -473,6 +473,9 @@ int checkpoints_resume(Run *run, Error *error)
     }
     saves->folder = o->trace_until ? NULL : string_format("%s.unfinished", run->name);
     saves->time = clock_seconds();
+    if (saves->folder && folder_check(saves->folder, error)) {
+        return error->code;
+    }
     if (never) {
         return 0;
     }

@@ -182,7 +182,7 @@ static int is_begun(const Setup *setup, const Seeds *seeds)
 {
     char *name = output_name(setup, &setup->dev, seeds), *path = string_format("%s.bin", name),
          *folder = string_format("%s.unfinished", name);
-    int begun = path_exists(path) || path_exists(folder);
+    int begun = path_exists(path) || path_is_folder(folder);
     free(name);
     free(path);
     free(folder);
@@ -203,7 +203,7 @@ static int is_finished(const Setup *setup, const Seeds *seeds)
     char *name = output_name(setup, &setup->dev, seeds),
          *folder = string_format("%s.unfinished", name);
     json_t *receipts = output_receipts(setup, &setup->dev, seeds);
-    int finished = !path_exists(folder) && predictions_finished(paths, count, receipts);
+    int finished = !path_is_folder(folder) && predictions_finished(paths, count, receipts);
     json_decref(receipts);
     free(name);
     free(folder);
