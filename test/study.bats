@@ -195,8 +195,17 @@ json_of_cells() {
     # of this machine, a process that is gone needs no waiting
     rm "$work/s/preds/$name.bin"
     echo "$(hostname) $(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/pid) 4194304" >"$work/s/claims/$name.3"
+    cp "$work/s/claims/$name.3" "$work/dead"
     study $small --index 0
     [ -s "$work/s/preds/$name.bin" ]
+    # nor does it stay where the run is finished; another machine's does while it beats
+    cp "$work/dead" "$work/s/claims/$name.2"
+    study $small --index 0
+    [ -z "$(ls "$work/s/claims")" ]
+    echo 'elsewhere pid:[1] 77' >"$work/s/claims/$name.1"
+    study $small --index 0
+    [ "$(ls "$work/s/claims")" = "$name.1" ]
+    rm "$work/s/claims/$name.1"
     # numbers behind a name that no claim has
     rm "$work/s/preds/$name.bin"
     touch "$work/s/claims/$name.2147483646" "$work/s/claims/$name.99999999999999999999"

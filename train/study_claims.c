@@ -220,3 +220,12 @@ void claim_release(Claim *claim)
     free(claim->stem);
     *claim = (Claim){0};
 }
+
+void claim_clear(const char *folder, const char *name)
+{
+    Claim claim;
+    Error ignored;
+    if (highest(folder, name) && !claim_take(&claim, folder, name, &ignored)) {
+        claim_release(&claim);
+    }
+}

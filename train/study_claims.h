@@ -30,4 +30,7 @@ void claims_sweep(const char *folder);
 /* Gives it up, if it is still held. */
 void claim_release(Claim *claim);
 
+/* Removes the claim to a run that needs none, if its owner is dead. */
+void claim_clear(const char *folder, const char *name);
+
 #endif

@@ -467,6 +467,11 @@ int study_work(Study *study, int first, int count, Error *error)
                  .began = clock_seconds()};
     work.job = memory_calloc((size_t)work.jobs, sizeof *work.job);
     work.claims = string_format("%s/claims", study->out);
+    for (int i = 0; i < count; i++) { /* of studies that were killed as these runs ended */
+        if (work.runs[i].state == RUN_DONE) {
+            claim_clear(work.claims, work.runs[i].name);
+        }
+    }
     int code = work_all(&work, study->options.index != NULL, error);
     free(work.job);
     free(work.claims);
