@@ -136,7 +136,7 @@ static void check_identity(json_t *o, Finding *finding, const Cell *c, int accur
             find(finding, INCONSISTENT, "the accuracy would be %.2f", implied);
         } else {
             find(finding, NOT_CHECKED, "zeta is not an accuracy; mean accuracy is %.2f if K = 2",
-                 implied);
+                 rounded(implied, 2));
         }
         return;
     }
@@ -148,8 +148,8 @@ static void check_identity(json_t *o, Finding *finding, const Cell *c, int accur
     } else if (c->K == 2) {
         if (fabs(off) > rounding) {
             find(finding, fabs(off) > gross ? INCONSISTENT : BEYOND_ROUNDING,
-                 "two classes: CCON = zeta - (1 - CON) / 2 = %.2f, printed %.2f", predicted,
-                 c->CCON);
+                 "two classes: CCON = zeta - (1 - CON) / 2 = %.2f, printed %.2f",
+                 rounded(predicted, 2), c->CCON);
         }
     } else {
         /* DBW: from 0 to both wrong, and at most 1 - CON */
@@ -157,7 +157,8 @@ static void check_identity(json_t *o, Finding *finding, const Cell *c, int accur
         put(o, "both_wrong_differ", both_wrong);
         if (off < -rounding) {
             find(finding, off < -gross ? INCONSISTENT : BEYOND_ROUNDING,
-                 "CCON is at least zeta - (1 - CON) / 2 = %.2f, printed %.2f", predicted, c->CCON);
+                 "CCON is at least zeta - (1 - CON) / 2 = %.2f, printed %.2f",
+                 rounded(predicted, 2), c->CCON);
         } else if (both_wrong > limit + 4 * rounding) {
             find(finding, INCONSISTENT, "both wrong and different would be %.2f, at most %.2f fits",
                  both_wrong, fmax(0, limit));

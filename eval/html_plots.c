@@ -51,7 +51,7 @@ void html_scores(FILE *out, const PaperTable *t, int b)
         fprintf(out,
                 "<path class=gr d=\"M50 %.1fH%d\"/><text class=d x=44 y=%.1f text-anchor=end>"
                 "%g</text>\n",
-                py, width - 5, py + 4, y);
+                py, width - 5, py + 4, fabs(y) < step / 2 ? 0 : y);
     }
     fputs("<text class=d x=4 y=16>score, %</text>\n", out);
     for (int c = 0; c < t->columns; c++) {
@@ -100,7 +100,7 @@ void html_sizes(FILE *out, const json_t *c, const Arguments *o)
                  *tasks = json_object_get(c, "tasks");
     size_t n = json_array_size(xs);
     double low = INFINITY, high = -INFINITY, first = INFINITY, last = -INFINITY, ends[2];
-    char title[512], description[300], numbers[200], interval[40] = "n/a", left_out[40] = "n/a",
+    char title[512], description[300], numbers[200], interval[72] = "n/a", left_out[40] = "n/a",
                                                      key[32], a[32], b[32], d[32];
     for (size_t i = 0; i < n; i++) {
         double x = json_number_value(json_array_get(xs, i)),
@@ -117,10 +117,11 @@ void html_sizes(FILE *out, const json_t *c, const Arguments *o)
     snprintf(title, sizeof title, "%s against training size, %s", text_of(c, "y"),
              text_end(text_of(c, "model"), 80));
     if (!ends_of(ends, json_object_get(c, leveled(key, "fisher_ci", o->level)))) {
-        snprintf(interval, sizeof interval, "[%.2f, %.2f]", ends[0], ends[1]);
+        interval_text(interval, ends, 1, 2);
     }
     if (!ends_of(ends, json_object_get(c, "leave_one_out"))) {
-        snprintf(left_out, sizeof left_out, "%.2f to %.2f", ends[0], ends[1]);
+        snprintf(left_out, sizeof left_out, "%.2f to %.2f", rounded(ends[0], 2),
+                 rounded(ends[1], 2));
     }
     snprintf(numbers, sizeof numbers, "r = %s, interval %s, p = %s, Spearman %s",
              decimal(a, number_of(c, "pearson"), 1, 3), interval,
@@ -135,7 +136,7 @@ void html_sizes(FILE *out, const json_t *c, const Arguments *o)
         fprintf(out,
                 "<path class=gr d=\"M40 %.1fh205\"/><text class=d x=36 y=%.1f text-anchor=end>%g"
                 "</text>",
-                py, py + 4, y);
+                py, py + 4, fabs(y) < step / 2 ? 0 : y);
     }
     for (double x = left; x <= right; x++) {
         fprintf(out,

@@ -46,8 +46,8 @@ void html_paper(FILE *out, const PaperTable *t, const Arguments *o)
                 int none = r >= 2 ? shown_interval(ends, g, paper_rows[r], o)
                                   : ends_of(ends, json_object_get(g, key));
                 if (!none) {
-                    fprintf(out, "<small>%s%.1f–%.1f</small>", r == 1 ? "σ " : "", scale * ends[0],
-                            scale * ends[1]);
+                    fprintf(out, "<small>%s%.1f–%.1f</small>", r == 1 ? "σ " : "",
+                            rounded(scale * ends[0], 1), rounded(scale * ends[1], 1));
                 }
                 fputs("</td>", out);
             }
@@ -251,8 +251,9 @@ static void html_paired(FILE *out, const json_t *comparisons, const Arguments *o
             fprintf(out, "<td>%s",
                     decimal(a, plain ? number_of(d, parts[k][2]) : value, scale, decimals));
             if (!ends_of(ends, json_object_get(d, leveled(key, "ci", o->level)))) {
-                fprintf(out, "<small>%.*f to %.*f</small>", decimals, scale * ends[0], decimals,
-                        scale * ends[1]);
+                fprintf(out, "<small>%.*f to %.*f</small>", decimals,
+                        rounded(scale * ends[0], decimals), decimals,
+                        rounded(scale * ends[1], decimals));
             }
             fputs("</td>", out);
         }
@@ -298,7 +299,8 @@ void html_comparisons(FILE *out, const json_t *comparisons, const Arguments *o)
             const json_t *d = json_object_get(c, names[k]);
             fprintf(out, "<td>%s", decimal(a, number_of(d, "delta"), 100, 2));
             if (!ends_of(ends, json_object_get(d, leveled(key, "ci", o->level)))) {
-                fprintf(out, "<small>%.1f to %.1f</small>", 100 * ends[0], 100 * ends[1]);
+                fprintf(out, "<small>%.1f to %.1f</small>", rounded(100 * ends[0], 1),
+                        rounded(100 * ends[1], 1));
             }
             fprintf(out, "</td><td>%s</td>", p_text(a, number_of(d, "p_holm")));
         }

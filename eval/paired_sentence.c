@@ -97,7 +97,7 @@ static void append_verdict(char **text, const json_t *paired, int regression, do
         double low = 100 * json_number_value(json_array_get(ends, 0)),
                high = 100 * json_number_value(json_array_get(ends, 1));
         string_append(text, " zeta moves by %+.2f points (A - B) [%.2f, %.2f]: %s.",
-                      100 * number_of(zeta, "delta"), low, high,
+                      rounded(100 * number_of(zeta, "delta"), 2), rounded(low, 2), rounded(high, 2),
                       low > 0 || high < 0     ? "more than chance explains"
                       : low == 0 && high == 0 ? "not at all"
                                               : "0 is not excluded");

@@ -420,7 +420,8 @@ static void show_rows(FILE *out, const json_t *plan, const Arguments *o)
     {
         text_table_add(&t, string_format("%.0f", number_of(row, "S")));
         if (!paired) {
-            text_table_add(&t, string_format("%.0f %%", 100 * (number_of(row, "SD_low") - 1)));
+            text_table_add(&t, string_format("%.0f %%",
+                                             rounded(100 * (number_of(row, "SD_low") - 1), 0)));
             text_table_add(&t, string_format("+%.0f %%", 100 * (number_of(row, "SD_high") - 1)));
             text_table_add(&t, plus_minus(row, "zeta", o));
             text_table_add(&t, plus_minus(row, "CON", o));

@@ -373,7 +373,7 @@ static void add_numbers(TextTable *t, const json_t *row, const char *key, int en
                                                                                      : ends[end];
         }
         int outside = !strcmp(key, "reference") && json_is_false(json_object_get(m, "inside"));
-        int plus = !strcmp(key, "difference") && value >= 0;
+        int plus = !strcmp(key, "difference") && rounded(value, decimals) >= 0;
         text_table_add(t, string_format("%s%s%s", plus ? "+" : "",
                                         decimal(text, value, 1, decimals), outside ? "*" : ""));
     }

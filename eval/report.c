@@ -57,10 +57,18 @@ double percent_scale(const json_t *group)
 const char *decimal(char out[32], double value, double scale, int decimals)
 {
     if (isfinite(value)) {
-        snprintf(out, 32, "%.*f", decimals, value * scale);
+        snprintf(out, 32, "%.*f", decimals, rounded(value * scale, decimals));
     } else {
         snprintf(out, 32, "n/a");
     }
+    return out;
+}
+
+const char *interval_text(char out[72], const double ends[2], double scale, int decimals)
+{
+    char low[32], high[32];
+    snprintf(out, 72, "[%s, %s]", decimal(low, ends[0], scale, decimals),
+             decimal(high, ends[1], scale, decimals));
     return out;
 }
 
@@ -88,11 +96,10 @@ char *multirc_text(const json_t *group)
 {
     const json_t *multirc = json_object_get(group, "multirc");
     char a[32], b[32];
-    return multirc
-               ? string_format("answers: f1a %s; questions: exact match %s",
-                               decimal(a, mean_of(json_object_get(multirc, "f1a")), 100, 2),
-                               decimal(b, mean_of(json_object_get(multirc, "em")), 100, 2))
-               : NULL;
+    return multirc ? string_format("answers: f1a %s; questions: exact match %s",
+                                   decimal(a, mean_of(json_object_get(multirc, "f1a")), 100, 2),
+                                   decimal(b, mean_of(json_object_get(multirc, "em")), 100, 2))
+                   : NULL;
 }
 
 const char *identity_text(const json_t *groups)

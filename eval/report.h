@@ -44,6 +44,9 @@ double percent_scale(const json_t *group);
 /* value * scale with this many decimals, or n/a. Returns out. */
 const char *decimal(char out[32], double value, double scale, int decimals);
 
+/* "[1.00, 2.00]": both ends * scale. Returns out. */
+const char *interval_text(char out[72], const double ends[2], double scale, int decimals);
+
 /* A p value, or n/a. Returns out. */
 const char *p_text(char out[32], double p);
 

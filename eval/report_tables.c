@@ -50,22 +50,22 @@ static void put_name(FILE *out, const json_t *g, int latex)
 }
 
 /* "73.41 [64.10, 82.70]" */
-static const char *with_interval(char out[96], const json_t *g, const char *name,
+static const char *with_interval(char out[128], const json_t *g, const char *name,
                                  const Arguments *o)
 {
-    char value[32];
+    char value[32], interval[72];
     double ends[2];
     decimal(value, number_of(g, name), 100, 2);
     if (shown_interval(ends, g, name, o)) {
-        snprintf(out, 96, "%s", value);
+        snprintf(out, 128, "%s", value);
     } else {
-        snprintf(out, 96, "%s [%.2f, %.2f]", value, 100 * ends[0], 100 * ends[1]);
+        snprintf(out, 128, "%s %s", value, interval_text(interval, ends, 100, 2));
     }
     return out;
 }
 
 typedef struct Row {
-    char zeta[64], VAR[32], con[96], ccon[96], kappa[32], alpha[32], phi[32], p[32], vote[32];
+    char zeta[64], VAR[32], con[128], ccon[128], kappa[32], alpha[32], phi[32], p[32], vote[32];
     size_t bad;
 } Row;
 
@@ -143,12 +143,13 @@ static void md_rest(FILE *out, const json_t *report, const Arguments *o)
     json_array_foreach(json_object_get(report, "correlations"), i, c)
     {
         double ends[2];
+        char interval[72];
         fputs("| ", out);
         put_escaped(out, text_of(c, "model"), 0);
         fprintf(out, " | %s | %s | %.0f | %s | ", text_of(c, "x"), text_of(c, "y"),
                 number_of(c, "n"), decimal(a, number_of(c, "pearson"), 1, 3));
         if (!ends_of(ends, json_object_get(c, leveled(key, "fisher_ci", o->level)))) {
-            fprintf(out, "[%.2f, %.2f]", ends[0], ends[1]);
+            fputs(interval_text(interval, ends, 1, 2), out);
         }
         fprintf(out, " | %s | %s |\n", decimal(b, number_of(c, "p"), 1, 3),
                 decimal(d, number_of(c, "spearman"), 1, 3));

@@ -106,7 +106,7 @@ static const char *kappa_text(char out[32], const json_t *group, const char *key
 
 static void print_group(FILE *out, const json_t *g, const Arguments *o)
 {
-    char a[32], b[32], c[32], d[32], e[32], bad[24] = "-", ci[40] = "";
+    char a[32], b[32], c[32], d[32], e[32], bad[24] = "-", ci[40] = "", shown[72];
     double ends[2], scale = percent_scale(g);
     size_t S = (size_t)number_of(g, "S"), count = json_array_size(collapsed_runs(g));
     if (count) {
@@ -133,14 +133,14 @@ static void print_group(FILE *out, const json_t *g, const Arguments *o)
             strcmp(text_of(g, "part"), "half") ? "" : " (half of dev)", text_of(g, "metric"),
             text_of(g, "recipe_sha256"));
     if (!shown_interval(ends, g, "CCON", o)) {
-        fprintf(out, "; CCON [%.2f, %.2f]", 100 * ends[0], 100 * ends[1]);
+        fprintf(out, "; CCON %s", interval_text(shown, ends, 100, 2));
     }
     fputc('\n', out);
     if (S > 1) {
         char key[32];
         fprintf(out, "  s %s", decimal(a, number_of(g, "SD_sample"), scale, 2));
         if (!ends_of(ends, json_object_get(g, leveled(key, "SD_ci", o->level)))) {
-            fprintf(out, " [%.2f, %.2f]", scale * ends[0], scale * ends[1]);
+            fprintf(out, " %s", interval_text(shown, ends, scale, 2));
         }
     }
     if (S > 1 && json_object_get(g, "CON")) {
@@ -204,8 +204,7 @@ static void print_group(FILE *out, const json_t *g, const Arguments *o)
     if (o->ci != INTERVAL_BOOT &&
         !ends_of(ends, json_object_get(json_object_get(g, "bootstrap"),
                                        leveled(a, "percentile", o->level)))) {
-        fprintf(out, "  bootstrap of distinct pairs: CON [%.2f, %.2f]\n", 100 * ends[0],
-                100 * ends[1]);
+        fprintf(out, "  bootstrap of distinct pairs: CON %s\n", interval_text(shown, ends, 100, 2));
     }
 }
 
@@ -308,12 +307,12 @@ static void print_examples(FILE *out, const json_t *g)
 static void print_delta(FILE *out, const char *name, const json_t *d, const Arguments *o,
                         const char *p_key)
 {
-    char a[32], b[32], key[32];
+    char a[32], b[32], key[32], shown[72];
     double ends[2];
     double delta = number_of(d, "delta");
-    fprintf(out, isnan(delta) ? "  %-5s     n/a" : "  %-5s %+7.2f", name, 100 * delta);
+    fprintf(out, isnan(delta) ? "  %-5s     n/a" : "  %-5s %+7.2f", name, rounded(100 * delta, 2));
     if (!ends_of(ends, json_object_get(d, leveled(key, "ci", o->level)))) {
-        fprintf(out, " [%.2f, %.2f]", 100 * ends[0], 100 * ends[1]);
+        fprintf(out, " %s", interval_text(shown, ends, 100, 2));
     }
     fprintf(out, "  p %s  Holm %s", p_text(a, number_of(d, p_key)),
             p_text(b, number_of(d, "p_holm")));
@@ -323,16 +322,16 @@ static void print_delta(FILE *out, const char *name, const json_t *d, const Argu
 static void print_paired(FILE *out, const json_t *paired, const Arguments *o)
 {
     static const char *const names[] = {"delta_zeta", "delta_CON", "delta_CCON", "VAR_ratio"},
-                             *const shown[] = {"zeta", "CON", "CCON", "VAR A/B"};
+                             *const titles[] = {"zeta", "CON", "CCON", "VAR A/B"};
     for (int k = 0; k < 4; k++) {
         const json_t *d = json_object_get(paired, names[k]);
-        char a[32], b[32], key[32];
+        char a[32], b[32], key[32], shown[72];
         double ends[2], scale = k < 3 ? 100 : 1;
         if (d) {
-            fprintf(out, "  %s%-7s %7s", k ? "              " : "equal seeds:  ", shown[k],
+            fprintf(out, "  %s%-7s %7s", k ? "              " : "equal seeds:  ", titles[k],
                     decimal(a, number_of(d, k < 3 ? "delta" : "ratio"), scale, 2));
             if (!ends_of(ends, json_object_get(d, leveled(key, "ci", o->level)))) {
-                fprintf(out, " [%.2f, %.2f]", scale * ends[0], scale * ends[1]);
+                fprintf(out, " %s", interval_text(shown, ends, scale, 2));
             }
             fprintf(out, "  p %s\n", p_text(b, number_of(d, "p")));
         }
@@ -408,10 +407,10 @@ static void print_correlations(FILE *out, const json_t *report, const Arguments 
         char r[32], p[32], rho[32], key[32], ci[40] = "n/a", drop[40] = "n/a";
         double ends[2];
         if (!ends_of(ends, json_object_get(c, leveled(key, "fisher_ci", o->level)))) {
-            snprintf(ci, sizeof ci, "[%5.2f, %5.2f]", ends[0], ends[1]);
+            snprintf(ci, sizeof ci, "[%5.2f, %5.2f]", rounded(ends[0], 2), rounded(ends[1], 2));
         }
         if (!ends_of(ends, json_object_get(c, "leave_one_out"))) {
-            snprintf(drop, sizeof drop, "%5.2f to %5.2f", ends[0], ends[1]);
+            snprintf(drop, sizeof drop, "%5.2f to %5.2f", rounded(ends[0], 2), rounded(ends[1], 2));
         }
         fputs("  ", out);
         print_cell(out, text_of(c, "model"), 16, 1, o->ascii);

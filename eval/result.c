@@ -5,7 +5,7 @@
 
 void put(json_t *object, const char *key, double value)
 {
-    json_object_set_new(object, key, isfinite(value) ? json_real(value) : json_null());
+    json_object_set_new(object, key, isfinite(value) ? json_real(value + 0.0) : json_null());
 }
 
 void put_count(json_t *object, const char *key, size_t value)
@@ -35,7 +35,7 @@ json_t *real_list(const double *values, size_t n)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++) {
-        json_array_append_new(list, isfinite(values[i]) ? json_real(values[i]) : json_null());
+        json_array_append_new(list, isfinite(values[i]) ? json_real(values[i] + 0.0) : json_null());
     }
     return list;
 }
@@ -72,6 +72,16 @@ double squares(const double *x, size_t n)
         sum += (x[i] - m) * (x[i] - m);
     }
     return sum;
+}
+
+double rounded(double value, int decimals)
+{
+    char text[32];
+    if (!(fabs(value) < 1)) {
+        return value;
+    }
+    (void)snprintf(text, sizeof text, "%.*f", decimals, value);
+    return strtod(text, NULL) + 0.0;
 }
 
 int by_size(const void *a, const void *b)

@@ -5,7 +5,7 @@
 
 #include "json.h"
 
-/* Sets a key; a value that is not finite becomes null. */
+/* Sets a key; a value that is not finite becomes null, -0 becomes 0. */
 void put(json_t *object, const char *key, double value);
 void put_count(json_t *object, const char *key, size_t value);
 
@@ -26,6 +26,9 @@ json_t *interval(double low, double high);
 /* Mean, and sum of squares about it, of n > 0 values. */
 double mean(const double *x, size_t n);
 double squares(const double *x, size_t n);
+
+/* The value as it is shown with so many decimals; 0 has no sign. */
+double rounded(double value, int decimals);
 
 /* For qsort of doubles. */
 int by_size(const void *a, const void *b);

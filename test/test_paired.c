@@ -422,8 +422,33 @@ static void check_regression(void)
     made_free(&made, 2 * N);
 }
 
+/* Zeros have no sign, however they came to be; ties go to the even digit, as printf's do. */
+static void check_zeros(void)
+{
+    static const struct {
+        double value;
+        int decimals;
+        const char *shown;
+    } cases[] = {{-0.0, 2, "0.00"},  {-0.004, 2, "0.00"},  {-0.006, 2, "-0.01"},
+                 {-0.5, 0, "0"},     {-0.05, 1, "-0.1"},   {-1e-300, 4, "0.0000"},
+                 {0.996, 2, "1.00"}, {-12.345, 1, "-12.3"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *shown = string_format("%.*f", cases[i].decimals,
+                                    rounded(cases[i].value, cases[i].decimals));
+        CHECK(!strcmp(shown, cases[i].shown), "%g: %s", cases[i].value, shown);
+        free(shown);
+    }
+    json_t *o = json_object(), *ends = interval(-0.0, 1);
+    put(o, "zero", -0.0);
+    CHECK(!signbit(number_of(o, "zero")) && !signbit(json_number_value(json_array_get(ends, 0))),
+          "a zero of JSON has a sign");
+    json_decref(ends);
+    json_decref(o);
+}
+
 int main(void)
 {
+    check_zeros();
     check_random();
     check_known();
     check_verdicts();

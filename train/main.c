@@ -4,6 +4,7 @@
 #include "preds.h"
 #include "process.h"
 #include "profile.h"
+#include "result.h"
 #include "setup.h"
 #include "study.h"
 #include "version.h"
@@ -231,7 +232,7 @@ static void show_further(const Setup *s, const Dataset *dataset, const Written *
     if (dataset->hidden) {
         printf("the labels are hidden\n");
     } else {
-        printf("%s %.4f (loss %.4f)\n", setup_metric(s, dataset), file->metric,
+        printf("%s %.4f (loss %.4f)\n", setup_metric(s, dataset), rounded(file->metric, 4),
                file->loss);
     }
 }
@@ -247,7 +248,7 @@ static void show_outcome(const Setup *s, const Seeds *seeds, const Outcome *o)
         return;
     }
     printf("seed %llu: dev %s %.4f (loss %.4f)\n", (unsigned long long)seeds->seed,
-           setup_metric(s, &s->dev), o->metric, o->dev_loss);
+           setup_metric(s, &s->dev), rounded(o->metric, 4), o->dev_loss);
     if (s->task->kind == KIND_REGRESSION) {
         printf("majority: does not apply%s\n",
                o->collapsed ? "; WARNING: the run collapsed to a constant" : "");
@@ -261,7 +262,7 @@ static void show_outcome(const Setup *s, const Seeds *seeds, const Outcome *o)
     if (s->half.count && s->steps) {
         char *place = output_place(s, o->step, o->epoch);
         printf("half: the other half of dev chose %s, with %s %.4f\n", place,
-               setup_metric(s, &s->dev), o->selection);
+               setup_metric(s, &s->dev), rounded(o->selection, 4));
         free(place);
     }
     if (o->early) {

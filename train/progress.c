@@ -1,5 +1,6 @@
 #include "progress.h"
 #include "process.h"
+#include "result.h"
 
 #include <errno.h>
 #include <math.h>
@@ -140,9 +141,9 @@ int progress_evaluation(Progress *p, const Evaluation *e, double train_loss, con
         clear_line(p);
         fprintf(stderr, "%s %d: train loss %.4f, dev loss %.4f, dev %s %.4f",
                 steps ? "step" : "epoch", steps ? e->step : e->epoch + 1, train_loss, e->loss,
-                metric, e->metric);
+                metric, rounded(e->metric, 4));
         if (*half) {
-            fprintf(stderr, ", on the half that selects %.4f", e->selection);
+            fprintf(stderr, ", on the half that selects %.4f", rounded(e->selection, 4));
         }
         fputc('\n', stderr);
     }
