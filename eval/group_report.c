@@ -300,7 +300,7 @@ json_t *group_report(const Group *joined, const Arguments *options)
     json_object_update(o, statistics);
     json_decref(statistics);
     put(o, "level", options->level);
-    json_t *curve = text ? NULL : curves_compute(&g);
+    json_t *curve = curves_compute(&g);
     if (curve) {
         json_object_set_new(o, "curve", curve);
     }

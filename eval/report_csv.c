@@ -238,6 +238,28 @@ static void csv_rest(FILE *out, const json_t *report, const Arguments *o)
     }
 }
 
+/* The statistics at each evaluation, by its step. */
+static void csv_curve(FILE *out, const json_t *g, const Arguments *o)
+{
+    const json_t *curve = json_object_get(g, "curve");
+    json_t *step, *list;
+    size_t e;
+    json_array_foreach(json_object_get(curve, "step"), e, step)
+    {
+        char name[48];
+        const char *key;
+        json_t *then = json_object();
+        json_object_foreach((json_t *)curve, key, list)
+        {
+            json_object_set(then, key, json_array_get(list, e));
+        }
+        json_object_del(then, "step");
+        snprintf(name, sizeof name, "curve step %" JSON_INTEGER_FORMAT, json_integer_value(step));
+        csv_values(out, g, then, name, o);
+        json_decref(then);
+    }
+}
+
 /* How an import was understood, and the class that f1 is of: rows whose value is a text. */
 static void csv_understood(FILE *out, const json_t *g)
 {
@@ -267,6 +289,7 @@ void report_csv(FILE *out, const json_t *report, const Arguments *o)
     json_array_foreach((json_t *)groups, i, g)
     {
         csv_values(out, g, g, "", o);
+        csv_curve(out, g, o);
         csv_understood(out, g);
     }
     csv_rest(out, report, o);

@@ -208,6 +208,37 @@ static void print_group(FILE *out, const json_t *g, const Arguments *o)
     }
 }
 
+/* Each statistic at the first and the last evaluation, and between them at 28 of them at most. */
+static void print_curve(FILE *out, const json_t *g, const Arguments *o)
+{
+    enum { MOST = 30 };
+    static const char *const names[] = {"zeta", "VAR", "CON", "CCON"};
+    const json_t *curve = json_object_get(g, "curve"), *steps = json_object_get(curve, "step");
+    size_t n = json_array_size(steps), shown = size_min(n, MOST);
+    for (int k = 0; k < 4 && n > 1; k++) {
+        double *all = values_of(json_object_get(curve, names[k])), some[MOST], low = INFINITY,
+               high = -INFINITY, scale = k < 2 ? percent_scale(g) : 100;
+        char a[32], b[32];
+        for (size_t i = 0; i < shown; i++) {
+            some[i] = all[i * (n - 1) / (shown - 1)];
+            low = fmin(low, some[i]);
+            high = fmax(high, some[i]);
+        }
+        if (low <= high) {
+            fprintf(out, "  %-8s %-4s ", k ? "" : "training", names[k]);
+            print_bars(out, some, shown, low, high, o->ascii);
+            fprintf(out, " %s to %s", decimal(a, all[0], scale, 2),
+                    decimal(b, all[n - 1], scale, 2));
+            if (k == 0) {
+                fprintf(out, ", step %.0f to %.0f", json_number_value(json_array_get(steps, 0)),
+                        json_number_value(json_array_get(steps, n - 1)));
+            }
+            fputc('\n', out);
+        }
+        free(all);
+    }
+}
+
 /* Words behind a title of 10 columns. */
 static void print_titled(FILE *out, const char *title, const char *text)
 {
@@ -487,6 +518,7 @@ void report_text(FILE *out, const json_t *report, const Arguments *o)
     json_array_foreach((json_t *)groups, i, group)
     {
         print_group(out, group, o);
+        print_curve(out, group, o);
         print_understood(out, group);
         print_warnings(out, group, color);
         print_pairs(out, group);

@@ -63,6 +63,16 @@ tensor() {
         done
     done
     [ "$(curve CON 2 <"$work/json")" != "$(curve CON 4 <"$work/json")" ]
+    # CSV has every number, text the first and the last one
+    $consistency --format csv "$work/e" 2>/dev/null | grep ',curve step ' >"$work/csv"
+    [ "$(wc -l <"$work/csv")" -eq 16 ]
+    for name in zeta VAR CON CCON; do
+        [ "$(printf '%.12f\n' "$(curve $name 2 <"$work/json")")" = "$(printf '%.12f\n' "$(sed -n "s/.*,curve step 16.$name,\([^,]*\),,,number,4,50/\1/p" "$work/csv")")" ]
+        awk -v a="$(curve $name 1 <"$work/json")" -v b="$(curve $name 4 <"$work/json")" -v n=$name 'BEGIN { printf "%s .... %.2f to %.2f\n", n, 100 * a, 100 * b }'
+    done >"$work/shown"
+    $consistency --ascii "$work/e" 2>/dev/null | grep -A 3 '^  training' >"$work/text"
+    grep -q ', step 8 to 32$' "$work/text"
+    sed 's/^ *\(training\)\? *//; s/, step.*//; s/^\([a-zA-Z]*\)  *[^ ]* /\1 .... /' "$work/text" | diff - "$work/shown"
     # --intersect takes the common examples of the evaluations too
     $train $short --epochs 4 --seeds 5-7 --epoch-preds --max-eval 31 --preds "$work/few" >/dev/null 2>&1
     for seed in 5 6 7; do
