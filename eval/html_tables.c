@@ -407,10 +407,10 @@ void html_checklist(FILE *out, const json_t *report, const Arguments *o)
                 put_note(out, g, "", understood[u][1], text_of(g, understood[u][0]));
             }
         }
-        char *multirc = multirc_text(g);
-        if (multirc) {
-            put_note(out, g, "", "mean over runs", multirc);
-            free(multirc);
+        char *official = official_text(g);
+        if (official) {
+            put_note(out, g, "", "mean over runs", official);
+            free(official);
         }
         if (!strcmp(text_of(g, "metric"), "f1")) {
             put_note(out, g, "", "f1 of the class", text_of(g, "positive_class"));

@@ -212,6 +212,18 @@ Multirc metric_multirc(const int *question, const int *labels, const int *predic
         .f1m_paper = precision + recall > 0 ? 2 * precision * recall / (precision + recall) : 0};
 }
 
+double metric_parity(const int *pair, const int *predictions, size_t n)
+{
+    size_t pairs = 0, same = 0;
+    for (size_t i = 1; i < n; i++) {
+        if (pair[i] == pair[i - 1]) {
+            pairs++;
+            same += predictions[i] == predictions[i - 1] && predictions[i] >= 0;
+        }
+    }
+    return pairs ? (double)same / (double)pairs : NAN;
+}
+
 int multirc_questions(int *question, char *const *ids, size_t n)
 {
     for (size_t i = 0; i < n; i++) {

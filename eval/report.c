@@ -92,14 +92,16 @@ static double mean_of(const json_t *list)
     return sum / (double)json_array_size(list);
 }
 
-char *multirc_text(const json_t *group)
+char *official_text(const json_t *group)
 {
-    const json_t *multirc = json_object_get(group, "multirc");
+    const json_t *multirc = json_object_get(group, "multirc"),
+                 *parity = json_object_get(group, "gender_parity");
     char a[32], b[32];
-    return multirc ? string_format("answers: f1a %s; questions: exact match %s",
-                                   decimal(a, mean_of(json_object_get(multirc, "f1a")), 100, 2),
-                                   decimal(b, mean_of(json_object_get(multirc, "em")), 100, 2))
-                   : NULL;
+    return multirc  ? string_format("answers: f1a %s; questions: exact match %s",
+                                    decimal(a, mean_of(json_object_get(multirc, "f1a")), 100, 2),
+                                    decimal(b, mean_of(json_object_get(multirc, "em")), 100, 2))
+           : parity ? string_format("gender parity %s", decimal(a, mean_of(parity), 100, 2))
+                    : NULL;
 }
 
 const char *identity_text(const json_t *groups)

@@ -232,14 +232,14 @@ void report_md(FILE *out, const json_t *report, const Arguments *o)
     }
     json_array_foreach(json_object_get(report, "groups"), i, g)
     {
-        char *multirc = multirc_text(g);
-        if (multirc) {
+        char *official = official_text(g);
+        if (official) {
             fputs("\n- ", out);
             put_escaped(out, text_of(g, "task"), 0);
             fputc(' ', out);
             put_name(out, g, 0);
-            fprintf(out, ", recipe %.8s: %s\n", text_of(g, "recipe_sha256"), multirc);
-            free(multirc);
+            fprintf(out, ", recipe %.8s: %s\n", text_of(g, "recipe_sha256"), official);
+            free(official);
         }
     }
     md_comparisons(out, report);

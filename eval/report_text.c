@@ -175,10 +175,10 @@ static void print_group(FILE *out, const json_t *g, const Arguments *o)
         }
         fputc('\n', out);
     }
-    char *multirc = multirc_text(g);
-    if (multirc) {
-        fprintf(out, "  %s\n", multirc);
-        free(multirc);
+    char *official = official_text(g);
+    if (official) {
+        fprintf(out, "  %s\n", official);
+        free(official);
     }
     const json_t *healthy = json_object_get(g, "without_degenerate");
     if (healthy) {

@@ -187,6 +187,20 @@ static void put_multirc(json_t *o, const Group *g, const Table *t)
     free(values);
 }
 
+/* AX-g: its clusters are the pairs. */
+static void put_parity(json_t *o, const Group *g, const Table *t)
+{
+    if (!g->cluster || strcmp(preds_meta(g->runs[0], "task"), "axg")) {
+        return;
+    }
+    double *parity = memory_alloc(t->S, sizeof *parity);
+    for (size_t s = 0; s < t->S; s++) {
+        parity[s] = metric_parity(g->cluster, t->pred[s], t->N);
+    }
+    json_object_set_new(o, "gender_parity", real_list(parity, t->S));
+    free(parity);
+}
+
 /* Share of pairs of runs that are both wrong and differ, mean over examples. */
 static double wrong_apart(const Table *t)
 {
@@ -331,6 +345,7 @@ static void put_classes(json_t *o, const Group *g, const StatisticsOptions *opti
     }
     if (t.K == 2) {
         put_multirc(o, g, &t);
+        put_parity(o, g, &t);
     }
     put_sources(o, g, &t, zeta, options->level);
     json_object_set_new(o, "zeta_by_run", real_list(zeta, t.S));

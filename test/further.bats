@@ -141,12 +141,26 @@ header() {
     # 0, 0, 1, 1
     "$digests" "$work"/p/superglue.axg.test.*.bin | grep -q cluster
     LC_ALL=C grep -qaP '\x00{8}\x01\x00{3}\x01\x00{3}' "$work"/p/superglue.axg.test.*.bin
-    # labels that are hidden, as -1 or not there
+    # the gender parity score: how many of the two pairs have equal predictions, by run and as the mean of runs
+    trained rte_superglue --seed 6
+    trained rte_superglue --seed 7
+    $consistency --format json "$work"/p/superglue.axg.*.bin | tr -d ' \n' >"$work/json"
+    for seed in 5 6 7; do
+        trained rte_superglue --seed $seed
+        sed -n 's/^axg test: .*; gender parity \([01]\.[05]000\)$/\1/p' "$work/out"
+    done >"$work/parity"
+    [ "$(wc -l <"$work/parity")" -eq 3 ]
+    sed 's/.*"gender_parity":\[\([^]]*\)\].*/\1/' "$work/json" | tr ',' '\n' | xargs printf '%.4f\n' | diff - "$work/parity"
+    for format in text md html; do
+        $consistency --format $format "$work"/p/superglue.axg.*.bin |
+            grep -q "gender parity $(awk '{ sum += $1 } END { printf "%.2f", 100 * sum / NR }' "$work/parity")"
+    done
+    # labels that are hidden, as -1 or not there; parity needs none
     sed -i 's/"label": "[a-z_]*"/"label": -1/' "$work/data/superglue/AX-g/AX-g.jsonl"
     sed -i 's/"label": "[a-z_]*", //' "$work/data/superglue/AX-b/AX-b.jsonl"
     trained rte_superglue --seed 5
     grep -q '^axb test: the labels are hidden$' "$work/out"
-    grep -q '^axg test: the labels are hidden$' "$work/out"
+    grep -q '^axg test: the labels are hidden; gender parity ' "$work/out"
 }
 
 @test "AX is found as the older script and the Hub name it; a diagnostic is not looked for in the folder itself by common names" {

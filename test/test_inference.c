@@ -111,6 +111,10 @@ static void check_metrics(void)
     static const int question[3] = {1, 2, 2}, answer[3] = {0, 1, 0}, predicted[3] = {0, 1, 0};
     Multirc m = metric_multirc(question, answer, predicted, 3);
     near("multirc", "f1m_paper", m.f1m_paper, 1, 1e-15);
+    /* two pairs that agree, one that does not, half of one, one whose predictions are missing */
+    static const int pair[] = {4, 4, 5, 5, 6, 7, 7, 8, 8}, chosen[] = {1, 1, 0, 1, 1, -1, -1, 0, 0};
+    near("axg", "parity", metric_parity(pair, chosen, 9), 0.5, 1e-15);
+    CHECK(isnan(metric_parity(pair + 3, chosen, 1)), "a parity without pairs");
     near("multirc", "f1m", m.f1m, 0.5, 1e-15);
 }
 

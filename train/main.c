@@ -230,11 +230,15 @@ static void show_further(const Setup *s, const Dataset *dataset, const Written *
 {
     printf("%s %s: ", dataset->task->name, dataset->split);
     if (dataset->hidden) {
-        printf("the labels are hidden\n");
+        printf("the labels are hidden");
     } else {
-        printf("%s %.4f (loss %.4f)\n", setup_metric(s, dataset), rounded(file->metric, 4),
+        printf("%s %.4f (loss %.4f)", setup_metric(s, dataset), rounded(file->metric, 4),
                file->loss);
     }
+    if (!isnan(file->parity)) {
+        printf("; gender parity %.4f", file->parity);
+    }
+    putchar('\n');
 }
 
 /* Metric, majority, time, files, next command. */

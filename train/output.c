@@ -232,8 +232,8 @@ char *output_name(const Setup *setup, const Dataset *dataset, const Seeds *s)
                          dataset->task->name, dataset->split, setup->model_name, digest, seed);
 }
 
-/* F1a and exact match, where the ids are MultiRC's and the labels are known. */
-static void score_questions(Written *written, const Preds *preds, const Dataset *dataset)
+/* F1a and exact match, where the ids are MultiRC's and the labels are known; AX-g's parity. */
+static void score_officially(Written *written, const Preds *preds, const Dataset *dataset)
 {
     int *question = memory_alloc(preds->N, sizeof *question);
     written->f1a = written->em = NAN;
@@ -243,6 +243,9 @@ static void score_questions(Written *written, const Preds *preds, const Dataset 
         written->f1a = m.f1a;
         written->em = m.em;
     }
+    written->parity = dataset->task->form == FORM_TWINS
+                          ? metric_parity(preds->cluster, preds->pred, preds->N)
+                          : NAN;
     free(question);
 }
 
@@ -286,7 +289,7 @@ int output_write(const Run *run, const Dataset *dataset, const Evaluation *e, Wr
     }
     preds.value = preds.regression ? preds.logits : NULL;
     int code = write_beside(&preds, &written->kept, &written->same, error);
-    score_questions(written, &preds, dataset);
+    score_officially(written, &preds, dataset);
     free(preds.label);
     free(preds.target);
     free(preds.id);

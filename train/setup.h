@@ -110,6 +110,7 @@ typedef struct Written {
     int same;   /* an earlier one had the same bytes */
     double metric, loss;
     double f1a, em; /* MultiRC's, of answers and of questions; NaN elsewhere */
+    double parity;  /* AX-g's, of pairs; NaN elsewhere */
 } Written;
 
 /* What one run ended with. */
