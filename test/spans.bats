@@ -101,3 +101,27 @@ predictions() {
     fails 65 'train.jsonl:1: span 2 is not whole within 8 tokens; raise --max-len' $train --task wsc --data "$work" --head spans --max-len 8
     $train --task wsc --data "$work" --head spans --preds "$work/p" --quiet >/dev/null 2>&1
 }
+
+@test "a trace has the head's ops: the first that differs is named, explained, and computed again" {
+    traced() { # NAME OPTION...
+        (cd "$work" && "$programs/train_gpt" --task wic --seed 1 --data builtin --head spans --max-train 16 --max-eval 8 --epochs 1 --batch 8 \
+            --quiet --trace "$1.trace" "${@:2}") >/dev/null 2>"$work/err" || { cat "$work/err"; return 1; }
+    }
+    traced a --trace-level outputs
+    traced b --trace-level outputs --threads 2 --simd scalar
+    $tracediff "$work/a.trace" "$work/b.trace"
+    traced weights
+    traced micro --micro-batch 3 --recompute
+    $tracediff "$work/weights.trace" "$work/micro.trace"
+    local at op
+    for at in '51 out .24, 64. of divide_rows' '61 out .24, 64. of divide_rows' '64 dtable .16, 64. of embedding_backward'; do
+        op=${at#* } at=${at%% *}
+        traced x --trace-level outputs --perturb 2.$at.1
+        run $tracediff --explain "$work/a.trace" "$work/x.trace"
+        [ $status -eq 1 ] || { echo "$output"; return 1; }
+        grep -q "^first difference: step 2, .*: $op\$" <<<"$output" || { echo "$output"; return 1; }
+        grep -q '^run again: 1 of its ' <<<"$output"
+        grep -q 'it is B that is wrong' <<<"$output"
+    done
+    "${programs}/check" "$work/a.trace" --step 2
+}
