@@ -290,7 +290,7 @@ fuzz: $(PROGRAMS)/train_gpt $(BUILD)/make_llama $(BUILD)/make_roberta
 	@+$(MAKE) -s BUILD=build-fuzz KERNEL_OBJECTS='$(KERNEL_OBJECTS)' CC=clang OPT='-O1 -gline-tables-only' SANITIZE='$(FUZZ_SANITIZE)' \
 	    $(addprefix build-fuzz/,$(FUZZERS))
 	@BUILD=$(BUILD) PROGRAMS=$(PROGRAMS) test/fuzz.sh $(FUZZ_SECONDS) $(FUZZERS)
-FUZZ_SANITIZE = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+FUZZ_SANITIZE = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 $(addprefix $(BUILD)/,$(FUZZERS)): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/fuzz.o $(ALL)
 	$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS) $(FOR_STUB)
 

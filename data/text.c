@@ -106,7 +106,7 @@ static int read_windows(Windows *w, const char *path, char sha256[65], const Tas
     }
     file_unmap(&file);
     whole.longest = INT_MAX;
-    code = code ? code : encode_cached(&encoded, &documents, &whole, error);
+    code = code ? code : encode_cached(&encoded, &documents, &whole, TOKEN_CACHE_LEAST, error);
     arrput(w->start, 0);
     for (int d = 0; d < documents.count && !code; d++) {
         size_t begin = encoded.start[d];

@@ -294,9 +294,10 @@ static void store(const Encoded *encoded, const char *folder, const char *path, 
     body_free(&body);
 }
 
-int encode_cached(Encoded *encoded, const Dataset *dataset, const Encoding *encoding, Error *error)
+int encode_cached(Encoded *encoded, const Dataset *dataset, const Encoding *encoding, size_t least,
+                  Error *error)
 {
-    int kept = *data_sha256() && !encoding->spans && text_bytes(dataset) >= TOKEN_CACHE_LEAST;
+    int kept = *data_sha256() && !encoding->spans && text_bytes(dataset) >= least;
     char *folder = kept ? cache_folder() : NULL;
     if (!folder) {
         return encode(encoded, dataset, encoding, error);

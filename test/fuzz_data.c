@@ -225,38 +225,21 @@ static void put_right(uint8_t *bytes, size_t size, const uint8_t *begin, uint64_
     memcpy(bytes + DIGEST, &digest, sizeof digest);
 }
 
-/* Removes what is kept: a text for lm may be long enough. */
-static void forget(void)
-{
-    Error error;
-    char *folder = fuzz_path("seedbed/tokens"), *parent = fuzz_path("seedbed");
-    REQUIRE(!folder_remove(folder, &error) && !folder_remove(parent, &error), "%s", error.text);
-    free(folder);
-    free(parent);
-}
-
-/* Kept tokens of a short text and of a long one, which alone are kept. */
+/* Kept tokens. */
 static void read_kept(int form, const FuzzFile *file)
 {
-    static char *blanks;
-    if (!blanks) {
-        blanks = memory_alloc(TOKEN_CACHE_LEAST + 1, 1);
-        memset(blanks, ' ', TOKEN_CACHE_LEAST);
-        blanks[TOKEN_CACHE_LEAST] = 0;
-    }
-    static char shorter[] = "a b", id[] = "train-0";
-    char *texts[2][2][MAX_TEXTS] = {{{shorter, shorter}, {shorter, shorter}},
-                                    {{blanks, shorter}, {shorter, shorter}}};
-    Example examples[] = {{.id = id, .line = 1, .text = texts[0]},
-                          {.id = id, .line = 2, .text = texts[1]}};
+    static char text[] = "a b", id[] = "train-0";
+    char *texts[2][MAX_TEXTS] = {{text, text}, {text, text}};
+    Example examples[] = {{.id = id, .line = 1, .text = texts},
+                          {.id = id, .line = 2, .text = texts}};
     const Task *task = task_known(form % 2 ? "copa" : "rte");
     Dataset d = {.task = task, .split = "train", .path = id, .examples = examples, .count = 2};
     Encoding encoding = {.tokenizer = tokenizer, .longest = 8 + form / 2 % 4, .V = V, .threads = 1};
     Encoded encoded;
     Error error;
     File whole;
-    char *folder = fuzz_path("seedbed/tokens");
-    REQUIRE(!encode_cached(&encoded, &d, &encoding, &error), "%s", error.text);
+    char *folder = fuzz_path("seedbed/tokens"), *parent = fuzz_path("seedbed");
+    REQUIRE(!encode_cached(&encoded, &d, &encoding, 1, &error), "%s", error.text);
     encoded_free(&encoded);
     char *kept = find_file(folder, ".tokens");
     REQUIRE(kept, "nothing is kept");
@@ -267,12 +250,14 @@ static void read_kept(int form, const FuzzFile *file)
     }
     file_unmap(&whole);
     fuzz_write(name, file->bytes, file->size);
-    REQUIRE(!encode_cached(&encoded, &d, &encoding, &error), "%s", error.text);
+    REQUIRE(!encode_cached(&encoded, &d, &encoding, 1, &error), "%s", error.text);
     check_encoded(&encoded, encoding.longest);
     encoded_free(&encoded);
+    REQUIRE(!folder_remove(folder, &error) && !folder_remove(parent, &error), "%s", error.text);
     free(name);
     free(path);
     free(kept);
+    free(parent);
     free(folder);
 }
 
@@ -299,7 +284,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     } else {
         (kind == tasks + 3 ? read_own : kind == tasks + 4 ? read_text : read_kept)(form, &file);
     }
-    forget();
     free(file.bytes);
     return 0;
 }

@@ -287,7 +287,7 @@ static int encode_one(Setup *setup, Encoded *ids, const Dataset *dataset, int de
                       int V, Error *error)
 {
     Encoding encoding = encoding_of(setup, decoder, V);
-    return encode_cached(ids, dataset, &encoding, error) ||
+    return encode_cached(ids, dataset, &encoding, TOKEN_CACHE_LEAST, error) ||
                    (!decoder && check_types(setup, ids, types, error))
                ? error->code
                : 0;
