@@ -7,8 +7,8 @@ enum { LINE = 16 }; /* words of a line of the cache */
 /* A block of at most HASH_BLOCK words of a row: lane l of 32 has the words l, l + 32, ... The next
  * block is fetched meanwhile: it lies behind this one, mostly on another page, where the CPU does
  * not look ahead by itself. A prefetch may name memory that is not there. */
-static uint64_t block_hash(const uint32_t *words, size_t count, uint64_t place,
-                           const uint64_t key[LANES])
+uint64_t KERNEL(block_hash)(const uint32_t *words, size_t count, uint64_t place,
+                            const uint64_t key[LANES])
 {
     uint64_t lane[LANES] = {0}, sum = 0;
     size_t j = 0, lanes = count < LANES ? count : LANES;
@@ -43,7 +43,7 @@ void KERNEL(hash)(Context *ctx, uint64_t *sum, const void *data, const int *list
     for (size_t i = 0; i < blocks; i++) {
         size_t row = i / of_row, first = i % of_row * HASH_BLOCK, left = columns - first;
         row = list ? (size_t)list[row] : row;
-        total += block_hash(words + row * stride + first, left < HASH_BLOCK ? left : HASH_BLOCK,
+        total += KERNEL(block_hash)(words + row * stride + first, left < HASH_BLOCK ? left : HASH_BLOCK,
                             place + row * of_row + i % of_row, key);
     }
     *sum += total;

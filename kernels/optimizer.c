@@ -1,4 +1,5 @@
 /* What a step does with its gradients: their norm, then AdamW. */
+#include "hash.h"
 #include "rows.h"
 
 void KERNEL(sum_squares)(Context *ctx, float *partial, const float *x, size_t n)
@@ -50,16 +51,50 @@ static inline void adamw_element(float *parameter, float *m, float *v, float *gr
                       -(step->rate * first / (sqrtf(second) / step->correction + step->eps)));
 }
 
+/* Of a chunk of an array. */
+static uint64_t chunk_hash(const float *x, size_t begin, size_t end, const uint64_t key[LANES])
+{
+    uint64_t sum = 0;
+    for (size_t at = begin; at < end; at += HASH_BLOCK) {
+        size_t left = end - at;
+        sum += KERNEL(block_hash)((const uint32_t *)(const void *)(x + at),
+                                  left < HASH_BLOCK ? left : HASH_BLOCK, at / HASH_BLOCK, key);
+    }
+    return sum;
+}
+_Static_assert(CHUNK % HASH_BLOCK == 0, "a block lies in one chunk");
+
 /* The op by this function of an element. */
 #define ADAMW(element)                                                                             \
     AdamW a = *step; /* copies that no store can alias */                                          \
     float scale = sums->gradient_scale;                                                            \
-    for (size_t s = 0, first = 0; s < (size_t)a.segments && sums->finite; s++) {                   \
+    int moves = sums->finite;                                                                      \
+    uint64_t key[LANES], sum[4] = {0};                                                             \
+    for (size_t j = 0; j < LANES; j++) {                                                           \
+        key[j] = hash_key(j);                                                                      \
+    }                                                                                              \
+    for (size_t s = 0, first = 0; s < (size_t)a.segments; s++) {                                   \
         size_t n = a.segment[s].end - first;                                                       \
         float *p = parameter + first, *m1 = m + first, *v1 = v + first, *g = gradient + first,     \
               shrink = a.segment[s].shrink;                                                        \
-        FOR_EACH(n, element(p + i, m1 + i, v1 + i, g + i, &a, scale, shrink))                      \
+        int team = threads_for(ctx, n / 2);                                                        \
+        _Pragma("omp parallel for schedule(static) reduction(+ : sum[:4]) num_threads(team)")      \
+        for (size_t begin = 0; begin < n; begin += CHUNK)                                          \
+        {                                                                                          \
+            size_t end = n - begin < CHUNK ? n : begin + CHUNK;                                    \
+            sum[1] += a.hashes > 1 ? chunk_hash(g, begin, end, key) : 0;                           \
+            _Pragma("omp simd") for (size_t i = begin; i < (moves ? end : begin); i++)             \
+            {                                                                                      \
+                element(p + i, m1 + i, v1 + i, g + i, &a, scale, shrink);                          \
+            }                                                                                      \
+            sum[0] += a.hashes > 0 ? chunk_hash(p, begin, end, key) : 0;                           \
+            sum[2] += a.hashes > 1 ? chunk_hash(m1, begin, end, key) : 0;                          \
+            sum[3] += a.hashes > 1 ? chunk_hash(v1, begin, end, key) : 0;                          \
+        }                                                                                          \
         first += n;                                                                                \
+    }                                                                                              \
+    for (int k = 0; k < a.hashes; k++) {                                                           \
+        a.hash[k] += sum[k];                                                                       \
     }
 
 void KERNEL(adamw)(Context *ctx, float *parameter, float *m, float *v, float *gradient,

@@ -96,6 +96,15 @@ void KERNEL(adamw)(Context *ctx, float *parameter, float *m, float *v, float *gr
 {
     size_t n = adamw_size(step);
     int wide = aligned(parameter) && aligned(m) && aligned(v) && aligned(gradient);
+    if (step->hashes > 1) {
+        KERNEL(hash)(ctx, step->hash + 1, gradient, NULL, 1, n, n, 0);
+    }
     adamw_pieces<<<blocks_for(n, (size_t)THREADS * FOUR), THREADS, 0, stream_of(ctx)>>>(
         parameter, m, v, gradient, sums, *step, n, wide);
+    const float *made[4] = {parameter, NULL, m, v};
+    for (int k = 0; k < step->hashes; k++) {
+        if (made[k]) {
+            KERNEL(hash)(ctx, step->hash + k, made[k], NULL, 1, n, n, 0);
+        }
+    }
 }

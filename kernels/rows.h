@@ -16,6 +16,11 @@ static inline int threads_for(Context *ctx, size_t cost)
 /* Elements a thread takes at a time. */
 enum { CHUNK = 4096 };
 
+/* Of hash.c, for an op that hashes what it has just written: the hash of a block of at most HASH_BLOCK
+ * words, the place-th; key[j] = hash_key(j). */
+uint64_t KERNEL(block_hash)(const uint32_t *words, size_t count, uint64_t place,
+                            const uint64_t key[LANES]);
+
 /* Runs body for i in [begin, end) of n elements, in chunks over threads. simd says that elements do
  * not depend on each other: without it a pass in place (out is x) would not be vectorized. */
 #define FOR_EACH(n, body)                                                                          \

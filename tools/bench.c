@@ -5,8 +5,8 @@
 #include "hf.h"
 #include "rng.h"
 #include "statistics.h"
-#include "step_hashes.h"
 #include "steps.h"
+#include "trace.h"
 #include "watch.h"
 
 #include <math.h>
@@ -80,14 +80,8 @@ static void bench_base(Backend *backend)
 /* As a tracer does with an output of an op. */
 static void hash_output(void *user, Context *ctx, const WatchOutput *output)
 {
-    StepHashes *hashes = user;
-    if (hashes->inside || output->op == OP_adamw) {
-        return;
-    }
-    watch_hash(ctx, hashes->sums, output);
-    if (output->op == OP_gradient_norm) {
-        step_hashes_arena(hashes, hashes->sums + TRACE_GRADIENT, hashes->state->gradients,
-                          TRACE_HASHES);
+    if (output->op != OP_adamw) {
+        watch_hash(ctx, user, output);
     }
 }
 
@@ -115,7 +109,6 @@ static void bench_trace(Backend *backend)
                                               "--trace-level outputs"};
     double used[LEVELS][PARTS][ROUNDS];
     Rig rig;
-    StepHashes hashes;
     rig_open_random(&rig, roberta_config("RoBERTa-base", 768, 3072, 12, 12), backend);
     backend_reserve(backend, 2 * HASH_PARTS);
     rig_fill(&rig, mrpc_lengths, STEP_B, 0);
@@ -125,17 +118,17 @@ static void bench_trace(Backend *backend)
     for (int i = 0; i < LEVELS * ROUNDS; i++) {
         int level = i % LEVELS, outputs = level == 2;
         double *of_passes = &used[level][0][i / LEVELS], *of_adamw = &used[level][1][i / LEVELS];
-        step_hashes_init(&hashes, &rig.model, &rig.state, sums, outputs ? TRACE_HASHES : 1);
+        OptimHashes hashes = {sums, outputs ? TRACE_HASHES : 1};
         if (outputs) {
             watch_begin(backend, WATCH_OUTPUTS);
             backend->ctx.watch->output = hash_output;
             backend->ctx.watch->before = NULL;
-            backend->ctx.watch->output_user = &hashes;
+            backend->ctx.watch->output_user = sums;
         }
         double start = processor_ms();
         rig_passes(&rig, 1);
         *of_passes = processor_ms() - start;
-        rig_optimize(&rig, level ? &hashes.watch : NULL);
+        rig_optimize(&rig, level ? &hashes : NULL);
         *of_adamw = processor_ms() - start - *of_passes;
         if (outputs) {
             watch_end(backend, WATCH_OUTPUTS);

@@ -87,11 +87,11 @@ void rig_passes(Rig *rig, int number)
     pass_loss(&pass, 1.0f / (float)rig->batch.B, 1);
 }
 
-void rig_optimize(Rig *rig, const OptimWatch *watch)
+void rig_optimize(Rig *rig, const OptimHashes *hashes)
 {
     StepSums sums;
     Error error;
-    if (optim_step(&rig->state, &rig->model, &rig->adamw, 1e-5, watch, &sums, &error)) {
+    if (optim_step(&rig->state, &rig->model, &rig->adamw, 1e-5, hashes, &sums, &error)) {
         fail(&error);
     }
 }

@@ -38,9 +38,9 @@ void rig_close(Rig *rig);
 /* A batch of B sequences of these lengths; number makes their tokens. */
 void rig_fill(Rig *rig, const int *lengths, int B, int number);
 
-/* Forward and backward; the gradients wait for rig_optimize, whose watch may be NULL. */
+/* Forward and backward; the gradients wait for rig_optimize, whose hashes may be NULL. */
 void rig_passes(Rig *rig, int number);
-void rig_optimize(Rig *rig, const OptimWatch *watch);
+void rig_optimize(Rig *rig, const OptimHashes *hashes);
 
 /* Seconds of one training step on the batch, and of a forward pass without dropout. */
 double rig_step(Rig *rig, int number);

@@ -69,7 +69,7 @@ static int train_step(Run *run, const StepRange *range, const int *order, Error 
     StepSums sums;
     tracer_part(run->tracer, TRACE_OPTIMIZER);
     int code = optim_step(&run->state, &setup->model, &setup->recipe.optim, lr,
-                          tracer_watch(run->tracer), &sums, error);
+                          tracer_hashes(run->tracer), &sums, error);
     tracer_pause(run->tracer);
     if (code) {
         return code;

@@ -1,30 +1,30 @@
 #include "optim.h"
 
-/* AdamW in pieces, each with one shrink. */
-static void adamw_pieces(State *state, const Model *model, const AdamW *step,
-                         const OptimWatch *watch)
+/* AdamW of one parameter behind the other, each with one shrink and its hashes. */
+static void adamw_hashed(State *state, const Model *model, const AdamW *step,
+                         const OptimHashes *hashes)
 {
     const Params *params = &model->params;
     Backend *backend = model->backend;
-    size_t index = 0;
+    AdamW one = *step;
+    one.segments = 1;
+    one.hashes = hashes->kinds;
+    one.hash = hashes->sums;
     for (int p = 0; p < params->count; p++) {
         const Param *param = &params->list[p];
-        for (size_t first = 0; param->trainable && first < param->count; first += OPTIM_PIECE) {
-            size_t at = param->offset + first, count = size_min(OPTIM_PIECE, param->count - first);
-            AdamW piece = *step;
-            piece.segments = 1;
-            piece.segment[0].end = count;
-            piece.segment[0].shrink = step->segment[!param->decay].shrink;
+        size_t at = param->offset;
+        if (param->trainable) {
+            one.segment[0].end = param->count;
+            one.segment[0].shrink = step->segment[!param->decay].shrink;
             backend->ops.adamw(&backend->ctx, state->weights + at, state->m + at, state->v + at,
-                               state->gradients + at, state->sums, &piece);
-            watch->piece(watch->user, index, param, first, count);
+                               state->gradients + at, state->sums, &one);
+            one.hash += one.hashes;
         }
-        index += param->trainable != 0;
     }
 }
 
 int optim_step(State *state, const Model *model, const OptimConfig *config, double lr,
-               const OptimWatch *watch, StepSums *sums, Error *error)
+               const OptimHashes *hashes, StepSums *sums, Error *error)
 {
     const Ops *ops = &model->backend->ops;
     Context *ctx = &model->backend->ctx;
@@ -44,8 +44,8 @@ int optim_step(State *state, const Model *model, const OptimConfig *config, doub
         .correction = config->uncorrected ? 1.0f : (float)sqrt(1.0 - beta2_power),
         .segments = 2,
         .segment = {{model->params.decayed, (float)(1.0 - lr * config->weight_decay)}, {n, 1.0f}}};
-    if (watch) {
-        adamw_pieces(state, model, &step, watch);
+    if (hashes) {
+        adamw_hashed(state, model, &step, hashes);
     } else {
         ops->adamw(ctx, state->weights, state->m, state->v, state->gradients, state->sums, &step);
     }

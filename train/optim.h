@@ -10,21 +10,18 @@ typedef struct OptimConfig {
     int uncorrected; /* moments stay biased to 0, as in google-research/bert */
 } OptimConfig;
 
-/* Wants to see every trained parameter as soon as AdamW has changed it, in pieces that are still in
- * the CPU's caches then: count values from first on of the index-th parameter that is trained. */
-typedef struct OptimWatch {
-    void (*piece)(void *user, size_t index, const Param *param, size_t first, size_t count);
-    void *user;
-} OptimWatch;
-
-/* A piece begins at a multiple of this, and no number in it depends on how it was cut. */
-enum { OPTIM_PIECE = 1 << 20 };
+/* Where AdamW adds hashes of what it reads and writes, while it is in the CPU's caches: those of the op hash, for each
+ * parameter that is trained 1, of its weights, or 4, of weights, gradient, m and v. */
+typedef struct OptimHashes {
+    uint64_t *sums; /* [trained parameters][kinds] on the device */
+    int kinds;
+} OptimHashes;
 
 /* Enqueues the step, whose loss is in state->sums, and waits for it: sums gets loss, norm before
  * clipping, and whether both are finite. If they are, weights, moments and the state's counters
- * have their step and all gradients are 0 afterwards; else none of these was changed. watch may be
+ * have their step and all gradients are 0 afterwards; else none of these was changed. hashes may be
  * NULL. Errors: 70. */
 int optim_step(State *state, const Model *model, const OptimConfig *config, double lr,
-               const OptimWatch *watch, StepSums *sums, Error *error);
+               const OptimHashes *hashes, StepSums *sums, Error *error);
 
 #endif

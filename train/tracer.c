@@ -2,7 +2,6 @@
 #include "output.h"
 #include "rounding.h"
 #include "safetensors.h"
-#include "step_hashes.h"
 #include "trace_header.h"
 #include "watch.h"
 
@@ -30,7 +29,7 @@ struct Tracer {
     size_t count, room, chunk_count;
     size_t parameters;           /* those that are trained */
     uint64_t *sums, *host_sums;  /* [parameters * TRACE_HASHES + TRACE_SKETCH] device, host */
-    StepHashes hashes;           /* in sums */
+    OptimHashes hashes;          /* in sums */
     float *values, *host_values; /* losses [batch], logits [batch, K]: device, host */
     size_t losses, most_losses, classes;
     uint64_t wanted[3], perturbed[3]; /* step, record and element; step 0: none */
@@ -177,7 +176,7 @@ static int check_reached(Tracer *t, int step, const uint64_t place[3], const cha
 static Rounding *before(void *user, const WatchOutput *outputs, size_t count)
 {
     Tracer *t = user;
-    if (t->quiet || t->hashes.inside || !count || outputs->op == OP_adamw || t->tensor ||
+    if (t->quiet || !count || outputs->op == OP_adamw || t->tensor ||
         t->wanted[0] != (uint64_t)t->state->step + 1 || t->wanted[1] < t->count ||
         t->wanted[1] >= t->count + count) {
         return NULL;
@@ -190,7 +189,7 @@ static Rounding *before(void *user, const WatchOutput *outputs, size_t count)
 static void record(void *user, Context *ctx, const WatchOutput *output)
 {
     Tracer *t = user;
-    if (t->quiet || t->hashes.inside || output->op == OP_adamw) {
+    if (t->quiet || output->op == OP_adamw) {
         return;
     }
     if (t->pass == TRACE_EMBED && ctx->layer >= 0) {
@@ -222,9 +221,6 @@ static void record(void *user, Context *ctx, const WatchOutput *output)
     }
     watch_hash(ctx, t->chunks[t->count / CHUNK] + t->count % CHUNK, output);
     t->count++;
-    if (output->op == OP_gradient_norm) { /* adamw makes them 0 */
-        step_hashes_arena(&t->hashes, t->sums + TRACE_GRADIENT, t->state->gradients, TRACE_HASHES);
-    }
 }
 
 void tracer_begin(Tracer *tracer)
@@ -283,9 +279,9 @@ void tracer_pause(Tracer *tracer)
     }
 }
 
-const OptimWatch *tracer_watch(const Tracer *tracer)
+const OptimHashes *tracer_hashes(const Tracer *tracer)
 {
-    return tracer && tracer->on ? &tracer->hashes.watch : NULL;
+    return tracer && tracer->on ? &tracer->hashes : NULL;
 }
 
 /* The bits of a NaN depend on the machine. */
@@ -303,7 +299,7 @@ int tracer_step(Tracer *tracer, const StepSums *sums, double terms, double lr, E
     Backend *backend = &t->setup->backend;
     const Device *device = backend->device;
     const State *state = t->state;
-    size_t kinds = t->hashes.kinds, hashes = t->parameters * kinds;
+    size_t kinds = (size_t)t->hashes.kinds, hashes = t->parameters * kinds;
     int step = state->step + !sums->finite; /* one that diverges is not made */
     int sketch = has_sketch(t, step);
     t->on = 0;
@@ -371,8 +367,16 @@ int tracer_evaluation(Tracer *tracer, const Evaluation *evaluation, Error *error
 static int write_start(Tracer *t, Error *error)
 {
     Backend *backend = &t->setup->backend;
+    const Params *params = &t->setup->model.params;
     backend->ops.fill_zero(&backend->ctx, (float *)(void *)t->sums, 2 * sums_size(t));
-    step_hashes_arena(&t->hashes, t->sums, t->state->weights, 1);
+    uint64_t *sum = t->sums;
+    for (int p = 0; p < params->count; p++) {
+        const Param *param = &params->list[p];
+        if (param->trainable) {
+            backend->ops.hash(&backend->ctx, sum++, t->state->weights + param->offset, NULL, 1,
+                              param->count, param->count, 0);
+        }
+    }
     backend->ops.sketch(&backend->ctx, t->sums + t->parameters, t->state->weights,
                         t->setup->model.params.trained);
     backend->device->get(t->host_sums, t->sums, sums_size(t) * sizeof *t->sums);
@@ -450,7 +454,7 @@ int tracer_open(Tracer **tracer, Setup *setup, const State *state, const Seeds *
     t->part = resumed ? writer.behind != 0 : state->step != 0;
     backend_reserve(&setup->backend, 2 * SKETCH_SUMS * SKETCH_PARTS);
     t->sums = device->alloc(sums_size(t) * sizeof *t->sums);
-    step_hashes_init(&t->hashes, &setup->model, state, t->sums, t->outputs ? TRACE_HASHES : 1);
+    t->hashes = (OptimHashes){t->sums, t->outputs ? TRACE_HASHES : 1};
     t->host_sums = memory_calloc(sums_size(t), sizeof *t->host_sums);
     t->values = device->alloc(values_size(t) * sizeof *t->values);
     t->host_values = memory_calloc(values_size(t), sizeof *t->host_values);

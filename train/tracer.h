@@ -26,8 +26,8 @@ void tracer_part(Tracer *tracer, TracePass pass);
 void tracer_micro_batch(Tracer *tracer);
 void tracer_pause(Tracer *tracer);
 
-/* What AdamW is to show the tracer in this step; NULL where it is not traced. */
-const OptimWatch *tracer_watch(const Tracer *tracer);
+/* Where AdamW is to add hashes in this step; NULL where it is not traced. */
+const OptimHashes *tracer_hashes(const Tracer *tracer);
 
 /* Appends the step that was made, or that diverged, or an evaluation. Errors: 70, 74. */
 int tracer_step(Tracer *tracer, const StepSums *sums, double terms, double lr, Error *error);
