@@ -59,6 +59,16 @@ setup() {
         }' "$work/forward" "$work/train"
 }
 
+@test "bench refuses what it does not understand" {
+    for words in --help dtype 'step 1 2' 'dtypes 1 bf16-tile 2' 'large 1 folder 2' 'roberta-large 1 2 3 4'; do
+        run "$bench" $words
+        [ "$status" = 64 ]
+        [ "${lines[0]%% *}" = "usage:" ]
+    done
+    run "$bench" dtypes 1 bf16
+    [ "$status" = 64 ]
+}
+
 @test "bench_peer refuses what it does not understand" {
     for words in '' 'train' 'train base 1' 'fly base 1 8' 'train base 0 8' 'train base 1 x' 'products 1 auto 1' 'train base 1 8 1 auto 1'; do
         run "$build/bench_peer" $words

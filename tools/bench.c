@@ -1,7 +1,7 @@
 /* Measures this machine in one run: its float32 FMA peak, and training steps and statistics beside
- * it. bench [step|trace|lora|statistics] [threads], bench roberta-large [threads [LAYERS WIDTH]], or bench large threads FOLDER with a
- * decoder of make_llama; on the device of $SEEDBED_DEVICE. bench roofline computes a table and measures nothing.
- * Single ops are measured by test_ops --mode perf. docs/BENCH.md is the diary. */
+ * it; on the device of $SEEDBED_DEVICE. usage() has the words. large: with a decoder of make_llama;
+ * roofline computes a table and measures nothing. Single ops are measured by test_ops --mode perf.
+ * docs/BENCH.md is the diary. */
 #include "hf.h"
 #include "rng.h"
 #include "statistics.h"
@@ -325,11 +325,90 @@ static void bench_statistics(size_t S, size_t N)
     free(list);
 }
 
+/* Products of RoBERTa-base by a dtype, or each, beside those of float32, in turn, the fastest of some
+ * turns of each: what else runs on the cores slows down their matrix units much more than the rest. */
+static void bench_dtypes(int threads, const char *only)
+{
+    enum { TURNS = 12, MOST = 8 };
+    static const int tokens[] = {160, 512, 848, 2048},
+                     sizes[][2] = {{768, 768}, {768, 2304}, {768, 3072}, {3072, 768}};
+    static const char *const names[] = {"forward", "input", "weight"};
+    const char *dtypes[MOST] = {"float32"};
+    Backend backends[MOST];
+    Error error;
+    int count = 1;
+#define VARIANT(op, variant, ...)                                                                  \
+    if (!strcmp(#op, "dtype") && (!only || !strcmp(only, "bf16-" #variant))) {                     \
+        dtypes[count++] = "bf16-" #variant;                                                        \
+    }
+#include "variants.def"
+#undef VARIANT
+    if (count == 1) {
+        fprintf(stderr, "bench: no dtype %s beside float32\n", only);
+        exit(EXIT_USAGE);
+    }
+    printf("%-22s %14s", "tokens x in x out", "float32 GF/s");
+    for (int d = 0; d < count; d++) {
+        if (backend_init(&backends[d], "cpu", "auto", threads, &error) ||
+            (d && backend_choose_dtype(&backends[d], dtypes[d], &error))) {
+            fprintf(stderr, "bench: %s\n", error.text);
+            exit(error.code);
+        }
+        printf(d ? " %14s" : "", dtypes[d]);
+    }
+    printf("\n");
+    for (int cell = 0; cell < 4 * 4 * 3; cell++) {
+        int M = tokens[cell / 12], K = sizes[cell / 3 % 4][0], O = sizes[cell / 3 % 4][1];
+        const char *name = names[cell % 3];
+        double best[MOST];
+        for (int i = 0; i < TURNS * count; i++) {
+            double seconds = product_seconds(&backends[i % count], *name, M, O, K, 0.01);
+            best[i % count] = i < count ? seconds : fmin(best[i % count], seconds);
+        }
+        printf("%-7s %4d %4d %4d %14.1f", name, M, K, O, 2e-9 * M * K * O / best[0]);
+        for (int d = 1; d < count; d++) {
+            printf(" %14.2f", best[0] / best[d]);
+        }
+        printf("\n");
+        fflush(stdout);
+    }
+    for (int d = 0; d < count; d++) {
+        backend_free(&backends[d]);
+    }
+}
+
+static int usage(void)
+{
+    fputs("usage: bench [all|step|trace|lora|statistics|roofline [THREADS]]\n"
+          "       bench dtypes [THREADS [DTYPE]]\n"
+          "       bench roberta-large [THREADS [LAYERS WIDTH]]\n"
+          "       bench large [THREADS [FOLDER]]\n",
+          stderr);
+    return EXIT_USAGE;
+}
+
+static int among(const char *word, const char *const *list)
+{
+    while (*list && strcmp(*list, word) != 0) {
+        list++;
+    }
+    return *list != NULL;
+}
+
 int main(int argc, char **argv)
 {
+    static const char *const known[] = {"all",        "step",   "trace",    "lora",
+                                        "statistics", "dtypes", "roofline", "roberta-large",
+                                        "large",      NULL};
     Backend backend;
     Error error;
     const char *what = argc > 1 ? argv[1] : "all";
+    int most = !strcmp(what, "roberta-large")                      ? 5
+               : !strcmp(what, "large") || !strcmp(what, "dtypes") ? 4
+                                                                   : 3;
+    if (!among(what, known) || argc > most) {
+        return usage();
+    }
     if (backend_init(&backend, "auto", "auto", argc > 2 ? atoi(argv[2]) : 0, &error)) {
         fprintf(stderr, "bench: %s\n", error.text);
         return error.code;
@@ -351,6 +430,9 @@ int main(int argc, char **argv)
     if (!strcmp(what, "roberta-large")) {
         bench_roberta_large(&backend, argc > 4 ? atoi(argv[3]) : 24,
                             argc > 4 ? atoi(argv[4]) : 1024);
+    }
+    if (!strcmp(what, "dtypes")) {
+        bench_dtypes(argc > 2 ? atoi(argv[2]) : 0, argc > 3 ? argv[3] : NULL);
     }
     if (all || !strcmp(what, "lora")) {
         bench_lora(&backend);

@@ -80,32 +80,8 @@ static int serve_steps(Backend *backend, const char *what, const char *model, in
     return code;
 }
 
-/* Numbers around 0 for an operand of a product. */
-static float *operand(size_t n)
-{
-    float *x = memory_alloc(n, sizeof *x);
-    for (size_t i = 0; i < n; i++) {
-        x[i] = (float)(i * 7919 % 1009) / 1009.0f - 0.5f;
-    }
-    return x;
-}
-
-static void call_product(Backend *backend, char which, float *c, const float *a, const float *b,
-                         int M, int O, int K)
-{
-    Context *ctx = &backend->ctx;
-    if (which == 'f') {
-        backend->ops.matmul_forward(ctx, c, a, (Weight){.f32 = b}, NULL, M, K, O);
-    } else if (which == 'i') {
-        backend->ops.matmul_backward_input(ctx, c, a, (Weight){.f32 = b}, M, K, O, 0);
-    } else {
-        backend->ops.matmul_backward_weight(ctx, c, a, b, M, K, O);
-    }
-}
-
 static int serve_products(Backend *backend)
 {
-    static const double LONG = 0.1; /* seconds of calls in a row */
     char *line = NULL;
     size_t room = 0;
     int code = 0;
@@ -117,24 +93,8 @@ static int serve_products(Backend *backend)
             code = bad_line(line);
             break;
         }
-        size_t rows = (size_t)(*which == 'w' ? O : M), columns = (size_t)(*which == 'f' ? O : K),
-               depth = (size_t)(*which == 'f'   ? K
-                                : *which == 'i' ? O
-                                                : M);
-        float *a = operand(rows * depth), *b = operand(depth * columns),
-              *c = operand(rows * columns);
-        backend_reserve(backend, matmul_scratch(rows, columns, depth));
-        call_product(backend, *which, c, a, b, M, O, K);
-        double peak = backend->device->peak(&backend->ctx), start = clock_seconds(), seconds = 0;
-        int calls = 0;
-        for (; seconds < LONG; calls++) {
-            call_product(backend, *which, c, a, b, M, O, K);
-            seconds = clock_seconds() - start;
-        }
-        answer(seconds / calls, 2.0 * M * O * K, peak);
-        free(a);
-        free(b);
-        free(c);
+        double peak = backend->device->peak(&backend->ctx);
+        answer(product_seconds(backend, *which, M, O, K, 0.1), 2.0 * M * O * K, peak);
     }
     free(line);
     return code;

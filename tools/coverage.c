@@ -523,7 +523,10 @@ static void power_table(int repeats)
 int main(int argc, char **argv)
 {
     int repeats = argc > 1 ? atoi(argv[1]) : 2000;
-    repeats = repeats > 0 ? repeats : 2000;
+    if (argc > 2 || repeats < 1) {
+        fputs("usage: coverage [REPEATS]\n", stderr);
+        return EXIT_USAGE;
+    }
     intervals_table(repeats);
     tests_table(repeats / 2);
     sources_table(repeats);

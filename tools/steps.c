@@ -171,3 +171,48 @@ Config smollm_config(void)
 }
 
 const LoraConfig lora_q_v = {.targets = 1u << LINEAR_Q | 1u << LINEAR_V, .r = 8, .alpha = 16};
+
+/* Numbers around 0 for an operand of a product. */
+static float *operand(size_t n)
+{
+    float *x = memory_alloc(n, sizeof *x);
+    for (size_t i = 0; i < n; i++) {
+        x[i] = (float)(i * 7919 % 1009) / 1009.0f - 0.5f;
+    }
+    return x;
+}
+
+static void call_product(Backend *backend, char which, float *c, const float *a, const float *b,
+                         int M, int O, int K)
+{
+    Context *ctx = &backend->ctx;
+    if (which == 'f') {
+        backend->ops.matmul_forward(ctx, c, a, (Weight){.f32 = b}, NULL, M, K, O);
+    } else if (which == 'i') {
+        backend->ops.matmul_backward_input(ctx, c, a, (Weight){.f32 = b}, M, K, O, 0);
+    } else {
+        backend->ops.matmul_backward_weight(ctx, c, a, b, M, K, O);
+    }
+}
+
+double product_seconds(Backend *backend, char which, int M, int O, int K, double least)
+{
+    size_t m = (size_t)M, o = (size_t)O, k = (size_t)K, rows = which == 'w' ? o : m,
+           columns = which == 'f' ? o : k,
+           depth = which == 'f'   ? k
+                   : which == 'i' ? o
+                                  : m;
+    float *a = operand(rows * depth), *b = operand(depth * columns), *c = operand(rows * columns);
+    backend_reserve(backend, matmul_scratch(rows, columns, depth));
+    call_product(backend, which, c, a, b, M, O, K);
+    double start = clock_seconds(), seconds = 0;
+    int calls = 0;
+    for (; seconds < least; calls++) {
+        call_product(backend, which, c, a, b, M, O, K);
+        seconds = clock_seconds() - start;
+    }
+    free(a);
+    free(b);
+    free(c);
+    return seconds / calls;
+}

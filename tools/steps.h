@@ -50,4 +50,9 @@ double rig_evaluate(Rig *rig);
  * batch: two for each fma, as ops.def has them, but half of causal attention. */
 double rig_flops(Rig *rig);
 
+/* Seconds of a product of a linear layer of M rows from K to O, the mean of calls in a row that take at
+ * least so many seconds together. which: 'f' forward, 'i' the gradient of its input, 'w' of its
+ * weight. */
+double product_seconds(Backend *backend, char which, int M, int O, int K, double least);
+
 #endif
