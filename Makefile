@@ -65,7 +65,7 @@ SANITIZE_SIM = $(SANITIZE)
 CU = $(filter-out peak,$(patsubst kernels/%.cu,%,$(wildcard kernels/*.cu)))
 EMULATOR = $(patsubst test/cudasim/%.cc,$(BUILD)/cudasim/%.o,$(wildcard test/cudasim/*.cc))
 SIM = $(foreach k,$(CU) table,$(BUILD)/kernels/$(k).sim.o) $(EMULATOR)
-KERNELS = gemm gemm_pack gemm_tile matmul attention block_tile block_gemm matmul_block attention_block norm rope elementwise embedding lora loss optimizer hash table
+KERNELS = gemm gemm_pack gemm_tile matmul attention block_tile block_pairs block_amx block_gemm matmul_block attention_block norm rope elementwise embedding lora loss optimizer hash table
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
 BASE = $(call objects,base)

@@ -57,15 +57,17 @@ WITH_AMX void amx_end(void)
     _tile_release();
 }
 
-WITH_AMX void amx_product(float *tile, const uint16_t *a, size_t a_stride, const uint32_t *pairs,
-                          size_t depth)
+WITH_AMX void amx_product(float *to, size_t to_step, const float *from, size_t from_step,
+                          const uint16_t *a, const uint32_t *pairs, size_t depth)
 {
-    memory_is_read(tile);
-    _tile_loadd(0, tile, ROW);
-    _tile_loadd(1, tile + SIDE, ROW);
-    _tile_loadd(2, tile + SIDE * WIDE, ROW);
-    _tile_loadd(3, tile + SIDE * WIDE + SIDE, ROW);
+    size_t row = from_step * sizeof *from;
+    memory_is_read(from);
+    _tile_loadd(0, from, row);
+    _tile_loadd(1, from + SIDE, row);
+    _tile_loadd(2, from + SIDE * from_step, row);
+    _tile_loadd(3, from + SIDE * from_step + SIDE, row);
     for (size_t k = 0; k < depth; k += 32) {
+        const uint16_t *rows = a + k * WIDE;
         const uint32_t *b = pairs + k / 2 * WIDE;
         uint32_t last[SIDE * WIDE];
         if (depth - k < 32) { /* zeros behind the last pair */
@@ -75,29 +77,30 @@ WITH_AMX void amx_product(float *tile, const uint16_t *a, size_t a_stride, const
             b = last;
         }
         memory_is_read(b);
-        _tile_loadd(4, a + k, a_stride * sizeof *a);
-        _tile_loadd(5, a + k + SIDE * a_stride, a_stride * sizeof *a);
+        _tile_loadd(4, rows, 64);
         _tile_loadd(6, b, ROW);
         _tile_loadd(7, b + SIDE, ROW);
+        _tile_loadd(5, rows + SIDE * 32, 64);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 4, 7);
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
     }
-    _tile_stored(0, tile, ROW);
-    _tile_stored(1, tile + SIDE, ROW);
-    _tile_stored(2, tile + SIDE * WIDE, ROW);
-    _tile_stored(3, tile + SIDE * WIDE + SIDE, ROW);
+    row = to_step * sizeof *to;
+    _tile_stored(0, to, row);
+    _tile_stored(1, to + SIDE, row);
+    _tile_stored(2, to + SIDE * to_step, row);
+    _tile_stored(3, to + SIDE * to_step + SIDE, row);
 }
 #else
 void amx_begin(void) {}
 
 void amx_end(void) {}
 
-void amx_product(float *tile, const uint16_t *a, size_t a_stride, const uint32_t *pairs,
-                 size_t depth)
+void amx_product(float *to, size_t to_step, const float *from, size_t from_step, const uint16_t *a,
+                 const uint32_t *pairs, size_t depth)
 {
-    (void)tile, (void)a, (void)a_stride, (void)pairs, (void)depth;
+    (void)to, (void)to_step, (void)from, (void)from_step, (void)a, (void)pairs, (void)depth;
 }
 
 int amx_start(const char **why)

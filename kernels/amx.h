@@ -13,9 +13,10 @@ int amx_start(const char **why);
 void amx_begin(void);
 void amx_end(void);
 
-/* tile [32][32] += a [32][a_stride, depth of them] pairs [depth / 2][32], pairs of bf16 in words, in
- * blocks of 32; zeros stand in a behind depth as far as a whole block. */
-void amx_product(float *tile, const uint16_t *a, size_t a_stride, const uint32_t *pairs,
-                 size_t depth);
+/* to [32][32] = from [32][32] + a pairs, in blocks of 32 of k; both with so many floats from row to
+ * row, from 0 where all rows are the same; they may be one. a: [blocks][32][32] of bf16, zeros behind
+ * depth; pairs [(depth + 1) / 2][32], pairs of bf16 in words, a zero behind an odd depth. */
+void amx_product(float *to, size_t to_step, const float *from, size_t from_step, const uint16_t *a,
+                 const uint32_t *pairs, size_t depth);
 
 #endif

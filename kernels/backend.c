@@ -16,10 +16,10 @@
  * tokens of RoBERTa-large (computed), less than a second formula is worth.
  *
  * Two packed operands, each up to a panel too wide; those of blocks are half as large, but not where
- * K is below 8. */
+ * K is below 8, and AMX's ones have 32 of K at least. */
 size_t matmul_scratch(size_t M, size_t N, size_t K)
 {
-    return size_max((M + 64) * K + (N + 64) * K + 256, blocks_scratch(M, N, K));
+    return size_max((M + 64) * K + (N + 64) * K + 1024, blocks_scratch(M, N, K));
 }
 
 size_t blocks_scratch(size_t M, size_t N, size_t K)

@@ -3,6 +3,8 @@
  * panels of a task. */
 #include "block_gemm.h"
 #include "base.h"
+#include "block_amx.h"
+#include "block_pairs.h"
 #include "block_tile.h"
 
 #include <string.h>
@@ -46,6 +48,16 @@ static void pack_panel(BlockSum sum, float *packed, Strided b, size_t N, size_t 
     enum { DEPTH = 64 };
     uint16_t rows[DEPTH + 1][COLUMNS];
     size_t n = j * COLUMNS, columns = size_min(N - n, COLUMNS);
+#if defined(__AVX512F__)
+    for (size_t k = 0; k < K && !sum.fraction; k += PAIRS_SIDE) {
+        pairs_block((uint32_t *)(void *)(packed + n * K) + k / 2 * COLUMNS,
+                    (Strided){b.w, b.col, b.row}, n, k, columns, size_min(K - k, PAIRS_SIDE), 1,
+                    PAIRS_SIDE * b.row);
+    }
+    if (!sum.fraction) {
+        return;
+    }
+#endif
     memset(rows, 0, sizeof rows);
     for (size_t k = 0; k < K; k += DEPTH) {
         size_t depth = size_min(K - k, DEPTH);
@@ -63,16 +75,16 @@ void block_pack(BlockSum sum, float *packed, Strided b, size_t N, size_t K)
 }
 
 /* `count` rows from i on and `depth` columns from k on of A. */
-static void pack_strip(const Context *ctx, BlockSum sum, Strip *strip, Strided a, size_t i,
-                       size_t count, size_t k, size_t depth)
+static void pack_strip(BlockSum sum, Strip *strip, Strided a, size_t i, size_t count, size_t k,
+                       size_t depth)
 {
-    size_t rows = (size_t)block_strip_rows(ctx, sum),
+    size_t rows = (size_t)block_strip_rows(sum),
            padded = size_min((depth + 31) / 32 * 32, STRIP_DEPTH);
     for (size_t r = 0; r < rows; r++) {
         memset(strip->bf16[r], 0, padded * sizeof **strip->bf16);
     }
     round_part(strip->bf16[0], STRIP_DEPTH, a, i, count, k, depth);
-    block_strip_pack(ctx, sum, strip, count, depth);
+    block_strip_pack(sum, strip, count, depth);
 }
 
 /* What stands in C before the first block of k, or after an earlier one. */
@@ -92,28 +104,36 @@ void block_rows(const Context *ctx, BlockSum sum, float *c, size_t ldc, Strided 
                 const float *packed, size_t depth, size_t first, size_t M, size_t N, size_t K,
                 GemmStart start, const float *bias)
 {
+#if defined(__AVX512F__)
+    if (!sum.fraction && ctx->amx) {
+        block_amx_rows(c, ldc, a, packed, depth, first, M, N, K, start, bias);
+        return;
+    }
+#else
+    (void)ctx;
+#endif
     Strip strip;
     float tile[STRIP_ROWS][COLUMNS] __attribute__((aligned(64))) = {{0}};
-    size_t height = (size_t)block_strip_rows(ctx, sum);
-    unsigned begun = block_begin(ctx, sum);
+    size_t height = (size_t)block_strip_rows(sum);
+    unsigned begun = block_begin(sum);
     for (size_t k = 0; k < K || k == 0; k += STRIP_DEPTH) {
         size_t part = size_min(K - k, STRIP_DEPTH);
         for (size_t i = 0; i < M; i += height) {
             size_t rows = size_min(M - i, height);
-            pack_strip(ctx, sum, &strip, a, i, rows, k, part);
+            pack_strip(sum, &strip, a, i, rows, k, part);
             for (size_t n = 0; n < N; n += COLUMNS) {
                 size_t columns = size_min(N - n, COLUMNS);
                 float *to = c + i * ldc + n;
                 tile_begin(tile, to, ldc, rows, columns, k ? START_C : start,
                            bias ? bias + n : NULL);
-                block_tile(ctx, sum, tile, &strip, packed + n * depth, first + k, part);
+                block_tile(sum, tile, &strip, packed + n * depth, first + k, part);
                 for (size_t r = 0; r < rows; r++) {
                     memcpy(to + r * ldc, tile[r], columns * sizeof **tile);
                 }
             }
         }
     }
-    block_end(ctx, sum, begun);
+    block_end(sum, begun);
 }
 
 void block_small(const Context *ctx, BlockSum sum, float *c, size_t ldc, Strided a, Strided b,
@@ -130,6 +150,12 @@ enum { TASK_ROWS = 96, TASK_COLUMNS = 512 };
 void block_gemm(Context *ctx, BlockSum sum, float *c, size_t ldc, Strided a, Strided b, size_t M,
                 size_t N, size_t K, GemmStart start, const float *bias)
 {
+#if defined(__AVX512F__)
+    if (!sum.fraction && ctx->amx) {
+        block_amx(ctx, c, ldc, a, b, M, N, K, start, bias);
+        return;
+    }
+#endif
     size_t down = panels(M, TASK_ROWS), across = panels(N, TASK_COLUMNS);
     int threads = threads_for(ctx, M * N * K / 8 + (M + N) * K / 4);
 #pragma omp parallel num_threads(threads)

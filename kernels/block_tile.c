@@ -3,13 +3,12 @@
  * int32. That holds for emax from LOWEST to HIGHEST, where no product under- or overflows; other
  * outputs, and those that are not finite, go by block_sum one by one. Exponents are compared as int16,
  * twice as many in a vector. Of tile the chains of fma run in vectors with subnormals flushed by the
- * CPU; on AMX the CPU has the sum itself.
+ * CPU; where it has the sum itself, block_amx.c does instead.
  *
  * Row k of a panel: block16 and block8 have the values as bf16, column l of the first vector before
  * column l of the second, then their exponents in the same order; tile has a word for each column
- * and pair of rows, as AMX wants it. */
+ * and pair of rows, as in block_pairs.h. */
 #include "block_tile.h"
-#include "amx.h"
 
 #include <string.h>
 
@@ -48,17 +47,14 @@ void block_panel_pack(BlockSum sum, float *panel, size_t k, const uint16_t (*val
     }
 }
 
-int block_strip_rows(const Context *ctx, BlockSum sum)
+int block_strip_rows(BlockSum sum)
 {
-    return sum.fraction ? BLOCK_ROWS : ctx->amx ? STRIP_ROWS : TILE_CHAINS;
+    return sum.fraction ? BLOCK_ROWS : TILE_CHAINS;
 }
 
-void block_strip_pack(const Context *ctx, BlockSum sum, Strip *strip, size_t count, size_t depth)
+void block_strip_pack(BlockSum sum, Strip *strip, size_t count, size_t depth)
 {
-    if (!sum.fraction && ctx->amx) {
-        return;
-    }
-    size_t rows = (size_t)block_strip_rows(ctx, sum);
+    size_t rows = (size_t)block_strip_rows(sum);
     for (size_t i = 0; i < rows; i++) {
         for (size_t k = 0; k < depth + depth % 2; k++) {
             strip->value[k * rows + i] = bf16_widen(strip->bf16[i][k]);
@@ -315,51 +311,39 @@ static __attribute__((noinline)) void add_pairs(float (*tile)[COLUMNS], const St
     }
 }
 
-void block_tile(const Context *ctx, BlockSum sum, float (*tile)[COLUMNS], const Strip *strip,
-                const float *panel, size_t k, size_t depth)
+void block_tile(BlockSum sum, float (*tile)[COLUMNS], const Strip *strip, const float *panel,
+                size_t k, size_t depth)
 {
     if (sum.fraction) {
         add_blocks(sum, tile, strip, (const uint16_t *)(const void *)panel + k * 2 * COLUMNS,
                    depth);
-        return;
+    } else {
+        add_pairs(tile, strip, (const uint32_t *)(const void *)panel + k / 2 * COLUMNS, depth);
     }
-    const uint32_t *pairs = (const uint32_t *)(const void *)panel + k / 2 * COLUMNS;
-#if defined(__AVX512F__)
-    if (ctx->amx) {
-        amx_product(tile[0], strip->bf16[0], STRIP_DEPTH, pairs, depth);
-        return;
-    }
-#endif
-    add_pairs(tile, strip, pairs, depth);
-    (void)ctx;
 }
 
-unsigned block_begin(const Context *ctx, BlockSum sum)
+unsigned block_begin(BlockSum sum)
 {
     enum { FLUSH_TO_ZERO = 0x8000, DENORMALS_ARE_ZERO = 0x40 };
     unsigned mode = _mm_getcsr();
-    if (!sum.fraction && ctx->amx) {
-        amx_begin();
-    } else if (!sum.fraction) {
+    if (!sum.fraction) {
         _mm_setcsr(mode | FLUSH_TO_ZERO | DENORMALS_ARE_ZERO);
     }
     return mode;
 }
 
-void block_end(const Context *ctx, BlockSum sum, unsigned begun)
+void block_end(BlockSum sum, unsigned begun)
 {
-    if (!sum.fraction && ctx->amx) {
-        amx_end();
-    } else if (!sum.fraction) {
+    if (!sum.fraction) {
         _mm_setcsr(begun);
     }
 }
 #else
-void block_tile(const Context *ctx, BlockSum sum, float (*tile)[COLUMNS], const Strip *strip,
-                const float *panel, size_t k, size_t depth)
+void block_tile(BlockSum sum, float (*tile)[COLUMNS], const Strip *strip, const float *panel,
+                size_t k, size_t depth)
 {
     const uint16_t *values = (const uint16_t *)(const void *)panel;
-    int rows = block_strip_rows(ctx, sum);
+    int rows = block_strip_rows(sum);
     for (size_t first = 0; first < depth; first += (size_t)sum.length) {
         int n = depth - first < (size_t)sum.length ? (int)(depth - first) : sum.length;
         for (size_t column = 0; column < COLUMNS; column++) {
@@ -378,14 +362,14 @@ void block_tile(const Context *ctx, BlockSum sum, float (*tile)[COLUMNS], const 
     }
 }
 
-unsigned block_begin(const Context *ctx, BlockSum sum)
+unsigned block_begin(BlockSum sum)
 {
-    (void)ctx, (void)sum;
+    (void)sum;
     return 0;
 }
 
-void block_end(const Context *ctx, BlockSum sum, unsigned begun)
+void block_end(BlockSum sum, unsigned begun)
 {
-    (void)ctx, (void)sum, (void)begun;
+    (void)sum, (void)begun;
 }
 #endif

@@ -8,7 +8,7 @@
 
 /* COLUMNS: of a panel, two vectors. STRIP_DEPTH: the most k of a strip. */
 #if defined(__AVX512F__)
-enum { COLUMNS = 32, BLOCK_ROWS = 4, TILE_CHAINS = 12, STRIP_ROWS = 32 };
+enum { COLUMNS = 32, BLOCK_ROWS = 4, TILE_CHAINS = 12, STRIP_ROWS = 12 };
 #elif defined(__AVX2__) && defined(__FMA__)
 enum { COLUMNS = 16, BLOCK_ROWS = 2, TILE_CHAINS = 6, STRIP_ROWS = 6 };
 #else
@@ -32,23 +32,23 @@ typedef struct Strip {
 #define block_end        KERNEL(block_end)
 
 /* Rows of a strip for this sum. */
-int block_strip_rows(const Context *ctx, BlockSum sum);
+int block_strip_rows(BlockSum sum);
 
 /* Fills the rest of a strip from strip->bf16, of which `count` rows are there. */
-void block_strip_pack(const Context *ctx, BlockSum sum, Strip *strip, size_t count, size_t depth);
+void block_strip_pack(BlockSum sum, Strip *strip, size_t count, size_t depth);
 
 /* `depth` rows of a panel [K][COLUMNS] from row k on, even, with `columns` that are there. values
  * has a row of zeros behind an odd last one. A panel is K COLUMNS floats large. */
 void block_panel_pack(BlockSum sum, float *panel, size_t k, const uint16_t (*values)[COLUMNS],
                       size_t depth, size_t columns);
 
-/* Around calls of block_tile: the thread's CPU flushes subnormals, or has its matrix unit set up. */
-unsigned block_begin(const Context *ctx, BlockSum sum);
-void block_end(const Context *ctx, BlockSum sum, unsigned begun);
+/* Around calls of block_tile: the thread's CPU flushes subnormals. */
+unsigned block_begin(BlockSum sum);
+void block_end(BlockSum sum, unsigned begun);
 
 /* tile [rows of the strip][COLUMNS] += strip times rows k .. k + depth - 1 of the panel, k a
  * multiple of the length of a block. */
-void block_tile(const Context *ctx, BlockSum sum, float (*tile)[COLUMNS], const Strip *strip,
-                const float *panel, size_t k, size_t depth);
+void block_tile(BlockSum sum, float (*tile)[COLUMNS], const Strip *strip, const float *panel,
+                size_t k, size_t depth);
 
 #endif

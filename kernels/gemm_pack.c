@@ -37,40 +37,16 @@ static inline __attribute__((always_inline)) void pack_16(float *out, Weight x, 
 {
     __mmask16 mask = (__mmask16)((1u << rows) - 1);
     for (size_t k = 0; k + 16 <= K; k += 16) {
-        __m512 r[16], t[16];
+        Vec r[16];
         for (int i = 0; i < 16; i++) {
             size_t first = at + (size_t)i * row + k;
-            r[i] = i >= rows ? _mm512_setzero_ps()
-                   : x.f32   ? _mm512_loadu_ps(x.f32 + first)
+            r[i] = i >= rows ? vec_set(0.0f)
+                   : x.f32   ? vec_load(x.f32 + first)
                              : vec_widen(x.bf16 + first);
         }
-        for (int i = 0; i < 16; i += 2) {
-            t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-            t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-        }
-        for (int i = 0; i < 16; i += 4) {
-            for (int j = 0; j < 2; j++) {
-                __m512d low = _mm512_castps_pd(t[i + j]), high = _mm512_castps_pd(t[i + j + 2]);
-                r[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
-                r[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
-            }
-        }
-        for (int i = 0; i < 4;
-             i++) { /* r[4 g + i]: columns i, 4 + i, 8 + i, 12 + i of rows 4 g .. 4 g + 3 */
-            t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
-            t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xDD);
-            t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
-            t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xDD);
-        }
-        for (int i = 0; i < 4; i++) {
-            float *to = out + (k + (size_t)i) * (size_t)W;
-            __m512 column[4] = {_mm512_shuffle_f32x4(t[i], t[i + 8], 0x88),
-                                _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88),
-                                _mm512_shuffle_f32x4(t[i], t[i + 8], 0xDD),
-                                _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xDD)};
-            for (int j = 0; j < 4; j++) { /* k + i + 4 j */
-                _mm512_mask_storeu_ps(to + 4 * j * W, mask, column[j]);
-            }
+        vec_transpose(r);
+        for (int i = 0; i < 16; i++) {
+            _mm512_mask_storeu_ps(out + (k + (size_t)i) * (size_t)W, mask, r[i]);
         }
     }
     size_t done = K / 16 * 16;
