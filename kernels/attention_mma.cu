@@ -40,13 +40,14 @@ static __device__ __forceinline__ float row_total(const float sums[8])
 /* out, max, rsum of TILE queries of a head. Sums are ops.def's, in blocks: over d for a score, over
  * the keys for an output. A warp owns 16 rows of a tile of scores and as many of each 64 channels of
  * out. 3 D products for a query and a key that it sees, D more for each 64 channels beyond 64; a
- * tile of 64 x 64 scores takes 128 D floats from the L2 cache, its part of out 64 D. Bound by reads
- * of shared memory, 8 bytes for 64 products of a lane (computed). Grid: the tiles of all heads, the
- * last ones first, as causal ones see the most keys. */
-template <int LENGTH, int MODEL>
-static __global__ void __launch_bounds__(THREADS, 2)
+ * tile of 64 x 64 scores takes 64 D floats from the L2 cache, twice as many where D is above 64, its
+ * part of out 64 D. Bound by reads of shared memory, 8 bytes for 64 products of a lane (computed).
+ * Grid: the tiles of all heads, the last ones first, as causal ones see the most keys. */
+template <int LENGTH>
+static __global__ void __launch_bounds__(THREADS, 3)
     forward_tiles(float *out, float *max, float *rsum, const float *q, const float *k,
-                  const float *v, AttentionShape shape, DropoutSite dropout, int strips, int wide)
+                  const float *v, AttentionShape shape, DropoutSite dropout, int strips,
+                  Products products)
 {
     __shared__ Operand q_tile;
     __shared__ Operand k_tile;
@@ -71,7 +72,7 @@ static __global__ void __launch_bounds__(THREADS, 2)
     }
 #pragma unroll 1
     for (int j0 = 0; j0 < most; j0 += TILE) {
-        scores_tile<LENGTH, MODEL>(s, q_rows, rows_from(k_rows, j0), D, &q_tile, &k_tile, wide);
+        scores_tile<LENGTH>(s, q_rows, rows_from(k_rows, j0), &products, &q_tile, &k_tile, j0 > 0);
 #pragma unroll
         for (int n = 0; n < COLUMNS; n++) {
 #pragma unroll
@@ -97,14 +98,14 @@ static __global__ void __launch_bounds__(THREADS, 2)
         for (int j0 = 0; j0 < most; j0 += TILE) {
             Span span = {{0, 0}, {seen[0] - j0, seen[1] - j0}};
             if (first > 0 || most > TILE) { /* else the only tile's are still there */
-                scores_tile<LENGTH, MODEL>(s, q_rows, rows_from(k_rows, j0), D, &q_tile, &k_tile,
-                                           wide);
+                scores_tile<LENGTH>(s, q_rows, rows_from(k_rows, j0), &products, &q_tile, &k_tile,
+                                    1);
             }
             tile_weights(s, parts, j0, seen, m, shape.scale, dropout.p,
                          kept_of<0>(&dropout, at.position + i0, j0, at.head, at.slot));
             put_rows(&w_tile, s);
-            mix_tile<LENGTH, MODEL>(sums, &w_tile, rows_from(v_rows, j0), first, D, &span, &v_tile,
-                                    wide);
+            mix_tile<LENGTH>(sums, &w_tile, rows_from(v_rows, j0), first, &products, &span,
+                             &v_tile);
         }
 #pragma unroll
         for (int half = 0; half < 2; half++) {
@@ -120,19 +121,22 @@ static __global__ void __launch_bounds__(THREADS, 2)
     }
 }
 
-template <int LENGTH>
-static void forward(Context *ctx, float *out, float *max, float *rsum, const float *q,
+static void forward(Context *ctx, BlockSum sum, float *out, float *max, float *rsum, const float *q,
                     const float *k, const float *v, const AttentionShape *shape,
                     const DropoutSite *dropout)
 {
     size_t strips = ((size_t)shape->longest + TILE - 1) / TILE,
            blocks = strips * (size_t)shape->B * (size_t)shape->H;
-    int wide = shape->D % FOUR == 0 && rows_aligned(q, shape->q_stride) &&
-               rows_aligned(k, shape->kv_stride) && rows_aligned(v, shape->kv_stride);
-    auto kernel = mma_length(ctx) == LENGTH ? forward_tiles<LENGTH, 0> : forward_tiles<LENGTH, 1>;
+    Products products = {sum, shape->D,
+                         shape->D % FOUR == 0 && rows_aligned(q, shape->q_stride) &&
+                             rows_aligned(k, shape->kv_stride) &&
+                             rows_aligned(v, shape->kv_stride)};
+    auto kernel = mma_length(ctx) != sum.length ? forward_tiles<0>
+                  : sum.length == 16            ? forward_tiles<16>
+                                                : forward_tiles<8>;
     if (blocks) {
         kernel<<<(unsigned)blocks, THREADS, 0, stream_of(ctx)>>>(out, max, rsum, q, k, v, *shape,
-                                                                 *dropout, (int)strips, wide);
+                                                                 *dropout, (int)strips, products);
     }
 }
 
@@ -140,12 +144,12 @@ void KERNEL(attention_forward_block16)(Context *ctx, float *out, float *max, flo
                                        const float *q, const float *k, const float *v,
                                        const AttentionShape *shape, const DropoutSite *dropout)
 {
-    forward<16>(ctx, out, max, rsum, q, k, v, shape, dropout);
+    forward(ctx, BLOCK16, out, max, rsum, q, k, v, shape, dropout);
 }
 
 void KERNEL(attention_forward_block8)(Context *ctx, float *out, float *max, float *rsum,
                                       const float *q, const float *k, const float *v,
                                       const AttentionShape *shape, const DropoutSite *dropout)
 {
-    forward<8>(ctx, out, max, rsum, q, k, v, shape, dropout);
+    forward(ctx, BLOCK8, out, max, rsum, q, k, v, shape, dropout);
 }

@@ -1,7 +1,9 @@
 /* What attention_mma.cu and attention_mma_backward.cuh share: the two products that attention is made
- * of, by blocks of bf16 operands on tensor cores; with MODEL without them, as mma.cuh has it. A warp
+ * of, by blocks of bf16 operands. LENGTH 16 and 8 are block16 and block8 on tensor cores that sum so;
+ * LENGTH 0 is either of them without, by block_sum.h, and slow: the same bits on any device. A warp
  * owns 16 rows of a tile of TILE x TILE, and its sums stay in registers as mma.cuh lays them out; an
- * operand stands in shared memory, rounded as it is loaded, with pairs of neighbours along k.
+ * operand stands in shared memory, rounded as it is loaded, with pairs of neighbours along k. It is
+ * float32 in memory, so cp.async, which copies bytes as they are, cannot bring it.
  *
  * Blocks of keys begin at a sequence's first key and those of queries at its first query, so tiles
  * begin at multiples of 16 of them. A row leaves out the blocks in which all is masked for it alone:
@@ -42,23 +44,30 @@ static __device__ __forceinline__ void sums_clear(float sums[COLUMNS][4])
     }
 }
 
-/* to[i][d] = x[i][first + d], 0 for what is not there. wide: rows begin at 16 bytes, D is a multiple
- * of 4. */
-static __device__ __forceinline__ void load_rows(Operand *to, Rows x, int first, int D, int wide)
+/* What every product of a launch has. */
+typedef struct Products {
+    BlockSum sum; /* of LENGTH 0 */
+    int D;
+    int wide; /* rows begin at 16 bytes, D is a multiple of 4 */
+} Products;
+
+/* to[i][d] = x[i][first + d], 0 for what is not there. */
+static __device__ __forceinline__ void load_rows(Operand *to, Rows x, int first, const Products *p)
 {
 #pragma unroll 2
     for (int m = 0; m < TILE * TILE / FOUR / THREADS; m++) {
         int n = m * THREADS + (int)threadIdx.x, i = n / (TILE / FOUR), d = n % (TILE / FOUR) * FOUR;
         float four[FOUR];
         four_get(four, x.x + (size_t)i * (size_t)x.stride + first + d,
-                 i < x.count ? D - first - d : 0, wide);
+                 i < x.count ? p->D - first - d : 0, p->wide);
         to->pair[i][d / 2] = bf16_pair(four[0], four[1]);
         to->pair[i][d / 2 + 1] = bf16_pair(four[2], four[3]);
     }
 }
 
 /* to[d][i] = x[i][first + d]: rows of x along k. */
-static __device__ __forceinline__ void load_turned(Operand *to, Rows x, int first, int D, int wide)
+static __device__ __forceinline__ void load_turned(Operand *to, Rows x, int first,
+                                                   const Products *p)
 {
 #pragma unroll 1
     for (int m = 0; m < TILE * TILE / FOUR / 2 / THREADS; m++) {
@@ -68,7 +77,7 @@ static __device__ __forceinline__ void load_turned(Operand *to, Rows x, int firs
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             four_get(four[i], x.x + (size_t)(2 * pair + i) * (size_t)x.stride + first + d,
-                     2 * pair + i < x.count ? D - first - d : 0, wide);
+                     2 * pair + i < x.count ? p->D - first - d : 0, p->wide);
         }
 #pragma unroll
         for (int f = 0; f < FOUR; f++) {
@@ -83,19 +92,12 @@ typedef struct Span {
     int begin[2], end[2];
 } Span;
 
-/* c and one block of a b, as mma.cuh's instructions would give on another device: mma_block's MODEL,
- * but for one output, whose operands stand in shared memory. */
-template <int LENGTH>
-static __device__ __forceinline__ float model_sum(const uint32_t *a, const uint32_t *b, float c)
+/* c and one block of a b, of operands in shared memory. */
+static __device__ __forceinline__ float model_sum(BlockSum sum, const uint32_t *a,
+                                                  const uint32_t *b, float c)
 {
-    const BlockSum sum = LENGTH == 16 ? BLOCK16 : BLOCK8;
-    uint16_t x[LENGTH], y[LENGTH];
-#pragma unroll
-    for (int k = 0; k < LENGTH; k++) {
-        x[k] = (uint16_t)(a[k / 2] >> k % 2 * 16);
-        y[k] = (uint16_t)(b[k / 2] >> k % 2 * 16);
-    }
-    return block_add(sum.fraction, x, y, LENGTH, c);
+    const uint16_t *x = (const uint16_t *)(const void *)a, *y = (const uint16_t *)(const void *)b;
+    return block_add(sum.fraction, x, y, sum.length, c);
 }
 
 /* sums = those of the next column, or of the next row, and so on: after 4 COLUMNS times what they
@@ -111,29 +113,30 @@ static __device__ __forceinline__ void sums_rotate(float sums[COLUMNS][4])
 }
 
 /* sums[row][column] += a[row][k] b[column][k] in blocks over k < depth, of columns < columns. */
-template <int LENGTH, int MODEL>
+template <int LENGTH>
 static __device__ __forceinline__ void tile_product(float sums[COLUMNS][4], const Operand *a,
                                                     const Operand *b, int columns, int depth,
-                                                    const Span *span)
+                                                    const Span *span, const Products *p)
 {
     int column = (int)threadIdx.x % LANES / 4, quarter = (int)threadIdx.x % 4;
+    int length = LENGTH ? LENGTH : p->sum.length;
 #pragma unroll 1
-    for (int k = 0; k < depth; k += LENGTH) {
+    for (int k = 0; k < depth; k += length) {
         int in[2];
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            in[half] = k < span->end[half] && k + LENGTH > span->begin[half];
+            in[half] = k < span->end[half] && k + length > span->begin[half];
         }
         if (!__any_sync(WARP_ALL, in[0] || in[1])) {
             continue;
         }
-        if (MODEL) {
+        if (LENGTH == 0) {
 #pragma unroll 1
             for (int e = 0; e < 4 * COLUMNS; e++) {
                 int at = tile_column(e / 4) + e % 2, half = e % 4 / 2;
                 if ((half ? in[1] : in[0]) && at < columns) {
-                    sums[0][0] = model_sum<LENGTH>(&a->pair[tile_row(half)][k / 2],
-                                                   &b->pair[at][k / 2], sums[0][0]);
+                    sums[0][0] = model_sum(p->sum, &a->pair[tile_row(half)][k / 2],
+                                           &b->pair[at][k / 2], sums[0][0]);
                 }
                 sums_rotate(sums);
             }
@@ -159,7 +162,7 @@ static __device__ __forceinline__ void tile_product(float sums[COLUMNS][4], cons
             for (int i = 0; i < 4; i++) {
                 sum[i] = sums[n][i];
             }
-            mma_block<LENGTH, 0>(sum, x, y, LENGTH);
+            mma_block<LENGTH == 8 ? 8 : 16, 0>(sum, x, y, LENGTH);
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 sums[n][i] = in[i / 2] ? sum[i] : sums[n][i];
@@ -168,37 +171,41 @@ static __device__ __forceinline__ void tile_product(float sums[COLUMNS][4], cons
     }
 }
 
-/* s[row][column] = blocks over d from 0 of a[row][d] b[column][d]. */
-template <int LENGTH, int MODEL>
-static __device__ __forceinline__ void scores_tile(float s[COLUMNS][4], Rows a, Rows b, int D,
-                                                   Operand *a_tile, Operand *b_tile, int wide)
+/* s[row][column] = blocks over d from 0 of a[row][d] b[column][d]. a_there: a is what the last call
+ * with a_tile had, and need not be loaded again if all of it has been. */
+template <int LENGTH>
+static __device__ __forceinline__ void scores_tile(float s[COLUMNS][4], Rows a, Rows b,
+                                                   const Products *p, Operand *a_tile,
+                                                   Operand *b_tile, int a_there)
 {
     const Span there = {{0, 0},
                         {tile_row(0) < a.count ? TILE : 0, tile_row(1) < a.count ? TILE : 0}};
     sums_clear(s);
 #pragma unroll 1
-    for (int d = 0; d < D; d += TILE) {
+    for (int d = 0; d < p->D; d += TILE) {
         __syncthreads(); /* the tiles are no longer read */
-        load_rows(a_tile, a, d, D, wide);
-        load_rows(b_tile, b, d, D, wide);
+#pragma unroll 1
+        for (int right = a_there && p->D <= TILE; right < 2; right++) {
+            load_rows(right ? b_tile : a_tile, right ? b : a, d, p);
+        }
         __syncthreads();
-        tile_product<LENGTH, MODEL>(s, a_tile, b_tile, b.count, D - d < TILE ? D - d : TILE,
-                                    &there);
+        tile_product<LENGTH>(s, a_tile, b_tile, b.count, p->D - d < TILE ? p->D - d : TILE, &there,
+                             p);
     }
 }
 
 /* sums[row][d] += w[row][k] x[k][first + d], in blocks over the rows of x. w_tile: the warp's own
  * rows are there. */
-template <int LENGTH, int MODEL>
+template <int LENGTH>
 static __device__ __forceinline__ void mix_tile(float sums[COLUMNS][4], const Operand *w_tile,
-                                                Rows x, int first, int D, const Span *span,
-                                                Operand *x_tile, int wide)
+                                                Rows x, int first, const Products *p,
+                                                const Span *span, Operand *x_tile)
 {
     __syncthreads(); /* the tile is no longer read */
-    load_turned(x_tile, x, first, D, wide);
+    load_turned(x_tile, x, first, p);
     __syncthreads();
-    tile_product<LENGTH, MODEL>(sums, w_tile, x_tile, D - first, x.count < TILE ? x.count : TILE,
-                                span);
+    tile_product<LENGTH>(sums, w_tile, x_tile, p->D - first, x.count < TILE ? x.count : TILE, span,
+                         p);
 }
 
 /* The warp's rows of w_tile, from where its sums are. */
