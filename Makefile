@@ -54,6 +54,9 @@ CURAND = $(if $(wildcard $(CUDA_INCLUDE)/curand_kernel.h),$(BUILD)/test/curand_d
 # The runtime is linked statically: the programs start where no CUDA is.
 CUDART = $(if $(NVCC),$(firstword $(wildcard $(foreach d,lib64 lib targets/$(shell uname -m)-linux/lib,$(dir $(NVCC))../$(d)/libcudart_static.a))))
 CUDA = $(if $(CUDART),$(patsubst kernels/%.cu,$(BUILD)/kernels/%.cuda.o,$(wildcard kernels/*.cu)) $(BUILD)/kernels/table.cuda.o)
+# wgmma is for sm_90a alone, which nvcc knows from 12.0 on.
+WGMMA = $(if $(CUDART),$(shell $(NVCC) -arch=sm_90a -dryrun -c -x cu /dev/null >/dev/null 2>&1 && echo $(BUILD)/test/tensor_core_wgmma.cuda.o))
+$(BUILD)/test/tensor_core_wgmma.cuda.o: private COMPILE_cuda = $(NVCC) $(CUDAFLAGS) -gencode arch=compute_90a,code=sm_90a
 # test/ptx runs the PTX of these devices, which it takes out of the objects.
 COMPILE_ptx = $(NVCC) $(CUDAFLAGS) -no-compress $(foreach g,$(GPUS),-gencode arch=compute_$(g),code=compute_$(g))
 PTX = $(if $(NVCC),$(patsubst %,$(BUILD)/kernels/%.ptx.o,$(filter-out device_cuda,$(CU)) table))
@@ -119,7 +122,7 @@ $(BUILD)/test_cudasim: $(BUILD)/test/test_cudasim.o $(BUILD)/test/check.o $(BUIL
 $(BUILD)/test_golden: $(patsubst test/%.c,$(BUILD)/test/%.o,$(wildcard test/golden_*.c))
 $(BUILD)/test_stats $(BUILD)/test_groups $(BUILD)/test_pairs $(BUILD)/test_inference $(BUILD)/test_paired $(BUILD)/test_planning: $(BUILD)/test/made_groups.o
 $(BUILD)/test_sum_tree: $(BUILD)/test/sum_tree.o
-$(BUILD)/test_tensor_cores: $(BUILD)/test/tensor_core.o $(BUILD)/test/tensor_core.sim.o $(if $(CUDART),$(BUILD)/test/tensor_core.cuda.o)
+$(BUILD)/test_tensor_cores: $(BUILD)/test/tensor_core.o $(BUILD)/test/tensor_core.sim.o $(if $(CUDART),$(BUILD)/test/tensor_core.cuda.o) $(WGMMA)
 $(BUILD)/test_curand: $(CURAND)
 $(filter-out $(BUILD)/test_ops $(BUILD)/test_cudasim $(BUILD)/probe,$(TESTS)): $(BUILD)/%: $(BUILD)/test/%.o $(BUILD)/test/check.o $(BUILD)/test/rig.o $(ALL)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)

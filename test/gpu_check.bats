@@ -152,6 +152,12 @@ replace() {
     [ "$status" -eq 64 ]
     run "$build/test_tensor_cores" --devices
     [ "$status" -eq 64 ]
+    run "$build/test_tensor_cores" --wgmma 0
+    [ "$status" -eq 64 ]
+    "$KIT/train_gpt" --task boolq --model tiny --data builtin --device cuda --dry-run 2>/dev/null || {
+        run "$build/test_tensor_cores" --wgmma
+        [ "$status" -eq 69 ]
+    }
     run "$build/test_tensor_cores" "$BATS_TEST_TMPDIR/none.safetensors"
     [ "$status" -eq 1 ]
 }

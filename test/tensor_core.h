@@ -34,6 +34,12 @@ typedef void tensor_core_function(const Context *ctx, int k, float *c, const uin
                                   const uint16_t *b, size_t M, size_t N, size_t K);
 tensor_core_function KERNEL(tensor_core_product);
 
+/* The same by wgmma.m64n8k16 or m64n64k16 (columns 8 or 64); M and N are multiples of 64, K of 16.
+ * Returns 0 where the device has no machine code of it: all but compute capability 9.0. */
+typedef int tensor_core_wgmma_function(const Context *ctx, int columns, float *c, const uint16_t *a,
+                                       const uint16_t *b, size_t M, size_t N, size_t K);
+tensor_core_wgmma_function KERNEL(tensor_core_wgmma);
+
 /* How the device sums an instruction of k products: blocks of 16 or fewer with 25 bits from compute
  * capability 9.0 on (k 16 is one block), blocks of 8 with 24 bits before. */
 typedef TensorCore tensor_core_kind(int k);

@@ -6,6 +6,8 @@
  *     build/test_tensor_cores --device NAME [ROUNDS]
  *                                                   what a device gives now, for several kinds of
  *                                                   operands, chains of blocks and both instructions
+ *     build/test_tensor_cores --wgmma [ROUNDS]      whether wgmma of compute capability 9.0 sums as
+ *                                                   block16 does
  * Without arguments: sums whose bits follow from the definition by hand, and the builds. */
 #include "backend.h"
 #include "block_sum.h"
@@ -22,8 +24,10 @@
 
 extern tensor_core_function tensor_core_product_sim, tensor_core_product_cuda;
 extern tensor_core_kind tensor_core_of_sim, tensor_core_of_cuda;
+extern tensor_core_wgmma_function tensor_core_wgmma_cuda;
 #pragma weak tensor_core_product_cuda
 #pragma weak tensor_core_of_cuda
+#pragma weak tensor_core_wgmma_cuda
 
 static const TensorCore block16 = {16, 25}, block8 = {8, 24};
 
@@ -394,16 +398,87 @@ static int check_device(const char *name, int rounds)
     return 0;
 }
 
+/* Sums of small integers are exact in any order: that they are wrong means operands in wrong places,
+ * and nothing about how wgmma sums. */
+static void fill_integers(Product *p, uint64_t *next)
+{
+    for (int i = 0; i < VALUES; i++) {
+        p->a[i] = bf16((float)(rng_word(1, (*next)++) % 17) - 8);
+        p->b[i] = bf16((float)(rng_word(1, (*next)++) % 17) - 8);
+        p->c[i] = (float)(rng_word(1, (*next)++) % 1000);
+    }
+}
+
+static int check_wgmma(int rounds)
+{
+    Backend backend;
+    Error error;
+    int code = backend_init(&backend, "cuda", "auto", 0, &error);
+    if (!code && (!tensor_core_wgmma_cuda || backend.ctx.capability != 90)) {
+        code = error_set(&error, EXIT_UNAVAILABLE, "wgmma: %s",
+                         tensor_core_wgmma_cuda ? "compute capability 9.0 alone has it"
+                                                : "nvcc does not know sm_90a");
+        backend_free(&backend);
+    }
+    if (code) {
+        fprintf(stderr, "test_tensor_cores: %s\n", error.text);
+        return code;
+    }
+    const Device *device = backend.device;
+    Product *p = memory_alloc(1, sizeof *p);
+    Product *there = device->alloc(sizeof *there);
+    uint64_t next = 0;
+    size_t all = 0, all_differ = 0, misplaced = 0;
+    for (int class = -1; class < CLASSES; class ++) {
+        for (int columns = 8; columns <= 64; columns += 56) {
+            size_t differ = 0;
+            for (int round = 0; round < (class < 0 ? 1 : rounds); round++) {
+                if (class < 0) {
+                    fill_integers(p, &next);
+                } else {
+                    product_fill(p, class, round % 2, &next);
+                }
+                device->put(there, p, sizeof *p);
+                CHECK(tensor_core_wgmma_cuda(&backend.ctx, columns, there->c, there->a, there->b,
+                                             SIDE, SIDE, SIDE),
+                      "wgmma: the launch was refused");
+                device->get(p->d, there->c, sizeof p->d);
+                CHECK(!backend_wait(&backend, &error), "%s", error.text);
+                differ += product_differs(p, block16);
+            }
+            size_t outputs = class < 0 ? VALUES : (size_t)rounds * VALUES;
+            printf("%-10s wgmma.n%-2d %zu outputs over %d products, %zu differ\n",
+                   class < 0 ? "integers" : classes[class].name, columns, outputs, SIDE, differ);
+            misplaced += class < 0 ? differ : 0;
+            all += class < 0 ? 0 : outputs;
+            all_differ += class < 0 ? 0 : differ;
+        }
+    }
+    CHECK(!misplaced, "wgmma: operands lie in wrong places: nothing is known of its sums");
+    CHECK(misplaced || !all_differ, "wgmma does not sum as block16: %zu of %zu outputs differ",
+          all_differ, all);
+    printf("%s: %zu outputs of wgmma, %zu differ from block16\n", backend.machine, all, all_differ);
+    device->release(there, sizeof *there);
+    free(p);
+    backend_free(&backend);
+    return 0;
+}
+
 static int usage(void)
 {
-    fputs("usage: test_tensor_cores [FILE.safetensors... | --device NAME [ROUNDS]]\n", stderr);
+    fputs("usage: test_tensor_cores [FILE.safetensors... | --device NAME [ROUNDS] | "
+          "--wgmma [ROUNDS]]\n",
+          stderr);
     return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
 {
-    int device = argc > 1 && !strcmp(argv[1], "--device"), rounds = argc > 3 ? atoi(argv[3]) : 200;
-    if (device ? argc < 3 || argc > 4 || rounds < 1 : argc > 1 && argv[1][0] == '-') {
+    int device = argc > 1 && !strcmp(argv[1], "--device"),
+        wgmma = argc > 1 && !strcmp(argv[1], "--wgmma"), files = 1 + 2 * device + wgmma,
+        rounds = (device || wgmma) && argc > files ? atoi(argv[files]) : 200;
+    if (device || wgmma ? argc < files || argc > files + 1 || rounds < 1
+                        : argc > 1 && argv[1][0] == '-') {
         return usage();
     }
     check_by_hand();
@@ -411,13 +486,13 @@ int main(int argc, char **argv)
     if (argc == 1) {
         check_builds();
     }
-    if (device) {
-        int code = check_device(argv[2], rounds);
+    if (device || wgmma) {
+        int code = wgmma ? check_wgmma(rounds) : check_device(argv[2], rounds);
         if (code) {
             return code;
         }
     }
-    for (int i = 1; !device && i < argc; i++) {
+    for (int i = 1; !device && !wgmma && i < argc; i++) {
         check_recorded(argv[i]);
     }
     return checks_close("test_tensor_cores");

@@ -188,6 +188,7 @@ parts() {
     part "ops, gradients" 60 "$bin/test_ops" --device "$device" --mode grad
     part "runs: encoder, decoder, LoRA, lm" 90 bash -c verify
     part "tensor cores, every bit" 60 "$bin/test_tensor_cores" --device "$device"
+    part "wgmma: the sums of block16" 30 "$bin/test_tensor_cores" --wgmma
 
     group models
     part "RoBERTa-large, random weights" 60 bash -c roberta
