@@ -206,6 +206,16 @@ json_of_cells() {
     study $small --index 0
     [ "$(ls "$work/s/claims")" = "$name.1" ]
     rm "$work/s/claims/$name.1"
+    # a folder that has its file's name will not go away
+    mv "$work/s/preds/$name.bin" "$work/s/preds/kept"
+    mkdir "$work/s/preds/$name.bin"
+    status=0
+    timeout 60 $train study $small --out "$work/s" --quiet >"$work/out" 2>"$work/err" || status=$?
+    [ $status -eq 73 ]
+    grep -q 'study: 1 of 4 runs failed, the others are finished' "$work/err"
+    grep -q "cannot create .*$name.bin: a folder has that name" "$work/s/logs/$name.txt"
+    rmdir "$work/s/preds/$name.bin"
+    mv "$work/s/preds/kept" "$work/s/preds/$name.bin"
     # numbers behind a name that no claim has
     rm "$work/s/preds/$name.bin"
     touch "$work/s/claims/$name.2147483646" "$work/s/claims/$name.99999999999999999999"

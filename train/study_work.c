@@ -281,6 +281,16 @@ static int try_run(Work *work, Job *job, StudyRun *run, const sigset_t *mask, Er
     return code;
 }
 
+/* Whether another process writes the run's files. */
+static int is_written(const StudyRun *run)
+{
+    NameClaim claim;
+    Error ignored;
+    int code = name_claim(&claim, run->paths[0], &ignored);
+    name_release(&claim);
+    return code == EXIT_BUSY && !path_is_folder(run->paths[0]);
+}
+
 static void end_job(Work *work, Job *job, int status)
 {
     StudyRun *run = job->run;
@@ -295,9 +305,9 @@ static void end_job(Work *work, Job *job, int status)
              time_text(text, clock_seconds() - job->began));
     } else if (work->signals || work->ending) {
         run->state = RUN_WAITS;
-    } else if (job->lost || (code == EXIT_BUSY && run->tries++ < MOST_TRIES)) {
+    } else if (job->lost || (code == EXIT_BUSY && run->tries++ < (is_written(run) ? MOST_TRIES : 1))) {
         /* its files are being written by a process that the claims do not know: one of a study that
-         * was killed, which ends soon */
+         * was killed, which ends soon, or just has. Else a name is taken that it needs */
         run->state = RUN_ELSEWHERE;
         run->retry = clock_seconds() + RETRY;
         if (job->lost) {
