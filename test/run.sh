@@ -90,10 +90,12 @@ peft() { # MODEL, which is made if it is not there
     echo "SKIPPED: PEFT: python3 (or \$PYTHON) has no torch, transformers and peft; 0 passed, 0 failed"
 }
 
+# The two longest parts are first, side by side: about as long as each other.
+run "ops of attention" "$build/test_ops" --only attention
+run "all other ops" "$build/test_ops" --skip attention
 run layers test/layers.sh
 run "list of mutants" test/mutants.sh --check
 run emulator "$build/test_cudasim"
-run ops "$build/test_ops"
 run "ops on memory that a device shares" "$build/test_ops" --device sim --only rmsnorm_forward
 if [ -n "${NVCC:-}" ]; then
     run "ops by nvcc's PTX" "$build/test_ptx"

@@ -3,17 +3,18 @@
  * values against float64; gradients against central differences of float64; and scalar.h and rng.h
  * (words.def), the same from every build.
  *
- *     test_ops [--only NAME] [--mode test|grad|words|bounds|perf|support|races]
+ *     test_ops [--only NAME] [--skip NAME] [--mode test|grad|words|bounds|perf|support|races]
  *              [--device cuda|sim] [--repeat N]
  *
- * NAME is an op or a file of kernels/. test: bits, values, variants. grad: gradients. words: scalar.h
- * and rng.h, of a GPU over all 2^32 words. bounds: what those of rounding.h are worth. perf: time, GB/s and GFLOP/s at the shapes of
- * RoBERTa-large and Llama-3.2-3B, all builds side by side, and of what share of this machine's
- * ceilings; of a device with its variants. support: which build has which op. races: for a program
- * under ThreadSanitizer; every shape and variant with one fill, by several threads or in two orders:
- * values and the other orders make no race. Without --mode: test, grad and words. --device: of that
- * device alone, in memory that it shares. --repeat: the bits alone, each op N times with normal
- * inputs, spread over its shapes; else each shape 4 times, with other inputs too.
+ * NAME is an op or a file of kernels/. --skip: all others. test: bits, values, variants. grad:
+ * gradients. words: scalar.h and rng.h, of a GPU over all 2^32 words. bounds: what those of
+ * rounding.h are worth. perf: time, GB/s and GFLOP/s at the shapes of RoBERTa-large and
+ * Llama-3.2-3B, all builds side by side, and of what share of this machine's ceilings; of a device
+ * with its variants. support: which build has which op. races: for a program under
+ * ThreadSanitizer; every shape and variant with one fill, by several threads or in two orders:
+ * values and the other orders make no race. Without --mode: test, grad and words. --device: of
+ * that device alone, in memory that it shares. --repeat: the bits alone, each op N times with
+ * normal inputs, spread over its shapes; else each shape 4 times, with other inputs too.
  *
  * Tolerances: a sum of n float32 operations on terms t_i is off by at most n 2^-24 sum |t_i|
  * (Higham 2002, section 3.1), to first order; each comparison states its n and its sum. Differences
@@ -336,15 +337,29 @@ static void check_variant(const char *choice)
 
 /* --- the command line --- */
 
-static int selected(const char *only, const char *family, const char *op)
+static int names(const char *name, const char *family, const char *op)
 {
-    return !only || !strcmp(only, family) || !strcmp(only, op);
+    return name && (!strcmp(name, family) || !strcmp(name, op));
+}
+
+static int is_known(const char *name)
+{
+    int known = 0;
+    for (int f = 0; f < FAMILIES; f++) {
+        for (const OpCase *c = families[f].cases; c->op; c++) {
+            known |= names(name, families[f].name, c->op);
+        }
+    }
+    if (!known) {
+        fprintf(stderr, "test_ops: %s: no such op, and no such file of kernels/\n", name);
+    }
+    return known;
 }
 
 static int usage(void)
 {
-    fputs("usage: test_ops [--only OP|FILE] [--mode test|grad|words|bounds|perf|support|races]"
-          " [--device cuda|sim] [--repeat N]\n",
+    fputs("usage: test_ops [--only OP|FILE] [--skip OP|FILE]"
+          " [--mode test|grad|words|bounds|perf|support|races] [--device cuda|sim] [--repeat N]\n",
           stderr);
     return EXIT_USAGE;
 }
@@ -353,8 +368,8 @@ int main(int argc, char **argv)
 {
     static const char *const modes[] = {"test", "grad",    "words", "bounds",
                                         "perf", "support", "races"};
-    const char *only = NULL, *mode = "";
-    int found[OPS] = {0}, count = 0;
+    const char *only = NULL, *skip = NULL, *mode = "";
+    int found[OPS] = {0};
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 == argc) {
             return usage();
@@ -362,6 +377,8 @@ int main(int argc, char **argv)
         const char *value = argv[i + 1];
         if (!strcmp(argv[i], "--only")) {
             only = value;
+        } else if (!strcmp(argv[i], "--skip")) {
+            skip = value;
         } else if (!strcmp(argv[i], "--mode")) {
             mode = NULL;
             for (size_t m = 0; m < sizeof modes / sizeof *modes; m++) {
@@ -383,6 +400,9 @@ int main(int argc, char **argv)
     if (races && (repeat || (only_device && strcmp(only_device, "sim") != 0))) {
         return usage();
     }
+    if ((only && !is_known(only)) || (skip && !is_known(skip))) {
+        return EXIT_USAGE;
+    }
     setvbuf(stdout, NULL, _IOLBF, 0);
     guarded_start();
     if (only_device) { /* is there one? */
@@ -397,10 +417,10 @@ int main(int argc, char **argv)
             for (int i = 0; i < OPS; i++) {
                 found[i] |= !strcmp(op_names[i], c->op);
             }
-            if (!selected(only, families[f].name, c->op)) {
+            if (names(skip, families[f].name, c->op) ||
+                (only && !names(only, families[f].name, c->op))) {
                 continue;
             }
-            count++;
             if (!*mode || !strcmp(mode, "test") || !strcmp(mode, "bounds") || races) {
                 test_bits(c);
             }
@@ -417,10 +437,6 @@ int main(int argc, char **argv)
                 print_support(c->op);
             }
         }
-    }
-    if (only && !count) {
-        fprintf(stderr, "test_ops: --only %s: no such op, and no such file of kernels/\n", only);
-        return EXIT_USAGE;
     }
     if (!strcmp(mode, "perf") || !strcmp(mode, "support")) {
         return 0;
