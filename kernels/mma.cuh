@@ -111,20 +111,46 @@ static __device__ __forceinline__ void mma_k8(float (&d)[4], const uint32_t (&a)
         : "r"(a[2 * half]), "r"(a[2 * half + 1]), "r"(b[half]));
 }
 #else
-/* The emulator's: what the device that it stands for would give, wanted or not. */
+/* The emulator's: what the device that it stands for would give, wanted or not. The lanes leave their
+ * operands where all read them: two waits for the model's exchanges, as each wait takes long. */
+template <int FRACTION, int WORDS>
+static inline void mma_emulated(float (&d)[4], const uint32_t (&a)[2][WORDS],
+                                const uint32_t (&b)[WORDS])
+{
+    static struct {
+        uint32_t a[2][WORDS], b[WORDS];
+    } held[1024 / LANES][LANES];
+    int lane = (int)threadIdx.x % LANES;
+    auto &warp = held[threadIdx.x / LANES];
+    memcpy(warp[lane].a, a, sizeof a);
+    memcpy(warp[lane].b, b, sizeof b);
+    __syncwarp();
+    for (int i = 0; i < 4; i++) {
+        uint16_t row[8 * WORDS], column[8 * WORDS];
+        for (int t = 0; t < 4; t++) { /* pairs, in the same order in both */
+            memcpy(row + 2 * WORDS * t, warp[lane / 4 * 4 + t].a[i / 2], sizeof a / 2);
+            memcpy(column + 2 * WORDS * t, warp[(lane % 4 * 2 + i % 2) * 4 + t].b, sizeof b);
+        }
+        d[i] = block_add(FRACTION, row, column, 8 * WORDS, d[i]);
+    }
+    __syncwarp(); /* all have read them */
+}
+
 static inline void mma_k8(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], int half)
 {
+    const uint32_t rows[2][1] = {{a[2 * half]}, {a[2 * half + 1]}}, column[1] = {b[half]};
     if (cudasim_capability >= 90) {
-        mma_model_k8<25>(d, a, b, half);
+        mma_emulated<25>(d, rows, column);
     } else {
-        mma_model_k8<24>(d, a, b, half);
+        mma_emulated<24>(d, rows, column);
     }
 }
 
 static inline void mma_k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
 {
+    const uint32_t rows[2][2] = {{a[0], a[2]}, {a[1], a[3]}};
     if (cudasim_capability >= 90) {
-        mma_model_k16<25>(d, a, b);
+        mma_emulated<25>(d, rows, b);
     } else {
         mma_k8(d, a, b, 0);
         mma_k8(d, a, b, 1);
