@@ -51,6 +51,19 @@ static inline void adamw_element(float *parameter, float *m, float *v, float *gr
                       -(step->rate * first / (sqrtf(second) / step->correction + step->eps)));
 }
 
+static inline void adamw_element_double(float *parameter, float *m, float *v, float *gradient,
+                                        const AdamW *step, float gradient_scale, float shrink)
+{
+    double g = (double)*gradient * (double)gradient_scale;
+    double first = (double)*m + (double)step->beta1_rest * (g - (double)*m);
+    double second = (double)*v * (double)step->beta2 + (double)step->beta2_rest * g * g;
+    double move = first / (sqrt(second) / (double)step->correction + (double)step->eps);
+    *gradient = 0.0f;
+    *m = (float)first;
+    *v = (float)second;
+    *parameter = (float)((double)*parameter * (double)shrink - (double)step->rate * move);
+}
+
 /* Of a chunk of an array. */
 static uint64_t chunk_hash(const float *x, size_t begin, size_t end, const uint64_t key[LANES])
 {
@@ -64,43 +77,52 @@ static uint64_t chunk_hash(const float *x, size_t begin, size_t end, const uint6
 }
 _Static_assert(CHUNK % HASH_BLOCK == 0, "a block lies in one chunk");
 
-/* The op by this function of an element. */
-#define ADAMW(element)                                                                             \
-    AdamW a = *step; /* copies that no store can alias */                                          \
-    float scale = sums->gradient_scale;                                                            \
-    int moves = sums->finite;                                                                      \
-    uint64_t key[LANES], sum[4] = {0};                                                             \
-    for (size_t j = 0; j < LANES; j++) {                                                           \
-        key[j] = hash_key(j);                                                                      \
-    }                                                                                              \
-    for (size_t s = 0, first = 0; s < (size_t)a.segments; s++) {                                   \
-        size_t n = a.segment[s].end - first;                                                       \
-        float *p = parameter + first, *m1 = m + first, *v1 = v + first, *g = gradient + first,     \
-              shrink = a.segment[s].shrink;                                                        \
-        int team = threads_for(ctx, n / 2);                                                        \
-        _Pragma("omp parallel for schedule(static) reduction(+ : sum[:4]) num_threads(team)")      \
-        for (size_t begin = 0; begin < n; begin += CHUNK)                                          \
-        {                                                                                          \
-            size_t end = n - begin < CHUNK ? n : begin + CHUNK;                                    \
-            sum[1] += a.hashes > 1 ? chunk_hash(g, begin, end, key) : 0;                           \
-            _Pragma("omp simd") for (size_t i = begin; i < (moves ? end : begin); i++)             \
-            {                                                                                      \
-                element(p + i, m1 + i, v1 + i, g + i, &a, scale, shrink);                          \
-            }                                                                                      \
-            sum[0] += a.hashes > 0 ? chunk_hash(p, begin, end, key) : 0;                           \
-            sum[2] += a.hashes > 1 ? chunk_hash(m1, begin, end, key) : 0;                          \
-            sum[3] += a.hashes > 1 ? chunk_hash(v1, begin, end, key) : 0;                          \
-        }                                                                                          \
-        first += n;                                                                                \
-    }                                                                                              \
-    for (int k = 0; k < a.hashes; k++) {                                                           \
-        a.hash[k] += sum[k];                                                                       \
+/* The op; float64: the variant of that name. */
+static void update(Context *ctx, float *parameter, float *m, float *v, float *gradient,
+                   const StepSums *sums, const AdamW *step, int float64)
+{
+    AdamW a = *step; /* copies that no store can alias */
+    float scale = sums->gradient_scale;
+    int moves = sums->finite;
+    uint64_t key[LANES], sum[4] = {0};
+    for (size_t j = 0; j < LANES; j++) {
+        key[j] = hash_key(j);
     }
+    for (size_t s = 0, first = 0; s < (size_t)a.segments; s++) {
+        size_t n = a.segment[s].end - first;
+        float *p = parameter + first, *m1 = m + first, *v1 = v + first, *g = gradient + first,
+              shrink = a.segment[s].shrink;
+        int team = threads_for(ctx, n / 2);
+#pragma omp parallel for schedule(static) reduction(+ : sum[:4]) num_threads(team)
+        for (size_t begin = 0; begin < n; begin += CHUNK) {
+            size_t end = n - begin < CHUNK ? n : begin + CHUNK, last = moves ? end : begin;
+            sum[1] += a.hashes > 1 ? chunk_hash(g, begin, end, key) : 0;
+            if (float64) {
+#pragma omp simd
+                for (size_t i = begin; i < last; i++) {
+                    adamw_element_double(p + i, m1 + i, v1 + i, g + i, &a, scale, shrink);
+                }
+            } else {
+#pragma omp simd
+                for (size_t i = begin; i < last; i++) {
+                    adamw_element(p + i, m1 + i, v1 + i, g + i, &a, scale, shrink);
+                }
+            }
+            sum[0] += a.hashes > 0 ? chunk_hash(p, begin, end, key) : 0;
+            sum[2] += a.hashes > 1 ? chunk_hash(m1, begin, end, key) : 0;
+            sum[3] += a.hashes > 1 ? chunk_hash(v1, begin, end, key) : 0;
+        }
+        first += n;
+    }
+    for (int k = 0; k < a.hashes; k++) {
+        a.hash[k] += sum[k];
+    }
+}
 
 void KERNEL(adamw)(Context *ctx, float *parameter, float *m, float *v, float *gradient,
                    const StepSums *sums, const AdamW *step)
 {
-    ADAMW(adamw_element)
+    update(ctx, parameter, m, v, gradient, sums, step, 0);
 }
 
 /* --- variants --- */
@@ -125,21 +147,8 @@ void KERNEL(gradient_norm_chain)(Context *ctx, StepSums *sums, const float *part
     norm_finish(sums, squares, clip);
 }
 
-static inline void adamw_element_double(float *parameter, float *m, float *v, float *gradient,
-                                        const AdamW *step, float gradient_scale, float shrink)
-{
-    double g = (double)*gradient * (double)gradient_scale;
-    double first = (double)*m + (double)step->beta1_rest * (g - (double)*m);
-    double second = (double)*v * (double)step->beta2 + (double)step->beta2_rest * g * g;
-    double move = first / (sqrt(second) / (double)step->correction + (double)step->eps);
-    *gradient = 0.0f;
-    *m = (float)first;
-    *v = (float)second;
-    *parameter = (float)((double)*parameter * (double)shrink - (double)step->rate * move);
-}
-
 void KERNEL(adamw_float64)(Context *ctx, float *parameter, float *m, float *v, float *gradient,
                            const StepSums *sums, const AdamW *step)
 {
-    ADAMW(adamw_element_double)
+    update(ctx, parameter, m, v, gradient, sums, step, 1);
 }
