@@ -86,10 +86,11 @@ typedef struct Cut {
 
 static Cut cut_for(const Context *ctx, size_t M, size_t N, size_t K, int threads)
 {
-    size_t deep = size_max(panels(panels(K, SIDE), size_max(panels(K, DEEP), 1)), 1) * SIDE,
-           panel = deep / 2 * SIDE,
-           team = size_min((size_t)threads, ctx->scratch_size / (2 * panel));
-    Cut cut = {.deep = deep, .threads = team, .share = ctx->scratch_size / team / 16 * 16};
+    /* The caller may keep something behind a product's part of the scratch, as loss.c does. */
+    size_t room = matmul_scratch(M, N, K),
+           deep = size_max(panels(panels(K, SIDE), size_max(panels(K, DEEP), 1)), 1) * SIDE,
+           panel = deep / 2 * SIDE, team = size_min((size_t)threads, room / (2 * panel));
+    Cut cut = {.deep = deep, .threads = team, .share = room / team / 16 * 16};
     /* half of the second level cache has room for the rows */
     size_t most = size_min(ctx->cache[1] / 2 / sizeof(uint32_t), cut.share - panel) / panel,
            down = panels(M, size_max(most, 1) * SIDE), across = 1;
