@@ -48,9 +48,9 @@ Multirc metric_multirc(const int *question, const int *labels, const int *predic
 /* The questions by ids "p<paragraph>-q<question>-a<answer>". Returns 0, or -1 if one is no such. */
 int multirc_questions(int *question, char *const *ids, size_t n);
 
-/* AX-g's gender parity score (Wang et al. 2019): the share of minimal pairs whose two predictions are the same. pair [n]
- * numbers the pairs, whose halves stand side by side; a half alone is no pair, a missing prediction the same as
- * none. NaN without a pair. */
+/* AX-g's gender parity score (Wang et al. 2019): the share of minimal pairs whose two predictions are
+ * the same. pair [n] numbers the pairs, whose halves stand side by side; a half alone is no pair, a
+ * missing prediction the same as none. NaN without a pair. */
 double metric_parity(const int *pair, const int *predictions, size_t n);
 
 /* The metric of this name (pearson, spearman, mae) of values as the files hold them, or NaN for

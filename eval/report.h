@@ -53,8 +53,9 @@ const char *p_text(char out[32], double p);
 /* The places of the collapsed runs of a group. */
 json_t *collapsed_runs(const json_t *group);
 
-/* What MultiRC and AX-g are officially scored by beside zeta, means over the runs: "answers: f1a 61.20;
- * questions: exact match 12.00", "gender parity 91.00". For the caller to free; NULL for another task. */
+/* What MultiRC and AX-g are officially scored by beside zeta, means over the runs: "answers: f1a
+ * 61.20; questions: exact match 12.00", "gender parity 91.00". For the caller to free; NULL for another
+ * task. */
 char *official_text(const json_t *group);
 
 /* Whether CCON is what CON and the accuracy make it, to 1e-12, in all groups: ok or VIOLATED. */

@@ -45,7 +45,8 @@ static __device__ __forceinline__ void tile_backward(float s[COLUMNS][4], float 
  * d for s and dp, over the keys for dq; a warp's lanes and tree for a mean. A warp owns 16 rows of a
  * tile of scores and as many of each 64 channels of dq. 3 D products for a query and key that it
  * sees, 2 D more for each 64 channels beyond 64; a tile of 64 x 64 takes 128 D floats from the L2
- * cache for s and dp, twice as many where D is above 64, and 64 D for dq. Bound as forward_tiles (computed). Grid: as forward_tiles. */
+ * cache for s and dp, twice as many where D is above 64, and 64 D for dq. Bound as forward_tiles
+ * (computed). Grid: as forward_tiles. */
 template <int LENGTH>
 static __global__ void __launch_bounds__(THREADS, 3)
     query_gradients(Gradients x, float *means, AttentionShape shape, DropoutSite dropout,

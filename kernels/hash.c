@@ -43,8 +43,9 @@ void KERNEL(hash)(Context *ctx, uint64_t *sum, const void *data, const int *list
     for (size_t i = 0; i < blocks; i++) {
         size_t row = i / of_row, first = i % of_row * HASH_BLOCK, left = columns - first;
         row = list ? (size_t)list[row] : row;
-        total += KERNEL(block_hash)(words + row * stride + first, left < HASH_BLOCK ? left : HASH_BLOCK,
-                            place + row * of_row + i % of_row, key);
+        total += KERNEL(block_hash)(words + row * stride + first,
+                                    left < HASH_BLOCK ? left : HASH_BLOCK,
+                                    place + row * of_row + i % of_row, key);
     }
     *sum += total;
 }

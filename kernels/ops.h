@@ -82,7 +82,8 @@ typedef struct AdamW {
     float eps;
     float rate;       /* lr / (1 - beta1^t), or lr where bias is not corrected */
     float correction; /* sqrt(1 - beta2^t), or 1 */
-    int hashes;       /* 0; or, of one segment: 1, to hash what it makes of parameter; 4, also gradient as it was, m, v */
+    int hashes;       /* 0; or, of one segment, 1: of parameter, or 4: then of gradient as it was, of
+                       * m and of v too */
     uint64_t *hash;   /* [hashes]: what the op hash gives for each is added */
     int segments;     /* of the arena, one behind the other from 0 on */
     struct {

@@ -10,8 +10,8 @@ typedef struct OptimConfig {
     int uncorrected; /* moments stay biased to 0, as in google-research/bert */
 } OptimConfig;
 
-/* Where AdamW adds hashes of what it reads and writes, while it is in the CPU's caches: those of the op hash, for each
- * parameter that is trained 1, of its weights, or 4, of weights, gradient, m and v. */
+/* Where AdamW adds hashes of what it reads and writes, while it is in the CPU's caches: those of the op
+ * hash, for each parameter that is trained 1, of its weights, or 4, of weights, gradient, m and v. */
 typedef struct OptimHashes {
     uint64_t *sums; /* [trained parameters][kinds] on the device */
     int kinds;

@@ -305,7 +305,8 @@ static void end_job(Work *work, Job *job, int status)
              time_text(text, clock_seconds() - job->began));
     } else if (work->signals || work->ending) {
         run->state = RUN_WAITS;
-    } else if (job->lost || (code == EXIT_BUSY && run->tries++ < (is_written(run) ? MOST_TRIES : 1))) {
+    } else if (job->lost ||
+               (code == EXIT_BUSY && run->tries++ < (is_written(run) ? MOST_TRIES : 1))) {
         /* its files are being written by a process that the claims do not know: one of a study that
          * was killed, which ends soon, or just has. Else a name is taken that it needs */
         run->state = RUN_ELSEWHERE;
