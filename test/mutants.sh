@@ -52,6 +52,11 @@ needs_nvcc() { # TEST
     [[ $1 = test_ptx || $1 = ptx/* ]]
 }
 
+# What no model of the instructions runs.
+needs_amx() { # HEADER
+    [[ $1 = kernels/block_amx.c:* ]]
+}
+
 # Without nvcc, but for what needs it: the emulator runs the kernels of CUDA.
 build() { # TREE TARGETS
     local target with=() without=()
@@ -78,7 +83,7 @@ while IFS= read -r line; do
     *) headers+=("$line") olds+=('') news+=('') ;;
     esac
 done <test/mutants.txt
-picked=() goldens=0 uncompiled=0
+picked=() goldens=0 uncompiled=0 unrun=0
 for i in "${!headers[@]}"; do
     [[ ${1:-} = --check || ${headers[i]} =~ ${1:-.} ]] || continue
     test=${headers[i]##*: }
@@ -86,12 +91,15 @@ for i in "${!headers[@]}"; do
         goldens=$((goldens + 1))
     elif [ "${1:-}" != --check ] && [ -z "$nvcc" ] && needs_nvcc $test; then
         uncompiled=$((uncompiled + 1))
+    elif [ "${1:-}" != --check ] && needs_amx "${headers[i]}" && ! grep -qw amx_bf16 /proc/cpuinfo; then
+        unrun=$((unrun + 1))
     else
         picked+=("$i")
     fi
 done
 [ $goldens -eq 0 ] || echo "SKIPPED: ../shared/goldens is not there: $goldens mutants are left out"
 [ $uncompiled -eq 0 ] || echo "SKIPPED: there is no nvcc: $uncompiled mutants are left out"
+[ $unrun -eq 0 ] || echo "SKIPPED: the CPU has no AMX: $unrun mutants are left out"
 [ ${#picked[@]} -gt 0 ] || { echo "mutants: none is called $1"; exit 64; }
 
 # changed TREE NUMBER: the mutant's file as it becomes; an error if the old text is not there exactly once
